@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one exception family: what is wrong, what to do about it, and the exit code.
+
+Every failure that a user can meet is one of these.  `commands/` is the only place that
+prints them and turns `exit_code` into the status of the process.
+"""
+
+from __future__ import annotations
+
+FOUND = 1  # `check` and `diff` found something
+USAGE = 2
+BAD_TRACE = 3
+CANNOT_TRACE = 4
+
+
+class SlabtraceError(Exception):
+    """A failure with words for the user.
+
+    `message` says what is missing or wrong; `remedy` (may be empty) what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+class UsageError(SlabtraceError):
+    """Options that contradict each other, match nothing, or a place that cannot be written."""
+
+    exit_code = USAGE
+
+
+class TraceError(SlabtraceError):
+    """A trace that is missing, damaged, or written by a newer slabtrace."""
+
+    exit_code = BAD_TRACE
+
+
+class CaptureError(SlabtraceError):
+    """This machine, or this user on it, cannot trace."""
+
+    exit_code = CANNOT_TRACE

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trace format: the files of a NAME.slab folder, their columns, and the persisted enums.
+
+Enum values are stored on disk: they are explicit and append-only.  A change that an older
+reader would misread raises MAJOR; a new file or column raises MINOR.
+
+    NAME.slab/manifest.json       what, where, when, how, totals; status "recording" -> "complete"
+              events/00000.arrow  Arrow IPC files, zstd, ordered by ts_ns, EVENTS below
+              caches.arrow stacks.arrow symbols.arrow tasks.arrow
+              losses.arrow slabinfo.arrow marks.arrow      side tables, Arrow IPC files
+
+All times are CLOCK_MONOTONIC in ns; all sizes are bytes; addresses are the kernel's own.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+import pyarrow as pa
+
+FORMAT = "slabtrace"
+MAJOR = 1
+MINOR = 0
+
+MANIFEST = "manifest.json"
+EVENTS_DIR = "events"
+
+
+class Kind(IntEnum):
+    """What an event is.  Values equal `enum slab_event_kind` in bpf/event.h; frees carry 0x10."""
+
+    KMALLOC = 0x01
+    CACHE_ALLOC = 0x02
+    BULK_ALLOC = 0x03
+    NOLOCK_ALLOC = 0x04
+    KFREE = 0x11
+    CACHE_FREE = 0x12
+    BULK_FREE = 0x13
+    NOLOCK_FREE = 0x14
+    KFREE_RCU = 0x15  # a logical free: the memory returns after a grace period
+
+
+FREE_BIT = 0x10
+
+
+class Flag(IntFlag):
+    """Bits of the event column `flags`.  Values equal `enum slab_event_flag` in bpf/event.h."""
+
+    RECOVERED = 0x01  # recorded by the twin program: the first one was interrupted
+    LARGE = 0x02  # a kmalloc beyond the largest slab cache: whole pages, `cache` is 0
+    CACHE_UNKNOWN = 0x04  # the page's owner could not be read, `cache` is 0
+
+
+class Loss(IntEnum):
+    """What the column `kind` of losses.arrow counts."""
+
+    RING_FULL = 1  # events dropped because the consumer was behind
+    NESTING = 2  # events dropped: more programs nested on one CPU than there are lanes
+    RECURSION = 3  # programs skipped by the kernel's recursion guard (recursion_misses)
+    STACK = 4  # stacks not stored: bucket collision or map full
+    LATE = 5  # events stored out of order: committed after a later batch was written
+
+
+EVENTS = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("ptr", pa.uint64()),
+        ("call_site", pa.uint64()),
+        ("cache", pa.uint64()),  # address of the struct kmem_cache, key of caches.arrow; 0: none
+        ("bytes_req", pa.uint32()),
+        ("bytes_alloc", pa.uint32()),
+        ("gfp_flags", pa.uint32()),
+        ("tgid", pa.uint32()),
+        ("tid", pa.uint32()),
+        ("stack_id", pa.int32()),  # key of stacks.arrow; negative: no stack
+        ("cpu", pa.uint16()),
+        ("node", pa.int16()),  # requested NUMA node, -1: any
+        ("kind", pa.uint8()),
+        ("flags", pa.uint8()),
+    ]
+)
+
+CACHES = pa.schema(
+    [
+        ("cache", pa.uint64()),
+        ("name", pa.string()),
+        ("aliases", pa.list_(pa.string())),  # other names merged into this cache, sorted
+        ("object_size", pa.uint32()),
+        ("size", pa.uint32()),  # object with its metadata and padding: what one slot takes
+        ("slab_flags", pa.uint64()),
+        ("order", pa.uint8()),  # usual pages per slab, as a power of two
+        ("objects_per_slab", pa.uint16()),
+        ("reclaimable", pa.bool_()),  # SLAB_RECLAIM_ACCOUNT
+        ("first_seen_ns", pa.int64()),
+    ]
+)
+
+STACKS = pa.schema([("stack_id", pa.int32()), ("frames", pa.list_(pa.uint64()))])  # innermost first
+
+SYMBOLS = pa.schema(
+    [
+        ("address", pa.uint64()),
+        ("name", pa.string()),
+        ("offset", pa.uint64()),  # of `address` in the function
+        ("module", pa.string()),  # empty: the kernel's own text
+        ("since_ns", pa.int64()),  # when slabtrace resolved it: a module may be unloaded later
+    ]
+)
+
+TASKS = pa.schema(
+    [
+        ("ts_ns", pa.int64()),  # from this time on, `tid` is called `comm`
+        ("tid", pa.uint32()),
+        ("tgid", pa.uint32()),
+        ("comm", pa.string()),  # hostile text: escape it
+    ]
+)
+
+LOSSES = pa.schema(
+    [
+        ("begin_ns", pa.int64()),  # losses happened in [begin_ns, end_ns)
+        ("end_ns", pa.int64()),
+        ("cpu", pa.int16()),  # -1: not known per CPU
+        ("kind", pa.uint8()),  # Loss
+        ("program", pa.string()),  # BPF program; empty where the loss has none
+        ("count", pa.uint64()),
+    ]
+)
+
+SLABINFO = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("name", pa.string()),
+        ("active_objs", pa.uint64()),
+        ("num_objs", pa.uint64()),
+        ("objsize", pa.uint32()),
+        ("objperslab", pa.uint32()),
+        ("pagesperslab", pa.uint32()),
+        ("num_slabs", pa.uint64()),
+    ]
+)
+
+MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
+
+SIDE_TABLES: dict[str, pa.Schema] = {
+    "caches": CACHES,
+    "stacks": STACKS,
+    "symbols": SYMBOLS,
+    "tasks": TASKS,
+    "losses": LOSSES,
+    "slabinfo": SLABINFO,
+    "marks": MARKS,
+}
