@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything runs from a clean clone on Debian with base, make, gcc and Python 3.11 or newer.
+#
+#   sudo make demo      leak a known number of kernel objects and find them
+#   make test           lint, types, unit tests; as root the live tests too
+#   sudo make install   put `slabtrace` where `sudo slabtrace record` finds it
+#
+# deps lint unit bench dist uninstall clean: see below.
+
+PYTHON   ?= python3
+PREFIX   ?= /usr/local
+OPT      ?= /opt/slabtrace
+VENV     := .venv
+BIN      := $(VENV)/bin
+# Debian's own Python, where it will do: unlike root's pyenv, every user can run it.
+INSTALL_PYTHON ?= $(shell /usr/bin/python3 $(NEW_ENOUGH) 2>/dev/null && echo /usr/bin/python3 || echo $(PYTHON))
+
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+# A Python of one's own brings venv along; Debian's needs a package for it.
+VENV_DEB = $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv)
+LIVE_DEB := python3-bpfcc
+
+# With sudo in somebody else's checkout, the files made in it stay that person's.
+ROOT  := $(filter 0,$(shell id -u))
+OWNER := $(filter-out root UNKNOWN,$(shell stat -c %U .))
+ifneq ($(and $(ROOT),$(OWNER)),)
+AS_OWNER := runuser -u $(OWNER) -- env HOME=$(shell getent passwd $(OWNER) | cut -d: -f6)
+export PYTHONDONTWRITEBYTECODE := 1
+PYTEST_FLAGS := -p no:cacheprovider
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help deps lint unit test demo install uninstall bench dist clean
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+# Not root: only what the unit tests need has to be there.
+deps:
+	@$(PYTHON) $(NEW_ENOUGH) || \
+	{ echo "slabtrace: $(PYTHON) is older than 3.11; choose another: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@tools/apt-need $(VENV_DEB) $(if $(ROOT),$(LIVE_DEB))
+
+$(VENV)/.stamp: pyproject.toml | deps
+	$(AS_OWNER) $(PYTHON) -m venv --clear $(VENV)
+	$(AS_OWNER) $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(AS_OWNER) touch $@
+
+lint: $(VENV)/.stamp
+	$(AS_OWNER) $(BIN)/ruff check .
+	$(AS_OWNER) $(BIN)/ruff format --check .
+	$(AS_OWNER) $(BIN)/mypy
+	find bpf tests benchmarks -name '*.[ch]' | xargs -r $(BIN)/clang-format --dry-run -Werror
+
+unit: $(VENV)/.stamp
+	$(AS_OWNER) $(BIN)/pytest tests/unit
+
+# pytest's closing line is the last one. Without root the live tests skip, saying so.
+test: lint
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+demo: $(VENV)/.stamp
+	$(BIN)/slabtrace demo
+
+bench: $(VENV)/.stamp
+	$(BIN)/python -m benchmarks
+
+dist: $(VENV)/.stamp
+	$(AS_OWNER) $(BIN)/python -m hatchling build -c -d dist
+
+install: dist
+	@$(if $(ROOT),,echo "slabtrace: make install needs root: sudo make install" >&2; exit 1)
+	tools/apt-need $(LIVE_DEB) $(if $(filter /usr/bin/python3,$(INSTALL_PYTHON)),python3-venv)
+	$(INSTALL_PYTHON) -m venv --clear $(OPT)
+	$(OPT)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	ln -sfn $(OPT)/bin/slabtrace $(PREFIX)/bin/slabtrace
+	$(PREFIX)/bin/slabtrace --version
+
+uninstall:
+	rm -rf $(OPT) $(PREFIX)/bin/slabtrace
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
