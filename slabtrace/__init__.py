@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "open"]
 
 
-def open(path: str | PathLike[str]) -> Trace:  # noqa: A001  (slabtrace.open is the name users want)
+def open(path: str | PathLike[str]) -> Trace:
     """Open the trace folder at `path` for reading; no root needed.
 
     Raises TraceError when it is missing, damaged beyond reading, or from a newer major version.
