@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""manifest.json: what was recorded, where, when, how, and how it ended.
+
+The recorder saves it first with status "recording" and last with "complete", so a trace says
+by itself whether its recorder lived to the end.  Unknown keys (of a newer MINOR) are ignored
+and missing ones take their default; a wrong type or a newer MAJOR is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slabtrace.errors import TraceError
+from slabtrace.trace import schema
+from slabtrace.trace.typed_json import from_json
+
+RECORDING = "recording"
+COMPLETE = "complete"
+FAILED = "failed: "  # and the reason
+
+
+@dataclass
+class Host:
+    """The traced machine.  `stext` is the load address of the kernel's text, 0 if hidden."""
+
+    hostname: str = ""
+    release: str = ""
+    version: str = ""
+    machine: str = ""
+    cpus: int = 0
+    page_size: int = 4096
+    memory_bytes: int = 0
+    build_id: str = ""
+    stext: int = 0
+    btf: bool = False
+
+
+@dataclass
+class Command:
+    """The command that was traced; `exit_status` stays None until it ends."""
+
+    argv: list[str] = field(default_factory=list)
+    pid: int = 0
+    exit_status: int | None = None
+
+
+@dataclass
+class Unattached:
+    """A path of allocations or frees that no program watches, and why."""
+
+    path: str = ""
+    reason: str = ""
+
+
+@dataclass
+class Coverage:
+    """Names of the BPF programs attached, of their twins, and the paths nothing watches."""
+
+    attached: list[str] = field(default_factory=list)
+    twins: list[str] = field(default_factory=list)
+    unattached: list[Unattached] = field(default_factory=list)
+
+
+@dataclass
+class Totals:
+    """What the recorder counted so far (saved about once a second)."""
+
+    events: int = 0
+    allocs: int = 0
+    frees: int = 0
+    dropped: int = 0
+    failed_allocs: int = 0
+    null_frees: int = 0
+    recursion_missed: int = 0
+    recovered: int = 0
+    stacks_lost: int = 0
+    late: int = 0
+    bytes_on_disk: int = 0
+    segments: int = 0
+
+
+@dataclass
+class Manifest:
+    """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC."""
+
+    format: str = schema.FORMAT
+    version: list[int] = field(default_factory=lambda: [schema.MAJOR, schema.MINOR])
+    status: str = RECORDING
+    tool_version: str = ""
+    started_ns: int = 0
+    ended_ns: int | None = None
+    started_at: str = ""
+    realtime_minus_monotonic_ns: int = 0
+    host: Host = field(default_factory=Host)
+    options: dict[str, Any] = field(default_factory=dict)
+    command: Command | None = None
+    coverage: Coverage = field(default_factory=Coverage)
+    totals: Totals = field(default_factory=Totals)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object, as plain dicts and lists."""
+        return asdict(self)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Replace the manifest of the trace `folder` atomically, mode 0600.
+
+        Written beside and renamed: a reader sees the old or the new one, never half of it.
+        Saved by root, it belongs to the owner of the folder.  Raises OSError.
+        """
+        path = Path(folder) / schema.MANIFEST
+        beside = path.with_suffix(".json.new")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            json.dump(self.to_dict(), file, indent=1)
+            file.write("\n")
+        beside.replace(path)
+
+
+def load(folder: str | os.PathLike[str]) -> Manifest:
+    """Read the manifest of the trace `folder`.
+
+    Raises TraceError if it is missing, cannot be read, is no slabtrace manifest, or was written
+    by a newer MAJOR version of the format.
+    """
+    path = Path(folder) / schema.MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise TraceError(
+            f"{folder} has no {schema.MANIFEST}", "Is it a slabtrace trace (a NAME.slab folder)?"
+        ) from None
+    except OSError as error:
+        raise TraceError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise TraceError(f"{path} is not valid JSON", "The trace is damaged.") from None
+    return _checked(path, content)
+
+
+def _checked(path: Path, content: Any) -> Manifest:
+    """`content` as a Manifest, format and version checked before anything else is believed."""
+    if not isinstance(content, dict) or content.get("format") != schema.FORMAT:
+        raise TraceError(f"{path} is not the manifest of a slabtrace trace")
+    version = content.get("version")
+    if not (isinstance(version, list) and version and type(version[0]) is int):
+        raise TraceError(f"{path} states no format version", "The trace is damaged.")
+    if version[0] > schema.MAJOR:
+        raise TraceError(
+            f"{path.parent} has format version {version[0]}; this slabtrace reads up to {schema.MAJOR}.x",
+            "Read it with a newer slabtrace.",
+        )
+    try:
+        return from_json(Manifest, content)
+    except (TypeError, ValueError) as error:
+        raise TraceError(f"{path}: {error}", "The trace is damaged.") from None
