@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: which commands there are, and in which module each one lives.
+
+A command's module is imported only when that command runs, so that `slabtrace --help` and shell
+completion answer without loading numpy, pandas, pyarrow, matplotlib or bcc.  Errors are printed
+and exit codes set in `_main.py`, nowhere else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+from slabtrace import __version__
+
+
+class Entry(NamedTuple):
+    """One command: the heading it stands under in the help, and its line there."""
+
+    heading: str
+    help: str
+
+
+# The command NAME is the attribute `command` of the module slabtrace.commands.NAME.
+COMMANDS: dict[str, Entry] = {
+    "record": Entry("Recording (as root)", "Record the running kernel's slab allocations and frees."),
+    "doctor": Entry("Recording (as root)", "Say whether this machine can trace, and what to do if not."),
+    "demo": Entry("Recording (as root)", "Leak a known number of kernel objects and find them."),
+    "info": Entry("Reading a trace", "What was recorded, where, how, and how completely."),
+    "leaks": Entry("Reading a trace", "Objects never freed, grouped by stack, call site or cache."),
+    "mismatches": Entry("Reading a trace", "Frees and allocations that contradict each other."),
+    "stat": Entry("Reading a trace", "Totals, and perf-kmem-like tables by call site or cache."),
+    "caches": Entry("Reading a trace", "Each slab cache: traffic, peak, waste, the kernel's own count."),
+    "plot": Entry("Reading a trace", "Draw each cache's usage over time as PNG or SVG."),
+    "completion": Entry("Other", "Print the completion script for bash, zsh or fish."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command `cmd_name`; None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"slabtrace.commands.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but an unknown command names the one that was probably meant."""
+        from difflib import get_close_matches
+
+        close = get_close_matches(args[0], COMMANDS, 1)
+        if args[0] not in COMMANDS and close and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command list from the table above, importing none of them."""
+        for heading in dict.fromkeys(entry.heading for entry in COMMANDS.values()):
+            with formatter.section(heading):
+                formatter.write_dl([(n, e.help) for n, e in COMMANDS.items() if e.heading == heading])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name or, after a dash, an option."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(n, help=e.help) for n, e in COMMANDS.items() if n.startswith(incomplete)]
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`slabtrace COMMAND --help` shows a command's options with examples. "
+    "Exit codes: 0 done, 1 check or diff found something, 2 usage, "
+    "3 the trace is missing, damaged or too new, 4 this machine cannot trace.",
+)
+@click.version_option(__version__, prog_name="slabtrace", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Record every slab allocation and free of the running kernel, and say what leaks.
+
+    \b
+    sudo slabtrace record -o boot.slab -d 30s    # trace this machine for 30 seconds
+    slabtrace leaks boot.slab                    # what was allocated and never freed
+    slabtrace plot boot.slab -o boot.png         # each cache's usage over time
+    """

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The objects that `--json` prints; scripts rely on their names (DESIGN.md, section 5).
+
+Each is {"schema": "slabtrace.NAME/1", "trace", "completeness", "damage", rows}.  A key may be added
+within a schema's version; none is renamed or removed.  Kernel addresses are strings like
+"0xffffffff8127bc41": as JSON numbers they would lose digits in jq and JavaScript.  What is not
+known is null.  Times are ns since the recording's start, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The keys of one row, by the name of the row list.
+LEAKS = (
+    "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
+    "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
+)  # fmt: skip
+CACHES = (
+    "cache", "aliases", "object_size", "size", "allocs", "frees", "outstanding", "peak_outstanding", "bytes_req",
+    "bytes_alloc", "waste_bytes", "slabinfo_start", "slabinfo_end", "unexplained",
+)  # fmt: skip
+STAT = (
+    "cache", "call_site", "symbol", "hits", "frees", "outstanding", "bytes_req", "bytes_alloc", "pingpong", "frag",
+)  # fmt: skip
+MISMATCHES = ("kind", "ptr", "cache", "confidence", "alloc", "first_free", "second_free")
+
+ADDRESSES = frozenset({"ptr", "call_site"})
+
+
+def document(schema: str, trace: str, completeness: object, damage: Sequence[str]) -> dict[str, Any]:
+    """The head of every object; the command adds its rows.
+
+    `schema`: the name without prefix and version, as "leaks".  `trace`: the path as given.
+    `completeness`: a dataclass or mapping.
+    """
+    return {
+        "schema": f"slabtrace.{schema}/1",
+        "trace": trace,
+        "completeness": plain(completeness),
+        "damage": list(damage),
+    }
+
+
+def rows(frame: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of `frame` as objects with exactly `keys`; null where the frame lacks a column."""
+    records = frame.reindex(columns=list(keys)).to_dict("records")
+    return [{str(key): plain(value, str(key)) for key, value in record.items()} for record in records]
+
+
+def plain(value: Any, key: str = "") -> Any:
+    """`value` in JSON's own types: numpy scalars and arrays, dataclasses, enums, NaN converted.
+
+    `key`, the name it will stand under, makes an address of a number.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, str(k)) for k, v in value.items()}
+    if isinstance(value, Enum):
+        return plain(value.value, key)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return plain(value.tolist(), key)
+    return _scalar(value, key)
+
+
+def write(document: Mapping[str, Any], out: TextIO) -> None:
+    """Write `document` to `out` as one indented JSON object and a newline.
+
+    Only ASCII is written: hostile names arrive at a terminal as \\u escapes.
+    """
+    json.dump(document, out, indent=2, allow_nan=False)
+    out.write("\n")
+
+
+def _scalar(value: Any, key: str) -> Any:
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if key in ADDRESSES and value == value:
+        return f"{int(value):#x}"
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return None if _missing(value) else str(value)
+
+
+def _missing(value: Any) -> bool:
+    """Whether `value` is pandas' NA or NaT (unlike themselves, as NaN is)."""
+    return str(value) in ("<NA>", "NaT")
