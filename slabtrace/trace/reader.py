@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a NAME.slab folder: the manifest, the ordered events, the side tables.
+
+One record batch at a time is held, with the columns that were asked for.  Damage never stops
+a reading: what is whole is yielded, and `TraceReader.damage` says in sentences what is not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+
+from slabtrace.errors import TraceError
+from slabtrace.trace import manifest as manifests
+from slabtrace.trace import schema
+from slabtrace.trace.segments import Segment
+
+T = TypeVar("T")
+
+AHEAD = 3  # batches decoded before they are asked for
+
+
+class TraceReader:
+    """A recorded trace, opened.
+
+    Raises TraceError if `path` is no folder, or its manifest is missing, garbled or of a newer
+    MAJOR version.  `damage` grows while damaged files are met; it is empty for a whole trace.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            missing = "does not exist" if not self.path.exists() else "is not a NAME.slab folder"
+            raise TraceError(f"{self.path} {missing}")
+        self.manifest = manifests.load(self.path)
+        self.damage: list[str] = []
+        self.segments = self._find_segments()
+        if self.manifest.status != manifests.COMPLETE:
+            self._note(f'The recording was not finished: its status is "{self.manifest.status}".')
+
+    def events(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the events as record batches, ordered by ts_ns, with `columns` (default: all).
+
+        Batches are decompressed ahead in a thread.  Columns may be dictionary-encoded on disk;
+        `analysis.columns` makes plain arrays of either.  Raises TraceError for a column that is
+        missing from a file or of another type than schema.EVENTS.
+        """
+        names = list(columns) if columns is not None else schema.EVENTS.names
+        for name in names:
+            if name not in schema.EVENTS.names:
+                raise ValueError(f"events have no column {name!r}")
+        return _ahead(self._all_batches(names))
+
+    def _all_batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        for path in self.segments:
+            segment = Segment(path, schema.EVENTS)
+            yield from segment.batches(columns)
+            self._note(segment.damage)
+
+    def table(self, name: str) -> pa.Table:
+        """The side table `name` (a key of schema.SIDE_TABLES); empty if its file is missing."""
+        wanted = schema.SIDE_TABLES[name]
+        path = self.path / f"{name}.arrow"
+        if not path.exists():
+            if self.manifest.status == manifests.COMPLETE:
+                self._note(f"{path.name} is missing.")
+            return wanted.empty_table()
+        table = Segment(path, wanted)
+        batches = list(table.batches(wanted.names))
+        self._note(table.damage)
+        return pa.Table.from_batches(batches).cast(wanted) if batches else wanted.empty_table()
+
+    def span(self) -> tuple[int, int]:
+        """Time of the recording's start and end, CLOCK_MONOTONIC ns.
+
+        From the manifest; where that lacks the end (killed recorder), the last event's time.
+        """
+        begin = self.manifest.started_ns
+        if self.manifest.ended_ns is not None:
+            return begin, max(begin, self.manifest.ended_ns)
+        for path in reversed(self.segments):
+            times = [
+                b.column(0)[-1].as_py() for b in Segment(path, schema.EVENTS).batches(["ts_ns"]) if b.num_rows
+            ]
+            if times:
+                return begin, max(begin, max(times))
+        return begin, begin
+
+    def _find_segments(self) -> list[Path]:
+        """Paths of the segments by number; a gap in the numbers is damage."""
+        folder = self.path / schema.EVENTS_DIR
+        found = {int(p.stem): p for p in folder.glob("*.arrow") if p.stem.isascii() and p.stem.isdigit()}
+        expected = max([*found, self.manifest.totals.segments - 1], default=-1) + 1
+        missing = expected - len(found)
+        if missing:
+            self._note(f"{missing} of {expected} event segments are missing.")
+        return [found[number] for number in sorted(found)]
+
+    def _note(self, sentence: str) -> None:
+        if sentence and sentence not in self.damage:
+            self.damage.append(sentence)
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """`items`, the next few computed in a thread: decompression runs beside the analysis."""
+    with ThreadPoolExecutor(1, thread_name_prefix="slabtrace-read") as thread:
+        pending = deque(thread.submit(next, items, None) for _ in range(AHEAD))
+        while (item := pending.popleft().result()) is not None:
+            pending.append(thread.submit(next, items, None))
+            yield item

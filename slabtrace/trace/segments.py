@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One Arrow IPC file, whole or cut short: a segment of events or a side table.
+
+A file that was closed ends in a footer and is read through it.  One that was not (its recorder
+was killed, the disk was full) is a valid stream after its 8-byte magic, up to the last whole
+record batch: all of that is read, and `damage` says what is not there.
+
+Files are memory-mapped; a batch lives in memory only while its reader holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from slabtrace.errors import TraceError
+
+MAGIC = b"ARROW1"
+HEADER = 8  # the magic, padded, before the stream begins
+BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError)  # pyarrow on garbage
+
+
+class Segment:
+    """The record batches of one Arrow IPC file.
+
+    `damage` is a sentence on what could not be read, empty while nothing is known to be wrong.
+    Raises TraceError if columns of `expected` that are read have another type.
+    """
+
+    def __init__(self, path: Path, expected: pa.Schema) -> None:
+        self.path = path
+        self.damage = ""
+        self._expected = expected
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the batches, in order, with `columns` only (in the order given)."""
+        self.damage = ""
+        try:
+            file = pa.memory_map(str(self.path))
+        except BROKEN as error:
+            self._note(f"cannot be opened ({_first_line(error)})")
+            return
+        with file:
+            yield from self._whole(file, columns) if self._has_footer(file) else self._cut(file, columns)
+
+    def _has_footer(self, file: pa.NativeFile) -> bool:
+        size = file.size()
+        if size < HEADER + len(MAGIC):
+            return False
+        file.seek(size - len(MAGIC))
+        return bool(file.read(len(MAGIC)) == MAGIC)
+
+    def _whole(self, file: pa.NativeFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Batches by the footer; one that is damaged inside is skipped, the rest still read."""
+        try:
+            options = self._projection(pa.ipc.open_file(file).schema, columns)
+            reader = pa.ipc.open_file(file, options=options)
+        except BROKEN:
+            yield from self._cut(file, columns)
+            return
+        lost = 0
+        for index in range(reader.num_record_batches):
+            try:
+                batch = _checked(reader.get_batch(index))
+            except BROKEN:
+                lost += 1
+                continue
+            yield batch.select(columns)
+        if lost:
+            self._note(f"{lost} of {reader.num_record_batches} batches cannot be decoded")
+
+    def _cut(self, file: pa.NativeFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Batches as a stream, up to the first that is not whole."""
+        file.seek(0)
+        content = file.read_buffer()
+        read = 0
+        try:
+            stream = content.slice(HEADER)
+            options = self._projection(pa.ipc.open_stream(stream).schema, columns)
+            reader = pa.ipc.open_stream(stream, options=options)
+            for batch in reader:
+                yield _checked(batch).select(columns)
+                read += 1
+        except BROKEN:
+            pass
+        self._note(f"was not closed: read up to its last whole batch ({read} of them)")
+
+    def _projection(self, schema: pa.Schema, columns: Sequence[str]) -> pa.ipc.IpcReadOptions:
+        """Options that decode `columns` only; TraceError if `schema` lacks one or its type differs."""
+        for name in columns:
+            found = schema.field(name).type if name in schema.names else None
+            wanted = self._expected.field(name).type
+            if wanted not in (found, getattr(found, "value_type", None)):  # dictionary-encoded is as good
+                raise TraceError(f"{self.path}: column {name} is {found or 'missing'}, not {wanted}")
+        return pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
+
+    def _note(self, what: str) -> None:
+        self.damage = f"{self.path.parent.name}/{self.path.name} {what}."
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """`batch` if its buffers are as long as they claim and hold no nulls, else ValueError."""
+    batch.validate()
+    if any(column.null_count for column in batch.columns):
+        raise ValueError("nulls where the format has none")
+    return batch
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
