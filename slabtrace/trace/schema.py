@@ -6,7 +6,7 @@ reader would misread raises MAJOR; a new file or column raises MINOR.
 
     NAME.slab/manifest.json       what, where, when, how, totals; status "recording" -> "complete"
               events/00000.arrow  Arrow IPC files, zstd, ordered by ts_ns, EVENTS below
-              caches.arrow stacks.arrow symbols.arrow tasks.arrow
+              sites.arrow caches.arrow stacks.arrow symbols.arrow tasks.arrow
               losses.arrow slabinfo.arrow marks.arrow      side tables, Arrow IPC files
 
 All times are CLOCK_MONOTONIC in ns; all sizes are bytes; addresses are the kernel's own.
@@ -44,7 +44,7 @@ FREE_BIT = 0x10
 
 
 class Flag(IntFlag):
-    """Bits of the event column `flags`.  Values equal `enum slab_event_flag` in bpf/event.h."""
+    """Bits of the column `flags` of sites.arrow.  Values equal `enum slab_event_flag` in bpf/event.h."""
 
     RECOVERED = 0x01  # recorded by the twin program: the first one was interrupted
     LARGE = 0x02  # a kmalloc beyond the largest slab cache: whole pages, `cache` is 0
@@ -61,22 +61,31 @@ class Loss(IntEnum):
     LATE = 5  # events stored out of order: committed after a later batch was written
 
 
+# Events are kept narrow: what differs from event to event.  All that repeats stands once in
+# sites.arrow, and `site` is the key; `events JOIN sites USING (site)` gives the whole event.
 EVENTS = pa.schema(
     [
         ("ts_ns", pa.int64()),
         ("ptr", pa.uint64()),
+        ("site", pa.uint32()),  # key of sites.arrow
+        ("tid", pa.uint32()),  # the task it happened in; tasks.arrow knows its tgid and comm
+        ("cpu", pa.uint16()),
+    ]
+)
+
+# One row for each distinct combination that was seen; `site` counts up from 0 without gaps.
+SITES = pa.schema(
+    [
+        ("site", pa.uint32()),
+        ("kind", pa.uint8()),  # Kind
+        ("flags", pa.uint8()),  # Flag
         ("call_site", pa.uint64()),
         ("cache", pa.uint64()),  # address of the struct kmem_cache, key of caches.arrow; 0: none
         ("bytes_req", pa.uint32()),
         ("bytes_alloc", pa.uint32()),
         ("gfp_flags", pa.uint32()),
-        ("tgid", pa.uint32()),
-        ("tid", pa.uint32()),
-        ("stack_id", pa.int32()),  # key of stacks.arrow; negative: no stack
-        ("cpu", pa.uint16()),
         ("node", pa.int16()),  # requested NUMA node, -1: any
-        ("kind", pa.uint8()),
-        ("flags", pa.uint8()),
+        ("stack_id", pa.int32()),  # key of stacks.arrow; negative: no stack
     ]
 )
 
@@ -143,6 +152,7 @@ SLABINFO = pa.schema(
 MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
 
 SIDE_TABLES: dict[str, pa.Schema] = {
+    "sites": SITES,
     "caches": CACHES,
     "stacks": STACKS,
     "symbols": SYMBOLS,

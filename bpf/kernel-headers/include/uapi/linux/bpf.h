@@ -1,2 +1,3 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 #pragma once
 #include <linux/types.h>

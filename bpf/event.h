@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The event: one 64-byte slot of a ring, and the numbers that are stored with it.
+ *
+ * This is the only definition.  slabtrace/capture/layout.py reads this file for its dtype, and
+ * tests hold sizes, offsets and enum values against slabtrace/trace/schema.py.
+ */
+#pragma once
+
+enum slab_event_kind {
+	SLAB_KMALLOC = 0x01,
+	SLAB_CACHE_ALLOC = 0x02,
+	SLAB_BULK_ALLOC = 0x03,
+	SLAB_NOLOCK_ALLOC = 0x04,
+	/* frees carry 0x10 */
+	SLAB_KFREE = 0x11,
+	SLAB_CACHE_FREE = 0x12,
+	SLAB_BULK_FREE = 0x13,
+	SLAB_NOLOCK_FREE = 0x14,
+	SLAB_KFREE_RCU = 0x15,
+	/* never stored in events: a task got the name held in ptr and call_site (16 bytes) */
+	SLAB_TASK_COMM = 0x40,
+};
+
+enum slab_event_flag {
+	SLAB_RECOVERED = 0x01,
+	SLAB_LARGE = 0x02,
+	SLAB_CACHE_UNKNOWN = 0x04,
+};
+
+struct slab_event {
+	u64 ts_ns;
+	u64 ptr;
+	u64 call_site;
+	u64 cache;
+	u32 bytes_req;
+	u32 bytes_alloc;
+	u32 gfp_flags;
+	s32 stack_id;
+	u32 tgid;
+	u32 tid;
+	u16 cpu;
+	u16 reserved;
+	s16 node;
+	u8 kind;
+	u8 flags;
+};

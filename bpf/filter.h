@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Filters, compiled in only where asked for: FILTER_TGID, FILTER_COMM, FILTER_SIZE, FILTER_CACHE.
+ *
+ * Task and size can be judged at the allocation only: any task may free the object.  So a wanted
+ * allocation marks its address in `kept`, and a free is recorded if its address was ever marked.
+ * Marks are never cleared and may be shared by several addresses: a free too many costs a slot, a
+ * free too few would be a false leak.
+ */
+#pragma once
+
+#if defined(FILTER_TGID) || defined(FILTER_COMM) || defined(FILTER_SIZE)
+#define FILTER_BY_ALLOCATION 1
+#endif
+
+#ifdef FILTER_BY_ALLOCATION
+#define KEPT_ROW 4096
+#define KEPT_ROWS 4096
+struct kept_row {
+	u8 marked[KEPT_ROW];
+};
+BPF_F_TABLE("array", u32, struct kept_row, kept, KEPT_ROWS, 0);
+
+static __always_inline u8 *kept_mark(u64 ptr)
+{
+	u64 hash = (ptr * 0x9e3779b97f4a7c15ull) >> 40;
+	u32 row_index = hash / KEPT_ROW;
+	struct kept_row *row = kept.lookup(&row_index);
+
+	return row ? &row->marked[hash % KEPT_ROW] : NULL;
+}
+#endif
+
+#ifdef FILTER_COMM
+/*
+ * A glob as a bit-parallel automaton, made by capture/glob.py: bit i of the state says that the
+ * first i elements have matched; step[c] has bit i where element i accepts character c; bits of
+ * COMM_LOOP are states that a '*' lets stay.
+ */
+BPF_F_TABLE("array", u32, u32, comm_step, 256, 0);
+
+static __always_inline bool comm_wanted(void)
+{
+	char comm[16] = {};
+	u32 state = 1;
+
+	bpf_get_current_comm(comm, sizeof(comm));
+#pragma unroll
+	for (int i = 0; i < 16; i++) {
+		u32 c = (u8)comm[i];
+		u32 *step = comm_step.lookup(&c);
+
+		if (!c)
+			break;
+		state = ((state & (step ? *step : 0)) << 1) | (state & COMM_LOOP);
+	}
+	return state & COMM_ACCEPT;
+}
+#endif
+
+#ifdef FILTER_CACHE
+/* 1: wanted, 0: not.  A cache that is not here yet is recorded; user space judges it, and adds it. */
+BPF_F_TABLE("hash", u64, u8, cache_wanted, 16384, 0);
+#endif
+
+/* Does the recording want this allocation?  `cache` is 0 where it has none. */
+static __always_inline bool alloc_wanted(u64 ptr, u64 cache, u64 bytes_req)
+{
+#ifdef FILTER_TGID
+	if (bpf_get_current_pid_tgid() >> 32 != FILTER_TGID)
+		return false;
+#endif
+#ifdef FILTER_SIZE
+	if (bytes_req < FILTER_MIN_SIZE || bytes_req > FILTER_MAX_SIZE)
+		return false;
+#endif
+#ifdef FILTER_COMM
+	if (!comm_wanted())
+		return false;
+#endif
+#ifdef FILTER_CACHE
+	u8 *wanted = cache_wanted.lookup(&cache);
+
+	if (wanted && !*wanted)
+		return false;
+#endif
+#ifdef FILTER_BY_ALLOCATION
+	u8 *mark = kept_mark(ptr);
+
+	if (mark)
+		*mark = 1;
+#endif
+	return true;
+}
+
+/* Could this free concern an allocation that was wanted? */
+static __always_inline bool free_wanted(u64 ptr, u64 cache)
+{
+#ifdef FILTER_CACHE
+	u8 *wanted = cache_wanted.lookup(&cache);
+
+	if (wanted && !*wanted)
+		return false;
+#endif
+#ifdef FILTER_BY_ALLOCATION
+	u8 *mark = kept_mark(ptr);
+
+	if (mark && !*mark)
+		return false;
+#endif
+	return true;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The rings: per possible CPU, LANES single-producer rings of slots, shared with user space.
+ *
+ * A lane belongs to one depth of interruption.  The program that runs in task context writes
+ * lane 0; one that interrupts it on the same CPU writes lane 1, and so on: task, softirq, hard
+ * irq, NMI.  Because interrupts nest like calls, a lane has one writer at a time and a plain
+ * store of `head` after the slot commits it: no atomic instruction, no hole, no sequence number,
+ * on every kernel since 5.10 (which has no BPF atomics that return a value).
+ *
+ * `depth` is not zero while a program runs, so a reader that sees zero after reading the clock
+ * knows that all later events carry later times: the watermark of the time-ordered merge.
+ *
+ * Every counter stands in the lane, because `counter++` is not atomic: an interrupting program
+ * has a lane, and so a counter, of its own.
+ */
+#pragma once
+
+#define LANES 4
+
+struct lane {
+	u64 head;	   /* slots ever committed */
+	u64 dropped;	   /* events lost: the ring was full */
+	u64 failed_allocs; /* allocations that returned NULL */
+	u64 null_frees;	   /* kfree(NULL), kfree(ZERO_SIZE_PTR): nothing was freed */
+	u64 filtered;	   /* events the filters refused */
+	u64 stack_lost;	   /* stacks that neither map could keep */
+	u64 recovered;	   /* events written by a twin program */
+	u64 reserved;
+};
+
+struct cpu_state {
+	u64 depth;   /* programs running on this CPU right now */
+	u64 too_deep; /* events lost: nested deeper than LANES */
+	u64 vmemmap; /* address of the struct page of address 0, see cache_of.h; 0: not known yet */
+	u64 reserved[5];
+	u64 seen[8]; /* by twin.h: what the first program has dealt with */
+	struct lane lane[LANES];
+};
+
+/* Written by user space only: how far it has read.  Apart, so that lines do not bounce. */
+struct cpu_tails {
+	u64 tail[LANES];
+	u64 reserved[4];
+};
+
+/* Lane 0 has TASK_SLOTS, each of the others IRQ_SLOTS; both are powers of two. */
+#define SLOTS_PER_CPU (TASK_SLOTS + (LANES - 1) * IRQ_SLOTS)
+
+BPF_F_TABLE("array", u32, struct cpu_state, cpu_states, NR_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct cpu_tails, cpu_tails, NR_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct slab_event, slots, NR_CPUS *SLOTS_PER_CPU, BPF_F_MMAPABLE);
+
+struct claim {
+	struct cpu_state *state;
+	struct lane *lane;
+	u64 depth;
+	u32 cpu;
+};
+
+/* Enter this CPU's next lane.  False: the event is lost, and counted. */
+static __always_inline bool lane_enter(struct claim *claim)
+{
+	claim->cpu = bpf_get_smp_processor_id();
+	claim->state = cpu_states.lookup(&claim->cpu);
+	if (!claim->state)
+		return false;
+	claim->depth = claim->state->depth;
+	if (claim->depth >= LANES) {
+		claim->state->too_deep++;
+		return false;
+	}
+	*(volatile u64 *)&claim->state->depth = claim->depth + 1;
+	claim->lane = &claim->state->lane[claim->depth & (LANES - 1)];
+	barrier();
+	return true;
+}
+
+static __always_inline void lane_leave(struct claim *claim)
+{
+	barrier();
+	*(volatile u64 *)&claim->state->depth = claim->depth;
+}
+
+/* The slot to fill, or NULL (counted) where the reader is a whole ring behind. */
+static __always_inline struct slab_event *slot_claim(struct claim *claim)
+{
+	struct cpu_tails *tails = cpu_tails.lookup(&claim->cpu);
+	u64 size = claim->depth ? IRQ_SLOTS : TASK_SLOTS;
+	u32 base = claim->depth ? TASK_SLOTS + (claim->depth - 1) * IRQ_SLOTS : 0;
+	u64 head = claim->lane->head;
+	u32 index;
+
+	if (!tails)
+		return NULL;
+	if (head - tails->tail[claim->depth & (LANES - 1)] >= size) {
+		claim->lane->dropped++;
+		return NULL;
+	}
+	index = claim->cpu * SLOTS_PER_CPU + base + (head & (size - 1));
+	return slots.lookup(&index);
+}
+
+static __always_inline void slot_commit(struct claim *claim)
+{
+	barrier();
+	*(volatile u64 *)&claim->lane->head = claim->lane->head + 1;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * The programs: one raw tracepoint program per kmem slab tracepoint, and its twin.
+ *
+ * Configured by -D numbers alone (capture/kernel.py, capture/programs.py).  ARG_<tracepoint>_<name>
+ * is the index of an argument on the running kernel, and is not defined where the kernel has no
+ * such argument; the kernel changes behind that are listed in capture/kernel.py.
+ */
+#include "event.h"
+#include "ring.h"
+#include "cache_of.h"
+#include "filter.h"
+#include "stack.h"
+#include "twin.h"
+#include "task.h"
+#include "peek.h"
+
+#define ZERO_SIZE_PTR 16
+
+/* What a tracepoint said, before it is put into a slot. */
+struct seen_event {
+	u64 ptr;
+	u64 call_site;
+	u64 cache;
+	u64 bytes_req;
+	u64 bytes_alloc;
+	u32 gfp_flags;
+	s16 node;
+	u8 kind;
+	u8 flags;
+};
+
+static __always_inline u32 clamp_u32(u64 bytes)
+{
+	return bytes > 0xffffffff ? 0xffffffff : bytes;
+}
+
+static __always_inline void fill(struct slab_event *slot, const struct seen_event *seen, u32 cpu)
+{
+	u64 task = bpf_get_current_pid_tgid();
+
+	slot->ts_ns = bpf_ktime_get_ns();
+	slot->ptr = seen->ptr;
+	slot->call_site = seen->call_site;
+	slot->cache = seen->cache;
+	slot->bytes_req = clamp_u32(seen->bytes_req);
+	slot->bytes_alloc = clamp_u32(seen->bytes_alloc);
+	slot->gfp_flags = seen->gfp_flags;
+	slot->tgid = task >> 32;
+	slot->tid = task;
+	slot->cpu = cpu;
+	slot->node = seen->node;
+	slot->kind = seen->kind;
+	slot->flags = seen->flags;
+	slot->reserved = 0;
+}
+
+static __always_inline bool wanted(const struct seen_event *seen)
+{
+	if (seen->kind & 0x10)
+		return free_wanted(seen->ptr, seen->cache);
+#ifdef FILTER_SIZE
+	if (!seen->bytes_req && seen->cache) {
+		u32 object_size = 0;
+
+		bpf_probe_read_kernel(&object_size, sizeof(object_size),
+				      (void *)(seen->cache + CACHE_OBJECT_SIZE));
+		return alloc_wanted(seen->ptr, seen->cache, object_size);
+	}
+#endif
+	return alloc_wanted(seen->ptr, seen->cache, seen->bytes_req);
+}
+
+static __always_inline void record_in_lane(void *ctx, struct claim *claim, struct seen_event *seen)
+{
+	struct slab_event *slot;
+
+	if (!seen->cache)
+		seen->cache = cache_of(claim->state->vmemmap, seen->ptr, &seen->flags);
+	if (!wanted(seen)) {
+		claim->lane->filtered++;
+		return;
+	}
+	slot = slot_claim(claim);
+	if (!slot)
+		return;
+	fill(slot, seen, claim->cpu);
+	slot->stack_id = stack_of(ctx, claim->lane);
+	if (seen->flags & SLAB_RECOVERED)
+		claim->lane->recovered++;
+	slot_commit(claim);
+}
+
+/* An event without an object: a failed allocation, or a free of nothing. */
+static __always_inline void count_nothing(u8 kind)
+{
+	struct claim claim;
+
+	if (!lane_enter(&claim))
+		return;
+	if (kind & 0x10)
+		claim.lane->null_frees++;
+	else
+		claim.lane->failed_allocs++;
+	lane_leave(&claim);
+}
+
+static __always_inline int record(void *ctx, struct seen_event *seen, bool twin)
+{
+	struct claim claim;
+
+	if (seen->ptr <= ZERO_SIZE_PTR) {
+		if (!twin)
+			count_nothing(seen->kind);
+		return 0;
+	}
+	if (twin) {
+		if (seen_take(seen->ptr, seen->kind))
+			return 0;
+		seen->flags |= SLAB_RECOVERED;
+	}
+#ifdef TWINS
+	else {
+		seen_set(seen->ptr, seen->kind);
+	}
+#endif
+	if (!lane_enter(&claim))
+		return 0;
+	record_in_lane(ctx, &claim, seen);
+	lane_leave(&claim);
+	return 0;
+}
+
+/* Two programs of one body: NAME and NAME_twin. */
+#define SLAB_PROGRAM(name, body)                                                                   \
+	int name(struct bpf_raw_tracepoint_args *ctx)                                              \
+	{                                                                                          \
+		struct seen_event seen = body;                                                     \
+		return record(ctx, &seen, false);                                                  \
+	}                                                                                          \
+	int name##_twin(struct bpf_raw_tracepoint_args *ctx)                                       \
+	{                                                                                          \
+		struct seen_event seen = body;                                                     \
+		return record(ctx, &seen, true);                                                   \
+	}
+
+#define ARG(tracepoint, name) ctx->args[ARG_##tracepoint##_##name]
+
+/* kmalloc: node joined the arguments in 6.1 (11e9734bcb6a, "mm/slab_common: unify NUMA and UMA
+ * version of tracepoints"), which also ended kmalloc_node. */
+#ifdef ARG_kmalloc_node
+#define KMALLOC_NODE ARG(kmalloc, node)
+#else
+#define KMALLOC_NODE -1
+#endif
+#define KMALLOC_EVENT(tracepoint, the_node)                                                        \
+	{                                                                                          \
+		.kind = SLAB_KMALLOC, .ptr = ARG(tracepoint, ptr),                                 \
+		.call_site = ARG(tracepoint, call_site), .bytes_req = ARG(tracepoint, bytes_req),  \
+		.bytes_alloc = ARG(tracepoint, bytes_alloc),                                       \
+		.gfp_flags = ARG(tracepoint, gfp_flags), .node = the_node,                         \
+	}
+SLAB_PROGRAM(kmalloc, KMALLOC_EVENT(kmalloc, KMALLOC_NODE))
+#ifdef ARG_kmalloc_node_ptr
+SLAB_PROGRAM(kmalloc_node, KMALLOC_EVENT(kmalloc_node, ARG(kmalloc_node, node)))
+#endif
+
+/* kmem_cache_alloc: the sizes gave way to the kmem_cache itself in 6.1 (the same change); their
+ * values, object_size and size, are filled in by user space from caches.arrow. */
+#ifdef ARG_kmem_cache_alloc_cache
+#define CACHE_ALLOC_EVENT(tracepoint, the_node)                                                    \
+	{                                                                                          \
+		.kind = SLAB_CACHE_ALLOC, .ptr = ARG(tracepoint, ptr),                             \
+		.call_site = ARG(tracepoint, call_site), .cache = ARG(tracepoint, cache),          \
+		.gfp_flags = ARG(tracepoint, gfp_flags), .node = the_node,                         \
+	}
+#define CACHE_ALLOC_NODE ARG(kmem_cache_alloc, node)
+#else
+#define CACHE_ALLOC_EVENT(tracepoint, the_node)                                                    \
+	{                                                                                          \
+		.kind = SLAB_CACHE_ALLOC, .ptr = ARG(tracepoint, ptr),                             \
+		.call_site = ARG(tracepoint, call_site), .bytes_req = ARG(tracepoint, bytes_req),  \
+		.bytes_alloc = ARG(tracepoint, bytes_alloc),                                       \
+		.gfp_flags = ARG(tracepoint, gfp_flags), .node = the_node,                         \
+	}
+#define CACHE_ALLOC_NODE -1
+#endif
+SLAB_PROGRAM(kmem_cache_alloc, CACHE_ALLOC_EVENT(kmem_cache_alloc, CACHE_ALLOC_NODE))
+#ifdef ARG_kmem_cache_alloc_node_ptr
+SLAB_PROGRAM(kmem_cache_alloc_node,
+	     CACHE_ALLOC_EVENT(kmem_cache_alloc_node, ARG(kmem_cache_alloc_node, node)))
+#endif
+
+#define KFREE_EVENT                                                                                \
+	{                                                                                          \
+		.kind = SLAB_KFREE, .ptr = ARG(kfree, ptr), .call_site = ARG(kfree, call_site),    \
+		.node = -1,                                                                        \
+	}
+SLAB_PROGRAM(kfree, KFREE_EVENT)
+
+/* kmem_cache_free: the kmem_cache joined in 6.1 (2c1d697fb8ba); before, the address must tell. */
+#ifdef ARG_kmem_cache_free_cache
+#define CACHE_FREE_CACHE ARG(kmem_cache_free, cache)
+#else
+#define CACHE_FREE_CACHE 0
+#endif
+#define CACHE_FREE_EVENT                                                                           \
+	{                                                                                          \
+		.kind = SLAB_CACHE_FREE, .ptr = ARG(kmem_cache_free, ptr),                         \
+		.call_site = ARG(kmem_cache_free, call_site), .cache = CACHE_FREE_CACHE,           \
+		.node = -1,                                                                        \
+	}
+SLAB_PROGRAM(kmem_cache_free, CACHE_FREE_EVENT)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Names of tasks.  A short-lived process is gone before anyone reads /proc, so a new task and a
+ * changed name are events of their own, in the same rings and the same order as the slab's.
+ */
+#pragma once
+
+static __always_inline void task_named(u64 task, void *comm)
+{
+	struct claim claim;
+	struct slab_event *slot;
+
+	if (!lane_enter(&claim))
+		return;
+	slot = slot_claim(&claim);
+	if (slot) {
+		slot->ts_ns = bpf_ktime_get_ns();
+		bpf_probe_read_kernel(&slot->ptr, 16, comm);
+		bpf_probe_read_kernel(&slot->tid, 4, (void *)(task + TASK_PID));
+		bpf_probe_read_kernel(&slot->tgid, 4, (void *)(task + TASK_TGID));
+		slot->kind = SLAB_TASK_COMM;
+		slot->cpu = claim.cpu;
+		slot_commit(&claim);
+	}
+	lane_leave(&claim);
+}
+
+int task_newtask(struct bpf_raw_tracepoint_args *ctx)
+{
+	task_named(ctx->args[0], (void *)(ctx->args[0] + TASK_COMM));
+	return 0;
+}
+
+int task_rename(struct bpf_raw_tracepoint_args *ctx)
+{
+	task_named(ctx->args[0], (void *)ctx->args[1]);
+	return 0;
+}

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find bcc, compile bpf/slab.c with it, and turn its failures into ours.
+
+bcc is Debian's python3-bpfcc: pure Python over libbcc.so, installed for /usr/bin/python3 alone.
+Any CPython can run it, so it is imported by path where a plain import fails; nothing else of
+Debian's dist-packages comes along.  (PyPI's `bcc` is another program.)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from slabtrace.errors import CaptureError
+from slabtrace.resources import bpf_dir
+
+_DIST_PACKAGES = (
+    Path("/usr/lib/python3/dist-packages/bcc"),
+    Path("/usr/local/lib/python3/dist-packages/bcc"),
+)
+_INCLUDE = re.compile(r'^#include "(.+)"$', re.M)
+_INSTALL = "install it: apt install python3-bpfcc (Debian, Ubuntu), python3-bcc (Fedora), python-bcc (Arch)"
+
+
+def _candidates() -> Iterator[Path]:
+    override = os.environ.get("SLABTRACE_BCC")
+    if override:
+        yield Path(override)
+    yield from _DIST_PACKAGES
+    for root in ("/usr/lib", "/usr/lib64"):
+        yield from Path(root).glob("python3.*/site-packages/bcc")
+
+
+def find_bcc() -> Path | None:
+    """The folder of a bcc package that binds libbcc, or None.  SLABTRACE_BCC overrides the search."""
+    for folder in _candidates():
+        if (folder / "libbcc.py").exists():
+            return folder
+    return None
+
+
+def import_bcc() -> ModuleType:
+    """Import bcc from wherever it lies.  Raises CaptureError if it is missing or broken."""
+    loaded = sys.modules.get("bcc")
+    if loaded is not None and hasattr(loaded, "BPF"):
+        return loaded
+    folder = find_bcc()
+    if folder is None:
+        raise CaptureError("bcc's Python package is not installed", _INSTALL)
+    spec = importlib.util.spec_from_file_location(
+        "bcc", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bcc"] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a missing libbcc.so is an OSError, a torn package an ImportError
+        del sys.modules["bcc"]
+        raise CaptureError(f"bcc in {folder} cannot be loaded: {error}", _INSTALL) from error
+    return module
+
+
+@contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """Collect what libbcc and clang write to file descriptor 2 meanwhile; yields a list of lines."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            sink.seek(0)
+            lines += sink.read().decode(errors="replace").splitlines()
+
+
+def one_unit(source: Path) -> str:
+    """The text of a C file with its #include "…" lines followed, each file once, as cpp would.
+
+    bcc rewrites map accesses in the main file only, so the headers must be part of it.
+    """
+    seen: set[Path] = set()
+
+    def expand(path: Path) -> str:
+        if path in seen:
+            return ""
+        seen.add(path)
+        text = path.read_text().replace("#pragma once\n", "")
+        return _INCLUDE.sub(lambda match: expand(path.parent / match.group(1)), text)
+
+    return expand(source)
+
+
+def compile_bpf(defines: Mapping[str, int | str | None], source: str = "slab.c") -> Any:
+    """Compile a file of bpf/ and return bcc's BPF object (nothing is loaded yet).
+
+    `defines` become -D options; None defines a bare name.  Raises CaptureError with the first
+    line clang complained about.
+    """
+    bcc = import_bcc()
+    folder = bpf_dir().resolve()
+    # bcc insists on kernel headers for its own prelude; ours has just what that asks for.
+    os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel-headers")
+    flags = ["-Wno-unused-function"]
+    flags += [f"-D{name}" if value is None else f"-D{name}={value}" for name, value in defines.items()]
+    lines: list[str] = []
+    try:
+        with captured_stderr() as lines:
+            return bcc.BPF(text=one_unit(folder / source), cflags=flags)
+    except (Exception, SystemExit) as error:
+        complaint = next((line for line in lines if "error" in line), "") or str(error)
+        raise CaptureError(
+            f"the BPF programs do not compile here: {complaint}",
+            "bcc and its clang may be too old or broken (0.26 is known to work); `slabtrace doctor` tells more",
+        ) from error

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load and attach the BPF programs, keep their file descriptors, and take them down again.
+
+Everything here dies with the process: raw tracepoint links are file descriptors, nothing is
+pinned, so a killed recorder leaves nothing in the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from slabtrace.capture import bpf_syscall
+from slabtrace.capture.compiler import captured_stderr, import_bcc
+from slabtrace.errors import CaptureError
+
+
+class Programs:
+    """The compiled BPF object: its maps, its loaded programs, its attachments."""
+
+    def __init__(self, bpf: Any) -> None:
+        self._bpf = bpf
+        self._links: dict[str, int] = {}
+        self._maps: list[mmap.mmap] = []
+
+    def load(self, program: str) -> int:
+        """Load a program as a raw tracepoint program; returns its file descriptor.
+
+        Raises CaptureError with the verifier's last word.
+        """
+        lines: list[str] = []
+        try:
+            with captured_stderr() as lines:
+                return int(self._bpf.load_func(program, self._bpf.RAW_TRACEPOINT).fd)
+        except (Exception, SystemExit) as error:
+            reason = next((line for line in reversed(lines) if line.strip()), str(error))
+            raise CaptureError(
+                f"the kernel refuses the BPF program {program}: {reason}",
+                "run `slabtrace doctor` to see what this kernel allows",
+            ) from error
+
+    def attach(self, program: str, tracepoint: str) -> None:
+        """Attach a program to a raw tracepoint; several may share one.  Raises CaptureError."""
+        fd = self.load(program)
+        link = import_bcc().libbcc.lib.bpf_attach_raw_tracepoint(fd, tracepoint.encode())
+        if link < 0:
+            raise CaptureError(
+                f"the tracepoint {tracepoint} cannot be attached: {os.strerror(abs(link) or errno.EINVAL)}",
+                "run `slabtrace doctor` to see what this kernel allows",
+            )
+        self._links[program] = link
+
+    def detach(self, programs: Iterable[str] | None = None) -> None:
+        """Detach the named programs, or all.  Their maps stay readable."""
+        for program in list(self._links if programs is None else programs):
+            with contextlib.suppress(OSError):
+                os.close(self._links.pop(program))
+
+    @property
+    def attached(self) -> list[str]:
+        """Names of the attached programs, in the order of attaching."""
+        return list(self._links)
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of a map."""
+        return int(self._bpf[name].map_fd)
+
+    def table(self, name: str) -> Any:
+        """bcc's view of a map, for the rare accesses that need no speed."""
+        return self._bpf[name]
+
+    def mapped(self, name: str, dtype: np.dtype[np.void] | str, count: int) -> np.ndarray[Any, Any]:
+        """A BPF_F_MMAPABLE array map as a writable ndarray of shape (count,), shared with the kernel."""
+        itemsize = np.dtype(dtype).itemsize
+        memory = mmap.mmap(self.map_fd(name), -(-itemsize * count // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._maps.append(memory)
+        return np.frombuffer(memory, dtype=dtype, count=count)
+
+    def run_once(self, program: str, arguments: list[int]) -> None:
+        """Run a loaded program once on made-up tracepoint arguments (BPF_PROG_TEST_RUN)."""
+        bpf_syscall.test_run(self.load(program), arguments)
+
+    def recursion_misses(self) -> dict[str, int]:
+        """Per attached program, how often the kernel skipped it because it was already running."""
+        return {
+            name: bpf_syscall.program_statistics(self.load(name))["recursion_misses"] for name in self._links
+        }
+
+    def close(self) -> None:
+        """Detach everything and free programs and maps."""
+        self.detach()
+        self._bpf.cleanup()
