@@ -10,7 +10,6 @@ known is null.  Times are ns since the recording's start, sizes bytes.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from enum import Enum
@@ -25,11 +24,12 @@ LEAKS = (
     "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
 )  # fmt: skip
 CACHES = (
-    "cache", "aliases", "object_size", "size", "allocs", "frees", "outstanding", "peak_outstanding", "bytes_req",
-    "bytes_alloc", "waste_bytes", "slabinfo_start", "slabinfo_end", "unexplained",
+    "cache", "aliases", "object_size", "size", "allocs", "frees", "outstanding", "peak_outstanding",
+    "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start", "slabinfo_end", "unexplained",
 )  # fmt: skip
 STAT = (
-    "cache", "call_site", "symbol", "hits", "frees", "outstanding", "bytes_req", "bytes_alloc", "pingpong", "frag",
+    "cache", "call_site", "symbol", "hits", "frees", "outstanding", "bytes_req", "bytes_alloc",
+    "pingpong", "frag",
 )  # fmt: skip
 MISMATCHES = ("kind", "ptr", "cache", "confidence", "alloc", "first_free", "second_free")
 
@@ -84,17 +84,10 @@ def write(document: Mapping[str, Any], out: TextIO) -> None:
 
 
 def _scalar(value: Any, key: str) -> Any:
-    if isinstance(value, bool | str) or value is None:
+    if isinstance(value, bool | str):
         return value
-    if key in ADDRESSES and value == value:
+    if value is None or str(value) in ("nan", "<NA>", "NaT", "inf", "-inf"):
+        return None
+    if key in ADDRESSES:
         return f"{int(value):#x}"
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return None if _missing(value) else str(value)
-
-
-def _missing(value: Any) -> bool:
-    """Whether `value` is pandas' NA or NaT (unlike themselves, as NaN is)."""
-    return str(value) in ("<NA>", "NaT")
+    return value if isinstance(value, int | float) else str(value)

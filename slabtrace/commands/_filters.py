@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filters over the rows of an analysis table.
+
+A filter that matches nothing is an error with exit code 2, so that an empty answer always means
+that nothing was found, never that a name was mistyped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from slabtrace.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def aliases(caches: pd.DataFrame) -> dict[str, list[str]]:
+    """Every cache of a trace (rows of analysis' caches()) and the names merged into it."""
+    return {name: list(others) for name, others in zip(caches["cache"], caches["aliases"], strict=True)}
+
+
+def by_cache(frame: pd.DataFrame, globs: Sequence[str], aliases: dict[str, list[str]]) -> pd.DataFrame:
+    """The rows of `frame` whose column `cache` matches one of the shell patterns `globs`.
+
+    `aliases`: every cache of the trace and the names merged into it; a pattern that matches an
+    alias selects the cache it was merged into.  Raises UsageError for a pattern that no cache of
+    the trace matches; a cache that is in the trace but not in `frame` gives an empty frame.
+    """
+    if not globs:
+        return frame
+    chosen = {name for glob in globs for name in _matching_caches(glob, aliases)}
+    return frame[frame["cache"].isin(chosen)]
+
+
+def by_call_site(frame: pd.DataFrame, pattern: str | None) -> pd.DataFrame:
+    """The rows of `frame` whose column `symbol` contains a match of the regular expression `pattern`.
+
+    Raises UsageError if the expression does not compile, or matches no row.
+    """
+    if pattern is None:
+        return frame
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--call-site {pattern!r} is no regular expression: {error}") from None
+    return _some(
+        frame[[bool(expression.search(symbol)) for symbol in frame["symbol"]]],
+        f"no call site matches {pattern!r}",
+        "without --call-site all of them are shown",
+    )
+
+
+def by_pid(frame: pd.DataFrame, pids: Collection[int]) -> pd.DataFrame:
+    """The rows of `frame` whose column `pids` (a list each) has one of `pids`; UsageError if none has."""
+    if not pids:
+        return frame
+    wanted = set(pids)
+    return _some(
+        frame[[not wanted.isdisjoint(row) for row in frame["pids"]]],
+        f"nothing here was allocated by process {', '.join(map(str, sorted(wanted)))}",
+        "without --pid the processes of each group are shown",
+    )
+
+
+def _matching_caches(glob: str, aliases: dict[str, list[str]]) -> list[str]:
+    found = [name for name, others in aliases.items() if any(fnmatchcase(n, glob) for n in (name, *others))]
+    if found:
+        return found
+    close = get_close_matches(glob, [*aliases, *(n for names in aliases.values() for n in names)], 3, 0.5)
+    raise UsageError(
+        f"no slab cache of this trace matches {glob!r}",
+        f"did you mean {' or '.join(close)}?" if close else "`slabtrace caches TRACE` lists them",
+    )
+
+
+def _some(frame: pd.DataFrame, message: str, remedy: str) -> pd.DataFrame:
+    if frame.empty:
+        raise UsageError(message, remedy)
+    return frame

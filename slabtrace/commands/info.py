@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`slabtrace info`: what was recorded, where, how, and the verdict on its completeness."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from slabtrace.commands._options import json_option, trace_argument
+
+
+@click.command("info")
+@trace_argument
+@json_option
+def command(trace: str, as_json: bool) -> None:
+    """Show what was recorded, where, how, and how completely.
+
+    Works on a trace that is still being recorded, or whose recorder was killed. The last line is
+    the verdict: whether every allocation and free was seen, or what was not.
+
+    \b
+    Examples:
+      slabtrace info boot.slab
+      slabtrace info boot.slab --json | jq .completeness.dropped
+    """
+    import slabtrace
+    from slabtrace.render import json
+    from slabtrace.render.info import write_info
+    from slabtrace.render.verdict import write_verdict
+
+    opened = slabtrace.open(trace)
+    completeness = opened.completeness()
+    if as_json:
+        head = json.document("info", trace, completeness, opened.damage)
+        json.write({**head, "manifest": json.plain(opened.manifest)}, sys.stdout)
+        return
+    write_info(sys.stdout, trace, opened.manifest, completeness, opened.length_ns)
+    write_verdict(sys.stdout, completeness, opened.damage)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of `slabtrace info`: what was recorded, where, how, and what could not be seen."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from slabtrace.render.text import write_fields
+from slabtrace.render.units import count, duration, plural, rate, size
+from slabtrace.trace.manifest import Coverage, Manifest
+
+
+def write_info(out: TextIO, path: str, manifest: Manifest, completeness: Any, length_ns: int) -> None:
+    """Write what the manifest of the trace at `path` says, and the losses of `completeness`.
+
+    `length_ns`: how long the recording lasted.
+    """
+    write_fields(
+        out,
+        [
+            ("trace", f"{path} ({manifest.status})"),
+            ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
+            ("by", f"slabtrace {manifest.tool_version or '(unknown version)'} {_options(manifest)}".rstrip()),
+            ("host", _host(manifest)),
+            *_command(manifest),
+            ("events", _events(manifest, length_ns)),
+            ("on disk", _on_disk(manifest)),
+            *_coverage(manifest.coverage),
+            ("lost", _losses(completeness)),
+        ],
+    )
+
+
+def _options(manifest: Manifest) -> str:
+    """The options that were set, as on a command line; lists repeat the option."""
+    words = []
+    for name, value in manifest.options.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            values = value if isinstance(value, list) else [value]
+            words += [f"{option} {shlex.quote(str(v))}" for v in values]
+    return " ".join(words)
+
+
+def _host(manifest: Manifest) -> str:
+    host = manifest.host
+    kernel = f"Linux {host.release} {host.machine}".strip()
+    return f"{host.hostname or '(unnamed)'}: {kernel}, {plural(host.cpus, 'CPU')}, {size(host.memory_bytes)}"
+
+
+def _command(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    command = manifest.command
+    if command is not None:
+        ending = "still running" if command.exit_status is None else f"exit status {command.exit_status}"
+        yield "command", f"{shlex.join(command.argv)} (pid {command.pid}, {ending})"
+
+
+def _events(manifest: Manifest, length_ns: int) -> str:
+    totals = manifest.totals
+    return (
+        f"{count(totals.events)} ({rate(totals.events / max(length_ns, 1) * 1e9)}): "
+        f"{count(totals.allocs)} allocations, {count(totals.frees)} frees; "
+        f"besides {plural(totals.failed_allocs, 'failed allocation')} "
+        f"and {plural(totals.null_frees, 'kfree')} of NULL"
+    )
+
+
+def _on_disk(manifest: Manifest) -> str:
+    totals = manifest.totals
+    each = f", {totals.bytes_on_disk / totals.events:.1f} bytes per event" if totals.events else ""
+    return f"{size(totals.bytes_on_disk)} in {plural(totals.segments, 'segment')}{each}"
+
+
+def _coverage(coverage: Coverage) -> Iterator[tuple[str, str]]:
+    yield "watched", ", ".join(coverage.attached) or "nothing"
+    if coverage.twins:
+        yield "with twins", ", ".join(coverage.twins)
+    for path in coverage.unattached:
+        yield "not watched", f"{path.path}: {path.reason}"
+
+
+def _losses(completeness: Any) -> str:
+    losses = [
+        (completeness.dropped, "dropped (the ring was full)"),
+        (completeness.recursion_missed, "skipped by the kernel's recursion guard"),
+        (completeness.stacks_lost, "without their stack"),
+        (completeness.missed_frees_inferred, "frees missed, proved by a re-used address"),
+        (completeness.unmatched_frees, "frees of objects whose allocation was not seen"),
+    ]
+    return "; ".join(f"{count(number)} {words}" for number, words in losses if number) or "nothing"

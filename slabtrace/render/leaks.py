@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of `slabtrace leaks`: groups of objects that were never freed, with their stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from slabtrace.render.text import Column, escape, name_column, write_paragraph, write_table
+from slabtrace.render.units import count, duration, plural, size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    Column("#"),
+    Column("outstanding"),
+    Column("bytes"),
+    Column("freed"),
+    Column("oldest"),
+    name_column("cache"),
+)
+NAMES_SHOWN = 4  # comms of a group; the rest are counted
+
+
+def write_leaks(out: TextIO, groups: pd.DataFrame, hidden: int, by: str, ended_ns: int) -> None:
+    """Write the ranked `groups` (rows of analysis' leaks()) to `out`.
+
+    `hidden`: how many further groups the limit cut off.  `by`: "stack" (shows each group's stack),
+    "call_site" or "cache".  `ended_ns`: when the recording ended, ns since its start.
+    """
+    if groups.empty:
+        out.write("nothing outstanding: every allocation that was seen was also freed\n")
+        return
+    if by == "stack":
+        for group in groups.to_dict("records"):
+            _write_group(out, group, ended_ns)
+    else:
+        _write_groups(out, groups, by, ended_ns)
+    if hidden:
+        out.write(f"… and {plural(hidden, 'group')} more (-l 0 shows all)\n")
+
+
+def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
+    """One group as a headline, its stack innermost frame first, and who allocated it."""
+    write_paragraph(
+        out,
+        f"#{group['rank']} {plural(group['outstanding'], 'object')} of {group['cache']} outstanding, "
+        f"{size(group['bytes_alloc'])}; {count(group['freed'])} of {count(group['allocated'])} freed; "
+        f"oldest {duration(ended_ns - group['oldest_ns'])}",
+    )
+    frames = list(group["stack"]) or [group["symbol"]]
+    out.writelines(f"    {escape(frame)}\n" for frame in frames)
+    out.write(f"  by {escape(_who(group))}\n\n")
+
+
+def _write_groups(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> None:
+    """All groups as one table, a line each."""
+    sites = by == "call_site"
+    rows = (
+        [
+            str(group["rank"]),
+            count(group["outstanding"]),
+            size(group["bytes_alloc"]),
+            count(group["freed"]),
+            duration(ended_ns - group["oldest_ns"]),
+            group["cache"],
+            *([group["symbol"]] if sites else []),
+        ]
+        for group in groups.to_dict("records")
+    )
+    write_table(out, (*COLUMNS, name_column("call site")) if sites else COLUMNS, rows)
+
+
+def _who(group: dict[Any, Any]) -> str:
+    comms: Sequence[str] = list(group["comms"])
+    pids: Sequence[int] = list(group["pids"])
+    if not comms and not pids:
+        return "an unknown task"
+    names = ", ".join(comms[:NAMES_SHOWN]) or "?"
+    more = f" and {len(comms) - NAMES_SHOWN} more" if len(comms) > NAMES_SHOWN else ""
+    return f"{names}{more} (pid {pids[0]})" if len(pids) == 1 else f"{names}{more} ({len(pids)} pids)"
