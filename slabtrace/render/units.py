@@ -18,12 +18,16 @@ def size(number: float | None) -> str:
     """A number of bytes in binary units: "640 B", "1.5 KiB", "12.0 GiB"."""
     if number is None or _unknown(number):
         return NOT_KNOWN
-    if abs(number) < 1024:
-        return f"{number:.0f} B"
-    power = 1
+    power, unit = byte_unit(number)
+    return f"{number / 1024**power:.1f} {unit}" if power else f"{number:.0f} B"
+
+
+def byte_unit(number: float) -> tuple[int, str]:
+    """The power of 1024 and the name of the unit that `number` bytes are best shown in."""
+    power = 0
     while power < 4 and abs(number) / 1024**power >= 1023.95:  # would be shown as 1024.0
         power += 1
-    return f"{number / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+    return power, ("B", "KiB", "MiB", "GiB", "TiB")[power]
 
 
 def duration(ns: float | None) -> str:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing a result to a file the user named: never over another one unasked, never half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from slabtrace.errors import UsageError
+
+
+def check_new(path: Path, force: bool) -> None:
+    """Raise UsageError if `path` exists and `force` is not set, or its folder does not exist."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name a file")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists", "overwrite it with --force, or choose another name")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write `content` as the file `path` at once: whole, or (OSError) not at all.
+
+    Run through sudo, the file belongs to the user who ran sudo.
+    """
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            _give_to_invoker(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _give_to_invoker(descriptor: int) -> None:
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdigit() and gid.isdigit():
+        os.fchown(descriptor, int(uid), int(gid))
