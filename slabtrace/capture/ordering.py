@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Merge what was copied from all lanes into one stream ordered by time.
+"""Merge what came from all lanes into one stream ordered by time.
 
 Each lane is ordered in itself; a batch from all of them is sorted as a whole, and what is newer
 than the watermark waits for the next batch, so that the stored stream is ordered across batches.
@@ -7,56 +7,47 @@ than the watermark waits for the next batch, so that the stored stream is ordere
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from slabtrace.capture.rings import SLOT_WORDS, Rows
+from slabtrace.trace.batch import EventBatch, Int64, concatenate
 
-_INDEX_BITS = 20
-MAX_ROWS = 1 << _INDEX_BITS
-_MAX_SPAN = np.uint64(1) << np.uint64(64 - _INDEX_BITS)  # 4.8 hours in ns
-
-Index = np.ndarray[tuple[int], np.dtype[np.intp]]
+Index = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def order_by_time(ts_ns: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Index:
-    """Stable order of up to MAX_ROWS times (uint64, ns).
+def order_by_time(ts_ns: Int64) -> Index:
+    """Stable order of times (int64 ns), as indices.
 
-    Time and index are packed into one integer and sorted as plain numbers, which NumPy does with
-    vector instructions: several times faster than an argsort of the times.
+    The times are a few ascending runs, one or more for each lane.  NumPy's stable sort of 64-bit
+    integers is timsort, which merges such runs: 7 ns per event here, where a vectorised sort of
+    packed (time, index) keys takes 20.
     """
-    base = ts_ns.min() if len(ts_ns) else np.uint64(0)
-    offset = ts_ns - base
-    if len(ts_ns) > MAX_ROWS or (len(ts_ns) and offset.max() >= _MAX_SPAN):
-        return np.argsort(ts_ns, kind="stable")
-    packed = (offset << np.uint64(_INDEX_BITS)) | np.arange(len(ts_ns), dtype=np.uint64)
-    packed.sort()
-    return (packed & np.uint64(MAX_ROWS - 1)).astype(np.intp)
+    return np.argsort(ts_ns, kind="stable")
 
 
 class TimeMerge:
-    """Turns copied rows and watermarks into ordered rows."""
+    """Turns unordered batches and their watermarks into an ordered stream."""
 
     def __init__(self) -> None:
-        self._waiting: Rows = np.empty((0, SLOT_WORDS), dtype=np.uint64)
+        self._waiting: EventBatch | None = None
         self._released_ns = 0
-        self.late = 0  # rows released after a newer one had been: the watermark was wrong
+        self.late = 0  # events released after a newer one had been: the watermark was wrong
 
-    def merge(self, rows: Rows, watermark_ns: int | None) -> Rows:
-        """Ordered rows older than the watermark (None: all); the rest waits.  `rows` may be reused."""
-        if len(self._waiting):
-            rows = np.concatenate([self._waiting, rows])
-        ts_ns = rows[:, 0]
-        order = order_by_time(ts_ns)
+    def merge(self, batch: EventBatch, watermark_ns: int | None) -> EventBatch:
+        """Ordered events older than the watermark (None: all there are); the rest waits."""
+        if self._waiting is not None and self._waiting.size:
+            batch = concatenate([self._waiting, batch])
+        order = order_by_time(batch.ts_ns)
         cut = len(order)
         if watermark_ns is not None:
-            cut = int((ts_ns < np.uint64(max(watermark_ns, 0))).sum())
-        ordered = rows[order[:cut]]
-        self._waiting = rows[order[cut:]]
+            cut = int(np.count_nonzero(batch.ts_ns < watermark_ns))
+        ordered = batch.take(order[:cut])
+        self._waiting = batch.take(order[cut:])
         self._count_late(ordered)
         return ordered
 
-    def _count_late(self, ordered: Rows) -> None:
-        if not len(ordered):
-            return
-        self.late += int(np.searchsorted(ordered[:, 0], np.uint64(self._released_ns)))
-        self._released_ns = max(self._released_ns, int(ordered[-1, 0]))
+    def _count_late(self, ordered: EventBatch) -> None:
+        if ordered.size:
+            self.late += int(np.searchsorted(ordered.ts_ns, self._released_ns))
+            self._released_ns = max(self._released_ns, int(ordered.ts_ns[-1]))

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The consumer's side of the rings of bpf/ring.h: copy what is committed, then give back the slots.
+"""The consumer's side of the rings of bpf/ring.h: hand over what is committed, then free the slots.
 
-No system call, no wake-up, no per-event Python: a poll reads all heads at once and copies each
-lane's run of slots as one slice.
+No system call, no wake-up, no per-event Python: a poll reads all heads at once and hands over each
+lane's run of slots as one view.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,8 @@ IRQ_SHARE = 8  # a lane of interrupt context has 1/8 of the slots of task contex
 WATERMARK_SLACK_NS = 100_000
 _WATERMARK_TRIES = 8
 
-Rows = np.ndarray[tuple[int, int], np.dtype[np.uint64]]
+Rows = np.ndarray[Any, np.dtype[np.uint64]]
+Accept = Callable[[Rows, int], None]
 
 
 @dataclass(frozen=True)
@@ -92,34 +94,47 @@ class Rings:
                 break
         return int(self._safe_ns.min())
 
-    def drain(self, into: Rows, at: int) -> tuple[int, bool]:
-        """Copy committed slots to `into[at:]` and free them.
+    def drain(self, room: int, accept: Accept) -> int | None:
+        """Hand over up to `room` committed slots, lane by lane, and free them.
 
-        Returns the next free row of `into`, and whether every lane was emptied.
+        `accept(rows, cpu)` gets views of shape (n, 8) into the ring, valid during the call only.
+        Returns None if every lane was emptied, else the time (ns) of the oldest slot left: what is
+        newer must not be taken for complete yet.
         """
         heads = self._states["lane"]["head"].copy()
         pending = heads - self._read
-        complete = True
-        for cpu, lane in np.argwhere(pending):
-            room = into.shape[0] - at
-            count = int(pending[cpu, lane])
-            complete &= count <= room
-            at = self._take(int(cpu), int(lane), min(count, room), into, at)
-        return at, complete
+        total = int(pending.sum())
+        if not total:
+            return None
+        share = min(1.0, room / total)  # the same share of each lane keeps them abreast in time
+        left: list[int] = []
+        for cpu, lane in np.argwhere(pending).tolist():
+            count = int(pending[cpu, lane] * share)
+            self._hand_over(cpu, lane, count, accept)
+            if count < pending[cpu, lane]:
+                left.append(self._next_ts(cpu, lane))
+        return min(left) if left else None
 
-    def _take(self, cpu: int, lane: int, count: int, into: Rows, at: int) -> int:
-        """Copy `count` slots of one lane, in at most two runs, and move its tail."""
-        size = int(self._sizes[lane])
-        base = cpu * self.geometry.slots_per_cpu + (
-            self.geometry.task_slots + (lane - 1) * self.geometry.irq_slots if lane else 0
-        )
+    def _base(self, cpu: int, lane: int) -> int:
+        """Index of a lane's first slot."""
+        before = self.geometry.task_slots + (lane - 1) * self.geometry.irq_slots if lane else 0
+        return cpu * self.geometry.slots_per_cpu + before
+
+    def _next_ts(self, cpu: int, lane: int) -> int:
+        """Time of the next slot to read of a lane that has one."""
+        first = int(self._read[cpu, lane]) & (int(self._sizes[lane]) - 1)
+        return int(self._slots[self._base(cpu, lane) + first, 0])
+
+    def _hand_over(self, cpu: int, lane: int, count: int, accept: Accept) -> None:
+        """Hand over `count` slots of one lane, in at most two runs, and move its tail."""
+        size, base = int(self._sizes[lane]), self._base(cpu, lane)
         first = int(self._read[cpu, lane]) & (size - 1)
         run = min(count, size - first)
-        into[at : at + run] = self._slots[base + first : base + first + run]
-        into[at + run : at + count] = self._slots[base : base + count - run]
+        for start, length in ((base + first, run), (base, count - run)):
+            if length:
+                accept(self._slots[start : start + length], cpu)
         self._read[cpu, lane] += np.uint64(count)
         self._tails["tail"][cpu, lane] = self._read[cpu, lane]
-        return at + count
 
     def fill(self) -> float:
         """How full the fullest lane is, 0 to 1."""

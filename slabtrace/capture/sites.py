@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give every distinct event site (all that repeats of an event) a small number, at ring speed.
+
+The words of a slot that make a site are mixed into one 64-bit key; a direct-mapped table answers
+almost every event with one lookup and one compare.  What it cannot answer (new sites, and sites
+that share a table entry) goes through a dict, once per distinct key and chunk.
+Different sites share a key with probability n^2/2^65: one in a million for six million sites.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from slabtrace.capture.layout import event_dtype
+from slabtrace.trace.batch import UInt32, UInt64
+
+# Odd 64-bit constants with well-spread bits (the golden ratio, and xxHash's primes).
+_MIX = tuple(
+    np.uint64(k)
+    for k in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x9E3779B185EBCA87, 0x85EBCA77C2B2AE63)
+)
+_FIRST_BITS = 16
+# Word numbers within a slot, from the C layout; the fields must lie as the mixing assumes.
+_DTYPE = event_dtype()
+_OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
+_CALL_SITE, _CACHE = _OFFSET["call_site"] // 8, _OFFSET["cache"] // 8
+_BYTES, _GFP_STACK = _OFFSET["bytes_req"] // 8, _OFFSET["gfp_flags"] // 8
+_CPU_KIND = _OFFSET["cpu"] // 8
+assert _OFFSET["stack_id"] == _OFFSET["gfp_flags"] + 4 and _OFFSET["bytes_alloc"] == _OFFSET["bytes_req"] + 4
+assert _OFFSET["node"] == _OFFSET["cpu"] + 4, "the upper half of the last word is node, kind, flags"
+
+
+def site_keys(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt64:
+    """Mix the site words of slots, rows of shape (n, 8), into keys of shape (n,), uint64."""
+    keys = rows[:, _CALL_SITE] * _MIX[0]
+    keys += rows[:, _CACHE] * _MIX[1]
+    keys += rows[:, _BYTES] * _MIX[2]
+    keys += rows[:, _GFP_STACK] * _MIX[3]
+    keys += (rows[:, _CPU_KIND] >> np.uint64(32)) * _MIX[4]
+    # The sum of products is weak in its low bits only; the table index is taken from the top.
+    keys |= np.uint64(1)  # 0 marks an empty table entry
+    return keys
+
+
+class SiteTable:
+    """Interns sites; `new_rows` collects the slot of each new one until it is taken."""
+
+    def __init__(self) -> None:
+        self._ids: dict[int, int] = {}
+        self._new: list[np.ndarray[Any, np.dtype[np.uint64]]] = []
+        self._resize(_FIRST_BITS)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def intern(self, rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt32:
+        """Site numbers, shape (n,) uint32, of slots of shape (n, 8)."""
+        keys = site_keys(rows)
+        entry = (keys >> self._shift).view(np.int64)
+        sites = self._sites.take(entry)
+        missed = np.flatnonzero(self._keys.take(entry) != keys)
+        if len(missed):
+            sites[missed] = self._slow(keys[missed], rows, missed)
+        return sites
+
+    def take_new(self) -> np.ndarray[Any, np.dtype[np.void]]:
+        """Slots (event_dtype) of the sites numbered since the last call, in order of their numbers."""
+        new = np.array(self._new, dtype=np.uint64).reshape(-1, _DTYPE.itemsize // 8)
+        self._new.clear()
+        return np.frombuffer(new.tobytes(), dtype=_DTYPE)
+
+    def _slow(self, keys: UInt64, rows: np.ndarray[Any, np.dtype[np.uint64]], missed: Any) -> UInt32:
+        distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        numbers = np.empty(len(distinct), dtype=np.uint32)
+        for i, key in enumerate(distinct.tolist()):
+            number = self._ids.get(key)
+            if number is None:
+                number = self._ids[key] = len(self._ids)
+                self._new.append(rows[missed[first[i]]].copy())
+            numbers[i] = number
+        if len(self._ids) > len(self._keys) // 8:
+            self._resize(self._bits + 2)
+        entry = (distinct >> self._shift).view(np.int64)
+        self._keys[entry] = distinct
+        self._sites[entry] = numbers
+        found: UInt32 = numbers[inverse]
+        return found
+
+    def _resize(self, bits: int) -> None:
+        self._bits = min(bits, 22)
+        self._shift = np.uint64(64 - self._bits)
+        self._keys = np.zeros(1 << self._bits, dtype=np.uint64)
+        self._sites = np.zeros(1 << self._bits, dtype=np.uint32)
+        if self._ids and bits <= 22:
+            keys = np.fromiter(self._ids.keys(), dtype=np.uint64, count=len(self._ids))
+            entry = (keys >> self._shift).view(np.int64)
+            self._keys[entry] = keys
+            self._sites[entry] = np.arange(len(keys), dtype=np.uint32)

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a trace so that whatever was flushed survives anything that happens to the recorder.
+
+Every table, events and side tables alike, is an Arrow IPC file that only grows: a flush appends
+one whole record batch with a single write.  A recorder that is killed leaves files without a
+footer, which read as streams up to their last whole batch.  Rows that events refer to (sites,
+stacks, caches) are flushed before the events.  manifest.json alone is replaced, atomically.
+
+Layout and columns: schema.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from slabtrace.errors import SlabtraceError, UsageError
+from slabtrace.trace import schema
+from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.manifest import Manifest
+
+SEGMENT_EVENTS = 16_000_000  # events per file of events/: some 60 MB
+# Level 1: higher ones cost several times the time of everything else for a tenth of the size.
+_CODEC = pa.Codec("zstd", 1)
+
+
+class WriteFailed(SlabtraceError):
+    """The trace cannot grow any further (disk full, folder deleted); what was flushed is safe."""
+
+    exit_code = 1
+
+
+class TableWriter:
+    """One Arrow IPC file that grows by whole record batches."""
+
+    def __init__(self, path: Path, table_schema: pa.Schema) -> None:
+        self._path = path
+        self.schema = table_schema
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._buffer = _Gather()
+        # use_threads=False: one core pays for compression, and is seen to
+        options = pa.ipc.IpcWriteOptions(compression=_CODEC, use_threads=False)
+        self._writer = pa.ipc.new_file(self._buffer, table_schema, options=options)
+        self.rows = 0
+        self._flush()
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Append and flush one batch.  Raises WriteFailed; the file then ends with the last whole batch."""
+        self._writer.write_batch(batch)
+        self._flush()
+        self.rows += batch.num_rows
+
+    def close(self) -> None:
+        """Write the footer.  Raises WriteFailed."""
+        if not self._file.closed:
+            try:
+                self._writer.close()
+                self._flush()
+            finally:
+                self._file.close()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file so far."""
+        return self._buffer.tell()
+
+    def _flush(self) -> None:
+        content = self._buffer.drain()
+        start = self._file.tell()
+        try:
+            written = 0
+            while written < len(content):
+                written += self._file.write(content[written:])
+        except OSError as error:
+            self._file.truncate(start)  # no torn batch stays behind
+            raise _write_failed(self._path, error) from error
+
+
+class _Gather:
+    """A file object that collects what pyarrow writes until it is drained."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def write(self, data: Any) -> int:
+        content = bytes(data)
+        self._parts.append(content)
+        self._position += len(content)
+        return len(content)
+
+    def drain(self) -> bytes:
+        content = b"".join(self._parts)
+        self._parts.clear()
+        return content
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+class TraceWriter:
+    """A NAME.slab folder being written.  Mode 0700/0600, owned by `owner` (uid, gid) if given.
+
+    Raises UsageError if the folder exists (unless `force`) or cannot be made.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, owner: tuple[int, int] | None = None, force: bool = False
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._owner = owner
+        _make_folder(folder, force)
+        self._own(folder)
+        self._own(folder / schema.EVENTS_DIR)
+        self.save_manifest()
+        self._tables = {name: self._table(f"{name}.arrow", s) for name, s in schema.SIDE_TABLES.items()}
+        self._segment: TableWriter | None = None
+        self._segments = 0
+        self._closed_bytes = 0
+
+    def events(self, batch: EventBatch) -> None:
+        """Append and flush a batch, starting a new segment where the last is full.  Raises WriteFailed."""
+        if self._segment is None or self._segment.rows >= SEGMENT_EVENTS:
+            self._next_segment()
+        assert self._segment is not None
+        self._segment.append(pa.record_batch(list(batch), schema=schema.EVENTS))
+
+    def rows(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Append rows, given as columns, to a side table.  Nothing happens for no rows.  Raises WriteFailed."""
+        writer = self._tables[table]
+        batch = pa.record_batch(
+            [pa.array(columns[field.name], type=field.type) for field in writer.schema], schema=writer.schema
+        )
+        if batch.num_rows:
+            writer.append(batch)
+
+    def save_manifest(self) -> None:
+        """Replace manifest.json.  Raises WriteFailed."""
+        try:
+            self.manifest.save(self.folder)
+        except OSError as error:
+            raise _write_failed(self.folder / schema.MANIFEST, error) from error
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files so far, the manifest left out."""
+        open_segment = self._segment.bytes if self._segment else 0
+        return self._closed_bytes + open_segment + sum(table.bytes for table in self._tables.values())
+
+    @property
+    def segments(self) -> int:
+        """Number of segments begun."""
+        return self._segments
+
+    def close(self, status: str) -> None:
+        """Write all footers that can be written, then the manifest with its final status."""
+        first: WriteFailed | None = None
+        for close in self._closers():
+            try:
+                close()
+            except WriteFailed as error:
+                first = first or error
+        self.manifest.status = status if first is None else f"failed: {first.message}"
+        self.save_manifest()
+        if first is not None:
+            raise first
+
+    def _closers(self) -> list[Callable[[], None]]:
+        open_files = [*self._tables.values(), *([self._segment] if self._segment else [])]
+        return [table.close for table in open_files]
+
+    def _next_segment(self) -> None:
+        if self._segment is not None:
+            self._segment.close()
+            self._closed_bytes += self._segment.bytes
+        self._segment = self._table(f"{schema.EVENTS_DIR}/{self._segments:05d}.arrow", schema.EVENTS)
+        self._segments += 1
+
+    def _table(self, name: str, table_schema: pa.Schema) -> TableWriter:
+        path = self.folder / name
+        try:
+            writer = TableWriter(path, table_schema)
+        except OSError as error:
+            raise _write_failed(path, error) from error
+        self._own(path)
+        return writer
+
+    def _own(self, path: Path) -> None:
+        if self._owner is not None:
+            os.chown(path, *self._owner)
+
+
+def _make_folder(folder: Path, force: bool) -> None:
+    if folder.exists() or folder.is_symlink():
+        if not force:
+            raise UsageError(f"{folder} exists already", "choose another name with -o, or add --force to replace it")
+        _remove_trace(folder)
+    try:
+        folder.mkdir(mode=0o700)
+        (folder / schema.EVENTS_DIR).mkdir(mode=0o700)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}", "choose another place with -o") from error
+
+
+def _remove_trace(folder: Path) -> None:
+    """Remove an old trace, but nothing that is none: --force must not delete somebody's folder."""
+    if folder.is_symlink() or not (folder / schema.MANIFEST).is_file():
+        raise UsageError(f"{folder} exists and is not a slabtrace trace", "--force replaces traces only; remove it yourself")
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be replaced: {error.strerror}", "choose another name with -o") from error
+
+
+def _write_failed(path: Path, error: OSError) -> WriteFailed:
+    reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+    return WriteFailed(f"{path} cannot be written: {reason}", "What was recorded until then is kept and readable.")
