@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import click
+from click.shell_completion import shell_complete
 
 from slabtrace.commands import cli
 from slabtrace.errors import USAGE, SlabtraceError
@@ -22,6 +23,7 @@ from slabtrace.render.text import escape
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a bug of ours, no verdict about the trace
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 PIPE_CLOSED = 141  # 128 + SIGPIPE: the reader (head, less) had enough
+COMPLETION = "_SLABTRACE_COMPLETE"  # set by the scripts of `slabtrace completion`
 
 REMEDIES = {
     errno.ENOSPC: "free some space there, or write somewhere else",
@@ -50,7 +52,15 @@ def run(args: Sequence[str]) -> int:
 
 
 def _run_command(args: Sequence[str]) -> int:
-    result = cli.main(list(args), prog_name="slabtrace", standalone_mode=False)
+    """As click's own main(), but leaving interrupts and closed pipes to `_guarded`."""
+    completion = os.environ.get(COMPLETION)
+    if completion:
+        return shell_complete(cli, {}, "slabtrace", COMPLETION, completion)
+    try:
+        with cli.make_context("slabtrace", list(args)) as context:
+            result = cli.invoke(context)
+    except click.exceptions.Exit as done:  # --help, --version
+        result = done.exit_code
     sys.stdout.flush()  # here, where a closed pipe or a full disk is still handled
     return result if isinstance(result, int) else 0
 

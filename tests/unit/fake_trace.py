@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trace made by hand for tests of commands and renderers: small tables with known contents.
+
+Outstanding: 23 messages (2,944 bytes, one hostile comm) and 41 pipes.  One cache has an alias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, Unattached
+
+MSG_SITE = 0xFFFFFFFF8127BC41
+PIPE_SITE = 0xFFFFFFFF81300A17
+HOSTILE = "evil\x1b]0;owned\x07"
+
+GROUPS = [
+    {
+        "rank": 1,
+        "cache": "kmalloc-cg-192",
+        "call_site": PIPE_SITE,
+        "symbol": "alloc_pipe_info+0x57",
+        "stack": ["alloc_pipe_info+0x57", "create_pipe_files+0x3a", "do_pipe2+0x4c"],
+        "allocated": 101,
+        "freed": 60,
+        "outstanding": 41,
+        "bytes_req": 41 * 168,
+        "bytes_alloc": 41 * 192,
+        "oldest_ns": 1_000_000_000,
+        "newest_ns": 1_100_000_000,
+        "growth_bytes_per_s": 3936.0,
+        "class": None,
+        "confidence": "exact",
+        "comms": ["pipes"],
+        "pids": [4321],
+    },
+    {
+        "rank": 2,
+        "cache": "msg_msg-128",
+        "call_site": MSG_SITE,
+        "symbol": "load_msg+0x71",
+        "stack": ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"],
+        "allocated": 10_030,
+        "freed": 10_007,
+        "outstanding": 23,
+        "bytes_req": 23 * 112,
+        "bytes_alloc": 23 * 128,
+        "oldest_ns": 500_000_000,
+        "newest_ns": 1_200_000_000,
+        "growth_bytes_per_s": float("nan"),
+        "class": None,
+        "confidence": "bounded",
+        "comms": [HOSTILE],
+        "pids": [1234],
+    },
+]
+
+CACHES = [
+    {
+        "cache": name,
+        "aliases": aliases,
+        "object_size": size,
+        "size": size,
+        "allocs": allocs,
+        "frees": frees,
+        "outstanding": allocs - frees,
+        "peak_outstanding": peak,
+        "bytes_req": allocs * (size - 16),
+        "bytes_alloc": allocs * size,
+        "waste_bytes": allocs * 16,
+        "slabinfo_start": start,
+        "slabinfo_end": end,
+        "unexplained": end - start - (allocs - frees),
+    }
+    for name, aliases, size, allocs, frees, peak, start, end in [
+        ("msg_msg-128", [], 128, 10_030, 10_007, 24, 0, 32),
+        ("kmalloc-cg-192", [], 192, 101, 60, 101, 1000, 1041),
+        ("filp", ["seq_file", "eventpoll_pwq"], 256, 0, 0, 0, 800, 801),
+    ]
+]
+
+STAT = [
+    {
+        "cache": group["cache"],
+        "call_site": group["call_site"],
+        "symbol": group["symbol"],
+        "hits": group["allocated"],
+        "frees": group["freed"],
+        "outstanding": group["outstanding"],
+        "bytes_req": group["allocated"] * 100,
+        "bytes_alloc": group["allocated"] * 125,
+        "pingpong": pingpong,
+        "frag": 0.2,
+    }
+    for group, pingpong in zip(GROUPS, (3, 1), strict=True)
+]
+
+MISMATCH = {
+    "kind": "double-free",
+    "ptr": 0xFFFF888004205500,
+    "cache": "kmalloc-cg-192",
+    "confidence": "exact",
+    "alloc": {"ts_ns": 1_000, "cpu": 0, "comm": "pipes", "tgid": 4321, "stack": ["alloc_pipe_info+0x57"]},
+    "first_free": {"ts_ns": 2_000, "cpu": 1, "comm": HOSTILE, "tgid": 4321, "stack": ["free_pipe_info+0x9"]},
+    "second_free": {"ts_ns": 3_000, "cpu": 1, "comm": HOSTILE, "tgid": 4321, "symbol": "kfree_sensitive+0x1"},
+}  # fmt: skip
+
+
+@dataclass
+class FakeCompleteness:
+    """analysis' Completeness: five events dropped, two frees of older objects."""
+
+    events: int = 20_198
+    allocs: int = 10_131
+    frees: int = 10_067
+    dropped: int = 5
+    recursion_missed: int = 0
+    recovered: int = 0
+    missed_frees_inferred: int = 0
+    stacks_lost: int = 0
+    failed_allocs: int = 0
+    null_frees: int = 0
+    unmatched_frees: int = 2
+    late: int = 0
+    unattached: list[str] = field(default_factory=lambda: ["kfree_rcu"])
+    exact: bool = False
+    verdict: str = "5 events were dropped."
+
+
+class FakeTrace:
+    """As much of slabtrace.api.Trace as the commands use."""
+
+    def __init__(self, findings: list[dict[str, Any]] | None = None, damage: list[str] | None = None) -> None:
+        self.findings = findings or []
+        self.damage = damage or []
+        self.length_ns = 2_000_000_000
+        self.manifest = Manifest(
+            status="complete",
+            tool_version="0.1.0",
+            started_at="2026-11-22T12:44:05Z",
+            host=Host(hostname="box", release="6.18.0", machine="x86_64", cpus=2, memory_bytes=4 << 30),
+            options={"stacks": "all", "cache": ["kmalloc-*"], "force": True, "pid": None, "quiet": False},
+            command=Command(argv=["./leak", "two words"], pid=1234, exit_status=3),
+            coverage=Coverage(
+                attached=["kmalloc", "kfree"], unattached=[Unattached("kfree_rcu", "no fentry here")]
+            ),
+            totals=Totals(events=20_198, allocs=10_131, frees=10_067, bytes_on_disk=60_594, segments=1),
+        )
+
+    def completeness(self) -> FakeCompleteness:
+        return FakeCompleteness()
+
+    def leaks(self, by: str = "stack") -> pd.DataFrame:
+        return pd.DataFrame(GROUPS)
+
+    def caches(self) -> pd.DataFrame:
+        return pd.DataFrame(CACHES)
+
+    def stat(self, by: str = "call_site") -> pd.DataFrame:
+        return pd.DataFrame(STAT)
+
+    def mismatches(self) -> pd.DataFrame:
+        return pd.DataFrame(self.findings, columns=list(MISMATCH))
+
+    def usage(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            [
+                {"ts_ns": i * 10**8, "cache": cache, "objects": i * k, "bytes": i * k * 64, "num_objs": 64}
+                for cache, k in (("msg_msg-128", 1), ("kmalloc-cg-192", 2), ("_odd$name", 3))
+                for i in range(20)
+            ]
+        )
