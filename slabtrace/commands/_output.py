@@ -20,6 +20,16 @@ def check_new(path: Path, force: bool) -> None:
         raise UsageError(f"there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder `path`, and its parents, if it is not there; OSError if that fails.
+
+    Run through sudo, a new one belongs to the user who ran sudo.
+    """
+    if not path.is_dir():
+        path.mkdir(parents=True)
+        _give_to_invoker(path)
+
+
 def replace(path: Path, content: bytes) -> None:
     """Write `content` as the file `path` at once: whole, or (OSError) not at all.
 
@@ -30,7 +40,7 @@ def replace(path: Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             os.fchmod(file.fileno(), 0o666 & ~_umask())
-            _give_to_invoker(file.fileno())
+        _give_to_invoker(Path(beside))
         Path(beside).replace(path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
@@ -43,7 +53,7 @@ def _umask() -> int:
     return mask
 
 
-def _give_to_invoker(descriptor: int) -> None:
+def _give_to_invoker(path: Path) -> None:
     uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
     if os.geteuid() == 0 and uid.isdigit() and gid.isdigit():
-        os.fchown(descriptor, int(uid), int(gid))
+        os.chown(path, int(uid), int(gid), follow_symlinks=False)
