@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a NAME.slab folder: the manifest, the ordered events, the side tables.
 
-One record batch at a time is held, with the columns that were asked for.  Damage never stops
+A few record batches at a time are held.  Damage never stops
 a reading: what is whole is yielded, and `TraceReader.damage` says in sentences what is not.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from slabtrace.errors import TraceError
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
+from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.segments import Segment
 
 T = TypeVar("T")
@@ -44,23 +47,37 @@ class TraceReader:
         if self.manifest.status != manifests.COMPLETE:
             self._note(f'The recording was not finished: its status is "{self.manifest.status}".')
 
-    def events(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the events as record batches, ordered by ts_ns, with `columns` (default: all).
+    def events(self) -> Iterator[EventBatch]:
+        """Yield the events in batches, ordered by ts_ns, decompressed ahead in a thread.
 
-        Batches are decompressed ahead in a thread.  Columns may be dictionary-encoded on disk;
-        `analysis.columns` makes plain arrays of either.  Raises TraceError for a column that is
-        missing from a file or of another type than schema.EVENTS.
+        Events of a site that sites.arrow lacks (it is cut) are left out and noted as damage.
+        Raises TraceError if a segment's columns are not those of schema.EVENTS.
         """
-        names = list(columns) if columns is not None else schema.EVENTS.names
-        for name in names:
-            if name not in schema.EVENTS.names:
-                raise ValueError(f"events have no column {name!r}")
-        return _ahead(self._all_batches(names))
+        known = len(self.sites)
+        unknown = 0
+        for record in _ahead(self._record_batches()):
+            batch = EventBatch(*(_plain(record.column(name)) for name in schema.EVENTS.names))
+            if batch.size and batch.site.max() >= known:
+                unknown += int((batch.site >= known).sum())
+                batch = batch.take(batch.site < known)
+            yield batch
+        if unknown:
+            self._note(f"{unknown} events are left out: sites.arrow does not know their site.")
 
-    def _all_batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    @cached_property
+    def sites(self) -> pa.Table:
+        """sites.arrow, its column `site` counting up from 0; rows after a gap are left out."""
+        table = self.table("sites")
+        counting = table.column("site").to_numpy() == np.arange(len(table))
+        rows = len(table) if counting.all() else int(np.argmin(counting))
+        if rows < len(table):
+            self._note(f"sites.arrow has a gap after {rows} rows.")
+        return table.slice(0, rows)
+
+    def _record_batches(self) -> Iterator[pa.RecordBatch]:
         for path in self.segments:
             segment = Segment(path, schema.EVENTS)
-            yield from segment.batches(columns)
+            yield from segment.batches(schema.EVENTS.names)
             self._note(segment.damage)
 
     def table(self, name: str) -> pa.Table:
@@ -105,6 +122,13 @@ class TraceReader:
     def _note(self, sentence: str) -> None:
         if sentence and sentence not in self.damage:
             self.damage.append(sentence)
+
+
+def _plain(column: pa.Array) -> Any:
+    """A column as an array, a view of the file where nothing was encoded or compressed."""
+    if isinstance(column, pa.DictionaryArray):
+        return column.dictionary.to_numpy(zero_copy_only=False)[column.indices.to_numpy()]
+    return column.to_numpy()
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

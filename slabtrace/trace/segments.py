@@ -91,8 +91,9 @@ class Segment:
         """Options that decode `columns` only; TraceError if `schema` lacks one or its type differs."""
         for name in columns:
             found = schema.field(name).type if name in schema.names else None
+            plain = found.value_type if isinstance(found, pa.DictionaryType) else found
             wanted = self._expected.field(name).type
-            if wanted not in (found, getattr(found, "value_type", None)):  # dictionary-encoded is as good
+            if plain != wanted:
                 raise TraceError(f"{self.path}: column {name} is {found or 'missing'}, not {wanted}")
         return pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
 
@@ -101,8 +102,8 @@ class Segment:
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """`batch` if its buffers are as long as they claim and hold no nulls, else ValueError."""
-    batch.validate()
+    """`batch`, its buffers, offsets and codes checked and free of nulls; else ValueError."""
+    batch.validate(full=True)
     if any(column.null_count for column in batch.columns):
         raise ValueError("nulls where the format has none")
     return batch

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorting events by address, then by time: what pairing stands on.
+
+One np.sort of packed integers (NumPy sorts uint64 with SIMD: about 12 ns per element where a
+stable argsort takes 150) instead of a sort by two keys: address and position share 64 bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORD = 64  # bits
+MOST_AT_ONCE = 64  # events of one time looked at one by one; beyond, they are just sorted
+
+
+@dataclass
+class ByAddress:
+    """n events ordered by (ptr, time), all arrays of shape (n,).
+
+    `index` (intp) is the position among the events given, `free` whether it is a free,
+    `starts` whether it is the first event at its address.
+    """
+
+    index: NDArray[np.intp]
+    free: NDArray[np.bool_]
+    starts: NDArray[np.bool_]
+
+
+def time_order(
+    ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64], free: NDArray[np.bool_]
+) -> NDArray[np.intp] | None:
+    """Positions of the events in the order to pair them in; None if that is as given (the rule).
+
+    That is by time, and a free before an allocation of the same time at the same address: on 6.1
+    and later the events on one address strictly alternate, so the free came first.
+    """
+    late = bool(np.any(ts_ns[1:] < ts_ns[:-1]))
+    if late or _in_doubt(ts_ns, ptr):
+        return np.lexsort((~free, ts_ns))
+    return None
+
+
+def _in_doubt(ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64]) -> bool:
+    """Whether two events share time (ascending) and address.  That takes two CPUs, so it is rare."""
+    at = np.flatnonzero(ts_ns[1:] == ts_ns[:-1])
+    distance = 1
+    while len(at) and distance < MOST_AT_ONCE:
+        if np.any(ptr[at] == ptr[at + distance]):
+            return True
+        distance += 1
+        at = at[at + distance < len(ts_ns)]
+        at = at[ts_ns[at] == ts_ns[at + distance]]
+    return len(at) > 0
+
+
+def by_address(ptr: NDArray[np.uint64], free: NDArray[np.bool_]) -> ByAddress:
+    """Order events, given in time order (n >= 1), by address; equal addresses keep their order."""
+    offset = ptr - ptr.min()
+    differing = int(np.bitwise_or.reduce(offset))
+    zeros = (differing & -differing).bit_length() - 1 if differing else 0  # objects are aligned
+    position_bits = max(len(ptr) - 1, 1).bit_length()
+    if differing.bit_length() - zeros + position_bits > WORD:
+        return _by_address_unpacked(ptr, free)
+    key = _shifted(offset, position_bits - zeros)
+    key |= np.arange(len(ptr), dtype=np.uint64)
+    key.sort()
+    starts = np.empty(len(ptr), np.bool_)
+    starts[0] = True
+    np.greater_equal(key[1:] ^ key[:-1], np.uint64(1 << position_bits), out=starts[1:])
+    key &= np.uint64((1 << position_bits) - 1)
+    index = key.view(np.intp)
+    return ByAddress(index, free.take(index), starts)
+
+
+def _shifted(values: NDArray[np.uint64], left: int) -> NDArray[np.uint64]:
+    """`values`, shifted in place, to the right if `left` is negative."""
+    if left >= 0:
+        values <<= np.uint64(left)
+    else:
+        values >>= np.uint64(-left)
+    return values
+
+
+def _by_address_unpacked(ptr: NDArray[np.uint64], free: NDArray[np.bool_]) -> ByAddress:
+    """The same where the addresses lie too far apart to share 64 bits with a position."""
+    index = np.argsort(ptr, kind="stable")
+    ordered = ptr[index]
+    starts = np.empty(len(ptr), np.bool_)
+    starts[0] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
+    return ByAddress(index, free[index], starts)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The streaming Pairer: ordered events in, completed lifetimes out, the live set in between.
+
+The same code runs inside the recorder and over a recorded trace.  How the stream is cut into
+batches changes nothing.  Its memory: the live set (26 bytes an object), one chunk of events, and
+8 bytes for each address ever seen freed (so that an old object's free is told from a second free).
+
+At one address, in time order: an allocation then a free is a lifetime.  Two allocations: the
+free between them was missed.  Two frees: a double free, or the allocation between them was
+missed.  A free at an address not seen before: its object is older than the recording.
+Events that are one event recorded twice (duplicates.py) are none of these.
+
+Live objects are sorted together with the events of a chunk, as if allocated at its begin: one
+sort joins all.  A chunk is at least as long as the live set, so that costs at most the same again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.address_set import AddressSet
+from slabtrace.analysis.duplicates import RecentFrees, same_event
+from slabtrace.analysis.lifetimes import How, Paired, Positions
+from slabtrace.analysis.order import ByAddress, by_address, time_order
+from slabtrace.analysis.sites import Sites
+from slabtrace.trace.batch import EventBatch, concatenate
+
+CHUNK_EVENTS = 1 << 18  # fewest events worth a sort: below, the fixed cost of a chunk shows
+NONE = EventBatch(
+    np.empty(0, np.int64),
+    np.empty(0, np.uint64),
+    np.empty(0, np.uint32),
+    np.empty(0, np.uint32),
+    np.empty(0, np.uint16),
+)
+
+
+class Pairer:
+    """Pairs allocations with frees; see the module's text for the rules.
+
+    `sites` may grow between calls (Sites.extend): it must know the sites of all events fed.
+    `live`: the allocations not yet freed, sorted by ptr.  It lags by the `waiting` events that
+    are not yet paired; after `flush` it is exact.
+    """
+
+    def __init__(self, sites: Sites, chunk_events: int = CHUNK_EVENTS) -> None:
+        self.sites = sites
+        self.chunk_events = chunk_events
+        self.live = NONE
+        self.waiting = 0
+        self._freed = AddressSet()
+        self._recent = RecentFrees()
+        self._pending: list[EventBatch] = []
+
+    def feed(self, batch: EventBatch) -> Paired | None:
+        """Take the next events in time order; a paired chunk once enough are together.
+
+        Arrays are kept, not copied, until they are paired: hand over what nobody overwrites.
+        """
+        if not batch.size:
+            return None
+        ready = self._take_chunk(batch)
+        self._pending.append(batch)
+        self.waiting += batch.size
+        return self._pair(ready) if ready else None
+
+    def flush(self) -> Paired | None:
+        """Pair what is still waiting; None if nothing is."""
+        chunk, self._pending, self.waiting = self._pending, [], 0
+        return self._pair(chunk) if chunk else None
+
+    def _take_chunk(self, following: EventBatch) -> list[EventBatch]:
+        """The pending events, if enough, less those not earlier than `following` begins.
+
+        Events of one time stay together: a free sorts before an allocation of its time.
+        """
+        enough = max(self.chunk_events, self.live.size)
+        if self.waiting < enough:
+            return []
+        last = self._pending[-1]
+        cut = int(np.searchsorted(last.ts_ns, following.ts_ns[0]))
+        if cut == 0 and self.waiting < 4 * enough:
+            return []
+        cut = cut or last.size
+        chunk = [*self._pending[:-1], last.take(slice(cut))]
+        self._pending = [last.take(slice(cut, None))] if cut < last.size else []
+        self.waiting = last.size - cut
+        return chunk
+
+    def _pair(self, chunk: list[EventBatch]) -> Paired:
+        """Pair a chunk, and bring the live set to its end."""
+        begin, events = self.live.size, concatenate([self.live, *chunk])
+        site = events.site.astype(np.intp)
+        free = self.sites.free.take(site)
+        order = time_order(events.ts_ns[begin:], events.ptr[begin:], free[begin:])
+        sort = _sorted(events, free, order, begin)
+        alloc, end, how = self._lifetimes(events, sort)
+        strays = self._strays(events, sort, begin)
+        self._replace_live(events, sort)
+        self._recent.keep(events.take(slice(begin, None)), free[begin:])
+        return Paired(events, begin, site, free, order, alloc, end, how, *strays)
+
+    def _lifetimes(
+        self, events: EventBatch, sort: ByAddress
+    ) -> tuple[Positions, Positions, NDArray[np.uint8]]:
+        """(alloc, end, how) of all that follows an allocation at its address."""
+        ends = ~sort.starts
+        ends[1:] &= ~sort.free[:-1]
+        place = np.flatnonzero(ends)
+        alloc, end = sort.index[place - 1], sort.index[place]
+        how = np.full(len(place), How.FREED, np.uint8)
+        unfreed = np.flatnonzero(~sort.free[place])
+        if len(unfreed):
+            twice = same_event(self.sites, events.take(alloc[unfreed]), events.take(end[unfreed]))
+            how[unfreed] = np.where(twice, How.DUPLICATE, How.INFERRED)
+        return alloc, end, how
+
+    def _strays(
+        self, events: EventBatch, sort: ByAddress, begin: int
+    ) -> tuple[Positions, Positions, Positions]:
+        """Frees of nothing live: (of old objects, of what was freed already, recorded twice)."""
+        leading = sort.index[np.flatnonzero(sort.starts & sort.free)]
+        freed_before = self._freed.contains(events.ptr[leading])
+        again = leading[freed_before]
+        follows = ~sort.starts
+        follows[1:] &= sort.free[:-1] & sort.free[1:]
+        place = np.flatnonzero(follows)
+        within = sort.index[place]
+        twice = np.concatenate(
+            [
+                self._recent.recorded_twice(self.sites, events.take(again)),
+                same_event(self.sites, events.take(sort.index[place - 1]), events.take(within)),
+            ]
+        )
+        frees = np.concatenate([again, within])
+        return leading[~freed_before], frees[~twice], frees[twice]
+
+    def _replace_live(self, events: EventBatch, sort: ByAddress) -> None:
+        """The last event at each address decides: live, or freed."""
+        last = np.append(sort.starts[1:], True)
+        self._freed.add(events.ptr[sort.index[np.flatnonzero(last & sort.free)]])
+        self.live = events.take(sort.index[np.flatnonzero(last & ~sort.free)])
+
+
+def _sorted(events: EventBatch, free: NDArray[np.bool_], order: Positions | None, begin: int) -> ByAddress:
+    """`events` by address; those from `begin` on first brought into `order`."""
+    if order is None:
+        return by_address(events.ptr, free)
+    ordered = np.concatenate([np.arange(begin, dtype=np.intp), order + begin])
+    sort = by_address(events.ptr[ordered], free[ordered])
+    sort.index = ordered[sort.index]
+    return sort
