@@ -78,7 +78,9 @@ class Programs:
     def mapped(self, name: str, dtype: np.dtype[np.void] | str, count: int) -> np.ndarray[Any, Any]:
         """A BPF_F_MMAPABLE array map as a writable ndarray of shape (count,), shared with the kernel."""
         itemsize = np.dtype(dtype).itemsize
-        memory = mmap.mmap(self.map_fd(name), -(-itemsize * count // mmap.PAGESIZE) * mmap.PAGESIZE)
+        length = -(-itemsize * count // mmap.PAGESIZE) * mmap.PAGESIZE
+        # populated at once: a page fault in the consumer under load costs more than a chunk of events
+        memory = mmap.mmap(self.map_fd(name), length, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
         self._maps.append(memory)
         return np.frombuffer(memory, dtype=dtype, count=count)
 

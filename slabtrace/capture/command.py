@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the traced command as the user who called sudo, with its own stdin, stdout and stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from slabtrace.errors import UsageError
+
+_TERMINATE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class InvokingUser:
+    """Who called: the user behind sudo if there is one, else the process's own."""
+
+    uid: int
+    gid: int
+    name: str | None
+
+    @property
+    def differs(self) -> bool:
+        """True under sudo."""
+        return self.uid != os.geteuid()
+
+
+def invoking_user() -> InvokingUser:
+    """From SUDO_UID and SUDO_GID, which sudo sets, if we are root; else this process's own ids."""
+    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and uid.isdigit() and gid.isdigit():
+        return InvokingUser(int(uid), int(gid), _name(int(uid)))
+    return InvokingUser(os.geteuid(), os.getegid(), _name(os.geteuid()))
+
+
+def _name(uid: int) -> str | None:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return None
+
+
+class TracedCommand:
+    """A child process.  Raises UsageError if the program cannot be started."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.argv = argv
+        user = invoking_user()
+        self.check(argv[0])
+        try:
+            self._process = subprocess.Popen(argv, **_as_user(user))
+        except OSError as error:
+            raise UsageError(f"{argv[0]} cannot be run: {error.strerror}") from error
+
+    @staticmethod
+    def check(program: str) -> None:
+        """Raise UsageError if there is no such program, before anything is set up for it."""
+        if shutil.which(program) is None:
+            raise UsageError(f"{program}: no such program, or not executable")
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def terminate(self) -> int | None:
+        """Ask it to end, then make it; returns its exit status."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_TERMINATE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        return self._process.returncode
+
+
+def _as_user(user: InvokingUser) -> dict[str, object]:
+    if not user.differs:
+        return {}
+    groups = os.getgrouplist(user.name, user.gid) if user.name else [user.gid]
+    environment = dict(os.environ)
+    if user.name:
+        home = pwd.getpwuid(user.uid).pw_dir
+        environment |= {"HOME": home, "USER": user.name, "LOGNAME": user.name}
+    return {"user": user.uid, "group": user.gid, "extra_groups": groups, "env": environment}

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loss ledger: what could not be recorded, per CPU where it has one, per interval.
+
+The programs count every loss where it happens; here the counters are read about once a second
+and their growth becomes rows of losses.arrow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slabtrace.capture.programs import Programs
+from slabtrace.capture.rings import Rings
+from slabtrace.trace.schema import LOSSES, Loss
+
+_PER_CPU = {"dropped": Loss.RING_FULL, "too_deep": Loss.NESTING, "stack_lost": Loss.STACK}
+
+
+class LossRow(NamedTuple):
+    """A row of losses.arrow."""
+
+    begin_ns: int
+    end_ns: int
+    cpu: int
+    kind: int
+    program: str
+    count: int
+
+
+class Ledger:
+    """Turns growing counters into rows."""
+
+    def __init__(self, rings: Rings, programs: Programs, start_ns: int) -> None:
+        self._rings = rings
+        self._programs = programs
+        self._begin = start_ns
+        self._counters = rings.counters()
+        self._misses: dict[str, int] = {}
+        self._late = 0
+
+    def sample(self, now_ns: int, late: int) -> dict[str, list[Any]]:
+        """Columns of losses.arrow for what was lost since the last sample; empty lists for nothing."""
+        rows = [*self._ring_losses(now_ns), *self._recursion_losses(now_ns)]
+        if late > self._late:
+            rows.append(LossRow(self._begin, now_ns, -1, Loss.LATE, "", late - self._late))
+        self._late, self._begin = late, now_ns
+        return {name: [row[i] for row in rows] for i, name in enumerate(LOSSES.names)}
+
+    def _ring_losses(self, now_ns: int) -> list[LossRow]:
+        counters = self._rings.counters()
+        rows = []
+        for name, kind in _PER_CPU.items():
+            grown = counters[name] - self._counters[name]
+            for cpu in np.flatnonzero(grown).tolist():
+                rows.append(LossRow(self._begin, now_ns, cpu, kind, "", int(grown[cpu])))
+        self._counters = counters
+        return rows
+
+    def _recursion_losses(self, now_ns: int) -> list[LossRow]:
+        rows = []
+        for program, misses in self._programs.recursion_misses().items():
+            grown = misses - self._misses.get(program, 0)
+            if grown:
+                rows.append(LossRow(self._begin, now_ns, -1, Loss.RECURSION, program, grown))
+            self._misses[program] = misses
+        return rows
+
+    def totals(self) -> dict[str, int]:
+        """All counters so far, summed over CPUs; `recursion_missed` counts first programs only."""
+        sums = {name: int(values.sum()) for name, values in self._counters.items()}
+        missed = sum(n for program, n in self._misses.items() if not program.endswith("_twin"))
+        return {
+            "dropped": sums["dropped"] + sums["too_deep"],
+            "failed_allocs": sums["failed_allocs"],
+            "null_frees": sums["null_frees"],
+            "recursion_missed": missed,
+            "recovered": sums["recovered"],
+            "stacks_lost": sums["stack_lost"],
+        }

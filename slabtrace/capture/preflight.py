@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Can this machine, and this user, trace?  One check for each thing that can be missing, with words.
+
+`record` stops at the first check that fails; `doctor` shows them all.  tracefs is not among them:
+raw tracepoints attach through bpf(2), and their arguments are described by BTF.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from slabtrace.capture import btf
+from slabtrace.capture.compiler import find_bcc, import_bcc
+from slabtrace.capture.kernel import REQUIRED_TRACEPOINTS
+from slabtrace.errors import CaptureError
+
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_SLABINFO = Path("/proc/slabinfo")
+_KALLSYMS = Path("/proc/kallsyms")
+
+CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check: `found` when it passed, `problem` and `remedy` when not.
+
+    Without what is not `required`, a recording works but tells less.
+    """
+
+    name: str
+    ok: bool
+    found: str = ""
+    problem: str = ""
+    remedy: str = ""
+    required: bool = True
+
+
+def _architecture() -> Check:
+    machine = platform.machine()
+    return Check(
+        "architecture",
+        machine == "x86_64",
+        found=machine,
+        problem=f"slabtrace runs on x86-64 only as yet, this is {machine}",
+        remedy="traces recorded elsewhere can be read here",
+    )
+
+
+def effective_capabilities() -> int:
+    """The capability bits of this process (CapEff)."""
+    text = Path("/proc/self/status").read_text()
+    match = re.search(r"^CapEff:\s*([0-9a-f]+)", text, re.M)
+    return int(match.group(1), 16) if match else 0
+
+
+def _privileges() -> Check:
+    caps = effective_capabilities()
+    modern = all(caps >> bit & 1 for bit in (CAP_BPF, CAP_PERFMON))
+    admin = bool(caps >> CAP_SYS_ADMIN & 1)
+    return Check(
+        "privileges",
+        modern or admin,
+        found="CAP_SYS_ADMIN" if admin else "CAP_BPF + CAP_PERFMON",
+        problem="tracing the kernel needs root (or CAP_BPF and CAP_PERFMON)",
+        remedy="run it again with sudo",
+    )
+
+
+def _lockdown() -> Check:
+    mode = ""
+    if _LOCKDOWN.exists():
+        match = re.search(r"\[(\w+)\]", _LOCKDOWN.read_text())
+        mode = match.group(1) if match else ""
+    return Check(
+        "lockdown",
+        mode != "confidentiality",
+        found=mode or "none",
+        problem="the kernel is locked down (confidentiality): BPF may not read kernel memory",
+        remedy="boot without lockdown=confidentiality (Secure Boot by itself only needs 'integrity')",
+    )
+
+
+def _btf() -> Check:
+    return Check(
+        "BTF",
+        btf.VMLINUX.exists(),
+        found=str(btf.VMLINUX),
+        problem=f"this kernel does not describe its types: {btf.VMLINUX} is missing",
+        remedy="boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution kernel is)",
+    )
+
+
+def _bcc() -> Check:
+    try:
+        version = str(import_bcc().__version__)
+        problem, remedy = "", ""
+    except CaptureError as error:
+        version, problem, remedy = "", error.message, error.remedy
+    return Check("bcc", not problem, found=f"{version} in {find_bcc()}", problem=problem, remedy=remedy)
+
+
+def _tracepoints() -> Check:
+    try:
+        types = btf.Btf()
+    except CaptureError as error:
+        return Check("tracepoints", False, problem=error.message, remedy=error.remedy)
+    missing = [name for name in REQUIRED_TRACEPOINTS if types.tracepoint_arguments(name) is None]
+    types.close()
+    return Check(
+        "tracepoints",
+        not missing,
+        found="kmem:" + ", ".join(REQUIRED_TRACEPOINTS),
+        problem=f"this kernel has no tracepoint kmem:{', kmem:'.join(missing)}",
+        remedy="boot a kernel built with CONFIG_TRACEPOINTS=y",
+    )
+
+
+def _slabinfo() -> Check:
+    return Check(
+        "slabinfo",
+        os.access(_SLABINFO, os.R_OK),
+        found=str(_SLABINFO),
+        problem=f"{_SLABINFO} cannot be read: usage has no baseline and cannot be reconciled",
+        remedy="it needs root, and a kernel with CONFIG_SLUB_DEBUG=y",
+        required=False,
+    )
+
+
+def _symbols() -> Check:
+    shown = False
+    if _KALLSYMS.exists():
+        with _KALLSYMS.open() as file:
+            shown = any(int(line.split()[0], 16) for line, _ in zip(file, range(64), strict=False))
+    return Check(
+        "symbols",
+        shown,
+        found=str(_KALLSYMS),
+        problem="the kernel hides its addresses: call sites will have no names",
+        remedy="sysctl kernel.kptr_restrict=0 (or 1, as root)",
+        required=False,
+    )
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    _architecture,
+    _privileges,
+    _lockdown,
+    _btf,
+    _bcc,
+    _tracepoints,
+    _slabinfo,
+    _symbols,
+)
+
+
+def run_checks() -> list[Check]:
+    """Run every check; raises nothing."""
+    return [check() for check in CHECKS]
+
+
+def require() -> None:
+    """Raise CaptureError for the first required thing that is missing."""
+    for check in (_architecture, _privileges, _lockdown, _btf, _bcc):
+        outcome = check()
+        if not outcome.ok:
+            raise CaptureError(outcome.problem, outcome.remedy)

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder: drains the rings into the storing thread, and once a second keeps the books.
+
+One loop, no call-backs.  What ends it: the duration, the end of the traced command (and a grace
+after it), a request to stop, or a failure to write; whatever it is, everything the programs
+committed is drained and stored first.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from slabtrace import __version__
+from slabtrace.capture.command import TracedCommand
+from slabtrace.capture.host import describe
+from slabtrace.capture.intake import CAPACITY, Intake
+from slabtrace.capture.ledger import Ledger
+from slabtrace.capture.session import Session
+from slabtrace.capture.sites import SiteTable
+from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
+from slabtrace.capture.storing import Storing
+from slabtrace.capture.tasks import running_tasks
+from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest
+from slabtrace.trace.writer import TraceWriter
+
+FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
+BOOKS_NS = 1_000_000_000
+# Poll so often that a lane fills by this part between two polls, but within these bounds.
+_FILL_TARGET = 0.05
+_POLL_S = (0.001, 0.025)
+
+
+@dataclass
+class Progress:
+    """What the status line shows.  `net_objects`: allocations less frees so far."""
+
+    elapsed_s: float
+    events: int
+    events_per_s: float
+    net_objects: int
+    dropped: int
+    fill: float
+    bytes: int
+
+
+def new_manifest(session: Session) -> Manifest:
+    """The manifest of a recording that is about to start."""
+    now = time.monotonic_ns()
+    return Manifest(
+        tool_version=__version__,
+        started_ns=now,
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        realtime_minus_monotonic_ns=time.time_ns() - now,
+        host=describe(session.kallsyms),
+        options=session.options.to_manifest() | {"buffer_bytes": session.rings.geometry.bytes},
+    )
+
+
+class Recorder:
+    """Records a started session into a writer until told to stop."""
+
+    def __init__(
+        self,
+        session: Session,
+        writer: TraceWriter,
+        report: Callable[[Progress], None],
+        observe: Callable[[EventBatch], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._writer = writer
+        self._report = report
+        self._intake = Intake(SiteTable())
+        self._store = Storing(session, writer, observe)
+        self._slabinfo = SlabinfoSampler()
+        self._stop = False
+        self._pause = _POLL_S[0]
+        self._last_events = 0
+        self._max_fill = 0.0
+
+    def stop(self) -> None:
+        """Ask the loop to end; may be called from a signal handler."""
+        self._stop = True
+
+    def record(
+        self, duration_s: float | None = None, command: Callable[[], TracedCommand] | None = None, grace_s: float = 0.5
+    ) -> int | None:
+        """Attach, record, detach, store.  Returns the command's exit status, None without one.
+
+        Raises CaptureError where attaching fails and WriteFailed where the trace cannot grow; the
+        trace is closed, and says so, in every case.
+        """
+        status = COMPLETE
+        try:
+            self._begin()
+            return self._run(duration_s, command, grace_s)
+        except BaseException as error:
+            status = FAILED + (str(error).splitlines() or [type(error).__name__])[0]
+            raise
+        finally:
+            self._end(status)
+
+    def _begin(self) -> None:
+        self._session.start()
+        manifest = self._writer.manifest
+        manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
+        manifest.coverage = self._session.coverage()
+        self._writer.save_manifest()
+        self._ledger = Ledger(self._session.rings, self._session.programs, manifest.started_ns)
+        names = list(running_tasks(manifest.started_ns))
+        for name in names:
+            self._intake.knows(name.tid, name.tgid)
+        self._intake.task_names += names
+        self._store.caches(list(self._session.caches.values()))
+
+    def _run(
+        self, duration_s: float | None, start: Callable[[], TracedCommand] | None, grace_s: float
+    ) -> int | None:
+        began = time.monotonic()
+        deadline = began + duration_s if duration_s is not None else float("inf")
+        command = start() if start else None
+        if command:
+            self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
+        ended = False
+        while not self._stop and time.monotonic() < deadline:
+            if command and not ended and command.poll() is not None:
+                ended = True
+                deadline = min(deadline, time.monotonic() + grace_s)
+            self._turn()
+        if command is None:
+            return None
+        exit_status = command.terminate()
+        assert self._writer.manifest.command is not None
+        self._writer.manifest.command.exit_status = exit_status
+        return exit_status
+
+    def _turn(self) -> None:
+        """One poll: drain, hand over what is due, keep the books, and rest."""
+        self._max_fill = max(self._max_fill, fill := self._session.rings.fill())
+        emptied = self._drain()
+        now = time.monotonic_ns()
+        if now >= self._next_books:
+            self._keep_books(now)
+        if emptied:
+            self._adapt(fill)
+            time.sleep(self._pause)
+
+    def _adapt(self, fill: float) -> None:
+        """Rest longer while the rings stay emptier than the target, shorter when fuller."""
+        wanted = self._pause * (_FILL_TARGET / fill if fill else 2)
+        self._pause = min(max(wanted, _POLL_S[0]), self._pause * 1.5, _POLL_S[1])
+
+    def _drain(self) -> bool:
+        """Take what is committed; returns whether the rings were emptied."""
+        watermark = self._session.rings.watermark()
+        left_ns = self._session.rings.drain(self._intake.room, self._intake.accept)
+        if left_ns is not None:
+            watermark = min(watermark, left_ns)
+        now = time.monotonic_ns()
+        if self._intake.room < CAPACITY // 8 or left_ns is not None or now >= self._next_flush:
+            self._hand_over(watermark)
+            self._next_flush = now + FLUSH_NS
+        return left_ns is None
+
+    def _hand_over(self, watermark_ns: int | None) -> None:
+        self._store.check()
+        intake = self._intake
+        names, unnamed = intake.task_names, intake.unnamed
+        intake.task_names, intake.unnamed = [], []
+        self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), names, unnamed)
+
+    def _keep_books(self, now_ns: int) -> None:
+        """About once a second: losses, slabinfo, modules and caches, the manifest, the status line."""
+        self._next_books = now_ns + BOOKS_NS
+        self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
+        self._sample_slabinfo(now_ns)
+        self._session.kallsyms.refresh()
+        self._store.call(self._save_totals)
+        self._report(self._progress(now_ns))
+
+    def _sample_slabinfo(self, now_ns: int, everything: bool = False) -> None:
+        rows = self._slabinfo.sample(everything)
+        columns = {name: [getattr(row, name) for row in rows] for name in SlabinfoRow._fields}
+        self._store.rows("slabinfo", {"ts_ns": [now_ns] * len(rows), **columns})
+
+    def _save_totals(self) -> None:
+        totals = self._writer.manifest.totals
+        for name, value in self._ledger.totals().items():
+            setattr(totals, name, value)
+        totals.events, totals.frees = self._store.events, self._store.frees
+        totals.allocs = totals.events - totals.frees
+        totals.late = self._store.late
+        totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
+        self._writer.save_manifest()
+
+    def _progress(self, now_ns: int) -> Progress:
+        events = self._store.events
+        rate = (events - self._last_events) / (BOOKS_NS / 1e9)
+        self._last_events = events
+        fill, self._max_fill = self._max_fill, 0.0
+        return Progress(
+            elapsed_s=(now_ns - self._writer.manifest.started_ns) / 1e9,
+            events=events,
+            events_per_s=rate,
+            net_objects=events - 2 * self._store.frees,
+            dropped=self._ledger.totals()["dropped"],
+            fill=fill,
+            bytes=self._writer.bytes,
+        )
+
+    def _end(self, status: str) -> None:
+        """Detach, drain the rest, write the last rows, close.  Does all it can, whatever failed."""
+        now = time.monotonic_ns()
+        try:
+            if status == COMPLETE:
+                self._sample_slabinfo(now, everything=True)
+            self._session.stop()
+            self._writer.manifest.ended_ns = time.monotonic_ns()
+            while not self._drain():
+                pass
+            self._hand_over(None)
+            if hasattr(self, "_ledger"):
+                self._store.rows("losses", self._ledger.sample(time.monotonic_ns(), self._store.late))
+                self._store.call(self._save_totals)
+        except Exception:
+            if status == COMPLETE:
+                raise
+        finally:
+            try:
+                self._store.finish()
+            finally:
+                self._writer.close(status)
+
+
+def raise_priority() -> None:
+    """Run before ordinary processes: the consumer must not starve on a machine that is busy.
+
+    It takes what it needs and sleeps; without the privilege it just stays as it is.
+    """
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except OSError:
+        return

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything between "compile" and "events flow": a kernel being traced, and what was learnt of it."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from slabtrace.capture import slab_walk
+from slabtrace.capture.btf import Btf
+from slabtrace.capture.compiler import compile_bpf
+from slabtrace.capture.glob import CommGlob
+from slabtrace.capture.host import possible_cpus
+from slabtrace.capture.kallsyms import Kallsyms
+from slabtrace.capture.kernel import TASK_TRACEPOINTS, KernelShape, examine
+from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureOptions
+from slabtrace.capture.programs import Programs
+from slabtrace.capture.rings import SLOT_BYTES, RingGeometry, Rings
+from slabtrace.capture.slab_walk import SlabCache, SlabWalk
+from slabtrace.errors import UsageError
+from slabtrace.trace.manifest import Coverage, Unattached
+
+# Allocations and frees without a tracepoint (KERNEL FACTS in ARCHITECTURE.md).
+SILENT_PATHS = (
+    "kmem_cache_alloc_bulk",
+    "kmem_cache_free_bulk",
+    "kvfree_call_rcu",
+    "kmalloc_nolock_noprof",
+    "kfree_nolock",
+)
+
+
+class Session:
+    """Compiles, loads and prepares; `start` attaches, `stop` detaches.
+
+    Raises CaptureError where this kernel cannot be traced, UsageError where no cache matches.
+    """
+
+    def __init__(self, options: CaptureOptions) -> None:
+        self.options = options
+        with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
+            symbols = pool.submit(Kallsyms)
+            self.shape = _examine()
+            geometry = ring_geometry(options.buffer_mib)
+            self.programs = Programs(
+                compile_bpf(self.shape.defines() | geometry.defines() | options.defines())
+            )
+            self.kallsyms = symbols.result()
+        try:
+            self.rings = Rings(self.programs, geometry)
+            self._learn_caches()
+            self._set_filters()
+        except BaseException:
+            self.programs.close()
+            raise
+
+    def _learn_caches(self) -> None:
+        self.walk = SlabWalk(self.programs, self.shape)
+        first = slab_walk.find_any_cache(self.programs, self.shape, self.kallsyms.address("slab_caches"))
+        self._any_cache = first
+        self.caches: dict[int, SlabCache] = {}
+        self.refresh_caches()
+        self.vmemmap = self.walk.learn_vmemmap(list(self.caches.values()))
+        self.rings.set_vmemmap(self.vmemmap)
+
+    def refresh_caches(self) -> list[SlabCache]:
+        """Walk all caches anew; returns those that are new, or changed their name, since the last walk."""
+        self.aliases = slab_walk.aliases()
+        fresh = [
+            cache
+            for cache in self.walk.all_caches(self._any_cache)
+            if self.caches.get(cache.address) != cache
+        ]
+        self.caches.update({cache.address: cache for cache in fresh})
+        return fresh
+
+    def cache_at(self, address: int) -> SlabCache | None:
+        """The cache at an address met in an event, reading it from the kernel if it is a new one."""
+        if address not in self.caches:
+            cache = self.walk.cache(address)
+            if cache is None:
+                return None
+            self.caches[address] = cache
+            self.judge(cache)
+        return self.caches[address]
+
+    def wanted(self, cache: SlabCache | None) -> bool:
+        """Does --cache ask for this cache, by its name or an alias?  Large kmallocs have none."""
+        if not self.options.cache:
+            return True
+        names = [cache.name, *self.aliases.get(cache.name, [])] if cache else []
+        return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in self.options.cache)
+
+    def judge(self, cache: SlabCache) -> None:
+        """Tell the programs whether a cache is wanted."""
+        if self.options.cache:
+            table = self.programs.table("cache_wanted")
+            table[table.Key(cache.address)] = table.Leaf(self.wanted(cache))
+
+    def _set_filters(self) -> None:
+        if self.options.comm is not None:
+            table = self.programs.table("comm_step")
+            for character, bits in enumerate(CommGlob(self.options.comm).step):
+                table[table.Key(character)] = table.Leaf(bits)
+        if self.options.cache:
+            self._filter_caches()
+
+    def _filter_caches(self) -> None:
+        for glob in self.options.cache:
+            names = {n for c in self.caches.values() for n in [c.name, *self.aliases.get(c.name, [])]}
+            if not fnmatch.filter(names, glob):
+                raise UsageError(
+                    f"no slab cache of this kernel is called {glob!r}",
+                    "see /proc/slabinfo for the names; quote the glob from the shell",
+                )
+        table = self.programs.table("cache_wanted")
+        table[table.Key(0)] = table.Leaf(0)  # large kmallocs, and what cannot be told
+        for cache in self.caches.values():
+            self.judge(cache)
+
+    def start(self) -> None:
+        """Attach every program, frees before allocations.
+
+        An object allocated before the frees are attached and freed after is only an unmatched
+        free; the other way round it would be a false leak.
+        """
+        for name in TASK_TRACEPOINTS:
+            self.programs.attach(name, name)
+        frees_first = sorted(self.shape.tracepoints, key=lambda name: "free" not in name)
+        for name in frees_first:
+            self.programs.attach(name, name)
+            if self.options.twins:
+                self.programs.attach(f"{name}_twin", name)
+
+    def stop(self) -> None:
+        """Detach, allocations before frees; rings and maps stay readable."""
+        self.programs.detach(reversed(self.programs.attached))
+
+    def close(self) -> None:
+        """Leave nothing behind in the kernel."""
+        self.programs.close()
+
+    def coverage(self) -> Coverage:
+        """What is attached, and which paths of this kernel nothing watches."""
+        attached = self.programs.attached
+        unwatched = [path for path in SILENT_PATHS if self.kallsyms.address(path)]
+        return Coverage(
+            attached=[name for name in attached if not name.endswith("_twin")],
+            twins=[name for name in attached if name.endswith("_twin")],
+            unattached=[Unattached(path, "has no tracepoint") for path in unwatched],
+        )
+
+
+def _examine() -> KernelShape:
+    types = Btf()
+    try:
+        return examine(types)
+    finally:
+        types.close()
+
+
+def ring_geometry(buffer_mib: int | None) -> RingGeometry:
+    """Rings whose main lane takes `buffer_mib` MiB per CPU, rounded down to a power of two.
+
+    Raises UsageError for a size that cannot be.
+    """
+    cpus = possible_cpus()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if buffer_mib is None:
+        buffer_mib = max(1, min(DEFAULT_BUFFER_MIB, memory // BUFFER_SHARE // cpus >> 20))
+    elif buffer_mib < 1 or buffer_mib * cpus << 20 > memory // 2:
+        raise UsageError(
+            f"--buffer {buffer_mib} MiB for each of {cpus} CPUs cannot be had",
+            f"give between 1 and {max(1, memory // 2 // cpus >> 20)}",
+        )
+    slots = (buffer_mib << 20) // SLOT_BYTES
+    return RingGeometry(cpus, 1 << (slots.bit_length() - 1))

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The storing half of the recorder: a thread that orders batches, completes their side tables, and writes.
+
+It is apart from the consumer so that neither compression nor a slow disk keeps the rings from
+being drained.  Memory between the two is bounded: QUEUE batches.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from slabtrace.capture.intake import TaskName
+from slabtrace.capture.layout import event_dtype, header_numbers
+from slabtrace.capture.ordering import TimeMerge
+from slabtrace.capture.session import Session
+from slabtrace.capture.slab_walk import SlabCache
+from slabtrace.capture.stacks import StackReader
+from slabtrace.capture.tasks import read_comm
+from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.schema import FREE_BIT, Kind
+from slabtrace.trace.writer import TraceWriter
+
+QUEUE = 32  # batches of 131,072 events, 26 bytes each: 110 MB at most
+_SITE_FIELDS = ("kind", "flags", "call_site", "cache", "bytes_req", "bytes_alloc", "gfp_flags", "node", "stack_id")
+_EVENT_FIELDS = set(event_dtype().names or ()) & set(_SITE_FIELDS)
+assert header_numbers("event.h")["SLAB_CACHE_ALLOC"] == Kind.CACHE_ALLOC and len(_EVENT_FIELDS) == len(_SITE_FIELDS)
+
+SiteRows = np.ndarray[Any, np.dtype[np.void]]
+
+
+class Storing:
+    """Takes batches in the order they were drained; `check` re-raises what went wrong in the thread."""
+
+    def __init__(self, session: Session, writer: TraceWriter, observe: Callable[[EventBatch], None] | None) -> None:
+        self._session = session
+        self._writer = writer
+        self._observe = observe
+        self._merge = TimeMerge()
+        self._stacks = StackReader(session.programs) if session.options.stacks else None
+        self._sites = 0
+        self._is_free = np.zeros(0, dtype=bool)
+        self._unwanted = np.zeros(0, dtype=bool)
+        self._known_symbols: set[int] = set()
+        self._known_caches: dict[int, SlabCache] = {}
+        self.events = self.frees = 0
+        self._error: BaseException | None = None
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE)
+        self._thread = threading.Thread(target=self._run, name="slabtrace-store", daemon=True)
+        self._thread.start()
+
+    @property
+    def late(self) -> int:
+        """Events stored out of order so far."""
+        return self._merge.late
+
+    def batch(
+        self, batch: EventBatch, watermark_ns: int | None, sites: SiteRows, names: list[TaskName], unnamed: list[TaskName]
+    ) -> None:
+        """Store a batch with all that its events refer to.  Blocks while the queue is full."""
+        self._put(lambda: self._store(batch, watermark_ns, sites, names, unnamed))
+
+    def rows(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Store rows of a side table."""
+        self._put(lambda: self._writer.rows(table, columns))
+
+    def caches(self, caches: list[SlabCache]) -> None:
+        """Store caches that the session found."""
+        self._put(lambda: self._store_caches(caches))
+
+    def call(self, action: Callable[[], None]) -> None:
+        """Run something between two batches, in the storing thread."""
+        self._put(action)
+
+    def finish(self) -> None:
+        """Wait until everything is stored.  Raises what went wrong."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+        self._thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what went wrong in the thread, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def _put(self, action: Callable[[], None]) -> None:
+        if self._error is None:
+            self._queue.put(action)
+
+    def _run(self) -> None:
+        while (action := self._queue.get()) is not None:
+            if self._error is not None:
+                continue  # keep the queue moving, so that nobody waits for ever
+            try:
+                action()
+            except BaseException as error:
+                self._error = error
+
+    def _store(
+        self, batch: EventBatch, watermark_ns: int | None, sites: SiteRows, names: list[TaskName], unnamed: list[TaskName]
+    ) -> None:
+        self._store_tasks(names, unnamed)
+        if len(sites):
+            self._store_sites(sites.copy())
+        ordered = self._merge.merge(batch, watermark_ns)
+        if self._unwanted.any():
+            ordered = ordered.take(~self._unwanted[ordered.site])
+        if ordered.size:
+            self._writer.events(ordered)
+            self.events += ordered.size
+            self.frees += int(np.count_nonzero(self._is_free[ordered.site]))
+            if self._observe is not None:
+                self._observe(ordered)
+
+    def _store_tasks(self, names: list[TaskName], unnamed: list[TaskName]) -> None:
+        rows = names + [name._replace(comm=read_comm(name.tid) or "") for name in unnamed]
+        rows.sort()
+        columns = {field: [getattr(row, field) for row in rows] for field in TaskName._fields}
+        self._writer.rows("tasks", columns)
+
+    def _store_sites(self, sites: SiteRows) -> None:
+        self._fill_sizes(sites)
+        self._store_new_stacks(sites)
+        self._store_symbols(sites["call_site"].tolist())
+        columns: dict[str, Any] = {name: np.ascontiguousarray(sites[name]) for name in _SITE_FIELDS}
+        self._writer.rows("sites", {"site": range(self._sites, self._sites + len(sites)), **columns})
+        self._sites += len(sites)
+        self._is_free = np.concatenate([self._is_free, sites["kind"] & FREE_BIT != 0])
+        unwanted = [not self._session.wanted(self._session.caches.get(c)) for c in sites["cache"].tolist()]
+        self._unwanted = np.concatenate([self._unwanted, np.array(unwanted, dtype=bool)])
+
+    def _fill_sizes(self, sites: SiteRows) -> None:
+        """kmem_cache_alloc says the cache only (since 6.1): its sizes are the object's."""
+        for i in np.flatnonzero(sites["cache"]).tolist():
+            cache = self._session.cache_at(int(sites["cache"][i]))
+            if cache is None:
+                continue
+            self._store_caches([cache])
+            if sites["kind"][i] == Kind.CACHE_ALLOC and not sites["bytes_alloc"][i]:
+                sites["bytes_req"][i], sites["bytes_alloc"][i] = cache.object_size, cache.size
+
+    def _store_caches(self, caches: list[SlabCache]) -> None:
+        new = [cache for cache in caches if self._known_caches.get(cache.address) != cache]
+        self._known_caches.update({cache.address: cache for cache in new})
+        columns = {
+            "cache": [c.address for c in new],
+            "name": [c.name for c in new],
+            "aliases": [self._session.aliases.get(c.name, []) for c in new],
+            "object_size": [c.object_size for c in new],
+            "size": [c.size for c in new],
+            "slab_flags": [c.slab_flags for c in new],
+            "order": [c.order for c in new],
+            "objects_per_slab": [c.objects_per_slab for c in new],
+            "reclaimable": [c.reclaimable for c in new],
+            "first_seen_ns": [time.monotonic_ns()] * len(new),
+        }
+        self._writer.rows("caches", columns)
+
+    def _store_new_stacks(self, sites: SiteRows) -> None:
+        if self._stacks is None:
+            return
+        pairs = zip(sites["stack_id"].tolist(), sites["call_site"].tolist(), strict=True)
+        stacks = self._stacks.new_stacks(pairs)
+        self._store_symbols([frame for _, frames in stacks for frame in frames])
+        self._writer.rows("stacks", {"stack_id": [s for s, _ in stacks], "frames": [f for _, f in stacks]})
+
+    def _store_symbols(self, addresses: list[int]) -> None:
+        """Resolve addresses not met before, while their module is still there."""
+        kallsyms = self._session.kallsyms
+        new = sorted(set(addresses) - self._known_symbols)
+        self._known_symbols.update(new)
+        resolved = [(a, s) for a in new if (s := kallsyms.resolve(a)) is not None]
+        columns = {
+            "address": [a for a, _ in resolved],
+            "name": [s.name for _, s in resolved],
+            "offset": [s.offset for _, s in resolved],
+            "module": [s.module for _, s in resolved],
+            "since_ns": [time.monotonic_ns()] * len(resolved),
+        }
+        self._writer.rows("symbols", columns)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`slabtrace record`: trace the running kernel into a NAME.slab folder."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from slabtrace.capture.recorder import Progress, Recorder
+    from slabtrace.trace.manifest import Manifest
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Duration(click.ParamType):
+    """`10`, `10s`, `500ms`, `2m`, `1h`, `1d`: seconds as a float."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds; a usage error for anything else."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = _DURATION.fullmatch(value.strip())
+        if match is None:
+            self.fail(f"{value!r} is no duration; write 10s, 500ms, 2m or 1h", param, ctx)
+        return float(match.group(1)) * _SECONDS[match.group(2)]
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": False},
+    epilog="""\b
+Examples:
+  sudo slabtrace record -d 30s                       trace everything for half a minute
+  sudo slabtrace record -o t.slab -- make -j8        trace as long as a command runs
+  sudo slabtrace record --cache 'kmalloc-*' --stacks none
+  sudo slabtrace record --comm 'nginx*' --min-size 1024 -d 5m
+""",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="NAME.slab", help="Folder to write.")
+@click.option("-d", "--duration", type=Duration(), help="Stop after this long: 10s, 2m, 1h.")
+@click.option(
+    "--stacks",
+    type=click.Choice(["none", "auto", "all"]),
+    default="auto",
+    show_default=True,
+    help="Record kernel stacks; `auto` equals `all` as yet. They cost several times the rest of an event.",
+)
+@click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
+@click.option("--min-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at least this size.")
+@click.option("--max-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at most this size.")
+@click.option("--pid", type=click.IntRange(1), metavar="N", help="Only objects this process allocates.")
+@click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
+@click.option("--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small).")
+@click.option("--grace", type=Duration(), default="0.5s", show_default=True, help="Go on this long after COMMAND.")
+@click.option("--force", is_flag=True, help="Replace an existing trace of that name.")
+@click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
+@click.argument("command_line", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+def command(
+    output: Path | None,
+    duration: float | None,
+    stacks: str,
+    caches: tuple[str, ...],
+    min_size: int | None,
+    max_size: int | None,
+    pid: int | None,
+    comm: str | None,
+    buffer: int | None,
+    grace: float,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    command_line: tuple[str, ...],
+) -> None:
+    """Record every slab allocation and free of the running kernel.
+
+    Filters choose allocations; frees of what they chose are recorded whoever frees.  Ends with
+    Ctrl-C, after --duration, or a short --grace after COMMAND ended (RCU and deferred closes
+    free after the process is gone).  COMMAND runs as the user who called sudo.
+    """
+    from slabtrace.capture import preflight
+    from slabtrace.capture.options import CaptureOptions
+
+    options = CaptureOptions(
+        stacks=stacks != "none",
+        cache=caches,
+        min_size=min_size,
+        max_size=max_size,
+        pid=pid,
+        comm=comm,
+        buffer_mib=buffer,
+        extra={"duration": duration, "mode": "events", "grace": grace},
+    )
+    preflight.require()
+    folder = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
+    manifest = _record(options, folder, force, quiet, duration, grace, list(command_line))
+    if as_json:
+        _print_json(folder)
+    elif not quiet:
+        click.echo(_summary(folder, manifest), err=True)
+
+
+def _record(
+    options: Any, folder: Path, force: bool, quiet: bool, duration: float | None, grace: float, argv: list[str]
+) -> Manifest:
+    from slabtrace.capture.command import TracedCommand, invoking_user
+    from slabtrace.capture.recorder import Recorder, new_manifest, raise_priority
+    from slabtrace.capture.session import Session
+    from slabtrace.trace.writer import TraceWriter
+
+    if argv:
+        TracedCommand.check(argv[0])
+    session = Session(options)
+    try:
+        user = invoking_user()
+        owner = (user.uid, user.gid) if user.differs else None
+        writer = TraceWriter(folder, new_manifest(session), owner, force)
+        recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status)
+        raise_priority()
+        with _signals(recorder):
+            recorder.record(duration, (lambda: TracedCommand(argv)) if argv else None, grace)
+        return writer.manifest
+    finally:
+        session.close()
+        if _shows_status(quiet):
+            click.echo("\r\033[K", nl=False, err=True)
+
+
+@contextmanager
+def _signals(recorder: Recorder) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end the recording in good order."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: recorder.stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _shows_status(quiet: bool) -> bool:
+    return sys.stderr.isatty() and not quiet
+
+
+def _no_status(progress: Progress) -> None:
+    """Nobody watches."""
+
+
+def _status_line(progress: Progress) -> None:
+    from slabtrace.render.units import count, size
+
+    text = (
+        f"{progress.elapsed_s:5.0f} s  {count(progress.events_per_s)} events/s  "
+        f"outstanding {progress.net_objects:+,}  dropped {progress.dropped:,}  "
+        f"buffer {progress.fill:.0%}  {size(progress.bytes)}"
+    )
+    click.echo(f"\r\033[K{text[:79]}", nl=False, err=True)
+
+
+def _summary(folder: Path, manifest: Manifest) -> str:
+    from slabtrace.render.units import count, size
+
+    totals = manifest.totals
+    seconds = ((manifest.ended_ns or manifest.started_ns) - manifest.started_ns) / 1e9
+    lines = [
+        f"{folder}: {count(totals.events)} events in {seconds:.1f} s, "
+        f"{size(totals.bytes_on_disk)}, {totals.dropped:,} dropped"
+    ]
+    if manifest.command is not None and manifest.command.exit_status:
+        lines.append(f"the command ended with status {manifest.command.exit_status}")
+    lines.append(f"next: slabtrace leaks {folder}")
+    return "\n".join(lines)
+
+
+def _print_json(folder: Path) -> None:
+    raise NotImplementedError
