@@ -48,7 +48,9 @@ def run(args: Sequence[str]) -> int:
     _tolerant_output()
     if not os.environ.get("SLABTRACE_DEBUG"):
         warnings.simplefilter("ignore")  # of libraries; ours are lines on stderr
-    return _guarded(lambda: _run_command(args))
+    exit_code = _guarded(lambda: _run_command(args))
+    _settle_stdout()
+    return exit_code
 
 
 def _run_command(args: Sequence[str]) -> int:
@@ -72,7 +74,6 @@ def _guarded(action: Callable[[], int]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        _discard_stdout()
         return PIPE_CLOSED
     except click.ClickException as error:
         error.show()
@@ -122,12 +123,11 @@ def _tolerant_output() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _discard_stdout() -> None:
-    """Point stdout at /dev/null, or Python would complain about the closed pipe at exit."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
+def _settle_stdout() -> None:
+    """Where stdout cannot take what is left in its buffer, drop that: Python would complain at exit."""
     try:
+        sys.stdout.flush()
+    except OSError:
+        devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass  # stdout is no file of the operating system: nothing to silence
-    finally:
         os.close(devnull)
