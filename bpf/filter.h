@@ -14,7 +14,7 @@
 #endif
 
 #ifdef FILTER_BY_ALLOCATION
-#define KEPT_ROW 4096
+#define KEPT_ROW  4096
 #define KEPT_ROWS 4096
 struct kept_row {
 	u8 marked[KEPT_ROW];

@@ -30,7 +30,7 @@ struct lane {
 };
 
 struct cpu_state {
-	u64 depth;   /* programs running on this CPU right now */
+	u64 depth;    /* programs running on this CPU right now */
 	u64 too_deep; /* events lost: nested deeper than LANES */
 	u64 vmemmap; /* address of the struct page of address 0, see cache_of.h; 0: not known yet */
 	u64 reserved[5];

@@ -55,7 +55,9 @@ class Btf:
         self._lib = _libbpf()
         self._btf = self._lib.btf__parse_raw(str(path).encode())
         if not self._btf:
-            raise CaptureError(f"{path} cannot be parsed", "libbpf may be older than this kernel: update libbpf")
+            raise CaptureError(
+                f"{path} cannot be parsed", "libbpf may be older than this kernel: update libbpf"
+            )
 
     def close(self) -> None:
         """Free libbpf's copy of the BTF (some 10 MB)."""
@@ -79,7 +81,7 @@ class Btf:
         bits = self._bit_offset(self._struct(struct), field)
         if bits is None:
             raise CaptureError(
-                f"this kernel's struct {struct} has no field {field}: it is newer or older than slabtrace knows",
+                f"this kernel's struct {struct} has no field {field}, which slabtrace needs",
                 "please report it with the output of `uname -r`",
             )
         return bits // 8
@@ -135,7 +137,7 @@ class Btf:
         type_id = self._find(name, _STRUCT)
         if type_id is None:
             raise CaptureError(
-                f"this kernel has no struct {name}: slabtrace needs the SLUB allocator of Linux 5.10 or later",
+                f"this kernel has no struct {name}: slabtrace needs SLUB, of Linux 5.10 or later",
                 "please report it with the output of `uname -r`",
             )
         return self._node(type_id)

@@ -9,6 +9,7 @@ import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
+from typing import Any
 
 from slabtrace.errors import UsageError
 
@@ -51,7 +52,7 @@ class TracedCommand:
         user = invoking_user()
         self.check(argv[0])
         try:
-            self._process = subprocess.Popen(argv, **_as_user(user))
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(argv, **_as_user(user))
         except OSError as error:
             raise UsageError(f"{argv[0]} cannot be run: {error.strerror}") from error
 
@@ -82,7 +83,7 @@ class TracedCommand:
         return self._process.returncode
 
 
-def _as_user(user: InvokingUser) -> dict[str, object]:
+def _as_user(user: InvokingUser) -> dict[str, Any]:
     if not user.differs:
         return {}
     groups = os.getgrouplist(user.name, user.gid) if user.name else [user.gid]

@@ -8,13 +8,14 @@ Debian's dist-packages comes along.  (PyPI's `bcc` is another program.)
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,14 +56,13 @@ def import_bcc() -> ModuleType:
     folder = find_bcc()
     if folder is None:
         raise CaptureError("bcc's Python package is not installed", _INSTALL)
-    spec = importlib.util.spec_from_file_location(
-        "bcc", folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    loader = SourceFileLoader("bcc", str(folder / "__init__.py"))
+    spec = ModuleSpec("bcc", loader, origin=str(folder), is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    module = module_from_spec(spec)
     sys.modules["bcc"] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:  # a missing libbcc.so is an OSError, a torn package an ImportError
         del sys.modules["bcc"]
         raise CaptureError(f"bcc in {folder} cannot be loaded: {error}", _INSTALL) from error
@@ -123,5 +123,5 @@ def compile_bpf(defines: Mapping[str, int | str | None], source: str = "slab.c")
         complaint = next((line for line in lines if "error" in line), "") or str(error)
         raise CaptureError(
             f"the BPF programs do not compile here: {complaint}",
-            "bcc and its clang may be too old or broken (0.26 is known to work); `slabtrace doctor` tells more",
+            "bcc or its clang may be too old or broken; bcc 0.26 and later are known to work",
         ) from error

@@ -26,19 +26,24 @@ class LossRow(NamedTuple):
     cpu: int
     kind: int
     program: str
-    count: int
+    events: int
 
 
 class Ledger:
     """Turns growing counters into rows."""
 
-    def __init__(self, rings: Rings, programs: Programs, start_ns: int) -> None:
+    def __init__(self, rings: Rings, programs: Programs) -> None:
         self._rings = rings
         self._programs = programs
-        self._begin = start_ns
+        self._begin = 0
         self._counters = rings.counters()
         self._misses: dict[str, int] = {}
         self._late = 0
+
+    def start(self, now_ns: int) -> None:
+        """Losses count from here."""
+        self._begin = now_ns
+        self._counters = self._rings.counters()
 
     def sample(self, now_ns: int, late: int) -> dict[str, list[Any]]:
         """Columns of losses.arrow for what was lost since the last sample; empty lists for nothing."""

@@ -17,7 +17,9 @@ STACK_BUCKETS = 1 << 16
 
 @dataclass(frozen=True)
 class CaptureOptions:
-    """Options of a recording.  Sizes in bytes, `buffer_mib` MiB per CPU (None: DEFAULT_BUFFER_MIB, less on small machines).
+    """Options of a recording.  Sizes in bytes, `buffer_mib` in MiB per CPU.
+
+    `buffer_mib` None means DEFAULT_BUFFER_MIB, less where memory is small.
 
     Raises UsageError for values that contradict each other.
     """
@@ -58,7 +60,11 @@ class CaptureOptions:
             defines["FILTER_TGID"] = self.pid
         if self._by_size:
             high = MAX_SIZE if self.max_size is None else self.max_size
-            defines |= {"FILTER_SIZE": None, "FILTER_MIN_SIZE": self.min_size or 0, "FILTER_MAX_SIZE": f"{high}ul"}
+            defines |= {
+                "FILTER_SIZE": None,
+                "FILTER_MIN_SIZE": self.min_size or 0,
+                "FILTER_MAX_SIZE": f"{high}ul",
+            }
         if self.comm is not None:
             glob = CommGlob(self.comm)
             defines |= {"FILTER_COMM": None, "COMM_LOOP": glob.loop, "COMM_ACCEPT": glob.accept}
@@ -68,6 +74,6 @@ class CaptureOptions:
 
     def to_manifest(self) -> dict[str, Any]:
         """As the manifest keeps them."""
-        content = asdict(self)
+        content = {name: value for name, value in asdict(self).items() if name != "extra"}
         content |= {"stacks": "all" if self.stacks else "none", "cache": list(self.cache)}
-        return content | content.pop("extra")
+        return content | self.extra

@@ -8,7 +8,6 @@ committed is drained and stored first.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from slabtrace.capture.command import TracedCommand
 from slabtrace.capture.host import describe
 from slabtrace.capture.intake import CAPACITY, Intake
 from slabtrace.capture.ledger import Ledger
+from slabtrace.capture.priority import raise_priority
 from slabtrace.capture.session import Session
 from slabtrace.capture.sites import SiteTable
 from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
@@ -77,7 +77,10 @@ class Recorder:
         self._intake = Intake(SiteTable())
         self._store = Storing(session, writer, observe)
         self._slabinfo = SlabinfoSampler()
+        self._ledger = Ledger(session.rings, session.programs)
+        self._failure: BaseException | None = None
         self._stop = False
+        self._next_books = self._next_flush = 0
         self._pause = _POLL_S[0]
         self._last_events = 0
         self._max_fill = 0.0
@@ -87,22 +90,26 @@ class Recorder:
         self._stop = True
 
     def record(
-        self, duration_s: float | None = None, command: Callable[[], TracedCommand] | None = None, grace_s: float = 0.5
+        self,
+        duration_s: float | None = None,
+        command: Callable[[], TracedCommand] | None = None,
+        grace_s: float = 0.5,
     ) -> int | None:
         """Attach, record, detach, store.  Returns the command's exit status, None without one.
 
-        Raises CaptureError where attaching fails and WriteFailed where the trace cannot grow; the
+        Raises CaptureError where attaching fails and WriteError where the trace cannot grow; the
         trace is closed, and says so, in every case.
         """
-        status = COMPLETE
+        exit_status = None
         try:
             self._begin()
-            return self._run(duration_s, command, grace_s)
+            exit_status = self._run(duration_s, command, grace_s)
         except BaseException as error:
-            status = FAILED + (str(error).splitlines() or [type(error).__name__])[0]
-            raise
-        finally:
-            self._end(status)
+            self._failure = error
+        self._end()
+        if self._failure is not None:
+            raise self._failure
+        return exit_status
 
     def _begin(self) -> None:
         self._session.start()
@@ -110,7 +117,7 @@ class Recorder:
         manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
         manifest.coverage = self._session.coverage()
         self._writer.save_manifest()
-        self._ledger = Ledger(self._session.rings, self._session.programs, manifest.started_ns)
+        self._ledger.start(manifest.started_ns)
         names = list(running_tasks(manifest.started_ns))
         for name in names:
             self._intake.knows(name.tid, name.tgid)
@@ -120,23 +127,23 @@ class Recorder:
     def _run(
         self, duration_s: float | None, start: Callable[[], TracedCommand] | None, grace_s: float
     ) -> int | None:
-        began = time.monotonic()
-        deadline = began + duration_s if duration_s is not None else float("inf")
+        deadline = time.monotonic() + duration_s if duration_s is not None else float("inf")
         command = start() if start else None
-        if command:
-            self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
-        ended = False
-        while not self._stop and time.monotonic() < deadline:
-            if command and not ended and command.poll() is not None:
-                ended = True
-                deadline = min(deadline, time.monotonic() + grace_s)
-            self._turn()
+        raise_priority()  # after the command was started, which must not inherit it
         if command is None:
+            self._record_until(deadline)
             return None
-        exit_status = command.terminate()
-        assert self._writer.manifest.command is not None
-        self._writer.manifest.command.exit_status = exit_status
-        return exit_status
+        self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
+        try:
+            self._record_until(deadline, running=lambda: command.poll() is None)
+            self._record_until(min(deadline, time.monotonic() + grace_s))
+        finally:
+            self._writer.manifest.command.exit_status = command.terminate()
+        return self._writer.manifest.command.exit_status
+
+    def _record_until(self, deadline: float, running: Callable[[], bool] = lambda: True) -> None:
+        while not self._stop and time.monotonic() < deadline and running():
+            self._turn()
 
     def _turn(self) -> None:
         """One poll: drain, hand over what is due, keep the books, and rest."""
@@ -212,36 +219,31 @@ class Recorder:
             bytes=self._writer.bytes,
         )
 
-    def _end(self, status: str) -> None:
-        """Detach, drain the rest, write the last rows, close.  Does all it can, whatever failed."""
-        now = time.monotonic_ns()
+    def _end(self) -> None:
+        """Detach, store what is left, close: every step is tried, whatever failed before."""
+        if self._failure is None:
+            self._attempt(lambda: self._sample_slabinfo(time.monotonic_ns(), everything=True))
+        self._attempt(self._session.stop)
+        self._writer.manifest.ended_ns = time.monotonic_ns()
+        self._attempt(self._drain_rest)
+        self._attempt(self._store.finish)
+        status = COMPLETE if self._failure is None else FAILED + _first_line(self._failure)
+        self._attempt(lambda: self._writer.close(status))
+
+    def _drain_rest(self) -> None:
+        while not self._drain():
+            pass
+        self._hand_over(None)
+        self._store.rows("losses", self._ledger.sample(time.monotonic_ns(), self._store.late))
+        self._store.call(self._save_totals)
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        """Do a step of the ending; the first failure is the one that is told."""
         try:
-            if status == COMPLETE:
-                self._sample_slabinfo(now, everything=True)
-            self._session.stop()
-            self._writer.manifest.ended_ns = time.monotonic_ns()
-            while not self._drain():
-                pass
-            self._hand_over(None)
-            if hasattr(self, "_ledger"):
-                self._store.rows("losses", self._ledger.sample(time.monotonic_ns(), self._store.late))
-                self._store.call(self._save_totals)
-        except Exception:
-            if status == COMPLETE:
-                raise
-        finally:
-            try:
-                self._store.finish()
-            finally:
-                self._writer.close(status)
+            step()
+        except Exception as error:
+            self._failure = self._failure or error
 
 
-def raise_priority() -> None:
-    """Run before ordinary processes: the consumer must not starve on a machine that is busy.
-
-    It takes what it needs and sleeps; without the privilege it just stays as it is.
-    """
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
-    except OSError:
-        return
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,17 +19,22 @@ from slabtrace.trace.batch import UInt32, UInt64
 # Odd 64-bit constants with well-spread bits (the golden ratio, and xxHash's primes).
 _MIX = tuple(
     np.uint64(k)
-    for k in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x9E3779B185EBCA87, 0x85EBCA77C2B2AE63)
+    for k in (
+        0x9E3779B97F4A7C15,
+        0xC2B2AE3D27D4EB4F,
+        0x165667B19E3779F9,
+        0x9E3779B185EBCA87,
+        0x85EBCA77C2B2AE63,
+    )
 )
 _FIRST_BITS = 16
-# Word numbers within a slot, from the C layout; the fields must lie as the mixing assumes.
+# Word numbers within a slot, from the C layout.  Pairs share a word (bytes_req and bytes_alloc,
+# gfp_flags and stack_id); node, kind and flags are the upper half of cpu's: a test holds that.
 _DTYPE = event_dtype()
 _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
 _CALL_SITE, _CACHE = _OFFSET["call_site"] // 8, _OFFSET["cache"] // 8
 _BYTES, _GFP_STACK = _OFFSET["bytes_req"] // 8, _OFFSET["gfp_flags"] // 8
 _CPU_KIND = _OFFSET["cpu"] // 8
-assert _OFFSET["stack_id"] == _OFFSET["gfp_flags"] + 4 and _OFFSET["bytes_alloc"] == _OFFSET["bytes_req"] + 4
-assert _OFFSET["node"] == _OFFSET["cpu"] + 4, "the upper half of the last word is node, kind, flags"
 
 
 def site_keys(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt64:

@@ -58,9 +58,8 @@ class SlabWalk:
         self._limit = header_numbers("peek.h")["PEEK_BYTES"]
 
     def read(self, address: int, length: int) -> bytes | None:
-        """`length` bytes of kernel memory, or None where nothing can be read."""
-        assert length <= self._limit
-        self._programs.run_once("peek", [address % _U64, length])
+        """`length` (at most PEEK_BYTES) bytes of kernel memory, or None where nothing can be read."""
+        self._programs.run_once("peek", [address % _U64, min(length, self._limit)])
         if self._peeked["status"][0] != 0:
             return None
         return bytes(self._peeked["bytes"][0][:length])
@@ -164,7 +163,7 @@ def find_any_cache(programs: Programs, shape: KernelShape, kallsyms_slab_caches:
         walk = SlabWalk(programs, shape)
         return walk._u64(kallsyms_slab_caches) - shape.cache_fields["list"]
     raise CaptureError(
-        "no slab cache can be found: the tracepoint does not name one and slab_caches is not in /proc/kallsyms",
+        "no slab cache can be found: neither a tracepoint nor /proc/kallsyms names one",
         "set kernel.kptr_restrict=0 or 1 and run as root; the kernel needs CONFIG_KALLSYMS_ALL=y",
     )
 
@@ -178,10 +177,10 @@ def aliases() -> dict[str, list[str]]:
     by_target: dict[str, list[str]] = {}
     if not _SYS_SLAB.is_dir():
         return {}
-    for entry in os.scandir(_SYS_SLAB):
-        target = os.readlink(entry.path) if entry.is_symlink() else entry.name
+    for entry in _SYS_SLAB.iterdir():
+        target = entry.readlink() if entry.is_symlink() else entry
         if not entry.name.startswith(":"):
-            by_target.setdefault(os.path.basename(target), []).append(entry.name)
+            by_target.setdefault(target.name, []).append(entry.name)
     merged: dict[str, list[str]] = {}
     for names in by_target.values():
         for name in names:

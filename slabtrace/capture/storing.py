@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from slabtrace.capture.intake import TaskName
-from slabtrace.capture.layout import event_dtype, header_numbers
 from slabtrace.capture.ordering import TimeMerge
+from slabtrace.capture.priority import raise_priority
 from slabtrace.capture.session import Session
 from slabtrace.capture.slab_walk import SlabCache
 from slabtrace.capture.stacks import StackReader
@@ -27,9 +27,17 @@ from slabtrace.trace.schema import FREE_BIT, Kind
 from slabtrace.trace.writer import TraceWriter
 
 QUEUE = 32  # batches of 131,072 events, 26 bytes each: 110 MB at most
-_SITE_FIELDS = ("kind", "flags", "call_site", "cache", "bytes_req", "bytes_alloc", "gfp_flags", "node", "stack_id")
-_EVENT_FIELDS = set(event_dtype().names or ()) & set(_SITE_FIELDS)
-assert header_numbers("event.h")["SLAB_CACHE_ALLOC"] == Kind.CACHE_ALLOC and len(_EVENT_FIELDS) == len(_SITE_FIELDS)
+_SITE_FIELDS = (
+    "kind",
+    "flags",
+    "call_site",
+    "cache",
+    "bytes_req",
+    "bytes_alloc",
+    "gfp_flags",
+    "node",
+    "stack_id",
+)
 
 SiteRows = np.ndarray[Any, np.dtype[np.void]]
 
@@ -37,7 +45,9 @@ SiteRows = np.ndarray[Any, np.dtype[np.void]]
 class Storing:
     """Takes batches in the order they were drained; `check` re-raises what went wrong in the thread."""
 
-    def __init__(self, session: Session, writer: TraceWriter, observe: Callable[[EventBatch], None] | None) -> None:
+    def __init__(
+        self, session: Session, writer: TraceWriter, observe: Callable[[EventBatch], None] | None
+    ) -> None:
         self._session = session
         self._writer = writer
         self._observe = observe
@@ -60,7 +70,12 @@ class Storing:
         return self._merge.late
 
     def batch(
-        self, batch: EventBatch, watermark_ns: int | None, sites: SiteRows, names: list[TaskName], unnamed: list[TaskName]
+        self,
+        batch: EventBatch,
+        watermark_ns: int | None,
+        sites: SiteRows,
+        names: list[TaskName],
+        unnamed: list[TaskName],
     ) -> None:
         """Store a batch with all that its events refer to.  Blocks while the queue is full."""
         self._put(lambda: self._store(batch, watermark_ns, sites, names, unnamed))
@@ -94,6 +109,7 @@ class Storing:
             self._queue.put(action)
 
     def _run(self) -> None:
+        raise_priority()
         while (action := self._queue.get()) is not None:
             if self._error is not None:
                 continue  # keep the queue moving, so that nobody waits for ever
@@ -103,7 +119,12 @@ class Storing:
                 self._error = error
 
     def _store(
-        self, batch: EventBatch, watermark_ns: int | None, sites: SiteRows, names: list[TaskName], unnamed: list[TaskName]
+        self,
+        batch: EventBatch,
+        watermark_ns: int | None,
+        sites: SiteRows,
+        names: list[TaskName],
+        unnamed: list[TaskName],
     ) -> None:
         self._store_tasks(names, unnamed)
         if len(sites):
@@ -128,8 +149,9 @@ class Storing:
         self._fill_sizes(sites)
         self._store_new_stacks(sites)
         self._store_symbols(sites["call_site"].tolist())
-        columns: dict[str, Any] = {name: np.ascontiguousarray(sites[name]) for name in _SITE_FIELDS}
-        self._writer.rows("sites", {"site": range(self._sites, self._sites + len(sites)), **columns})
+        columns = {name: np.ascontiguousarray(sites[name]) for name in _SITE_FIELDS}
+        columns["site"] = np.arange(self._sites, self._sites + len(sites), dtype=np.uint32)
+        self._writer.rows("sites", columns)
         self._sites += len(sites)
         self._is_free = np.concatenate([self._is_free, sites["kind"] & FREE_BIT != 0])
         unwanted = [not self._session.wanted(self._session.caches.get(c)) for c in sites["cache"].tolist()]

@@ -6,7 +6,6 @@ Tasks that start or change their name later are seen by the programs in bpf/task
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,17 +17,17 @@ PROC = Path("/proc")
 def running_tasks(ts_ns: int) -> Iterator[TaskName]:
     """Every thread of every process, as named at `ts_ns` (ns); those that end meanwhile are left out."""
     yield TaskName(ts_ns, 0, 0, "swapper")  # the idle task of each CPU, which /proc does not show
-    for entry in os.scandir(PROC):
+    for entry in PROC.iterdir():
         if entry.name.isdigit():
             yield from _threads(ts_ns, int(entry.name))
 
 
 def _threads(ts_ns: int, tgid: int) -> Iterator[TaskName]:
     try:
-        for tid in os.listdir(PROC / str(tgid) / "task"):
-            comm = read_comm(int(tid))
+        for entry in (PROC / str(tgid) / "task").iterdir():
+            comm = read_comm(int(entry.name))
             if comm is not None:
-                yield TaskName(ts_ns, int(tid), tgid, comm)
+                yield TaskName(ts_ns, int(entry.name), tgid, comm)
     except OSError:
         return  # gone
 

@@ -22,7 +22,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`10`, `10s`, `500ms`, `2m`, `1h`, `1d`: seconds as a float."""
 
     name = "duration"
@@ -57,12 +57,20 @@ Examples:
     help="Record kernel stacks; `auto` equals `all` as yet. They cost several times the rest of an event.",
 )
 @click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
-@click.option("--min-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at least this size.")
-@click.option("--max-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at most this size.")
+@click.option(
+    "--min-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at least this size."
+)
+@click.option(
+    "--max-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at most this size."
+)
 @click.option("--pid", type=click.IntRange(1), metavar="N", help="Only objects this process allocates.")
 @click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
-@click.option("--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small).")
-@click.option("--grace", type=Duration(), default="0.5s", show_default=True, help="Go on this long after COMMAND.")
+@click.option(
+    "--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small)."
+)
+@click.option(
+    "--grace", type=Duration(), default="0.5s", show_default=True, help="Go on this long after COMMAND."
+)
 @click.option("--force", is_flag=True, help="Replace an existing trace of that name.")
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
@@ -112,13 +120,20 @@ def command(
 
 
 def _record(
-    options: Any, folder: Path, force: bool, quiet: bool, duration: float | None, grace: float, argv: list[str]
+    options: Any,
+    folder: Path,
+    force: bool,
+    quiet: bool,
+    duration: float | None,
+    grace: float,
+    argv: list[str],
 ) -> Manifest:
     from slabtrace.capture.command import TracedCommand, invoking_user
-    from slabtrace.capture.recorder import Recorder, new_manifest, raise_priority
+    from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
-    from slabtrace.trace.writer import TraceWriter
+    from slabtrace.trace.writer import TraceWriter, check_place
 
+    check_place(folder, force)
     if argv:
         TracedCommand.check(argv[0])
     session = Session(options)
@@ -127,7 +142,6 @@ def _record(
         owner = (user.uid, user.gid) if user.differs else None
         writer = TraceWriter(folder, new_manifest(session), owner, force)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status)
-        raise_priority()
         with _signals(recorder):
             recorder.record(duration, (lambda: TracedCommand(argv)) if argv else None, grace)
         return writer.manifest

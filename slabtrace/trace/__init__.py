@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data at rest: the trace format, its writer and its reader."""

@@ -29,7 +29,8 @@ class EventBatch(NamedTuple):
 
     def take(self, index: np.ndarray[Any, Any] | slice) -> EventBatch:
         """The events at `index`, in that order."""
-        return EventBatch(*(column[index] for column in self))
+        ts_ns, ptr, site, tid, cpu = self
+        return EventBatch(ts_ns[index], ptr[index], site[index], tid[index], cpu[index])
 
 
 def concatenate(batches: list[EventBatch]) -> EventBatch:

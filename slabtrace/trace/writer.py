@@ -14,13 +14,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from slabtrace.errors import SlabtraceError, UsageError
+from slabtrace.errors import CANNOT_TRACE, SlabtraceError, UsageError
 from slabtrace.trace import schema
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
@@ -30,10 +30,10 @@ SEGMENT_EVENTS = 16_000_000  # events per file of events/: some 60 MB
 _CODEC = pa.Codec("zstd", 1)
 
 
-class WriteFailed(SlabtraceError):
+class WriteError(SlabtraceError):
     """The trace cannot grow any further (disk full, folder deleted); what was flushed is safe."""
 
-    exit_code = 1
+    exit_code = CANNOT_TRACE
 
 
 class TableWriter:
@@ -52,13 +52,13 @@ class TableWriter:
         self._flush()
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Append and flush one batch.  Raises WriteFailed; the file then ends with the last whole batch."""
+        """Append and flush one batch.  Raises WriteError; the file then ends with the last whole batch."""
         self._writer.write_batch(batch)
         self._flush()
         self.rows += batch.num_rows
 
     def close(self) -> None:
-        """Write the footer.  Raises WriteFailed."""
+        """Write the footer.  Raises WriteError."""
         if not self._file.closed:
             try:
                 self._writer.close()
@@ -144,14 +144,17 @@ class TraceWriter:
         self._closed_bytes = 0
 
     def events(self, batch: EventBatch) -> None:
-        """Append and flush a batch, starting a new segment where the last is full.  Raises WriteFailed."""
-        if self._segment is None or self._segment.rows >= SEGMENT_EVENTS:
-            self._next_segment()
-        assert self._segment is not None
-        self._segment.append(pa.record_batch(list(batch), schema=schema.EVENTS))
+        """Append and flush a batch, starting a new segment where the last is full.  Raises WriteError."""
+        segment = self._segment
+        if segment is None or segment.rows >= SEGMENT_EVENTS:
+            segment = self._next_segment()
+        segment.append(pa.record_batch(list(batch), schema=schema.EVENTS))
 
-    def rows(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Append rows, given as columns, to a side table.  Nothing happens for no rows.  Raises WriteFailed."""
+    def rows(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Append rows to a side table, given as columns: sequences or arrays of one length.
+
+        No rows, nothing happens.  Raises WriteError.
+        """
         writer = self._tables[table]
         batch = pa.record_batch(
             [pa.array(columns[field.name], type=field.type) for field in writer.schema], schema=writer.schema
@@ -160,7 +163,7 @@ class TraceWriter:
             writer.append(batch)
 
     def save_manifest(self) -> None:
-        """Replace manifest.json.  Raises WriteFailed."""
+        """Replace manifest.json.  Raises WriteError."""
         try:
             self.manifest.save(self.folder)
         except OSError as error:
@@ -179,11 +182,11 @@ class TraceWriter:
 
     def close(self, status: str) -> None:
         """Write all footers that can be written, then the manifest with its final status."""
-        first: WriteFailed | None = None
+        first: WriteError | None = None
         for close in self._closers():
             try:
                 close()
-            except WriteFailed as error:
+            except WriteError as error:
                 first = first or error
         self.manifest.status = status if first is None else f"failed: {first.message}"
         self.save_manifest()
@@ -194,12 +197,13 @@ class TraceWriter:
         open_files = [*self._tables.values(), *([self._segment] if self._segment else [])]
         return [table.close for table in open_files]
 
-    def _next_segment(self) -> None:
+    def _next_segment(self) -> TableWriter:
         if self._segment is not None:
             self._segment.close()
             self._closed_bytes += self._segment.bytes
         self._segment = self._table(f"{schema.EVENTS_DIR}/{self._segments:05d}.arrow", schema.EVENTS)
         self._segments += 1
+        return self._segment
 
     def _table(self, name: str, table_schema: pa.Schema) -> TableWriter:
         path = self.folder / name
@@ -215,28 +219,49 @@ class TraceWriter:
             os.chown(path, *self._owner)
 
 
-def _make_folder(folder: Path, force: bool) -> None:
-    if folder.exists() or folder.is_symlink():
+def check_place(folder: Path, force: bool) -> None:
+    """Raise UsageError if no trace can be made here, before anything is set up for it."""
+    if folder.is_symlink() or folder.exists():
         if not force:
-            raise UsageError(f"{folder} exists already", "choose another name with -o, or add --force to replace it")
+            raise UsageError(
+                f"{folder} exists already", "choose another name with -o, or add --force to replace it"
+            )
+        if folder.is_symlink() or not (folder / schema.MANIFEST).is_file():
+            raise UsageError(
+                f"{folder} exists and is not a slabtrace trace",
+                "--force replaces traces only; remove it yourself",
+            )
+    parent = folder.absolute().parent
+    if not parent.is_dir():
+        raise UsageError(f"{folder} cannot be made: {parent} is no folder", "choose another place with -o")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be made: {parent} is not writable", "choose another place with -o")
+
+
+def _make_folder(folder: Path, force: bool) -> None:
+    check_place(folder, force)
+    if folder.exists():
         _remove_trace(folder)
     try:
         folder.mkdir(mode=0o700)
         (folder / schema.EVENTS_DIR).mkdir(mode=0o700)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror}", "choose another place with -o") from error
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror}", "choose another place with -o"
+        ) from error
 
 
 def _remove_trace(folder: Path) -> None:
-    """Remove an old trace, but nothing that is none: --force must not delete somebody's folder."""
-    if folder.is_symlink() or not (folder / schema.MANIFEST).is_file():
-        raise UsageError(f"{folder} exists and is not a slabtrace trace", "--force replaces traces only; remove it yourself")
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be replaced: {error.strerror}", "choose another name with -o") from error
+        raise UsageError(
+            f"{folder} cannot be replaced: {error.strerror}", "choose another name with -o"
+        ) from error
 
 
-def _write_failed(path: Path, error: OSError) -> WriteFailed:
+def _write_failed(path: Path, error: OSError) -> WriteError:
     reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-    return WriteFailed(f"{path} cannot be written: {reason}", "What was recorded until then is kept and readable.")
+    return WriteError(
+        f"{path} cannot be written: {reason}", "What was recorded until then is kept and readable."
+    )

@@ -44,7 +44,7 @@ typedef _Bool bool;
 
 #define true 1
 #define false 0
-#define NULL ((void *)0)
+#define NULL	      ((void *)0)
 #define __aligned_u64 __u64 __attribute__((aligned(8)))
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))

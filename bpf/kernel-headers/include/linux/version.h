@@ -2,4 +2,4 @@
 #pragma once
 /* Never compared against: features are detected.  bcc only asks whether it is past 4.8. */
 #define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))
-#define LINUX_VERSION_CODE KERNEL_VERSION(5, 10, 0)
+#define LINUX_VERSION_CODE	KERNEL_VERSION(5, 10, 0)
