@@ -30,7 +30,7 @@ PYTEST_FLAGS := -p no:cacheprovider
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lint unit test demo install uninstall bench dist clean
+.PHONY: help deps lint unit test demo install uninstall bench dist need-root clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -59,8 +59,8 @@ unit: $(VENV)/.stamp
 test: lint
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
-demo: $(VENV)/.stamp
-	$(BIN)/slabtrace demo
+demo: need-root $(VENV)/.stamp
+	$(BIN)/slabtrace demo --force
 
 bench: $(VENV)/.stamp
 	$(BIN)/python -m benchmarks
@@ -68,16 +68,18 @@ bench: $(VENV)/.stamp
 dist: $(VENV)/.stamp
 	$(AS_OWNER) $(BIN)/python -m hatchling build -c -d dist
 
-install: dist
-	@$(if $(ROOT),,echo "slabtrace: make install needs root: sudo make install" >&2; exit 1)
+install: need-root dist
 	tools/apt-need $(LIVE_DEB) $(if $(filter /usr/bin/python3,$(INSTALL_PYTHON)),python3-venv)
 	$(INSTALL_PYTHON) -m venv --clear $(OPT)
 	$(OPT)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	ln -sfn $(OPT)/bin/slabtrace $(PREFIX)/bin/slabtrace
 	$(PREFIX)/bin/slabtrace --version
 
-uninstall:
+uninstall: need-root
 	rm -rf $(OPT) $(PREFIX)/bin/slabtrace
+
+need-root:
+	@$(if $(ROOT),,echo "slabtrace: this needs root: sudo make $(MAKECMDGOALS)" >&2; exit 1)
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
