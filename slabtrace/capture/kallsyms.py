@@ -57,8 +57,11 @@ class Kallsyms:
         self._names = [entry[1:] for entry in entries]
 
     def resolve(self, address: int) -> Symbol | None:
-        """The function that `address` lies in, or None if it is below every symbol."""
-        index = bisect.bisect_right(self._addresses, address) - 1
+        """The function that the return address `address` belongs to, or None if it is below every symbol.
+
+        The call lies before it: a call that ends a function returns, on paper, into the next one.
+        """
+        index = bisect.bisect_right(self._addresses, address - 1) - 1
         if index < 0:
             return None
         name, module = self._names[index]

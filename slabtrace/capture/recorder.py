@@ -8,6 +8,8 @@ committed is drained and stored first.
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,7 +82,7 @@ class Recorder:
         self._ledger = Ledger(session.rings, session.programs)
         self._failure: BaseException | None = None
         self._stop = False
-        self._next_books = self._next_flush = 0
+        self._next_books = self._next_flush = self._cpu_before_ns = 0
         self._pause = _POLL_S[0]
         self._last_events = 0
         self._max_fill = 0.0
@@ -116,6 +118,8 @@ class Recorder:
         manifest = self._writer.manifest
         manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
         manifest.coverage = self._session.coverage()
+        manifest.recorder.pid = os.getpid()
+        self._cpu_before_ns = time.process_time_ns()
         self._writer.save_manifest()
         self._ledger.start(manifest.started_ns)
         names = list(running_tasks(manifest.started_ns))
@@ -202,6 +206,9 @@ class Recorder:
         totals.allocs = totals.events - totals.frees
         totals.late = self._store.late
         totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
+        use = self._writer.manifest.recorder
+        use.cpu_ns = time.process_time_ns() - self._cpu_before_ns
+        use.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self._writer.save_manifest()
 
     def _progress(self, now_ns: int) -> Progress:

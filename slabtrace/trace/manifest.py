@@ -49,6 +49,18 @@ class Command:
 
 
 @dataclass
+class RecorderUse:
+    """The recorder itself: its process, the CPU time it took (ns) and its peak memory (bytes).
+
+    Its own writes allocate kernel objects too (buffer heads, pages' xarrays); `pid` tells them apart.
+    """
+
+    pid: int = 0
+    cpu_ns: int = 0
+    peak_rss_bytes: int = 0
+
+
+@dataclass
 class Unattached:
     """A path of allocations or frees that no program watches, and why."""
 
@@ -98,6 +110,7 @@ class Manifest:
     host: Host = field(default_factory=Host)
     options: dict[str, Any] = field(default_factory=dict)
     command: Command | None = None
+    recorder: RecorderUse = field(default_factory=RecorderUse)
     coverage: Coverage = field(default_factory=Coverage)
     totals: Totals = field(default_factory=Totals)
 
