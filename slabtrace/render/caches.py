@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of `slabtrace caches`: one line per slab cache, traced beside the kernel's own count.
 
-`net` is allocations less frees as traced; `kernel` is the change of the cache's active objects as
-the kernel itself counts them (slabinfo), which includes objects parked on per-CPU lists.
+`net` is allocations less frees, as traced or proved to have been missed; `kernel` is the change of
+the cache's active objects as the kernel itself counts them (slabinfo), which includes objects
+parked on per-CPU lists.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.text import Column, escape, name_column, write_table
-from slabtrace.render.units import NOT_KNOWN, count, plural, size
+from slabtrace.render.units import NOT_KNOWN, count, plural, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         count(row["size"]),
         count(row["allocs"]),
         count(row["frees"]),
-        f"{row['allocs'] - row['frees']:+,}",
+        f"{row['allocs'] - row['frees'] - row['inferred']:+,}",
         _kernel_change(row),
         count(row["peak_outstanding"]),
         size(row["waste_bytes"]),
@@ -55,8 +56,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
 
 def _kernel_change(row: dict[Any, Any]) -> str:
     start, end = row["slabinfo_start"], row["slabinfo_end"]
-    known = start == start and end == end and start is not None and end is not None
-    return f"{int(end) - int(start):+,}" if known else NOT_KNOWN
+    return NOT_KNOWN if unknown(start) or unknown(end) else f"{end - start:+,}"
 
 
 def _write_aliases(out: TextIO, rows: list[dict[Any, Any]]) -> None:

@@ -24,12 +24,13 @@ LEAKS = (
     "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
 )  # fmt: skip
 CACHES = (
-    "cache", "aliases", "object_size", "size", "allocs", "frees", "outstanding", "peak_outstanding",
-    "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start", "slabinfo_end", "unexplained",
+    "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",
+    "outstanding", "peak_outstanding", "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start",
+    "slabinfo_end", "unexplained",
 )  # fmt: skip
 STAT = (
-    "cache", "call_site", "symbol", "hits", "frees", "outstanding", "bytes_req", "bytes_alloc",
-    "pingpong", "frag",
+    "cache", "caches", "call_site", "symbol", "hits", "frees", "inferred", "outstanding", "bytes_req",
+    "bytes_alloc", "pingpong", "frag",
 )  # fmt: skip
 MISMATCHES = ("kind", "ptr", "cache", "confidence", "alloc", "first_free", "second_free")
 
@@ -89,5 +90,5 @@ def _scalar(value: Any, key: str) -> Any:
     if value is None or str(value) in ("nan", "<NA>", "NaT", "inf", "-inf"):
         return None
     if key in ADDRESSES:
-        return f"{int(value):#x}"
+        return f"{int(value):#x}" if value else None  # 0: not told apart in this grouping
     return value if isinstance(value, int | float) else str(value)

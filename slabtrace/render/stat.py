@@ -41,7 +41,7 @@ def write_summary(out: TextIO, caches: pd.DataFrame, completeness: Any, length_n
             ("outstanding", plural(int(caches["outstanding"].sum()), "object")),
             ("handed out", f"{size(alloc)}, of which {size(req)} were asked for"),
             ("wasted", f"{size(alloc - req)} ({percent(1 - req / alloc if alloc else None)})"),
-            ("in", plural(len(caches), "slab cache")),
+            ("in", plural(int((caches["allocs"] + caches["frees"] > 0).sum()), "slab cache")),
         ],
     )
     out.write("\n")

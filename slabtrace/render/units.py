@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers as people read them: counts, bytes, durations, rates, percentages.
 
-None and NaN, which stand for "not known", become "-" everywhere.
+None, NaN and pandas' NA, which stand for "not known", become "-" everywhere.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ NOT_KNOWN = "-"
 
 def count(number: float | None) -> str:
     """`10007` as "10,007"."""
-    return NOT_KNOWN if _unknown(number) else f"{number:,.0f}"
+    return NOT_KNOWN if unknown(number) else f"{number:,.0f}"
 
 
 def size(number: float | None) -> str:
     """A number of bytes in binary units: "640 B", "1.5 KiB", "12.0 GiB"."""
-    if number is None or _unknown(number):
+    if number is None or unknown(number):
         return NOT_KNOWN
     power, unit = byte_unit(number)
     return f"{number / 1024**power:.1f} {unit}" if power else f"{number:.0f} B"
@@ -32,7 +32,7 @@ def byte_unit(number: float) -> tuple[int, str]:
 
 def duration(ns: float | None) -> str:
     """A number of nanoseconds: "350 ns", "1.2 ms", "3.4 s", "2 min 05 s", "3 h 10 min", "2 d 4 h"."""
-    if ns is None or _unknown(ns):
+    if ns is None or unknown(ns):
         return NOT_KNOWN
     if ns < 0:
         return f"-{duration(-ns)}"
@@ -49,7 +49,7 @@ def duration(ns: float | None) -> str:
 
 def rate(per_second: float | None) -> str:
     """A number of things a second: "12/s", "3.4 k/s", "4.1 M/s"."""
-    if per_second is None or _unknown(per_second):
+    if per_second is None or unknown(per_second):
         return NOT_KNOWN
     for unit, factor in (("M", 1e6), ("k", 1e3)):
         if abs(per_second) >= factor:
@@ -59,7 +59,7 @@ def rate(per_second: float | None) -> str:
 
 def percent(fraction: float | None) -> str:
     """`0.125` as "12.5%"."""
-    return NOT_KNOWN if fraction is None or _unknown(fraction) else f"{100 * fraction:.1f}%"
+    return NOT_KNOWN if fraction is None or unknown(fraction) else f"{100 * fraction:.1f}%"
 
 
 def plural(number: int, noun: str) -> str:
@@ -68,5 +68,6 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{ending}"
 
 
-def _unknown(number: float | None) -> bool:
-    return number is None or number != number  # NaN is the one number unlike itself
+def unknown(number: object) -> bool:
+    """Whether `number` stands for "not known": None, NaN, or pandas' NA (which compares to nothing)."""
+    return number is None or str(number) in ("nan", "<NA>")

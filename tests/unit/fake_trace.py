@@ -17,7 +17,7 @@ MSG_SITE = 0xFFFFFFFF8127BC41
 PIPE_SITE = 0xFFFFFFFF81300A17
 HOSTILE = "evil\x1b]0;owned\x07"
 
-GROUPS = [
+GROUPS: list[dict[str, Any]] = [
     {
         "rank": 1,
         "cache": "kmalloc-cg-192",
@@ -58,7 +58,7 @@ GROUPS = [
     },
 ]
 
-CACHES = [
+CACHES: list[dict[str, Any]] = [
     {
         "cache": name,
         "aliases": aliases,
@@ -66,6 +66,9 @@ CACHES = [
         "size": size,
         "allocs": allocs,
         "frees": frees,
+        "inferred": 0,
+        "old_frees": 0,
+        "second_frees": 0,
         "outstanding": allocs - frees,
         "peak_outstanding": peak,
         "bytes_req": allocs * (size - 16),
@@ -75,18 +78,21 @@ CACHES = [
         "slabinfo_end": end,
         "unexplained": end - start - (allocs - frees),
     }
-    for name, aliases, size, allocs, frees, peak, start, end in [
-        ("msg_msg-128", [], 128, 10_030, 10_007, 24, 0, 32),
-        ("kmalloc-cg-192", [], 192, 101, 60, 101, 1000, 1041),
-        ("filp", ["seq_file", "eventpoll_pwq"], 256, 0, 0, 0, 800, 801),
+    for name, aliases, (size, allocs, frees, peak, start, end) in [
+        ("msg_msg-128", [], (128, 10_030, 10_007, 24, 0, 32)),
+        ("kmalloc-cg-192", [], (192, 101, 60, 101, 1000, 1041)),
+        ("filp", ["seq_file", "eventpoll_pwq"], (256, 0, 0, 0, 800, 801)),
     ]
 ]
+CACHES[1] |= {"slabinfo_start": None, "slabinfo_end": None, "unexplained": None}  # no slabinfo sample
 
 STAT = [
     {
         "cache": group["cache"],
+        "caches": 1,
         "call_site": group["call_site"],
         "symbol": group["symbol"],
+        "inferred": 0,
         "hits": group["allocated"],
         "frees": group["freed"],
         "outstanding": group["outstanding"],
@@ -157,7 +163,8 @@ class FakeTrace:
         return pd.DataFrame(GROUPS)
 
     def caches(self) -> pd.DataFrame:
-        return pd.DataFrame(CACHES)
+        known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
+        return pd.DataFrame(CACHES).astype(known)
 
     def stat(self, by: str = "call_site") -> pd.DataFrame:
         return pd.DataFrame(STAT)
