@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of what happened the trace holds: every counted loss, and one verdict.
+
+Nothing is exact until it is known that no event can have been missed: no loss was counted, no
+free had to be inferred, every path that allocates or frees was watched, and no file is damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from slabtrace.analysis.counts import SiteCounts
+from slabtrace.analysis.sites import Sites
+from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.schema import Flag, Loss
+
+EVENT = ("event was", "events were")
+FREE = ("free was", "frees were")
+PATH = ("path of allocation or free was", "paths of allocation or free were")
+
+
+@dataclass
+class Completeness:
+    """Counts of events; what was lost; whether anything was.
+
+    `allocs` and `frees` leave out events recorded twice (`duplicates`).  `dropped`: the ring was
+    full or programs nested too deep.  `recovered`: recorded by a twin program.  `unmatched_frees`:
+    frees whose allocation was not seen; of these `old_frees` had none in the whole trace before
+    (the object is older than the recording, or its allocation was missed) and `second_frees`
+    followed another free of the address (a double free, or a missed allocation).
+    `unattached`: paths of allocation or free that nothing watched.
+    """
+
+    events: int = 0
+    allocs: int = 0
+    frees: int = 0
+    dropped: int = 0
+    recursion_missed: int = 0
+    recovered: int = 0
+    missed_frees_inferred: int = 0
+    stacks_lost: int = 0
+    failed_allocs: int = 0
+    null_frees: int = 0
+    unmatched_frees: int = 0
+    old_frees: int = 0
+    second_frees: int = 0
+    duplicates: int = 0
+    late: int = 0
+    unattached: list[str] = field(default_factory=list)
+    damaged: bool = False
+    exact: bool = True
+    verdict: str = ""
+
+    @property
+    def lost(self) -> int:
+        """Events known to be missing."""
+        return self.dropped + self.recursion_missed + self.missed_frees_inferred
+
+    @property
+    def confidence(self) -> str:
+        """What holds for findings of this trace as a whole.
+
+        "exact": no free can have been missed.  "bounded": at most `lost` can.  "unprovable": an
+        unwatched path, or a damaged file, may hide any number.
+        """
+        if self.exact:
+            return "exact"
+        return "unprovable" if self.unattached or self.damaged else "bounded"
+
+
+def assess(
+    sites: Sites, counts: SiteCounts, manifest: Manifest, losses: pa.Table, damage: Sequence[str]
+) -> Completeness:
+    """The completeness of a scanned trace."""
+    lost, totals = _losses(losses), manifest.totals
+    real = counts.seen - counts.duplicates
+    result = Completeness(
+        events=int(counts.seen.sum()),
+        allocs=int(real[~sites.free].sum()),
+        frees=int(real[sites.free].sum()),
+        dropped=max(lost[Loss.RING_FULL] + lost[Loss.NESTING], totals.dropped),
+        recursion_missed=max(lost[Loss.RECURSION], totals.recursion_missed),
+        recovered=int(real[(sites["flags"] & np.uint8(Flag.RECOVERED)) != 0].sum()),
+        missed_frees_inferred=int(counts.inferred.sum()),
+        stacks_lost=max(lost[Loss.STACK], totals.stacks_lost),
+        failed_allocs=totals.failed_allocs,
+        null_frees=totals.null_frees,
+        unmatched_frees=int(counts.old.sum() + counts.second.sum()),
+        old_frees=int(counts.old.sum()),
+        second_frees=int(counts.second.sum()),
+        duplicates=int(counts.duplicates.sum()),
+        late=max(lost[Loss.LATE], totals.late),
+        unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
+        damaged=bool(damage),
+    )
+    result.exact = not (result.lost or result.unattached or result.damaged)
+    result.verdict = _verdict(result)
+    return result
+
+
+def _losses(losses: pa.Table) -> dict[Loss, int]:
+    """Sum of losses.arrow by kind; kinds of a newer MINOR are left out."""
+    kind, count = losses.column("kind").to_numpy(), losses.column("count").to_numpy()
+    return {each: int(count[kind == each].sum()) for each in Loss}
+
+
+def _verdict(result: Completeness) -> str:
+    """One sentence on what the trace can prove."""
+    if result.exact:
+        return "Complete: every allocation and free was seen, and none was lost."
+    missing = [
+        (result.dropped, *(f"{w} dropped" for w in EVENT)),
+        (result.recursion_missed, *(f"{w} skipped by the kernel's recursion guard" for w in EVENT)),
+        (result.missed_frees_inferred, *(f"{w} not seen but proved by a re-used address" for w in FREE)),
+        (len(result.unattached), *(f"{w} not watched" for w in PATH)),
+    ]
+    reasons = [f"{number:,} {one if number == 1 else more}" for number, one, more in missing if number]
+    if result.damaged:
+        reasons.append("files of the trace are damaged or unfinished")
+    return f"Not complete: {'; '.join(reasons)}."

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened at each site, counted: all totals and all tables of groups are sums of these."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.lifetimes import How, Paired
+from slabtrace.analysis.sites import Sites
+
+Counts = NDArray[np.int64]
+
+
+class SiteCounts:
+    """Counters of shape (s,), int64, by site.
+
+    `seen`: events.  `duplicates`: those of them that were recorded twice.
+    By the site of the allocation: `inferred` (ended by a missed free) and `pingpong` (freed on
+    another CPU than allocated on).  By the site of the free: `old` (object older than the
+    recording) and `second` (freed already).
+    """
+
+    def __init__(self, sites: Sites) -> None:
+        self._size = len(sites)
+        self.seen, self.duplicates, self.inferred, self.pingpong, self.old, self.second = (
+            np.zeros(self._size, np.int64) for _ in range(6)
+        )
+
+    def add(self, paired: Paired) -> None:
+        """Count one chunk."""
+        site, alloc = paired.site, paired.alloc
+        self.seen += self._count(site[paired.own])
+        self.old += self._count(site[paired.old_frees])
+        self.second += self._count(site[paired.second_frees])
+        self.duplicates += self._count(site[paired.duplicate_frees])
+        cpu = paired.events.cpu
+        moved = np.flatnonzero(cpu.take(alloc) != cpu.take(paired.end))
+        self.pingpong += self._count(site[alloc[moved[paired.how[moved] == How.FREED]]])
+        unfreed = np.flatnonzero(paired.how != How.FREED)
+        if len(unfreed):
+            how, at = paired.how[unfreed], site[alloc[unfreed]]
+            self.inferred += self._count(at[how == How.INFERRED])
+            self.duplicates += self._count(at[how == How.DUPLICATE])
+
+    def _count(self, site: NDArray[np.intp]) -> Counts:
+        return np.bincount(site, minlength=self._size)
+
+
+def by_group(group_of_site: NDArray[np.intp], values: Counts, groups: int) -> Counts:
+    """Sum `values` (s,) over the sites of each group: (groups,); sites of group -1 are left out.
+
+    Exact: summed as integers, where a weighted bincount would go through float64.
+    """
+    total = np.zeros(groups, np.int64)
+    member = group_of_site >= 0
+    np.add.at(total, group_of_site[member], values[member])
+    return total

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects allocated while recording and not freed by its end, grouped by who allocated them.
+
+`freed` is what was allocated less what is outstanding: it includes frees missed but proved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from slabtrace.analysis.counts import by_group
+from slabtrace.analysis.groups import Groups, group_sites
+from slabtrace.analysis.lifetimes import Positions
+from slabtrace.analysis.summary import Lookup, Summary
+from slabtrace.analysis.tasks import Tasks
+from slabtrace.trace.batch import EventBatch
+
+COLUMNS = (
+    "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
+    "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "confidence",
+)  # fmt: skip
+
+
+def outstanding(summary: Summary, lookup: Lookup, by: str, confidence: str) -> pd.DataFrame:
+    """One row for each group (see groups.KEYS for `by`) with objects outstanding, most bytes first.
+
+    Columns: cache (name), call_site (address; 0 if grouped by cache), symbol, stack (list of
+    str, innermost first; empty if none was recorded), allocated, freed, outstanding (objects
+    that were allocated while recording), bytes_req, bytes_alloc (of the outstanding),
+    oldest_ns, newest_ns (allocation times of the outstanding since the recording's start), comms
+    (list of str), pids (list of int; both most objects first), confidence.
+    """
+    live, groups = summary.live, group_sites(summary.sites, summary.caches, by)
+    totals = _totals(summary, groups)
+    kept = np.flatnonzero(totals["outstanding"])
+    member = groups.of_site[live.site]
+    frame = pd.DataFrame({name: column[kept] for name, column in totals.items()})
+    frame["oldest_ns"], frame["newest_ns"] = _ages(live.ts_ns - lookup.started_ns, member, kept)
+    frame["comms"], frame["pids"] = _tasks_of(live, member, kept, lookup.tasks)
+    frame["cache"] = [summary.caches.names[row] for row in groups.cache[kept].tolist()]
+    frame["call_site"] = groups.call_site[kept]
+    frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
+    frame["stack"] = [lookup.stacks.names(each) for each in groups.stack_id[kept].tolist()]
+    frame["confidence"] = confidence
+    frame = frame.sort_values(["bytes_alloc", "outstanding", "oldest_ns"], ascending=[False, False, True])
+    return frame[list(COLUMNS)].reset_index(drop=True)
+
+
+def leaks(outstanding: pd.DataFrame) -> pd.DataFrame:
+    """`outstanding` ranked (1: most bytes), with the columns of a judgement: not made yet, so None."""
+    frame = outstanding.copy()
+    frame.insert(0, "rank", np.arange(1, len(frame) + 1))
+    frame["growth_bytes_per_s"] = None
+    frame["class"] = None
+    return frame
+
+
+def _totals(summary: Summary, groups: Groups) -> dict[str, NDArray[np.int64]]:
+    """The counted columns by group, each of shape (g,)."""
+    sites, counts, held = summary.sites, summary.counts, summary.held
+    by_site = {
+        "allocated": counts.seen - counts.duplicates,
+        "outstanding": held,
+        "bytes_req": held * sites["bytes_req"].astype(np.int64),
+        "bytes_alloc": held * sites["bytes_alloc"].astype(np.int64),
+    }
+    totals = {name: by_group(groups.of_site, column, len(groups)) for name, column in by_site.items()}
+    totals["freed"] = totals["allocated"] - totals["outstanding"]
+    return totals
+
+
+def _ages(
+    ts_ns: NDArray[np.int64], member: Positions, kept: Positions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(oldest, newest) time of the live objects of each group in `kept`."""
+    order = np.lexsort((ts_ns, member))
+    ordered = ts_ns[order]
+    begin = np.searchsorted(member[order], kept)
+    end = np.searchsorted(member[order], kept, side="right")
+    return ordered[begin], ordered[end - 1]
+
+
+def _tasks_of(
+    live: EventBatch, member: Positions, kept: Positions, tasks: Tasks
+) -> tuple[list[list[str]], list[list[int]]]:
+    """(comms, pids) of each group in `kept`, those with most objects first."""
+    held = pd.DataFrame({"group": member, "row": tasks.rows(live.tid, live.ts_ns)})
+    many = held[held["row"] >= 0].value_counts().reset_index()
+    comms: dict[int, dict[str, None]] = {group: {} for group in kept.tolist()}
+    pids: dict[int, dict[int, None]] = {group: {} for group in kept.tolist()}
+    for group, row in zip(many["group"].tolist(), many["row"].tolist(), strict=True):
+        if tasks.comm[row]:
+            comms[group].setdefault(tasks.comm[row])
+        pids[group].setdefault(int(tasks.tgid[row]))
+    return [list(names) for names in comms.values()], [list(ids) for ids in pids.values()]

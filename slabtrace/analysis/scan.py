@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass over the events, feeding any number of accumulators with what the Pairer finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from slabtrace.analysis.lifetimes import Paired
+from slabtrace.analysis.pairing import CHUNK_EVENTS, Pairer
+from slabtrace.analysis.sites import Sites
+from slabtrace.trace.batch import EventBatch
+
+
+class Accumulator(Protocol):
+    """Sums up a trace chunk by chunk, in memory that does not grow with its length."""
+
+    def add(self, paired: Paired) -> None:
+        """Take the next chunk."""
+
+
+def paired_chunks(batches: Iterable[EventBatch], pairer: Pairer) -> Iterator[Paired]:
+    """Every chunk of `batches` as paired by `pairer`, the last one included."""
+    for batch in batches:
+        paired = pairer.feed(batch)
+        if paired is not None:
+            yield paired
+    last = pairer.flush()
+    if last is not None:
+        yield last
+
+
+def scan(
+    batches: Iterable[EventBatch],
+    sites: Sites,
+    accumulators: Iterable[Accumulator],
+    chunk_events: int = CHUNK_EVENTS,
+) -> EventBatch:
+    """Feed `accumulators` with the whole of `batches`; the objects left live, sorted by ptr."""
+    pairer = Pairer(sites, chunk_events)
+    every = list(accumulators)
+    for paired in paired_chunks(batches, pairer):
+        for accumulator in every:
+            accumulator.add(paired)
+    return pairer.live

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses of kernel text into words, from symbols.arrow alone: `function+0x1a [module]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+
+class Symbols:
+    """The symbols of a trace.
+
+    An address may have several, each valid from its `since_ns` on: a module was unloaded and
+    another loaded in its place.  Names come from the traced machine: escape them when shown.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._known: dict[int, list[tuple[int, str]]] = {}
+        for row in table.to_pylist():
+            text = f"{row['name']}+{row['offset']:#x}" + (f" [{row['module']}]" if row["module"] else "")
+            self._known.setdefault(row["address"], []).append((row["since_ns"], text))
+        for versions in self._known.values():
+            versions.sort()
+
+    def name(self, address: int, at_ns: int | None = None) -> str:
+        """The symbol of `address` at the time `at_ns` (default: the last known); in hex if unknown.
+
+        Before the first resolution the first one holds: an address is resolved after it was met.
+        """
+        versions = self._known.get(address)
+        if not versions:
+            return f"{address:#x}"
+        if at_ns is None:
+            return versions[-1][1]
+        valid = [text for since_ns, text in versions if since_ns <= at_ns]
+        return valid[-1] if valid else versions[0][1]
+
+
+class Stacks:
+    """The call stacks of a trace, as symbols, innermost frame first."""
+
+    def __init__(self, table: pa.Table, symbols: Symbols) -> None:
+        ids = table.column("stack_id").to_pylist()
+        self._row = {stack_id: row for row, stack_id in enumerate(ids)}
+        self._frames = table.column("frames")
+        self._symbols = symbols
+
+    def frames(self, stack_id: int) -> Sequence[int]:
+        """Addresses of the frames, innermost first; empty if there is no such stack."""
+        row = self._row.get(stack_id)
+        return [] if row is None else [int(frame) for frame in self._frames[row].as_py()]
+
+    def names(self, stack_id: int, at_ns: int | None = None) -> list[str]:
+        """Symbols of the frames, innermost first; empty if there is no such stack."""
+        return [self._symbols.name(frame, at_ns) for frame in self.frames(stack_id)]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which process and which name a task had at a time: the as-of join with tasks.arrow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+class Tasks:
+    """The rows of tasks.arrow, found by (tid, time).
+
+    Keys are integers tid * (rows + 1) + rank of the time, so that one searchsorted answers all.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        tid = table.column("tid").to_numpy()
+        ts_ns = table.column("ts_ns").to_numpy()
+        self._times = np.sort(ts_ns)
+        keys = self._key(tid, ts_ns)
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._tid = keys[order], tid[order]
+        self.tgid: NDArray[np.uint32] = table.column("tgid").to_numpy()[order]
+        self.comm: list[str] = table.column("comm").take(pa.array(order)).to_pylist()
+
+    def _key(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> NDArray[np.uint64]:
+        rank = np.searchsorted(self._times, ts_ns, side="right").astype(np.uint64)
+        return tid.astype(np.uint64) * np.uint64(len(self._times) + 1) + rank
+
+    def rows(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:
+        """For each (tid, time) the row that then held, -1 for an unknown task: shape (n,).
+
+        A row indexes `tgid` and `comm`.  Before a task's first row, that first one holds.
+        """
+        if not len(self._keys):
+            return np.full(len(tid), -1, np.intp)
+        row = np.searchsorted(self._keys, self._key(tid, ts_ns), side="right") - 1
+        early = (row < 0) | (self._tid[row] != tid)
+        row[early] = np.minimum(row[early] + 1, len(self._keys) - 1)
+        row[self._tid[row] != tid] = -1
+        return row

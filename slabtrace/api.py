@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python interface to a recorded trace: `slabtrace.open(path)` gives a Trace.
+
+    trace = slabtrace.open("boot.slab")
+    trace.leaks().head()
+    for lifetimes in trace.lifetimes():
+        ...
+
+Tables are pandas DataFrames; what may not fit into memory comes as an iterator of Arrow record
+batches.  The first table asked for reads all events once, and the others are made of its result
+(`caches` and `usage` need what `stat` and `leaks` do not: asked for first, they spare a pass).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from slabtrace.analysis.cache_names import Caches, name_caches
+from slabtrace.analysis.completeness import Completeness, assess
+from slabtrace.analysis.counts import SiteCounts
+from slabtrace.analysis.pairing import Pairer
+from slabtrace.analysis.scan import Accumulator, paired_chunks, scan
+from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.slabinfo import Samples, samples_by_cache
+from slabtrace.analysis.summary import Lookup, Summary
+from slabtrace.analysis.symbols import Stacks, Symbols
+from slabtrace.analysis.tasks import Tasks
+from slabtrace.analysis.timeline import Peaks, Timeline
+from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.reader import TraceReader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUCKETS = 600
+
+
+class Trace:
+    """A recorded trace, read-only; needs no root and no kernel.
+
+    Times in tables are ns since the recording's start, sizes bytes.  Symbols read
+    `function+0x1a [module]`.  Names (comm, cache, module, symbol) come from the traced machine
+    unescaped: they may hold any character.  Raises TraceError when `path` is no readable trace.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._reader = TraceReader(path)
+        self._summary: Summary | None = None
+        self._peaks: Peaks | None = None
+        self._timeline: Timeline | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was recorded, where, when and how."""
+        return self._reader.manifest
+
+    @property
+    def damage(self) -> list[str]:
+        """Sentences on what is missing or cut, empty for a whole trace; complete once events were read."""
+        return self._reader.damage
+
+    @cached_property
+    def span_ns(self) -> tuple[int, int]:
+        """Start and end of the recording, CLOCK_MONOTONIC ns."""
+        return self._reader.span()
+
+    @property
+    def length_ns(self) -> int:
+        """How long the recording lasted."""
+        begin, end = self.span_ns
+        return end - begin
+
+    def events(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield all events in time order, whole: joined with their site, cache and task.
+
+        `columns`: names from analysis.joins.WHOLE_EVENT (default: all).  `ts_ns` is
+        CLOCK_MONOTONIC.  Raises ValueError for another name.
+        """
+        from slabtrace.analysis.joins import WHOLE_EVENT, whole_events
+
+        names = list(columns) if columns is not None else WHOLE_EVENT.names
+        unknown = set(names) - set(WHOLE_EVENT.names)
+        if unknown:
+            raise ValueError(f"events have no column {', '.join(sorted(unknown))}")
+        for batch in self._reader.events():
+            yield whole_events(batch, self._sites, self._caches, self._tasks, names)
+
+    def lifetimes(self) -> Iterator[pa.RecordBatch]:
+        """Yield the objects that were allocated and freed while recording, as analysis.joins.LIFETIME.
+
+        In batches as their ends were met, unordered within a batch.
+        """
+        from slabtrace.analysis.joins import lifetimes
+
+        for paired in paired_chunks(self._reader.events(), Pairer(self._sites)):
+            yield lifetimes(paired, self._sites, self._caches)
+
+    def completeness(self) -> Completeness:
+        """What was seen, what was lost, and whether anything was."""
+        summary = self._scanned()
+        return assess(summary.sites, summary.counts, self.manifest, self._reader.table("losses"), self.damage)
+
+    def outstanding(self, by: str = "stack") -> pd.DataFrame:
+        """Objects allocated and not freed, by "stack", "call_site" or "cache": see analysis.outstanding."""
+        from slabtrace.analysis.outstanding import outstanding
+
+        return outstanding(self._scanned(), self._lookup, by, self.completeness().confidence)
+
+    def leaks(self, by: str = "stack") -> pd.DataFrame:
+        """`outstanding` with rank, growth_bytes_per_s and class (None until they are judged)."""
+        from slabtrace.analysis.outstanding import leaks
+
+        return leaks(self.outstanding(by))
+
+    def caches(self) -> pd.DataFrame:
+        """Every slab cache, traced beside the kernel's own count: see analysis.caches."""
+        from slabtrace.analysis.caches import cache_table
+
+        _, peaks = self._timelines(BUCKETS)
+        return cache_table(self._scanned(), peaks.peak, self._slabinfo)
+
+    def stat(self, by: str = "call_site") -> pd.DataFrame:
+        """Totals by "call_site" or "cache", as perf kmem's: see analysis.stat."""
+        from slabtrace.analysis.stat import stat
+
+        return stat(self._scanned(), self._lookup.symbols, by)
+
+    def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
+        """Each cache's objects and bytes over time, in `buckets` equal parts: see analysis.usage."""
+        from slabtrace.analysis.usage import usage
+
+        timeline, _ = self._timelines(buckets)
+        return usage(timeline, self._caches, self._slabinfo, self.span_ns[0])
+
+    def mismatches(self) -> pd.DataFrame:
+        """Addresses freed twice, with the evidence: see analysis.mismatches."""
+        from slabtrace.analysis.mismatches import SecondFrees, mismatches
+
+        second = SecondFrees()
+        self._scan([second])
+        confidence = self.completeness().confidence
+        events = self._reader.events()
+        return mismatches(second.events(), events, self._sites, self._caches, self._lookup, confidence)
+
+    def _scanned(self) -> Summary:
+        """The summary of all events, made by the first scan."""
+        return self._summary or self._scan([])
+
+    def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
+        """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""
+        if self._timeline is None or self._peaks is None or len(self._timeline.edges) != buckets:
+            self._timeline = Timeline(self._sites, self._caches, *self.span_ns, buckets)
+            self._peaks = Peaks(self._caches)
+            self._scan([self._timeline, self._peaks])
+        return self._timeline, self._peaks
+
+    def _scan(self, accumulators: Sequence[Accumulator]) -> Summary:
+        """Read all events once for `accumulators`, and for the summary if that is still missing."""
+        counts = SiteCounts(self._sites)
+        every = [*accumulators, *([] if self._summary else [counts])]
+        live = scan(self._reader.events(), self._sites, every)
+        self._summary = self._summary or Summary(self._sites, self._caches, counts, live)
+        return self._summary
+
+    @cached_property
+    def _sites(self) -> Sites:
+        return Sites.from_table(self._reader.sites)
+
+    @cached_property
+    def _caches(self) -> Caches:
+        return name_caches(self._reader.table("caches"), self._sites, list(self._slabinfo))
+
+    @cached_property
+    def _slabinfo(self) -> dict[str, Samples]:
+        return samples_by_cache(self._reader.table("slabinfo"))
+
+    @cached_property
+    def _tasks(self) -> Tasks:
+        return Tasks(self._reader.table("tasks"))
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        symbols = Symbols(self._reader.table("symbols"))
+        stacks = Stacks(self._reader.table("stacks"), symbols)
+        return Lookup(symbols, stacks, self._tasks, self.span_ns[0])
