@@ -21,7 +21,7 @@ PIPES_CLOSED = 60  # of 101 made
 
 STEP_S = 0.03  # between kept messages: spreads the work, so that the plot shows it
 KEPT, PASSED = 1, 2  # message types
-COMM = b"slabtrace-demo"
+COMM = "slabtrace-demo"  # its name in /proc, by which it is recorded
 IPC_PRIVATE, IPC_RMID, PR_SET_NAME = 0, 0, 15
 
 
@@ -40,7 +40,7 @@ for _name in ("msgsnd", "msgrcv"):  # size_t and long arguments would be passed 
 
 def main() -> None:
     """Make and release everything, leave the rest to a child, and end."""
-    libc.prctl(PR_SET_NAME, COMM, 0, 0, 0)
+    libc.prctl(PR_SET_NAME, COMM.encode(), 0, 0, 0)
     queue = _checked(libc.msgget(IPC_PRIVATE, 0o600))
     pipes = [os.pipe() for _ in range(PIPES_KEPT + PIPES_CLOSED)]
     for ends in pipes[:PIPES_CLOSED]:

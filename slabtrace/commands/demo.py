@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import click
 from slabtrace.commands import _demo_workload as workload
 from slabtrace.commands._output import make_folder
 from slabtrace.errors import SlabtraceError, UsageError
+from slabtrace.render.text import escape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from slabtrace.api import Trace
 
 TRACE, PICTURE = "demo.slab", "usage.png"
+GIVEN_BACK_S = 5  # the workload's child needs milliseconds
 
 
 class Left(NamedTuple):
@@ -73,10 +77,12 @@ def command(output: Path, force: bool) -> int:
     if status:
         return status  # record has said why
     opened = slabtrace.open(trace)
-    found = _show_findings(opened)
-    _plot(trace, output / PICTURE)
+    by_stack = opened.leaks(by="stack")
+    found = {left: by_stack[by_stack["symbol"].str.contains(left.call_sites)] for left in LEFT_BEHIND}
+    _show_findings(opened, found)
+    _plot(trace, output / PICTURE, {cache for groups in found.values() for cache in groups["cache"]})
     click.echo(f"\nThe trace stays in {trace}; try: slabtrace leaks {trace}")
-    if not found:
+    if not all(_agrees(groups, left) for left, groups in found.items()):
         raise SlabtraceError(
             "the demo did not find exactly what it left behind", f"look at: slabtrace info {trace}"
         )
@@ -84,7 +90,7 @@ def command(output: Path, force: bool) -> int:
 
 
 def _announce() -> None:
-    click.echo("Recording this kernel while a program leaves objects behind on purpose:")
+    click.echo(f"Recording what {workload.COMM} allocates, which leaves behind on purpose:")
     click.echo(
         f"  {workload.MESSAGES_KEPT} {LEFT_BEHIND[0].what} ({workload.MESSAGES_PASSED:,} more pass through)"
     )
@@ -97,42 +103,47 @@ def _announce() -> None:
 def _record(trace: Path, force: bool) -> int:
     """Record the workload with `slabtrace record`, as a user would; its exit code.
 
-    The workload's child lives until this function closes its stdin: after the recording.
+    The workload's child has the other end of a socket as its stdin: it lives until ours ends, and
+    its own end tells that everything is given back.
     """
     program = [sys.executable, str(Path(workload.__file__))]
     record = [sys.executable, "-m", "slabtrace", "record", "-o", str(trace), *(["--force"] if force else [])]
-    with subprocess.Popen([*record, "--", *program], stdin=subprocess.PIPE) as recorder:
-        return recorder.wait()
+    record += ["--comm", workload.COMM]  # others make pipes too: their number is nobody's to know
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            recorder = subprocess.Popen([*record, "--", *program], stdin=theirs)
+        status = recorder.wait()
+        ours.shutdown(socket.SHUT_WR)
+        ours.settimeout(GIVEN_BACK_S)
+        with contextlib.suppress(TimeoutError):
+            ours.recv(1)
+    return status
 
 
-def _show_findings(opened: Trace) -> bool:
-    """Print the stacks of what was left behind, then expected beside found; whether all agree."""
+def _show_findings(opened: Trace, found: dict[Left, pd.DataFrame]) -> None:
+    """Print the stacks of what was left behind, then expected beside found, then the verdict."""
     from slabtrace.render.leaks import write_leaks
     from slabtrace.render.verdict import write_verdict
 
-    by_stack = opened.leaks(by="stack")
-    groups = {left: _groups_of(by_stack, left) for left in LEFT_BEHIND}
-    for found in groups.values():
-        write_leaks(sys.stdout, found, 0, "stack", opened.length_ns)
-    for left, found in groups.items():
+    for groups in found.values():
+        write_leaks(sys.stdout, groups, 0, "stack", opened.length_ns)
+    for left, groups in found.items():
         click.echo(f"left behind on purpose: {left.number} {left.what}")
-        for group in found.itertuples():
-            click.echo(f"                 found: {group.outstanding} in {group.cache} from {group.symbol}")
-        if found.empty:
+        for number, cache, symbol in groups[["outstanding", "cache", "symbol"]].itertuples(index=False):
+            click.echo(f"                 found: {number} in {escape(cache)} from {escape(symbol)}")
+        if groups.empty:
             click.echo("                 found: none")
     write_verdict(sys.stdout, opened.completeness(), opened.damage)
-    return all(_agrees(found, left) for left, found in groups.items())
 
 
-def _groups_of(by_stack: pd.DataFrame, left: Left) -> pd.DataFrame:
-    return by_stack[by_stack["symbol"].str.contains(left.call_sites)]
+def _agrees(groups: pd.DataFrame, left: Left) -> bool:
+    return not groups.empty and bool((groups["outstanding"] == left.number).all())
 
 
-def _agrees(found: pd.DataFrame, left: Left) -> bool:
-    return not found.empty and bool((found["outstanding"] == left.number).all())
-
-
-def _plot(trace: Path, picture: Path) -> None:
-    """The usage of the caches that the workload used, as `slabtrace plot` draws it."""
-    plot = [sys.executable, "-m", "slabtrace", "plot", str(trace), "-o", str(picture), "--force"]
+def _plot(trace: Path, picture: Path, caches: set[str]) -> None:
+    """Draw the usage of the caches that the workload left objects in, as `slabtrace plot` does."""
+    chosen = [word for cache in sorted(caches) for word in ("--cache", cache)]
+    sys.stdout.flush()
+    plot = [sys.executable, "-m", "slabtrace", "plot", str(trace), "-o", str(picture), "--force", *chosen]
     subprocess.run(plot, check=True)

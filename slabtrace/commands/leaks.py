@@ -78,7 +78,7 @@ def command(
 
     opened = slabtrace.open(trace)
     grouping = by.replace("-", "_")
-    groups = _filtered(opened, opened.leaks(by=grouping), caches, call_site, pids)
+    groups = _filtered(opened, grouping, caches, call_site, pids)
     groups = groups[groups["outstanding"] >= min_outstanding]
     shown = groups.head(row_limit(limit, LIMIT, as_json) or len(groups))
     completeness = opened.completeness()
@@ -91,10 +91,8 @@ def command(
 
 
 def _filtered(
-    opened: Trace, groups: pd.DataFrame, caches: tuple[str, ...], call_site: str | None, pids: tuple[int, ...]
+    opened: Trace, grouping: str, caches: tuple[str, ...], call_site: str | None, pids: tuple[int, ...]
 ) -> pd.DataFrame:
-    if caches:
-        groups = filters.by_cache(groups, caches, filters.aliases(opened.caches()))
-    if call_site is not None:
-        groups = filters.by_call_site(groups, call_site)
-    return filters.by_pid(groups, pids)
+    known = filters.aliases(opened.caches()) if caches else {}
+    groups = filters.by_cache(opened.leaks(by=grouping), caches, known)
+    return filters.by_pid(filters.by_call_site(groups, call_site), pids)

@@ -36,9 +36,8 @@ def command(trace: str, caches: tuple[str, ...], limit: int | None, as_json: boo
     from slabtrace.render.verdict import write_verdict
 
     opened = slabtrace.open(trace)
-    findings = opened.mismatches()
-    if caches:
-        findings = filters.by_cache(findings, caches, filters.aliases(opened.caches()))
+    known = filters.aliases(opened.caches()) if caches else {}
+    findings = filters.by_cache(opened.mismatches(), caches, known)
     shown = findings.head(row_limit(limit, LIMIT, as_json) or len(findings))
     completeness = opened.completeness()
     if as_json:

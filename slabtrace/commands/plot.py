@@ -55,9 +55,8 @@ def command(trace: str, output: Path, caches: tuple[str, ...], top: int, force: 
     from slabtrace.render.plots import draw_usage
 
     opened = slabtrace.open(trace)
-    usage = opened.usage()
-    if caches:
-        usage = filters.by_cache(usage, caches, filters.aliases(opened.caches()))
+    known = filters.aliases(opened.caches()) if caches else {}
+    usage = filters.by_cache(opened.usage(), caches, known)
     picture = io.BytesIO()
     draw_usage(usage, _title(trace, opened.manifest.host.release), picture, output.suffix.lower()[1:], top)
     replace(output, picture.getvalue())

@@ -96,17 +96,16 @@ def command(
 
     opened = slabtrace.open(trace)
     grouping = by.replace("-", "_")
-    all_caches, completeness = opened.caches(), opened.completeness()
-    table = opened.stat(by=grouping)
-    if caches:
-        table = filters.by_cache(table, caches, filters.aliases(all_caches))
+    known = filters.aliases(opened.caches()) if caches else {}
+    table, completeness = opened.stat(by=grouping), opened.completeness()
+    table = filters.by_cache(table, caches, known)
     table = _by_call_site(table, call_site, grouping).sort_values(sort, ascending=False, kind="stable")
     shown = table.head(row_limit(limit, LIMIT, as_json) or len(table))
     if as_json:
         head = json.document("stat", trace, completeness, opened.damage)
         json.write({**head, "by": grouping, "rows": json.rows(shown, json.STAT)}, sys.stdout)
         return
-    write_summary(sys.stdout, all_caches, completeness, opened.length_ns)
+    write_summary(sys.stdout, opened.stat(by="cache"), completeness, opened.length_ns)
     write_stat(sys.stdout, shown, len(table) - len(shown), grouping)
     write_verdict(sys.stdout, completeness, opened.damage)
 

@@ -22,7 +22,8 @@ def write_info(out: TextIO, path: str, manifest: Manifest, completeness: Any, le
         [
             ("trace", f"{path} ({manifest.status})"),
             ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
-            ("by", f"slabtrace {manifest.tool_version or '(unknown version)'} {_options(manifest)}".rstrip()),
+            ("by", f"slabtrace {manifest.tool_version or '(unknown version)'}"),
+            ("options", _options(manifest)),
             ("host", _host(manifest)),
             *_command(manifest),
             ("events", _events(manifest, length_ns)),
@@ -34,16 +35,15 @@ def write_info(out: TextIO, path: str, manifest: Manifest, completeness: Any, le
 
 
 def _options(manifest: Manifest) -> str:
-    """The options that were set, as on a command line; lists repeat the option."""
+    """The options that were set; flags by name alone."""
     words = []
     for name, value in manifest.options.items():
-        option = f"--{name.replace('_', '-')}"
         if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
+            words.append(name)
+        elif value not in (None, False, [], ""):
             values = value if isinstance(value, list) else [value]
-            words += [f"{option} {shlex.quote(str(v))}" for v in values]
-    return " ".join(words)
+            words.append(f"{name}={','.join(shlex.quote(str(v)) for v in values)}")
+    return " ".join(words) or "none"
 
 
 def _host(manifest: Manifest) -> str:

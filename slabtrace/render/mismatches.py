@@ -39,7 +39,8 @@ def _write_finding(out: TextIO, finding: dict[Any, Any]) -> None:
 
 def _write_event(out: TextIO, words: str, event: Mapping[str, Any]) -> None:
     """When, on which CPU and by whom, then the stack (or the call site alone), innermost first."""
-    who = f"by {event.get('comm') or '?'} (pid {event.get('tgid', '?')})"
+    pid = event.get("pid")
+    who = f"by {event.get('comm') or 'an unknown task'}" + ("" if pid is None else f" (pid {pid})")
     write_paragraph(out, f"  {words} at {duration(event.get('ts_ns'))} on CPU {event.get('cpu', '?')} {who}")
     frames = list(event.get("stack") or []) or [event.get("symbol") or "(no stack)"]
     out.writelines(f"      {escape(str(frame))}\n" for frame in frames)

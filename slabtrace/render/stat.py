@@ -28,7 +28,7 @@ MEASURES = (
 
 
 def write_summary(out: TextIO, caches: pd.DataFrame, completeness: Any, length_ns: int) -> None:
-    """Write the totals over the whole trace.  `caches`: rows of analysis' caches(), one per cache."""
+    """Write the totals over the whole trace.  `caches`: rows of analysis' stat() by cache."""
     seconds = max(length_ns, 1) / 1e9
     alloc, req = int(caches["bytes_alloc"].sum()), int(caches["bytes_req"].sum())
     write_fields(
@@ -41,7 +41,7 @@ def write_summary(out: TextIO, caches: pd.DataFrame, completeness: Any, length_n
             ("outstanding", plural(int(caches["outstanding"].sum()), "object")),
             ("handed out", f"{size(alloc)}, of which {size(req)} were asked for"),
             ("wasted", f"{size(alloc - req)} ({percent(1 - req / alloc if alloc else None)})"),
-            ("in", plural(int((caches["allocs"] + caches["frees"] > 0).sum()), "slab cache")),
+            ("in", plural(len(caches), "slab cache")),
         ],
     )
     out.write("\n")

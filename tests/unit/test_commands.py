@@ -208,7 +208,7 @@ def test_no_mismatches_is_said(run: Run) -> None:
 
 def test_info_shows_how_it_was_recorded(run: Run) -> None:
     out = " ".join(run("info", "t.slab")[1].split())
-    assert "slabtrace 0.1.0 --stacks all --cache 'kmalloc-*' --force" in out
+    assert "by slabtrace 0.1.0 options stacks=all cache='kmalloc-*' force" in out
     assert "./leak 'two words' (pid 1234, exit status 3)" in out
     assert "20,198 (10.1 k/s): 10,131 allocations, 10,067 frees" in out
     assert "3.0 bytes per event" in out
