@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A workload with prime numbers is recorded, and exactly what it left is found.
+
+23 messages stay in a System V queue and 41 of 101 pipes stay open; 10,007 messages and 60 pipes
+come and go.  What the kernel allocates for a message and a pipe: ipc/msgutil.c, fs/pipe.c.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slabtrace.trace import manifest
+from tests.live.conftest import Leaver, slabtrace_json
+
+RUNS = int(os.environ.get("SLABTRACE_RUNS", "3"))
+KEPT, EXCHANGED, PIPES, OPEN = 23, 10_007, 101, 41
+RecordLeaver = Callable[..., Leaver]
+
+
+def cache_of_a_message() -> str:
+    """The cache of a 64-byte message: 48 bytes of struct msg_msg before it, 112 in all.
+
+    A bucket of its own from 6.11 (CONFIG_SLAB_BUCKETS), an accounted kmalloc cache from 5.14.
+    """
+    names = Path("/proc/slabinfo").read_text().split()
+    return next(name for name in ("msg_msg-128", "kmalloc-cg-128", "kmalloc-128") if name in names)
+
+
+def groups_of(leaver: Leaver) -> list[dict[str, Any]]:
+    """Outstanding groups, by call site, of what the leaver itself allocated."""
+    command = manifest.load(leaver.trace).command
+    assert command is not None
+    content = slabtrace_json("leaks", str(leaver.trace), "--by", "call-site", "--pid", str(command.pid))
+    assert content["schema"] == "slabtrace.leaks/1"
+    groups: list[dict[str, Any]] = content["groups"]
+    return groups
+
+
+def outstanding(groups: list[dict[str, Any]], function: str) -> dict[tuple[str, int], int]:
+    """{(cache, call site): outstanding} of the call sites in a function."""
+    return {
+        (group["cache"], group["call_site"]): group["outstanding"]
+        for group in groups
+        if re.match(rf"{function}\+0x", group["symbol"])
+    }
+
+
+def check_messages(leaver: Leaver, groups: list[dict[str, Any]]) -> None:
+    found = outstanding(groups, "(load_msg|alloc_msg)")
+    assert list(found.values()) == [KEPT]
+    ((cache, _),) = found
+    assert cache == cache_of_a_message()
+    (group,) = (g for g in groups if g["outstanding"] == KEPT and g["cache"] == cache)
+    assert (group["allocated"], group["freed"]) == (KEPT + EXCHANGED, EXCHANGED)
+    assert group["bytes_req"] == KEPT * 112
+    assert group["bytes_alloc"] == KEPT * 128
+
+
+def check_pipes(groups: list[dict[str, Any]], kept: int) -> None:
+    """struct pipe_inode_info and its buffers, one inode, one dentry and two files for each pipe."""
+    counts = outstanding(groups, "alloc_pipe_info")
+    assert sorted(counts.values()) == [kept, kept] if kept else not counts
+    files = outstanding(groups, "alloc_empty_file")
+    if not kept:
+        assert sum(files.values()) == 0
+        return
+    assert {cache for cache, _ in counts} <= {"kmalloc-cg-192", "kmalloc-cg-1k", "kmalloc-192", "kmalloc-1k"}
+    assert sum(files.values()) == 2 * kept
+    inodes = [n for (cache, _), n in outstanding(groups, "(alloc_inode|new_inode.*)").items() if cache == "inode_cache"]
+    assert inodes == [kept]
+
+
+def check_leaver(record_leaver: RecordLeaver, *options: str) -> None:
+    leaver = record_leaver(KEPT, EXCHANGED, PIPES, OPEN, options=options)
+    groups = groups_of(leaver)
+    check_messages(leaver, groups)
+    check_pipes(groups, OPEN)
+    gone = record_leaver(KEPT, EXCHANGED, PIPES, 0, options=options)
+    groups = groups_of(gone)
+    check_messages(gone, groups)
+    check_pipes(groups, 0)
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_exactly_what_was_left(record_leaver: RecordLeaver, run: int) -> None:
+    check_leaver(record_leaver)
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_exactly_what_was_left_while_every_cpu_is_loaded(
+    record_leaver: RecordLeaver, load: Callable[[], object], run: int
+) -> None:
+    load()
+    check_leaver(record_leaver, "--stacks", "none", "--grace", "2s")
+
+
+def test_the_cache_table_agrees(record_leaver: RecordLeaver) -> None:
+    """Of a cache that nothing else uses, `caches` knows the same numbers; the kernel's account bounds them."""
+    if cache_of_a_message() != "msg_msg-128":
+        pytest.skip("this kernel keeps messages in a shared kmalloc cache")
+    leaver = record_leaver(KEPT, EXCHANGED, 0, 0)
+    content = slabtrace_json("caches", str(leaver.trace), "--cache", "msg_msg-128")
+    (row,) = content["caches"]
+    assert (row["allocs"], row["frees"], row["outstanding"]) == (KEPT + EXCHANGED, EXCHANGED, KEPT)
+    assert (row["object_size"], row["size"]) == (128, 128)
+    assert row["peak_outstanding"] == KEPT
+    assert row["bytes_req"] == KEPT * 112 and row["bytes_alloc"] == KEPT * 128
+
+
+def test_the_stack_names_the_way_there(record_leaver: RecordLeaver) -> None:
+    leaver = record_leaver(KEPT, EXCHANGED, 0, 0)
+    content = slabtrace_json("leaks", str(leaver.trace), "--cache", "*-128")
+    (group,) = (g for g in content["groups"] if g["symbol"].startswith(("load_msg+", "alloc_msg+")))
+    functions = [frame.split("+")[0] for frame in group["stack"]]
+    assert functions[0] in ("load_msg", "alloc_msg")
+    assert any("msgsnd" in name for name in functions), functions
+    assert functions[-1] in ("entry_SYSCALL_64_after_hwframe", "do_syscall_64")
+    assert group["comms"] == ["leaver"]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filters act in the kernel: what they leave out is never stored, and what they keep is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+import slabtrace
+from slabtrace.trace.schema import FREE_BIT
+from tests.live.conftest import Leaver
+from tests.live.test_exact_counts import EXCHANGED, KEPT, cache_of_a_message
+
+RecordLeaver = Callable[..., Leaver]
+COLUMNS = ["ptr", "kind", "cache", "bytes_req", "tgid"]
+
+
+def events_of(leaver: Leaver) -> pa.Table:
+    return pa.Table.from_batches(slabtrace.open(leaver.trace).events(COLUMNS))
+
+
+def allocations(events: pa.Table) -> pa.Table:
+    return events.filter(pa.array([not kind & FREE_BIT for kind in events["kind"].to_pylist()]))
+
+
+def test_cache(record_leaver: RecordLeaver) -> None:
+    name = cache_of_a_message()
+    events = events_of(record_leaver(KEPT, EXCHANGED, 101, 0, options=("--cache", name)))
+    assert len(set(events["cache"].to_pylist())) == 1
+    allocated = allocations(events)
+    assert allocated.num_rows >= KEPT + EXCHANGED
+    assert allocated.num_rows - (events.num_rows - allocated.num_rows) == KEPT
+
+
+def test_size(record_leaver: RecordLeaver) -> None:
+    events = events_of(record_leaver(KEPT, EXCHANGED, 101, 0, options=("--min-size", "112", "--max-size", "112")))
+    allocated = allocations(events)
+    assert set(allocated["bytes_req"].to_pylist()) == {112}
+    assert allocated.num_rows >= KEPT + EXCHANGED
+    freed = set(events["ptr"].to_pylist()) - set(allocated["ptr"].to_pylist())
+    assert len(freed) < 100  # frees of other objects that share a mark, at most a few
+
+
+def test_comm(record_leaver: RecordLeaver) -> None:
+    leaver = record_leaver(KEPT, EXCHANGED, 101, 0, options=("--comm", "l[e]av?r*"))
+    command = slabtrace.open(leaver.trace).manifest.command
+    assert command is not None
+    allocated = allocations(events_of(leaver))
+    assert set(allocated["tgid"].to_pylist()) == {command.pid}
+    assert allocated.num_rows > KEPT + EXCHANGED
+
+
+def test_pid_that_never_allocates(record_leaver: RecordLeaver) -> None:
+    leaver = record_leaver(KEPT, EXCHANGED, 101, 0, options=("--pid", "4194303"))
+    assert allocations(events_of(leaver)).num_rows == 0

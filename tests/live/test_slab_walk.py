@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is learnt from kernel memory agrees with what the kernel tells by other ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slabtrace.capture import slabinfo
+from slabtrace.capture.options import CaptureOptions
+from slabtrace.capture.session import Session
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    session = Session(CaptureOptions(stacks=False, buffer_mib=1))
+    yield session
+    session.close()
+
+
+def test_every_cache_is_found_with_its_sizes(session: Session) -> None:
+    told = {row.name: row for row in slabinfo.parse(Path("/proc/slabinfo").read_text())}
+    found = {cache.name: cache for cache in session.caches.values()}
+    assert found.keys() == told.keys()
+    for name, row in told.items():
+        cache = found[name]
+        assert (cache.size, cache.objects_per_slab) == (row.objsize, row.objperslab), name
+        assert 1 << cache.order == row.pagesperslab, name
+        own = int((Path("/sys/kernel/slab") / name / "object_size").read_text())
+        assert cache.object_size == own, name
+
+
+def test_reclaimable_caches(session: Session) -> None:
+    for cache in session.caches.values():
+        own = (Path("/sys/kernel/slab") / cache.name / "reclaim_account").read_text().strip()
+        assert cache.reclaimable == (own == "1"), cache.name
+
+
+def test_the_page_of_a_slab_object_leads_back_to_its_cache(session: Session) -> None:
+    """For every cache, any kmem_cache is itself a slab object: of the cache called kmem_cache."""
+    (boot,) = (cache for cache in session.caches.values() if cache.name == "kmem_cache")
+    shape = session.shape
+    for cache in list(session.caches.values())[:50]:
+        page = (session.vmemmap + (cache.address >> 12) * shape.sizeof_page) % (1 << 64)
+        head = session.walk._u64(page + shape.compound_head)
+        if head & 1:
+            page = head - 1
+        assert session.walk._u64(page + shape.slab_cache) == boot.address
