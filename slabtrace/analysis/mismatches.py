@@ -54,7 +54,7 @@ def mismatches(
 ) -> pd.DataFrame:
     """One row for each second free, in time order: COLUMNS, kind "double-free".
 
-    alloc, first_free, second_free: dicts of ts_ns (since the recording's start), cpu, tid, pid,
+    alloc, first_free, second_free: dicts of ts_ns (since the recording's start), cpu, tid, tgid,
     comm, call_site, symbol, stack (list of str); None for what was not seen.
     """
     if second is None:
@@ -105,7 +105,7 @@ def _describe(event: EventBatch | None, sites: Sites, lookup: Lookup) -> dict[st
         "ts_ns": ts_ns - lookup.started_ns,
         "cpu": int(event.cpu[0]),
         "tid": int(event.tid[0]),
-        "pid": int(lookup.tasks.tgid[row]) if row >= 0 else None,
+        "tgid": int(lookup.tasks.tgid[row]) if row >= 0 else None,
         "comm": lookup.tasks.comm[row] if row >= 0 else None,
         "call_site": call_site,
         "symbol": lookup.symbols.name(call_site, ts_ns),

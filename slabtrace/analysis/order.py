@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORD = 64  # bits
-MOST_AT_ONCE = 64  # events of one time looked at one by one; beyond, they are just sorted
+MOST_AT_ONCE = 64  # events of one time looked at one by one; beyond, the time is in doubt
 
 
 @dataclass
@@ -34,26 +34,29 @@ def time_order(
 ) -> NDArray[np.intp] | None:
     """Positions of the events in the order to pair them in; None if that is as given (the rule).
 
-    That is by time, and a free before an allocation of the same time at the same address: on 6.1
-    and later the events on one address strictly alternate, so the free came first.
+    That is by time, and frees before allocations at times when one address saw several events: on
+    6.1 and later the events on one address strictly alternate, so the free came first.
     """
-    late = bool(np.any(ts_ns[1:] < ts_ns[:-1]))
-    if late or _in_doubt(ts_ns, ptr):
-        return np.lexsort((~free, ts_ns))
-    return None
+    order = None
+    if np.any(ts_ns[1:] < ts_ns[:-1]):  # only late events are out of order
+        order = np.argsort(ts_ns, kind="stable")
+    in_doubt = _in_doubt(ts_ns, ptr) if order is None else _in_doubt(ts_ns[order], ptr[order])
+    if not len(in_doubt):
+        return order
+    return np.lexsort((~free & np.isin(ts_ns, in_doubt), ts_ns))
 
 
-def _in_doubt(ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64]) -> bool:
-    """Whether two events share time (ascending) and address.  That takes two CPUs, so it is rare."""
+def _in_doubt(ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Times (of `ts_ns`, ascending) at which an address saw several events.  It takes two CPUs: rare."""
+    found = [ts_ns[:0]]
     at = np.flatnonzero(ts_ns[1:] == ts_ns[:-1])
     distance = 1
     while len(at) and distance < MOST_AT_ONCE:
-        if np.any(ptr[at] == ptr[at + distance]):
-            return True
+        found.append(ts_ns[at[ptr[at] == ptr[at + distance]]])
         distance += 1
         at = at[at + distance < len(ts_ns)]
         at = at[ts_ns[at] == ts_ns[at + distance]]
-    return len(at) > 0
+    return np.concatenate([*found, ts_ns[at]])
 
 
 def by_address(ptr: NDArray[np.uint64], free: NDArray[np.bool_]) -> ByAddress:

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Traces written event by event for tests of the reader and the analysis.
+
+Written with pyarrow alone: the reader is tested against the format, not against our own writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from slabtrace.analysis.sites import Sites
+from slabtrace.trace import schema
+from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.schema import Kind
+
+START = 1_000_000_000  # ns: when recordings made here begin
+SITE_FIELDS = [name for name in schema.SITES.names if name != "site"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as told in a test: small numbers, times since START."""
+
+    ts: int
+    ptr: int
+    kind: int = Kind.KMALLOC
+    call_site: int = 0x100
+    cache: int = 0xC0
+    bytes_req: int = 50
+    bytes_alloc: int = 64
+    tid: int = 7
+    cpu: int = 0
+    stack_id: int = -1
+    flags: int = 0
+    gfp_flags: int = 0
+    node: int = -1
+
+    @property
+    def is_free(self) -> bool:
+        return bool(self.kind & schema.FREE_BIT)
+
+
+def alloc(ts: int, ptr: int, **fields: Any) -> Event:
+    return Event(ts, ptr, **fields)
+
+
+def free(ts: int, ptr: int, **fields: Any) -> Event:
+    return Event(
+        ts, ptr, **{"kind": Kind.KFREE, "call_site": 0x200, "bytes_req": 0, "bytes_alloc": 0, **fields}
+    )
+
+
+def intern(events: Sequence[Event]) -> tuple[EventBatch, dict[str, np.ndarray]]:
+    """The events as a batch (in the order given), and the columns of their sites."""
+    numbers: dict[tuple[int, ...], int] = {}
+    site = [numbers.setdefault(tuple(int(getattr(e, f)) for f in SITE_FIELDS), len(numbers)) for e in events]
+    columns = list(zip(*numbers, strict=True)) if numbers else [()] * len(SITE_FIELDS)
+    sites = {
+        name: np.array(column, schema.SITES.field(name).type.to_pandas_dtype())
+        for name, column in zip(SITE_FIELDS, columns, strict=True)
+    }
+    batch = EventBatch(
+        np.array([START + e.ts for e in events], np.int64),
+        np.array([e.ptr for e in events], np.uint64),
+        np.array(site, np.uint32),
+        np.array([e.tid for e in events], np.uint32),
+        np.array([e.cpu for e in events], np.uint16),
+    )
+    return batch, sites
+
+
+def sites_of(columns: dict[str, np.ndarray]) -> Sites:
+    sites = Sites()
+    sites.extend(columns)
+    return sites
+
+
+def write_trace(
+    folder: Path,
+    events: Sequence[Event],
+    tables: dict[str, list[dict[str, Any]]] | None = None,
+    batch_events: int = 1000,
+    segment_batches: int = 1000,
+    manifest: Manifest | None = None,
+    seconds: float = 1.0,
+) -> Path:
+    """Write a whole trace of `events` (in time order) that lasted `seconds`; its folder.
+
+    `tables`: rows of side tables by name; sites.arrow is made of the events.
+    """
+    batch, sites = intern(events)
+    (folder / schema.EVENTS_DIR).mkdir(parents=True)
+    per_segment = batch_events * segment_batches
+    starts = range(0, max(len(events), 1), per_segment)
+    for number, start in enumerate(starts):
+        segment = batch.take(slice(start, start + per_segment))
+        path = folder / schema.EVENTS_DIR / f"{number:05d}.arrow"
+        write_table(path, pa.table(list(segment), schema=schema.EVENTS), batch_events)
+    site = np.arange(len(sites["kind"]), dtype=np.uint32)
+    write_table(folder / "sites.arrow", pa.table([site, *sites.values()], schema=schema.SITES))
+    for name, table_schema in schema.SIDE_TABLES.items():
+        if name != "sites":
+            rows = (tables or {}).get(name, [])
+            write_table(folder / f"{name}.arrow", pa.Table.from_pylist(rows, table_schema))
+    manifest = manifest or Manifest(status="complete")
+    manifest.started_ns, manifest.ended_ns = START, START + int(seconds * 1e9)
+    manifest.totals.events, manifest.totals.segments = len(events), len(starts)
+    manifest.save(folder)
+    return folder
+
+
+def write_table(path: Path, table: pa.Table, batch_rows: int = 1000) -> None:
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(path, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=batch_rows)

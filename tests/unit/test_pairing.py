@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vectorised Pairer against hand-computed answers, and against the plain reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slabtrace.analysis.cache_names import Caches
+from slabtrace.analysis.lifetimes import How, Paired
+from slabtrace.analysis.pairing import Pairer
+from slabtrace.analysis.timeline import Peaks
+from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.schema import Flag, Kind
+from tests.unit.reference import Outcome
+from tests.unit.reference import pair as reference
+from tests.unit.synthetic import Event, alloc, free, intern, sites_of
+
+KEY_OF_CACHE = (0xC0, 0xC1)
+
+
+def vectorised(events: Sequence[Event], cuts: Sequence[int] = (), chunk_events: int = 1) -> Outcome:
+    """The outcome by the Pairer, fed with `events` cut into batches at `cuts`.
+
+    Events are named by (time, address, site), which must be unique among them.
+    """
+    batch, sites = intern(events)
+    pairer = Pairer(sites_of(sites), chunk_events)
+    peaks = Peaks(_caches(sites))
+    out = Outcome()
+    number = {name: at for at, name in enumerate(_names(batch))}
+    for part in [*_parts(batch, cuts), None]:
+        paired = pairer.feed(part) if part is not None else pairer.flush()
+        if paired is not None:
+            peaks.add(paired)
+            _collect(out, paired, number)
+    out.live = {number[each] for each in _names(pairer.live)}
+    out.peak.update({KEY_OF_CACHE[row]: int(n) for row, n in enumerate(peaks.peak) if n})
+    return out
+
+
+def _names(batch: EventBatch) -> list[tuple[int, int, int]]:
+    return list(zip(batch.ts_ns.tolist(), batch.ptr.tolist(), batch.site.tolist(), strict=True))
+
+
+def _collect(out: Outcome, paired: Paired, number: dict[tuple[int, int, int], int]) -> None:
+    who = [number[each] for each in _names(paired.events)]
+    ends = {How.FREED: out.freed, How.INFERRED: out.inferred, How.DUPLICATE: out.duplicates}
+    for begin, end, how in zip(paired.alloc.tolist(), paired.end.tolist(), paired.how.tolist(), strict=True):
+        ends[How(how)].add((who[begin], who[end]))
+    out.old_frees |= {who[at] for at in paired.old_frees.tolist()}
+    out.second_frees |= {who[at] for at in paired.second_frees.tolist()}
+    out.duplicate_frees |= {who[at] for at in paired.duplicate_frees.tolist()}
+
+
+def _parts(batch: EventBatch, cuts: Sequence[int]) -> list[EventBatch]:
+    bounds = [0, *sorted(min(cut, batch.size) for cut in cuts), batch.size]
+    return [batch.take(slice(a, b)) for a, b in pairwise(bounds)]
+
+
+def _caches(sites: dict[str, np.ndarray]) -> Caches:
+    caches = Caches()
+    for key in KEY_OF_CACHE:
+        caches.add(hex(key))
+    caches.of_site = np.array([KEY_OF_CACHE.index(key) for key in sites["cache"].tolist()], np.intp)
+    return caches
+
+
+def test_an_allocation_and_its_free_are_a_lifetime() -> None:
+    out = vectorised([alloc(1, 0x10), alloc(2, 0x20), free(3, 0x10)])
+    assert (out.freed, out.live) == ({(0, 2)}, {1})
+    assert not (out.inferred or out.old_frees or out.second_frees)
+
+
+def test_an_address_allocated_while_live_proves_a_missed_free() -> None:
+    out = vectorised([alloc(1, 0x10), alloc(2, 0x10), free(3, 0x10)])
+    assert (out.inferred, out.freed) == ({(0, 1)}, {(1, 2)})
+
+
+def test_the_free_of_an_object_never_seen_is_old_only_the_first_time() -> None:
+    out = vectorised([free(1, 0x10), free(2, 0x10)])
+    assert (out.old_frees, out.second_frees) == ({0}, {1})
+
+
+def test_a_second_free_stays_one_when_much_happened_between() -> None:
+    between = [alloc(10 + i, 0x1000 + 8 * i) for i in range(50)]
+    out = vectorised([alloc(1, 0x10), free(2, 0x10), *between, free(99, 0x10)], cuts=(1, 2, 30, 51))
+    assert (out.second_frees, out.old_frees) == ({52}, set())
+
+
+def test_at_one_time_and_address_the_free_comes_first() -> None:
+    out = vectorised([alloc(1, 0x10), alloc(2, 0x10), free(2, 0x10)])
+    assert (out.freed, out.inferred, out.live) == ({(0, 2)}, set(), {1})
+
+
+def test_at_one_time_and_address_the_free_comes_first_in_another_batch_too() -> None:
+    out = vectorised([alloc(1, 0x10), alloc(2, 0x10), free(2, 0x10), alloc(3, 0x20)], cuts=(1, 2))
+    assert (out.freed, out.live) == ({(0, 2)}, {1, 3})
+
+
+def test_a_late_event_within_a_chunk_is_put_where_it_belongs() -> None:
+    out = vectorised([alloc(1, 0x10), alloc(5, 0x10), free(3, 0x10)], chunk_events=10)
+    assert (out.freed, out.live, out.inferred) == ({(0, 2)}, {1}, set())
+
+
+@pytest.mark.parametrize(("apart", "twice"), [(9_999, True), (10_000, False)])
+def test_a_large_kmalloc_that_fires_twice_is_one_object(apart: int, twice: bool) -> None:
+    events = [alloc(1, 0x10, flags=Flag.LARGE), alloc(1 + apart, 0x10, flags=Flag.LARGE, call_site=0x999)]
+    out = vectorised(events, cuts=(1,))
+    assert out.duplicates == ({(0, 1)} if twice else set())
+    assert out.inferred == (set() if twice else {(0, 1)})
+    assert out.live == {1}
+
+
+def test_a_small_kmalloc_does_not_fire_twice() -> None:
+    assert vectorised([alloc(1, 0x10), alloc(2, 0x10)]).inferred == {(0, 1)}
+
+
+@pytest.mark.parametrize("other", [{"call_site": 0x999}, {"cpu": 1}, {"tid": 8}, {"kind": Kind.CACHE_FREE}])
+def test_a_twin_records_the_same_free_only_if_nothing_differs(other: dict[str, int]) -> None:
+    first = [alloc(1, 0x10), free(2, 0x10)]
+    same = vectorised([*first, free(3, 0x10, flags=Flag.RECOVERED)], cuts=(2,))
+    differing = vectorised([*first, free(3, 0x10, flags=Flag.RECOVERED, **other)], cuts=(2,))
+    assert (same.duplicate_frees, same.second_frees) == ({2}, set())
+    assert (differing.duplicate_frees, differing.second_frees) == (set(), {2})
+
+
+def test_addresses_too_far_apart_to_pack_are_paired_all_the_same() -> None:
+    low, high = 0x1, 0xFFFF_FFFF_FFFF_FFFF
+    out = vectorised([alloc(1, low), alloc(2, high), free(3, low), free(4, high)], chunk_events=10)
+    assert out.freed == {(0, 2), (1, 3)}
+
+
+def test_a_peak_between_batches_is_not_missed() -> None:
+    up = [alloc(i, 8 * i) for i in range(1, 6)]
+    down = [free(10 + i, 8 * i) for i in range(1, 6)]
+    again = [alloc(20 + i, 8 * i) for i in range(1, 4)]
+    out = vectorised([*up, *down, *again], cuts=(3, 7, 11))
+    assert out.peak == {0xC0: 5}
+
+
+def test_old_frees_do_not_lower_the_peak() -> None:
+    out = vectorised([free(1, 0x10), free(2, 0x20), alloc(3, 0x30)])
+    assert out.peak == {0xC0: 1}
+
+
+def test_sites_may_grow_while_events_are_fed() -> None:
+    _, columns = intern([alloc(1, 0x10), free(2, 0x10)])
+    batch, _ = intern([alloc(1, 0x10), free(2, 0x10)])
+    sites = sites_of({name: column[:1] for name, column in columns.items()})
+    pairer = Pairer(sites)
+    pairer.feed(batch.take(slice(1)))
+    sites.extend({name: column[1:] for name, column in columns.items()})
+    pairer.feed(batch.take(slice(1, 2)))
+    paired = pairer.flush()
+    assert paired is not None and paired.how.tolist() == [How.FREED]
+    assert pairer.live.size == 0
+
+
+def test_waiting_counts_the_events_not_yet_paired() -> None:
+    batch, sites = intern([alloc(i, 8 * i) for i in range(1, 8)])
+    pairer = Pairer(sites_of(sites), chunk_events=100)
+    pairer.feed(batch.take(slice(3)))
+    pairer.feed(batch.take(slice(3, 7)))
+    assert (pairer.waiting, pairer.live.size) == (7, 0)
+    pairer.flush()
+    assert (pairer.waiting, pairer.live.size) == (0, 7)
+
+
+EVENT = st.builds(
+    Event,
+    ts=st.sampled_from([0, 0, 1, 2, 3_000, 12_000]),  # since the event before
+    ptr=st.sampled_from([0x10, 0x18, 0x20, 0xFFFF_8880_0000_0000]),
+    kind=st.sampled_from([Kind.KMALLOC, Kind.CACHE_ALLOC, Kind.KFREE, Kind.CACHE_FREE]),
+    call_site=st.sampled_from([0x100, 0x200]),
+    cache=st.sampled_from(KEY_OF_CACHE),
+    bytes_req=st.sampled_from([8, 16]),
+    cpu=st.sampled_from([0, 1]),
+    flags=st.sampled_from([0, 0, 0, Flag.LARGE, Flag.RECOVERED]),
+)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[Event]:
+    steps = draw(st.lists(EVENT, max_size=40))
+    times = np.cumsum([step.ts for step in steps]).tolist()
+    events = [replace(step, ts=ts) for step, ts in zip(steps, times, strict=True)]
+    return list({replace(event, cpu=0): event for event in events}.values())  # names are unique
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    events=streams(),
+    cuts=st.lists(st.integers(0, 40), max_size=6),
+    chunk_events=st.sampled_from([1, 3, 7, 100]),
+)
+def test_any_stream_however_cut_is_paired_as_by_the_reference(
+    events: list[Event], cuts: list[int], chunk_events: int
+) -> None:
+    expected = reference(events)
+    out = vectorised(events, cuts, chunk_events)
+    expected.peak, out.peak = +expected.peak, +out.peak
+    assert out == expected
