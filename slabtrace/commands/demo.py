@@ -112,7 +112,7 @@ def _record(trace: Path, force: bool) -> int:
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            recorder = subprocess.Popen([*record, "--", *program], stdin=theirs)
+            recorder = subprocess.Popen([*record, "--", *program], stdin=theirs.fileno())
         status = recorder.wait()
         ours.shutdown(socket.SHUT_WR)
         ours.settimeout(GIVEN_BACK_S)

@@ -8,11 +8,9 @@ where the output is no terminal.  Numbers are worded in `units`.
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 ELLIPSIS = "…"
 NARROWEST = 12  # cells that an elastic column keeps however narrow the terminal
@@ -30,8 +28,7 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A table's column: `elastic` ones give way, eliding their middle, when the table is too wide."""
 
     title: str
@@ -83,6 +80,8 @@ def wrap(text: str, width: int) -> list[str]:
 
 def terminal_width() -> int:
     """Cells of the terminal on stdout ($COLUMNS goes first); 80 where there is none."""
+    import shutil  # here: `slabtrace --help` uses `escape` alone
+
     return shutil.get_terminal_size((80, 24)).columns
 
 
