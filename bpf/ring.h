@@ -29,12 +29,15 @@ struct lane {
 	u64 reserved;
 };
 
+#define TWIN_WORDS 8
+
 struct cpu_state {
 	u64 depth;    /* programs running on this CPU right now */
 	u64 too_deep; /* events lost: nested deeper than LANES */
 	u64 vmemmap; /* address of the struct page of address 0, see cache_of.h; 0: not known yet */
-	u64 reserved[5];
-	u64 seen[8]; /* by twin.h: what the first program has dealt with */
+	u64 words;   /* used of the stack below */
+	u64 reserved[4];
+	u64 word[TWIN_WORDS]; /* by twin.h: what first programs have dealt with */
 	struct lane lane[LANES];
 };
 

@@ -105,29 +105,38 @@ static __always_inline void count_nothing(u8 kind)
 	lane_leave(&claim);
 }
 
-static __always_inline int record(void *ctx, struct seen_event *seen, bool twin)
+static __always_inline void record_object(void *ctx, struct seen_event *seen)
 {
 	struct claim claim;
 
-	if (seen->ptr <= ZERO_SIZE_PTR) {
-		if (!twin)
-			count_nothing(seen->kind);
-		return 0;
-	}
-	if (twin) {
-		if (seen_take(seen->ptr, seen->kind))
-			return 0;
-		seen->flags |= SLAB_RECOVERED;
-	}
-#ifdef TWINS
-	else {
-		seen_set(seen->ptr, seen->kind);
-	}
-#endif
 	if (!lane_enter(&claim))
-		return 0;
+		return;
 	record_in_lane(ctx, &claim, seen);
 	lane_leave(&claim);
+}
+
+static __always_inline int record(void *ctx, struct seen_event *seen)
+{
+	if (seen->ptr <= ZERO_SIZE_PTR) {
+		count_nothing(seen->kind);
+		return 0;
+	}
+#ifdef TWINS
+	twin_push(seen->ptr, seen->kind);
+#endif
+	record_object(ctx, seen);
+	return 0;
+}
+
+static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
+{
+	u64 words;
+
+	if (seen->ptr <= ZERO_SIZE_PTR || twin_pop(seen->ptr, seen->kind, &words))
+		return 0;
+	seen->flags |= SLAB_RECOVERED;
+	record_object(ctx, seen);
+	twin_restore(words);
 	return 0;
 }
 
@@ -136,12 +145,12 @@ static __always_inline int record(void *ctx, struct seen_event *seen, bool twin)
 	int name(struct bpf_raw_tracepoint_args *ctx)                                              \
 	{                                                                                          \
 		struct seen_event seen = body;                                                     \
-		return record(ctx, &seen, false);                                                  \
+		return record(ctx, &seen);                                                         \
 	}                                                                                          \
 	int name##_twin(struct bpf_raw_tracepoint_args *ctx)                                       \
 	{                                                                                          \
 		struct seen_event seen = body;                                                     \
-		return record(ctx, &seen, true);                                                   \
+		return record_if_missed(ctx, &seen);                                               \
 	}
 
 #define ARG(tracepoint, name) ctx->args[ARG_##tracepoint##_##name]
@@ -155,10 +164,13 @@ static __always_inline int record(void *ctx, struct seen_event *seen, bool twin)
 #endif
 #define KMALLOC_EVENT(tracepoint, the_node)                                                        \
 	{                                                                                          \
-		.kind = SLAB_KMALLOC, .ptr = ARG(tracepoint, ptr),                                 \
-		.call_site = ARG(tracepoint, call_site), .bytes_req = ARG(tracepoint, bytes_req),  \
+		.kind = SLAB_KMALLOC,                                                              \
+		.ptr = ARG(tracepoint, ptr),                                                       \
+		.call_site = ARG(tracepoint, call_site),                                           \
+		.bytes_req = ARG(tracepoint, bytes_req),                                           \
 		.bytes_alloc = ARG(tracepoint, bytes_alloc),                                       \
-		.gfp_flags = ARG(tracepoint, gfp_flags), .node = the_node,                         \
+		.gfp_flags = ARG(tracepoint, gfp_flags),                                           \
+		.node = the_node,                                                                  \
 	}
 SLAB_PROGRAM(kmalloc, KMALLOC_EVENT(kmalloc, KMALLOC_NODE))
 #ifdef ARG_kmalloc_node_ptr
@@ -170,18 +182,24 @@ SLAB_PROGRAM(kmalloc_node, KMALLOC_EVENT(kmalloc_node, ARG(kmalloc_node, node)))
 #ifdef ARG_kmem_cache_alloc_cache
 #define CACHE_ALLOC_EVENT(tracepoint, the_node)                                                    \
 	{                                                                                          \
-		.kind = SLAB_CACHE_ALLOC, .ptr = ARG(tracepoint, ptr),                             \
-		.call_site = ARG(tracepoint, call_site), .cache = ARG(tracepoint, cache),          \
-		.gfp_flags = ARG(tracepoint, gfp_flags), .node = the_node,                         \
+		.kind = SLAB_CACHE_ALLOC,                                                          \
+		.ptr = ARG(tracepoint, ptr),                                                       \
+		.call_site = ARG(tracepoint, call_site),                                           \
+		.cache = ARG(tracepoint, cache),                                                   \
+		.gfp_flags = ARG(tracepoint, gfp_flags),                                           \
+		.node = the_node,                                                                  \
 	}
 #define CACHE_ALLOC_NODE ARG(kmem_cache_alloc, node)
 #else
 #define CACHE_ALLOC_EVENT(tracepoint, the_node)                                                    \
 	{                                                                                          \
-		.kind = SLAB_CACHE_ALLOC, .ptr = ARG(tracepoint, ptr),                             \
-		.call_site = ARG(tracepoint, call_site), .bytes_req = ARG(tracepoint, bytes_req),  \
+		.kind = SLAB_CACHE_ALLOC,                                                          \
+		.ptr = ARG(tracepoint, ptr),                                                       \
+		.call_site = ARG(tracepoint, call_site),                                           \
+		.bytes_req = ARG(tracepoint, bytes_req),                                           \
 		.bytes_alloc = ARG(tracepoint, bytes_alloc),                                       \
-		.gfp_flags = ARG(tracepoint, gfp_flags), .node = the_node,                         \
+		.gfp_flags = ARG(tracepoint, gfp_flags),                                           \
+		.node = the_node,                                                                  \
 	}
 #define CACHE_ALLOC_NODE -1
 #endif
@@ -193,7 +211,9 @@ SLAB_PROGRAM(kmem_cache_alloc_node,
 
 #define KFREE_EVENT                                                                                \
 	{                                                                                          \
-		.kind = SLAB_KFREE, .ptr = ARG(kfree, ptr), .call_site = ARG(kfree, call_site),    \
+		.kind = SLAB_KFREE,                                                                \
+		.ptr = ARG(kfree, ptr),                                                            \
+		.call_site = ARG(kfree, call_site),                                                \
 		.node = -1,                                                                        \
 	}
 SLAB_PROGRAM(kfree, KFREE_EVENT)
@@ -206,8 +226,10 @@ SLAB_PROGRAM(kfree, KFREE_EVENT)
 #endif
 #define CACHE_FREE_EVENT                                                                           \
 	{                                                                                          \
-		.kind = SLAB_CACHE_FREE, .ptr = ARG(kmem_cache_free, ptr),                         \
-		.call_site = ARG(kmem_cache_free, call_site), .cache = CACHE_FREE_CACHE,           \
+		.kind = SLAB_CACHE_FREE,                                                           \
+		.ptr = ARG(kmem_cache_free, ptr),                                                  \
+		.call_site = ARG(kmem_cache_free, call_site),                                      \
+		.cache = CACHE_FREE_CACHE,                                                         \
 		.node = -1,                                                                        \
 	}
 SLAB_PROGRAM(kmem_cache_free, CACHE_FREE_EVENT)

@@ -4,50 +4,70 @@
  *
  * From 6.1 the kernel skips a program for events that arrive while that program is active on the
  * CPU (recursion guard, 05b24ff9b2cf); softirqs free whole RCU batches in such moments.  A skipped
- * event still reaches the twin, which runs second.  The first program leaves the address it dealt
- * with in `seen`; a twin that finds its address there clears it and is done, any other twin
- * records the event itself, marked SLAB_RECOVERED.
+ * event still reaches the twin, which runs second.  So the first program leaves word of each event
+ * it deals with, and a twin that finds no word of its event records it, marked SLAB_RECOVERED.
  *
- * `seen` is hashed by address so that an event arriving between a program and its twin rarely
- * overwrites the mark.  If it does, the event is stored twice, which the pairing recognises; an
- * event is never taken for seen that was not, except where the same address left a stale mark:
- * the kernel's count of skipped runs less the recovered events would show that.
+ * The words form a stack per CPU.  Interrupts nest like calls: an event that arrives between a
+ * program and its twin pushes and pops its own word before the twin goes on.  Only where a nested
+ * event ran its first program, but had its twin skipped, a word stays behind; it lies above the
+ * word of the twin that was interrupted, which looks below and drops it with its own.
  */
 #pragma once
 
-static __always_inline u64 *seen_mark(struct cpu_state *state, u64 ptr)
-{
-	return &state->seen[(ptr >> 6) & 7];
-}
+#define TWIN_LOOK_BELOW 3
 
-/* The kind is part of the mark, so that a stale mark of an allocation cannot hide a free. */
-static __always_inline u64 seen_value(u64 ptr, u8 kind)
+/* The kind is part of the word: a free must not pass for the allocation of its address. */
+static __always_inline u64 twin_word(u64 ptr, u8 kind)
 {
 	return ptr ^ ((u64)kind << 56);
 }
 
-/* In a first program, before all else: this event is mine. */
-static __always_inline void seen_set(u64 ptr, u8 kind)
+static __always_inline struct cpu_state *this_cpu_state(void)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	struct cpu_state *state = cpu_states.lookup(&cpu);
 
-	if (state)
-		*seen_mark(state, ptr) = seen_value(ptr, kind);
+	return cpu_states.lookup(&cpu);
 }
 
-/* In a twin: has the first program dealt with this event? */
-static __always_inline bool seen_take(u64 ptr, u8 kind)
+/* In a first program, before all else: this event is dealt with. */
+static __always_inline void twin_push(u64 ptr, u8 kind)
 {
-	u32 cpu = bpf_get_smp_processor_id();
-	struct cpu_state *state = cpu_states.lookup(&cpu);
-	u64 *mark;
+	struct cpu_state *state = this_cpu_state();
+	u64 count;
+
+	if (!state)
+		return;
+	count = state->words;
+	state->word[count & (TWIN_WORDS - 1)] = twin_word(ptr, kind);
+	*(volatile u64 *)&state->words = count + 1;
+}
+
+/* In a twin: has the first program dealt with this event?  `count` is for twin_restore. */
+static __always_inline bool twin_pop(u64 ptr, u8 kind, u64 *count)
+{
+	struct cpu_state *state = this_cpu_state();
+	u64 word = twin_word(ptr, kind);
 
 	if (!state)
 		return true;
-	mark = seen_mark(state, ptr);
-	if (*mark != seen_value(ptr, kind))
-		return false;
-	*mark = 0;
-	return true;
+	*count = state->words;
+#pragma unroll
+	for (u64 below = 1; below <= TWIN_LOOK_BELOW; below++) {
+		if (state->word[(*count - below) & (TWIN_WORDS - 1)] == word) {
+			/* spent: a later event with this address must not find it again */
+			state->word[(*count - below) & (TWIN_WORDS - 1)] = 0;
+			*(volatile u64 *)&state->words = *count - below;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* After a twin has recorded: forget words that events nested in it left behind. */
+static __always_inline void twin_restore(u64 count)
+{
+	struct cpu_state *state = this_cpu_state();
+
+	if (state)
+		*(volatile u64 *)&state->words = count;
 }

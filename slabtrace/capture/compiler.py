@@ -118,7 +118,7 @@ def compile_bpf(defines: Mapping[str, int | str | None], source: str = "slab.c")
     lines: list[str] = []
     try:
         with captured_stderr() as lines:
-            return bcc.BPF(text=one_unit(folder / source), cflags=flags)
+            return bcc.BPF(text=one_unit(folder / source).encode(), cflags=flags)
     except (Exception, SystemExit) as error:
         complaint = next((line for line in lines if "error" in line), "") or str(error)
         raise CaptureError(

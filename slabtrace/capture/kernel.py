@@ -66,6 +66,7 @@ class KernelShape:
     cache_fields: dict[str, int]
     cache_node_partial: int
     task_fields: dict[str, int]
+    reclaim_account: int  # mask of SLAB_RECLAIM_ACCOUNT in kmem_cache.flags
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -114,6 +115,7 @@ def examine(btf: Btf) -> KernelShape:
         },
         cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),
         task_fields={name: btf.offsetof("task_struct", name) for name in ("pid", "tgid", "comm")},
+        reclaim_account=_reclaim_account(btf),
     )
 
 
@@ -137,6 +139,12 @@ def _slab_page_test(btf: Btf) -> SlabPageTest:
             "please report it with the output of `uname -r`",
         )
     return SlabPageTest(btf.offsetof("page", "flags"), 1 << flag_bit, 1 << flag_bit)
+
+
+def _reclaim_account(btf: Btf) -> int:
+    """The flag's bit depends on the configuration since 6.9 (cc61eb851461); before, it is fixed."""
+    bit = btf.enum_value("_slab_flag_bits", "_SLAB_RECLAIM_ACCOUNT")
+    return 0x00020000 if bit is None else 1 << bit
 
 
 def _tracepoint_arguments(btf: Btf) -> dict[str, dict[str, int]]:

@@ -27,6 +27,7 @@ class Programs:
     def __init__(self, bpf: Any) -> None:
         self._bpf = bpf
         self._links: dict[str, int] = {}
+        self._once_attached: dict[str, int] = {}
         self._maps: list[mmap.mmap] = []
 
     def load(self, program: str) -> int:
@@ -37,7 +38,7 @@ class Programs:
         lines: list[str] = []
         try:
             with captured_stderr() as lines:
-                return int(self._bpf.load_func(program, self._bpf.RAW_TRACEPOINT).fd)
+                return int(self._bpf.load_func(program.encode(), self._bpf.RAW_TRACEPOINT).fd)
         except (Exception, SystemExit) as error:
             reason = next((line for line in reversed(lines) if line.strip()), str(error))
             raise CaptureError(
@@ -55,6 +56,7 @@ class Programs:
                 "run `slabtrace doctor` to see what this kernel allows",
             )
         self._links[program] = link
+        self._once_attached[program] = fd
 
     def detach(self, programs: Iterable[str] | None = None) -> None:
         """Detach the named programs, or all.  Their maps stay readable."""
@@ -69,11 +71,11 @@ class Programs:
 
     def map_fd(self, name: str) -> int:
         """File descriptor of a map."""
-        return int(self._bpf[name].map_fd)
+        return int(self._bpf[name.encode()].map_fd)
 
     def table(self, name: str) -> Any:
         """bcc's view of a map, for the rare accesses that need no speed."""
-        return self._bpf[name]
+        return self._bpf[name.encode()]
 
     def mapped(self, name: str, dtype: np.dtype[np.void] | str, count: int) -> np.ndarray[Any, Any]:
         """A BPF_F_MMAPABLE array map as a writable ndarray of shape (count,), shared with the kernel."""
@@ -89,9 +91,10 @@ class Programs:
         bpf_syscall.test_run(self.load(program), arguments)
 
     def recursion_misses(self) -> dict[str, int]:
-        """Per attached program, how often the kernel skipped it because it was already running."""
+        """Per program ever attached, how often the kernel skipped it because it was already running."""
         return {
-            name: bpf_syscall.program_statistics(self.load(name))["recursion_misses"] for name in self._links
+            name: bpf_syscall.program_statistics(fd)["recursion_misses"]
+            for name, fd in self._once_attached.items()
         }
 
     def close(self) -> None:

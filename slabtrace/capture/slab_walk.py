@@ -22,7 +22,6 @@ from slabtrace.errors import CaptureError
 
 PAGE_SIZE = 4096
 _U64 = 1 << 64
-_SLAB_RECLAIM_ACCOUNT = 0x00020000  # include/linux/slab.h, unchanged 5.10 - 6.18
 _KERNEL_IMAGE = 0xFFFF_FFFF_8000_0000  # text and data on x86-64; caches live in the direct map below
 _MAX_CACHES = 20_000  # a torn list must not hang us
 _SYS_SLAB = Path("/sys/kernel/slab")
@@ -40,11 +39,7 @@ class SlabCache:
     order: int
     objects_per_slab: int
     red_left_pad: int
-
-    @property
-    def reclaimable(self) -> bool:
-        """SLAB_RECLAIM_ACCOUNT: the kernel can shrink it under memory pressure."""
-        return bool(self.slab_flags & _SLAB_RECLAIM_ACCOUNT)
+    reclaimable: bool  # SLAB_RECLAIM_ACCOUNT: the kernel can shrink it under memory pressure
 
 
 class SlabWalk:
@@ -96,6 +91,7 @@ class SlabWalk:
             order=oo >> 16,
             objects_per_slab=oo & 0xFFFF,
             red_left_pad=u32("red_left_pad"),
+            reclaimable=bool(u32("flags") & self._shape.reclaim_account),
         )
 
     def all_caches(self, any_cache: int) -> list[SlabCache]:
