@@ -120,6 +120,7 @@ class Recorder:
         manifest.coverage = self._session.coverage()
         manifest.recorder.pid = os.getpid()
         self._cpu_before_ns = time.process_time_ns()
+        self._store.span_ns = (manifest.started_ns, None)
         self._writer.save_manifest()
         self._ledger.start(manifest.started_ns)
         names = list(running_tasks(manifest.started_ns))
@@ -230,8 +231,10 @@ class Recorder:
         """Detach, store what is left, close: every step is tried, whatever failed before."""
         if self._failure is None:
             self._attempt(lambda: self._sample_slabinfo(time.monotonic_ns(), everything=True))
+        manifest = self._writer.manifest
+        manifest.ended_ns = time.monotonic_ns()
+        self._store.span_ns = (manifest.started_ns, manifest.ended_ns)
         self._attempt(self._session.stop)
-        self._writer.manifest.ended_ns = time.monotonic_ns()
         self._attempt(self._drain_rest)
         self._attempt(self._store.finish)
         status = COMPLETE if self._failure is None else FAILED + _first_line(self._failure)

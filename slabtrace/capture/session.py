@@ -120,21 +120,21 @@ class Session:
             self.judge(cache)
 
     def start(self) -> None:
-        """Attach every program, frees before allocations.
+        """Load every program, then attach them in quick succession, the tasks' first.
 
-        An object allocated before the frees are attached and freed after is only an unmatched
-        free; the other way round it would be a false leak.
+        What they record before the last one is attached is half a story (frees without their
+        allocations): the recorder leaves out all that is older than this method's return.
         """
-        for name in TASK_TRACEPOINTS:
-            self.programs.attach(name, name)
-        frees_first = sorted(self.shape.tracepoints, key=lambda name: "free" not in name)
-        for name in frees_first:
-            self.programs.attach(name, name)
-            if self.options.twins:
-                self.programs.attach(f"{name}_twin", name)
+        pairs = [(name, name) for name in (*TASK_TRACEPOINTS, *self.shape.tracepoints)]
+        if self.options.twins:
+            pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints]
+        for program, _ in pairs:
+            self.programs.load(program)
+        for program, tracepoint in pairs:
+            self.programs.attach(program, tracepoint)
 
     def stop(self) -> None:
-        """Detach, allocations before frees; rings and maps stay readable."""
+        """Detach, twins before the programs they complete; rings and maps stay readable."""
         self.programs.detach(reversed(self.programs.attached))
 
     def close(self) -> None:

@@ -59,6 +59,7 @@ class Storing:
         self._known_symbols: set[int] = set()
         self._known_caches: dict[int, SlabCache] = {}
         self.events = self.frees = 0
+        self.span_ns: tuple[int, int | None] = (0, None)  # events outside are left out
         self._error: BaseException | None = None
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE)
         self._thread = threading.Thread(target=self._run, name="slabtrace-store", daemon=True)
@@ -129,7 +130,7 @@ class Storing:
         self._store_tasks(names, unnamed)
         if len(sites):
             self._store_sites(sites.copy())
-        ordered = self._merge.merge(batch, watermark_ns)
+        ordered = self._within(self._merge.merge(batch, watermark_ns))
         if self._unwanted.any():
             ordered = ordered.take(~self._unwanted[ordered.site])
         if ordered.size:
@@ -138,6 +139,13 @@ class Storing:
             self.frees += int(np.count_nonzero(self._is_free[ordered.site]))
             if self._observe is not None:
                 self._observe(ordered)
+
+    def _within(self, ordered: EventBatch) -> EventBatch:
+        """Only what happened while every program was attached."""
+        begin, end = self.span_ns
+        first = int(np.searchsorted(ordered.ts_ns, begin))
+        last = ordered.size if end is None else int(np.searchsorted(ordered.ts_ns, end))
+        return ordered if last - first == ordered.size else ordered.take(slice(first, last))
 
     def _store_tasks(self, names: list[TaskName], unnamed: list[TaskName]) -> None:
         rows = names + [name._replace(comm=read_comm(name.tid) or "") for name in unnamed]

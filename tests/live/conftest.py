@@ -104,7 +104,16 @@ def record_leaver(build: Callable[[str], Path], tmp_path: Path) -> Iterator[Call
 
     def run(*numbers: int, options: tuple[str, ...] = ()) -> Leaver:
         trace = tmp_path / f"leaver-{len(runs)}.slab"
-        argv = [*SLABTRACE, "record", "-o", str(trace), *options, "--", str(build("leaver")), *map(str, numbers)]
+        argv = [
+            *SLABTRACE,
+            "record",
+            "-o",
+            str(trace),
+            *options,
+            "--",
+            str(build("leaver")),
+            *map(str, numbers),
+        ]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         queue, child = map(int, done.stdout.split())

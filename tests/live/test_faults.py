@@ -166,7 +166,9 @@ def test_without_root_one_line_says_so(tmp_path: Path) -> None:
         assert "tracing the kernel needs root" in done.stderr
         return
     done = subprocess.run(
-        [*argv, *SLABTRACE, "record", "-o", str(tmp_path / "t.slab"), "-d", "100ms"], capture_output=True, text=True
+        [*argv, *SLABTRACE, "record", "-o", str(tmp_path / "t.slab"), "-d", "100ms"],
+        capture_output=True,
+        text=True,
     )
     assert_refused(done, 4, "needs root")
     assert not (tmp_path / "t.slab").exists()

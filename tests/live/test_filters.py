@@ -29,7 +29,7 @@ def command_pid(leaver: Leaver) -> int:
 
 
 def allocations(events: pa.Table) -> pa.Table:
-    return events.filter(pa.array([not kind & FREE_BIT for kind in events["kind"].to_pylist()]))
+    return events.filter(pa.array([not kind & FREE_BIT for kind in events["kind"].to_pylist()], pa.bool_()))
 
 
 def test_cache(record_leaver: RecordLeaver) -> None:
@@ -43,7 +43,9 @@ def test_cache(record_leaver: RecordLeaver) -> None:
 
 
 def test_size(record_leaver: RecordLeaver) -> None:
-    events = events_of(record_leaver(KEPT, EXCHANGED, 101, 0, options=("--min-size", "112", "--max-size", "112")))
+    events = events_of(
+        record_leaver(KEPT, EXCHANGED, 101, 0, options=("--min-size", "112", "--max-size", "112"))
+    )
     allocated = allocations(events)
     assert set(allocated["bytes_req"].to_pylist()) == {112}
     assert allocated.num_rows >= KEPT + EXCHANGED
