@@ -27,6 +27,7 @@ from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch, concatenate
 
 CHUNK_EVENTS = 1 << 18  # fewest events worth a sort: below, the fixed cost of a chunk shows
+MOST_AT_ONCE = 1 << 20  # events of one time that are kept together; a stream with more has no clock
 NONE = EventBatch(
     np.empty(0, np.int64),
     np.empty(0, np.uint64),
@@ -80,7 +81,7 @@ class Pairer:
             return []
         last = self._pending[-1]
         cut = int(np.searchsorted(last.ts_ns, following.ts_ns[0]))
-        if cut == 0 and self.waiting < 4 * enough:
+        if cut == 0 and self.waiting < enough + MOST_AT_ONCE:
             return []
         cut = cut or last.size
         chunk = [*self._pending[:-1], last.take(slice(cut))]

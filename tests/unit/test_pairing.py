@@ -131,6 +131,18 @@ def test_a_twin_records_the_same_free_only_if_nothing_differs(other: dict[str, i
     assert (differing.duplicate_frees, differing.second_frees) == (set(), {2})
 
 
+def test_a_twin_is_recognised_some_batches_later() -> None:
+    events = [
+        alloc(1, 0x10),
+        free(2, 0x10),
+        alloc(3, 0x20),
+        alloc(4, 0x30),
+        free(5, 0x10, flags=Flag.RECOVERED),
+    ]
+    out = vectorised(events, cuts=(1, 2, 3, 4))
+    assert (out.duplicate_frees, out.second_frees) == ({4}, set())
+
+
 def test_addresses_too_far_apart_to_pack_are_paired_all_the_same() -> None:
     low, high = 0x1, 0xFFFF_FFFF_FFFF_FFFF
     out = vectorised([alloc(1, low), alloc(2, high), free(3, low), free(4, high)], chunk_events=10)
@@ -194,7 +206,7 @@ def streams(draw: st.DrawFn) -> list[Event]:
     return list({replace(event, cpu=0): event for event in events}.values())  # names are unique
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     events=streams(),
     cuts=st.lists(st.integers(0, 40), max_size=6),
