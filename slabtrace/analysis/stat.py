@@ -64,6 +64,6 @@ def stat(summary: Summary, symbols: Symbols, by: str) -> pd.DataFrame:
 def _one_per_call_site(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of one call site and several caches (a kmalloc of varying size) become one."""
     grouped = frame.sort_values("hits", ascending=False, kind="stable").groupby("call_site", sort=False)
-    summed = grouped.sum(numeric_only=True).reset_index()
+    summed = grouped[[name for name in frame if name not in ("cache", "call_site")]].sum().reset_index()
     names = grouped.agg(cache=("cache", "first"), caches=("cache", "size")).reset_index()
     return summed.merge(names, on="call_site")

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trace's tables of one small recording whose answers are computed by hand.
+
+Two pipes (cache 0xC0) are made by task 7; one is freed on another CPU, one stays.  Three messages
+(0xC1) are sent by task 8, two are received.  One buffer is a large kmalloc that fired twice.  An
+object older than the recording is freed, one address is freed twice, one free was missed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slabtrace
+from slabtrace.api import Trace
+from slabtrace.trace.manifest import Coverage, Manifest, Totals, Unattached
+from slabtrace.trace.schema import Flag, Kind, Loss
+from tests.unit.synthetic import START, Event, alloc, free, write_trace
+
+PIPE: dict[str, Any] = {
+    "cache": 0xC0,
+    "call_site": 0x100,
+    "bytes_req": 168,
+    "bytes_alloc": 192,
+    "stack_id": 3,
+}
+MESSAGE: dict[str, Any] = {
+    "cache": 0xC1,
+    "call_site": 0x110,
+    "bytes_req": 112,
+    "bytes_alloc": 128,
+    "tid": 8,
+    "kind": Kind.CACHE_ALLOC,
+}
+LARGE: dict[str, Any] = {"cache": 0, "flags": Flag.LARGE, "bytes_req": 9000, "bytes_alloc": 12288, "tid": 9}
+PIPE_FREE: dict[str, Any] = {"cache": 0xC0, "call_site": 0x200}
+MESSAGE_FREE: dict[str, Any] = {"cache": 0xC1, "call_site": 0x210, "tid": 8, "kind": Kind.CACHE_FREE}
+
+SECOND = 1_000_000_000
+EVENTS: list[Event] = [
+    alloc(100, 0x1000, **PIPE),
+    alloc(200, 0x1100, **PIPE),
+    alloc(300, 0x2000, **MESSAGE),
+    alloc(400, 0x2080, **MESSAGE),
+    free(500, 0x1000, cpu=1, **PIPE_FREE),  # ping-pong
+    free(600, 0x2000, **MESSAGE_FREE),
+    free(700, 0x2000, **MESSAGE_FREE),  # again
+    free(800, 0x9000, **PIPE_FREE),  # older than the recording
+    alloc(900, 0x2080, **MESSAGE),  # its free was missed
+    alloc(1000, 0x2100, **MESSAGE),
+    free(1100, 0x2100, **MESSAGE_FREE),
+    alloc(2000, 0x8000, call_site=0x120, **LARGE),
+    alloc(2100, 0x8000, call_site=0x130, **LARGE),
+]
+CACHES = [
+    {"cache": 0xC0, "name": "kmalloc-cg-192", "aliases": [], "object_size": 192, "size": 192},
+    {"cache": 0xC1, "name": "msg_msg-128", "aliases": ["other"], "object_size": 128, "size": 128},
+]
+SYMBOLS = [
+    {"address": 0x100, "name": "alloc_pipe_info", "offset": 0x57, "module": "", "since_ns": 0},
+    {"address": 0x101, "name": "do_pipe2", "offset": 0x4C, "module": "", "since_ns": 0},
+    {"address": 0x110, "name": "load_msg", "offset": 0x1A, "module": "ipc", "since_ns": 0},
+]
+
+
+def sample(ts_ns: int, name: str, active: int, room: int, size: int) -> dict[str, Any]:
+    numbers = {"objperslab": 1, "pagesperslab": 1, "num_slabs": 1, "objsize": size}
+    return {"ts_ns": ts_ns, "name": name, "active_objs": active, "num_objs": room, **numbers}
+
+
+TABLES: dict[str, list[dict[str, Any]]] = {
+    "caches": [
+        {**c, "slab_flags": 0, "order": 0, "objects_per_slab": 1, "reclaimable": False} for c in CACHES
+    ],
+    "symbols": SYMBOLS,
+    "stacks": [{"stack_id": 3, "frames": [0x100, 0x101, 0x999]}],
+    "tasks": [
+        {"ts_ns": 0, "tid": 7, "tgid": 70, "comm": "pipes"},
+        {"ts_ns": 0, "tid": 8, "tgid": 80, "comm": "sh"},
+        {"ts_ns": START + 350, "tid": 8, "tgid": 80, "comm": "messages"},
+    ],
+    "slabinfo": [
+        sample(START, "kmalloc-cg-192", 1000, 1200, 192),
+        sample(START, "idle", 5, 8, 64),
+        sample(START + SECOND // 2, "kmalloc-cg-192", 1003, 1300, 192),
+        sample(START + SECOND, "kmalloc-cg-192", 1005, 1300, 192),
+    ],
+}
+for row in TABLES["caches"]:
+    row["first_seen_ns"] = 0
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Trace:
+    return slabtrace.open(write_trace(tmp_path / "t.slab", EVENTS, TABLES, batch_events=4))
+
+
+def rows(frame: Any, key: str) -> dict[Any, dict[Any, Any]]:
+    return {row[key]: row for row in frame.to_dict("records")}
+
+
+def test_outstanding_by_stack_names_what_is_left(trace: Trace) -> None:
+    groups = rows(trace.outstanding(), "cache")
+    assert set(groups) == {"kmalloc-cg-192", "msg_msg-128", "(large kmalloc)"}
+    pipe = groups["kmalloc-cg-192"]
+    assert pipe["stack"] == ["alloc_pipe_info+0x57", "do_pipe2+0x4c", "0x999"]
+    assert (pipe["allocated"], pipe["freed"], pipe["outstanding"]) == (2, 1, 1)
+    assert (pipe["bytes_req"], pipe["bytes_alloc"]) == (168, 192)
+    assert (pipe["oldest_ns"], pipe["newest_ns"]) == (200, 200)
+    assert (pipe["comms"], pipe["pids"]) == (["pipes"], [70])
+    message = groups["msg_msg-128"]
+    assert (message["symbol"], message["stack"]) == ("load_msg+0x1a [ipc]", [])
+    assert (message["allocated"], message["freed"], message["outstanding"]) == (4, 3, 1)
+    assert (message["oldest_ns"], message["comms"], message["pids"]) == (900, ["messages"], [80])
+
+
+def test_a_kmalloc_that_fired_twice_is_one_object_of_its_second_call_site(trace: Trace) -> None:
+    large = rows(trace.outstanding("call_site"), "cache")["(large kmalloc)"]
+    assert (large["call_site"], large["symbol"]) == (0x130, "0x130")
+    assert (large["allocated"], large["outstanding"], large["bytes_alloc"]) == (1, 1, 12288)
+    assert (large["comms"], large["pids"]) == ([], [])
+
+
+def test_outstanding_by_cache_has_no_call_site(trace: Trace) -> None:
+    groups = rows(trace.outstanding("cache"), "cache")
+    assert {name: group["outstanding"] for name, group in groups.items()} == {
+        "kmalloc-cg-192": 1, "msg_msg-128": 1, "(large kmalloc)": 1
+    }  # fmt: skip
+    assert {(group["call_site"], group["symbol"]) for group in groups.values()} == {(0, "")}
+
+
+def test_leaks_are_ranked_by_bytes(trace: Trace) -> None:
+    leaks = trace.leaks()
+    assert list(zip(leaks["rank"], leaks["cache"], strict=True)) == [
+        (1, "(large kmalloc)"), (2, "kmalloc-cg-192"), (3, "msg_msg-128")
+    ]  # fmt: skip
+
+
+def test_another_grouping_is_refused(trace: Trace) -> None:
+    with pytest.raises(ValueError, match="'comm'"):
+        trace.outstanding("comm")
+    with pytest.raises(ValueError, match="'stack'"):
+        trace.stat("stack")
+
+
+def test_stat_by_call_site(trace: Trace) -> None:
+    table = rows(trace.stat(), "call_site")
+    assert set(table) == {0x100, 0x110, 0x130}
+    pipe, message = table[0x100], table[0x110]
+    assert (pipe["hits"], pipe["frees"], pipe["outstanding"], pipe["pingpong"]) == (2, 1, 1, 1)
+    assert (pipe["bytes_req"], pipe["bytes_alloc"], pipe["frag"]) == (336, 384, pytest.approx(0.125))
+    assert (message["hits"], message["frees"], message["inferred"], message["pingpong"]) == (4, 2, 1, 0)
+
+
+def test_stat_puts_the_caches_of_one_call_site_together(tmp_path: Path) -> None:
+    events = [
+        alloc(i, 8 * i, cache=0xC0 if i < 3 else 0xC1, bytes_req=10, bytes_alloc=16) for i in range(1, 8)
+    ]
+    table = slabtrace.open(write_trace(tmp_path / "t", events, TABLES)).stat()
+    assert table[["cache", "caches", "hits", "bytes_alloc"]].to_numpy().tolist() == [
+        ["msg_msg-128", 2, 7, 112]
+    ]
+
+
+def test_caches_are_reconciled_with_slabinfo(trace: Trace) -> None:
+    table = rows(trace.caches(), "cache")
+    pipe, message = table["kmalloc-cg-192"], table["msg_msg-128"]
+    assert (pipe["allocs"], pipe["frees"], pipe["old_frees"], pipe["outstanding"]) == (2, 2, 1, 1)
+    assert (pipe["slabinfo_start"], pipe["slabinfo_end"]) == (1000, 1005)
+    assert pipe["unexplained"] == 5 - (2 - 2)
+    assert (message["allocs"], message["frees"], message["inferred"], message["second_frees"]) == (4, 2, 1, 1)
+    assert message["aliases"] == ["other"]
+    assert trace.caches().set_index("cache")["unexplained"].isna()["msg_msg-128"]
+    assert (message["peak_outstanding"], message["waste_bytes"]) == (2, 4 * 16)
+
+
+def test_a_cache_that_only_slabinfo_knows_is_listed(trace: Trace) -> None:
+    idle = rows(trace.caches(), "cache")["idle"]
+    assert (idle["allocs"], idle["size"], idle["slabinfo_start"], idle["unexplained"]) == (0, 64, 5, 0)
+
+
+def test_peak_counts_what_was_live_at_once(trace: Trace) -> None:
+    peaks = trace.caches().set_index("cache")["peak_outstanding"]
+    assert peaks.to_dict() == {"kmalloc-cg-192": 2, "msg_msg-128": 2, "(large kmalloc)": 1, "idle": 0}
+
+
+def test_usage_stands_on_the_slabinfo_baseline(tmp_path: Path) -> None:
+    half = SECOND // 2
+    events = [alloc(10, 0x1000, **PIPE), alloc(20, 0x1100, **PIPE), free(half + 1, 0x9000, **PIPE_FREE)]
+    events += [free(half + 2, 0x1000, **PIPE_FREE), free(half + 3, 0x9000, **PIPE_FREE)]
+    usage = slabtrace.open(write_trace(tmp_path / "t", events, TABLES)).usage(buckets=2)
+    assert usage["cache"].tolist() == ["kmalloc-cg-192"] * 2
+    assert usage["ts_ns"].tolist() == [half, SECOND]
+    assert usage["objects"].tolist() == [1002, 1000]  # two came; an old and a new one went
+    assert usage["bytes"].tolist() == [1002 * 192, 1000 * 192]
+    assert usage["allocs_per_s"].tolist() == [4.0, 0.0]
+    assert usage["frees_per_s"].tolist() == [0.0, 4.0]
+    assert usage["num_objs"].tolist() == [1300.0, 1300.0]
+
+
+def test_usage_of_a_kmalloc_that_fired_twice_is_one_object(trace: Trace) -> None:
+    usage = trace.usage(buckets=1).set_index("cache")
+    assert usage.loc["(large kmalloc)", "objects"] == 1
+    assert usage.loc["(large kmalloc)", "bytes"] == 12288
+    assert usage.loc["(large kmalloc)", "allocs_per_s"] == 1.0
+    assert usage.loc["(large kmalloc)", "frees_per_s"] == 0.0
+
+
+def test_a_second_free_is_a_mismatch_with_its_evidence(trace: Trace) -> None:
+    table = trace.mismatches()
+    assert table[["kind", "ptr", "cache"]].to_numpy().tolist() == [["double-free", 0x2000, "msg_msg-128"]]
+    finding = table.to_dict("records")[0]
+    assert (finding["alloc"]["ts_ns"], finding["alloc"]["symbol"]) == (300, "load_msg+0x1a [ipc]")
+    assert (finding["alloc"]["comm"], finding["first_free"]["comm"]) == ("sh", "messages")
+    assert (finding["first_free"]["ts_ns"], finding["second_free"]["ts_ns"]) == (600, 700)
+    assert finding["second_free"]["tgid"] == 80
+
+
+def test_no_second_free_is_no_mismatch(tmp_path: Path) -> None:
+    table = slabtrace.open(write_trace(tmp_path / "t", EVENTS[:3], TABLES)).mismatches()
+    assert table.empty and "kind" in table
+
+
+def test_events_are_whole_again(trace: Trace) -> None:
+    batches = list(trace.events(["ts_ns", "kind", "call_site", "tgid", "cache_name"]))
+    told = [row for batch in batches for row in batch.to_pylist()]
+    assert len(told) == len(EVENTS)
+    assert told[2] == {
+        "ts_ns": START + 300,
+        "kind": Kind.CACHE_ALLOC,
+        "call_site": 0x110,
+        "tgid": 80,
+        "cache_name": "msg_msg-128",
+    }
+    assert told[-1]["tgid"] == 0, "task 9 is unknown"
+    assert next(trace.events()).num_columns == 15
+    with pytest.raises(ValueError, match="no column colour"):
+        next(trace.events(["colour"]))
+
+
+def test_lifetimes_are_the_objects_that_came_and_went(trace: Trace) -> None:
+    told = [row for batch in trace.lifetimes() for row in batch.to_pylist()]
+    ends = {(row["ptr"], row["alloc_ts_ns"] - START): row for row in told}
+    assert {name: row["free_ts_ns"] - START for name, row in ends.items()} == {
+        (0x1000, 100): 500, (0x2000, 300): 600, (0x2080, 400): 900, (0x2100, 1000): 1100
+    }  # fmt: skip
+    pipe, inferred = ends[0x1000, 100], ends[0x2080, 400]
+    assert (pipe["alloc_cpu"], pipe["free_cpu"], pipe["free_call_site"], pipe["how"]) == (0, 1, 0x200, 1)
+    assert (inferred["free_call_site"], inferred["free_kind"], inferred["how"]) == (0, 0, 2)
+
+
+def test_completeness_counts_everything_once(trace: Trace) -> None:
+    found = trace.completeness()
+    assert (found.events, found.allocs, found.frees, found.duplicates) == (13, 7, 5, 1)
+    assert (found.missed_frees_inferred, found.unmatched_frees) == (1, 2)
+    assert (found.old_frees, found.second_frees) == (1, 1)
+    assert (found.exact, found.confidence) == (False, "bounded")
+    assert found.verdict == "Not complete: 1 free was not seen but proved by a re-used address."
+
+
+CLEAN = [alloc(1, 0x10), free(2, 0x10), alloc(3, 0x20)]
+LOST = {"begin_ns": START, "end_ns": START + 1, "cpu": 0, "program": "", "count": 3}
+
+
+def test_a_clean_trace_is_exact(tmp_path: Path) -> None:
+    found = slabtrace.open(write_trace(tmp_path / "t", CLEAN)).completeness()
+    assert (found.exact, found.confidence) == (True, "exact")
+    assert found.verdict.startswith("Complete")
+
+
+@pytest.mark.parametrize(
+    ("kind", "counted", "exact"),
+    [
+        (Loss.RING_FULL, "dropped", False),
+        (Loss.NESTING, "dropped", False),
+        (Loss.RECURSION, "recursion_missed", False),
+        (Loss.STACK, "stacks_lost", True),
+        (Loss.LATE, "late", True),
+    ],
+)
+def test_a_loss_is_counted_and_an_event_lost_ends_exactness(
+    tmp_path: Path, kind: Loss, counted: str, exact: bool
+) -> None:
+    trace = write_trace(tmp_path / "t", CLEAN, {"losses": [{**LOST, "kind": kind}, {**LOST, "kind": kind}]})
+    found = slabtrace.open(trace).completeness()
+    assert (getattr(found, counted), found.exact) == (6, exact)
+
+
+def test_a_loss_only_the_manifest_knows_counts_too(tmp_path: Path) -> None:
+    manifest = Manifest(status="complete", totals=Totals(dropped=2, failed_allocs=4, null_frees=5))
+    found = slabtrace.open(write_trace(tmp_path / "t", CLEAN, manifest=manifest)).completeness()
+    assert (found.dropped, found.failed_allocs, found.null_frees, found.confidence) == (2, 4, 5, "bounded")
+
+
+def test_an_unwatched_path_leaves_nothing_provable(tmp_path: Path) -> None:
+    coverage = Coverage(unattached=[Unattached("kfree_rcu", "fentry is refused")])
+    manifest = Manifest(status="complete", coverage=coverage)
+    trace = slabtrace.open(write_trace(tmp_path / "t", CLEAN, manifest=manifest))
+    found = trace.completeness()
+    assert (found.unattached, found.exact) == (["kfree_rcu: fentry is refused"], False)
+    assert set(trace.outstanding()["confidence"]) == {"unprovable"}
+
+
+def test_a_cut_trace_is_not_exact(tmp_path: Path) -> None:
+    path = write_trace(tmp_path / "t", EVENTS, TABLES, batch_events=4)
+    segment = path / "events" / "00000.arrow"
+    segment.write_bytes(segment.read_bytes()[:-1])
+    trace = slabtrace.open(path)
+    assert (trace.completeness().exact, len(trace.damage)) == (False, 1)
+
+
+def test_an_empty_trace_has_empty_tables(tmp_path: Path) -> None:
+    trace = slabtrace.open(write_trace(tmp_path / "t", []))
+    tables = (
+        trace.leaks(),
+        trace.stat(),
+        trace.stat("cache"),
+        trace.caches(),
+        trace.usage(),
+        trace.mismatches(),
+    )
+    assert all(table.empty for table in tables)
+    assert list(trace.lifetimes()) == []
+    assert trace.completeness().exact
+    assert trace.length_ns == SECOND
