@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slots become columns; sites are numbered once each, in the order they appear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slabtrace.capture.intake import CAPACITY, Intake, TaskName
+from slabtrace.capture.layout import event_dtype, header_numbers
+from slabtrace.capture.sites import SiteTable
+
+DTYPE = event_dtype()
+SITE_FIELDS = (
+    "call_site", "cache", "bytes_req", "bytes_alloc", "gfp_flags", "stack_id", "node", "kind", "flags",
+)  # fmt: skip
+
+
+def slots(count: int, **columns: Any) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Rows as they lie in a ring."""
+    rows = np.zeros(count, dtype=DTYPE)
+    for name, values in columns.items():
+        rows[name] = values
+    return rows.view(np.uint64).reshape(count, -1)
+
+
+small = st.integers(0, 3)
+events = st.lists(st.fixed_dictionaries(dict.fromkeys(SITE_FIELDS, small)), min_size=1, max_size=60)
+
+
+@given(st.lists(events, max_size=4))
+@settings(max_examples=60)
+def test_a_site_is_a_distinct_combination(chunks: list[list[dict[str, int]]]) -> None:
+    table, known = SiteTable(), []
+    for chunk in chunks:
+        columns = {name: [event[name] for event in chunk] for name in SITE_FIELDS}
+        numbers = table.intern(slots(len(chunk), **columns))
+        known += [tuple(int(row[name]) for name in SITE_FIELDS) for row in table.take_new()]
+        for event, number in zip(chunk, numbers.tolist(), strict=True):
+            assert known[number] == tuple(event[name] for name in SITE_FIELDS)
+    assert len(set(known)) == len(known) == len(table)
+
+
+def test_more_sites_than_the_first_table_holds() -> None:
+    table = SiteTable()
+    call_sites = np.arange(200_003, dtype=np.uint64)
+    rows = slots(len(call_sites), call_site=call_sites)
+    first = np.concatenate([table.intern(rows[i : i + 8192]) for i in range(0, len(rows), 8192)])
+    again = np.concatenate([table.intern(rows[i : i + 8192]) for i in range(0, len(rows), 8192)])
+    assert len(np.unique(first)) == len(call_sites)
+    assert (first == again).all()
+    new = table.take_new()
+    assert (new["call_site"][first] == call_sites).all()
+
+
+def test_columns_are_those_of_the_slots() -> None:
+    intake = Intake(SiteTable())
+    intake.accept(slots(3, ts_ns=[5, 6, 7], ptr=[80, 88, 96], tid=[11, 12, 12], tgid=[10, 10, 10]), cpu=1)
+    intake.accept(slots(1, ts_ns=[6], ptr=[104], tid=[13], tgid=[13], kind=[0x11]), cpu=0)
+    batch = intake.take()
+    assert batch.ts_ns.tolist() == [5, 6, 7, 6]
+    assert batch.ptr.tolist() == [80, 88, 96, 104]
+    assert batch.site.tolist() == [0, 0, 0, 1]
+    assert batch.tid.tolist() == [11, 12, 12, 13]
+    assert batch.cpu.tolist() == [1, 1, 1, 0]
+    assert intake.room == CAPACITY
+
+
+def test_names_of_tasks_are_told_apart_from_events() -> None:
+    intake = Intake(SiteTable())
+    comm = np.frombuffer(b"kworker/0:1\0\xff\xff\xff\xff", dtype="<u8")
+    named = header_numbers("event.h")["SLAB_TASK_COMM"]
+    rows = slots(
+        2,
+        ts_ns=[4, 5],
+        tid=[21, 21],
+        tgid=[20, 20],
+        kind=[named, 1],
+        ptr=[comm[0], 64],
+        call_site=[comm[1], 0],
+    )
+    intake.accept(rows, cpu=0)
+    assert intake.task_names == [TaskName(4, 21, 20, "kworker/0:1")]
+    assert intake.unnamed == []
+    assert intake.take().ptr.tolist() == [64]
+
+
+def test_a_task_nobody_named_is_noticed_once() -> None:
+    intake = Intake(SiteTable())
+    intake.knows(30, 30)
+    intake.accept(slots(4, ts_ns=[1, 2, 3, 4], tid=[30, 31, 31, 30], tgid=[30, 30, 30, 30]), cpu=0)
+    assert intake.unnamed == [TaskName(2, 31, 30, "")]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is read from /proc and /sys: slabinfo, kallsyms, the build id, stacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slabtrace.capture import host, kallsyms, slabinfo
+from slabtrace.capture.kernel import _name_arguments
+from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
+from slabtrace.capture.stacks import from_call_site
+from slabtrace.errors import CaptureError
+
+SLABINFO = """slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>
+filp                1301   1344    192   21    1 : tunables    0    0    0 : slabdata     64     64      0
+my cache (odd)         7     32    128   32    1 : tunables    0    0    0 : slabdata      1      1      0
+"""  # noqa: E501
+
+
+def test_slabinfo_rows() -> None:
+    assert slabinfo.parse(SLABINFO) == [
+        SlabinfoRow("filp", 1301, 1344, 192, 21, 1, 64),
+        SlabinfoRow("my cache (odd)", 7, 32, 128, 32, 1, 1),
+    ]
+
+
+def test_only_changes_are_sampled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "slabinfo"
+    monkeypatch.setattr(slabinfo, "SLABINFO", path)
+    sampler = SlabinfoSampler()
+    assert sampler.sample() == []
+    path.write_text(SLABINFO)
+    assert len(sampler.sample()) == 2
+    assert sampler.sample() == []
+    path.write_text(SLABINFO.replace("1301", "1303"))
+    assert [row.name for row in sampler.sample()] == ["filp"]
+    assert len(sampler.sample(everything=True)) == 2
+
+
+def symbols(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> kallsyms.Kallsyms:
+    (tmp_path / "kallsyms").write_text(text)
+    monkeypatch.setattr(kallsyms, "KALLSYMS", tmp_path / "kallsyms")
+    monkeypatch.setattr(kallsyms, "MODULES", tmp_path / "modules")
+    return kallsyms.Kallsyms()
+
+
+def test_symbols(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = symbols(
+        monkeypatch,
+        tmp_path,
+        "ffffffff81000000 T _stext\nffffffff81000100 t load_msg\nffffffffa0000000 t probe\t[leaky]\n"
+        "ffffffff82000000 D slab_caches\n",
+    )
+    assert names.resolve(0xFFFFFFFF81000141) == ("load_msg", 0x41, "")
+    assert names.resolve(0xFFFFFFFFA0000010) == ("probe", 0x10, "leaky")
+    assert names.resolve(0x1000) is None
+    assert names.address("slab_caches") == 0xFFFFFFFF82000000
+    assert names.address("no_such_function") == 0
+
+
+def test_a_return_address_belongs_to_the_function_that_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A call that ends its function returns, on paper, to the first byte of the next one."""
+    names = symbols(monkeypatch, tmp_path, "ffffffff81000000 T first\nffffffff81000100 T second\n")
+    assert names.resolve(0xFFFFFFFF81000100) == ("first", 0x100, "")
+
+
+def test_hidden_symbols(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = symbols(monkeypatch, tmp_path, "0000000000000000 T _stext\n0000000000000000 t load_msg\n")
+    assert names.hidden
+    assert names.resolve(0xFFFFFFFF81000141) is None
+
+
+def test_build_id(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    xen = (
+        (4).to_bytes(4, "little")
+        + (8).to_bytes(4, "little")
+        + (2).to_bytes(4, "little")
+        + b"Xen\0"
+        + b"linux\0\0\0"
+    )
+    gnu = (
+        (4).to_bytes(4, "little")
+        + (4).to_bytes(4, "little")
+        + (3).to_bytes(4, "little")
+        + b"GNU\0"
+        + b"\xab\xcd\x01\x02"
+    )
+    notes.write_bytes(xen + gnu)
+    assert host.build_id(notes) == "abcd0102"
+    assert host.build_id(tmp_path / "missing") == ""
+
+
+def test_a_stack_begins_at_the_call_site() -> None:
+    assert from_call_site([1, 2, 3, 4], 3) == [3, 4]
+    assert from_call_site([1, 2], 9) == [9, 1, 2]
+    assert from_call_site([], 9) == [9]
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        (  # 5.10
+            ["long unsigned int", "const void *", "size_t", "size_t", "gfp_t"],
+            {"call_site": 0, "ptr": 1, "bytes_req": 2, "bytes_alloc": 3, "gfp_flags": 4},
+        ),
+        (  # 6.1 kmem_cache_alloc
+            ["long unsigned int", "const void *", "struct kmem_cache *", "gfp_t", "int"],
+            {"call_site": 0, "ptr": 1, "cache": 2, "gfp_flags": 3, "node": 4},
+        ),
+        (  # 5.15 kmem_cache_free
+            ["long unsigned int", "const void *", "const char *"],
+            {"call_site": 0, "ptr": 1, "name": 2},
+        ),
+    ],
+)
+def test_arguments_are_named_by_type_and_order(types: list[str], expected: dict[str, int]) -> None:
+    assert _name_arguments("kmalloc", types) == expected
+
+
+def test_arguments_nobody_knows_are_refused() -> None:
+    with pytest.raises(CaptureError, match="arguments slabtrace does not know"):
+        _name_arguments("kfree", ["struct folio *", "int"])
