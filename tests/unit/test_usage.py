@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Usage over time against a plain sum over the reference's outcome, for any stream of events."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import given, settings
+
+import slabtrace
+from tests.unit.reference import pair as reference
+from tests.unit.synthetic import Event, write_trace
+from tests.unit.test_pairing import streams
+
+LENGTH = 600_000  # ns: longer than any stream
+BUCKETS = 40
+
+
+def slowly(events: list[Event]) -> Counter[tuple[int, int, str]]:
+    """(bucket, cache, what) -> count, by the reference."""
+    out, told = reference(events), Counter[tuple[int, int, str]]()
+
+    def tell(at: int, cache: int, what: str, by: int) -> None:
+        told[events[at].ts * BUCKETS // LENGTH, cache, what] += by
+
+    second_records = {second for _, second in out.duplicates}
+    for at, event in enumerate(events):
+        if not event.is_free and at not in second_records:
+            tell(at, event.cache, "came", 1)
+    for begin, end in out.freed | out.inferred:
+        tell(end, events[begin].cache, "went", 1)
+    for at in out.old_frees:
+        tell(at, events[at].cache, "went", 1)
+    return +told
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=streams())
+def test_usage_is_what_came_less_what_went(events: list[Event]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_trace(Path(folder) / "t", events, batch_events=7, seconds=LENGTH / 1e9)
+        usage = slabtrace.open(path).usage(BUCKETS)
+    expected = slowly(events)
+    told: Counter[tuple[int, int, str]] = Counter()
+    seconds = LENGTH / BUCKETS / 1e9
+    for row in usage.to_dict("records"):
+        bucket, cache = row["ts_ns"] * BUCKETS // LENGTH - 1, int(row["cache"].split("0x")[1][:-1], 16)
+        told[bucket, cache, "came"] = round(row["allocs_per_s"] * seconds)
+        told[bucket, cache, "went"] = round(row["frees_per_s"] * seconds)
+        so_far = Counter(
+            {what: sum(n for (b, c, w), n in expected.items() if b <= bucket and c == cache and w == what)
+             for what in ("came", "went")}
+        )  # fmt: skip
+        assert row["objects"] == so_far["came"] - so_far["went"]
+    assert +told == expected
