@@ -142,7 +142,7 @@ def _slab_page_test(btf: Btf) -> SlabPageTest:
 
 
 def _reclaim_account(btf: Btf) -> int:
-    """The flag's bit depends on the configuration since 6.9 (cc61eb851461); before, it is fixed."""
+    """The bit of the flag depends on the configuration where slab.h has _slab_flag_bits; else it is fixed."""
     bit = btf.enum_value("_slab_flag_bits", "_SLAB_RECLAIM_ACCOUNT")
     return 0x00020000 if bit is None else 1 << bit
 
