@@ -198,4 +198,10 @@ def _summary(folder: Path, manifest: Manifest) -> str:
 
 
 def _print_json(folder: Path) -> None:
-    raise NotImplementedError
+    """What `info --json` would print, under a schema of its own."""
+    import slabtrace
+    from slabtrace.render import json
+
+    trace = slabtrace.open(folder)
+    head = json.document("record", str(folder), trace.completeness(), trace.damage)
+    json.write({**head, "manifest": json.plain(trace.manifest)}, sys.stdout)
