@@ -140,6 +140,8 @@ static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 	return 0;
 }
 
+#include "silent.h"
+
 /* Two programs of one body: NAME and NAME_twin. */
 #define SLAB_PROGRAM(name, body)                                                                   \
 	int name(struct bpf_raw_tracepoint_args *ctx)                                              \

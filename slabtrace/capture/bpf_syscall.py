@@ -14,7 +14,8 @@ import struct
 from slabtrace.errors import CaptureError
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}
-_PROG_TEST_RUN, _OBJ_GET_INFO_BY_FD = 10, 15
+_PROG_LOAD, _PROG_TEST_RUN, _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
+_PROG_TYPE_TRACING, _TRACE_FENTRY, _TRACE_FEXIT = 26, 24, 25
 
 # struct bpf_prog_info: byte offsets of the fields used here.
 _RUN_TIME_NS, _RUN_CNT, _RECURSION_MISSES, _INFO_SIZE = 192, 200, 208, 232
@@ -24,14 +25,24 @@ _libc = ct.CDLL(None, use_errno=True)
 
 def _bpf(command: int, attributes: bytes) -> bytes:
     """Call bpf(2); returns the attributes as the kernel left them.  Raises OSError."""
+    return _call(command, attributes)[1]
+
+
+def _bpf_fd(command: int, attributes: bytes) -> int:
+    """Call bpf(2) for a command that answers with a file descriptor.  Raises OSError."""
+    return _call(command, attributes)[0]
+
+
+def _call(command: int, attributes: bytes) -> tuple[int, bytes]:
     buffer = ct.create_string_buffer(attributes, len(attributes))
     number = _SYS_BPF.get(platform.machine())
     if number is None:
         raise CaptureError(f"slabtrace does not know the bpf system call of {platform.machine()}")
-    if _libc.syscall(number, command, buffer, len(attributes)) < 0:
+    answer = int(_libc.syscall(number, command, buffer, len(attributes)))
+    if answer < 0:
         error = ct.get_errno()
         raise OSError(error, os.strerror(error))
-    return buffer.raw
+    return answer, buffer.raw
 
 
 def test_run(program_fd: int, arguments: list[int]) -> None:
@@ -47,6 +58,30 @@ def test_run(program_fd: int, arguments: list[int]) -> None:
         *(0, 0, 0, 0),
     )
     _bpf(_PROG_TEST_RUN, attributes)
+
+
+def load_tracing(instructions: bytes, at_exit: bool, type_id: int, name: str) -> int:
+    """Load an fentry (or fexit) program for the kernel function of a BTF type id; returns its fd.
+
+    Raises OSError: EPERM where the kernel forbids such programs, EINVAL where it cannot trace the function.
+    """
+    code = ct.create_string_buffer(instructions, len(instructions))
+    licence = ct.create_string_buffer(b"GPL")
+    # type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags, name, ifindex,
+    # expected_attach_type, btf_fd, func_info_rec_size, func_info, func_info_cnt, line_info_rec_size,
+    # line_info, line_info_cnt, attach_btf_id, attach_prog_fd
+    attributes = struct.pack(
+        "=IIQQIIQII16sIIIIQIIQIII",
+        *(_PROG_TYPE_TRACING, len(instructions) // 8, ct.addressof(code), ct.addressof(licence)),
+        *(0, 0, 0, 0, 0, name.encode()[:15], 0, _TRACE_FEXIT if at_exit else _TRACE_FENTRY),
+        *(0, 0, 0, 0, 0, 0, 0, type_id, 0),
+    )
+    return _bpf_fd(_PROG_LOAD, attributes)
+
+
+def attach_tracing(program_fd: int) -> int:
+    """Attach a loaded fentry or fexit program; returns the link's fd.  Raises OSError."""
+    return _bpf_fd(_RAW_TRACEPOINT_OPEN, struct.pack("=QII", 0, program_fd, 0))
 
 
 def program_statistics(program_fd: int) -> dict[str, int]:

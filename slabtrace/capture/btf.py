@@ -18,7 +18,7 @@ from slabtrace.errors import CaptureError
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _INT, _PTR, _STRUCT, _UNION, _ENUM, _TYPEDEF = 1, 2, 4, 5, 6, 8
-_VOLATILE, _CONST, _FUNC_PROTO, _ENUM64 = 9, 10, 13, 19
+_VOLATILE, _CONST, _FUNC = 9, 10, 12
 _MODIFIERS = (_VOLATILE, _CONST)
 
 
@@ -116,6 +116,19 @@ class Btf:
         prototype = self._node(pointer.size_or_type)
         words = (ct.c_uint32 * (2 * prototype.count)).from_address(prototype.trailer)
         return [self._spelling(words[2 * i + 1]) for i in range(1, prototype.count)]
+
+    def function(self, name: str) -> int | None:
+        """Type id of a function of the kernel, by which a program attaches to it; None if it has none."""
+        return self._find(name, _FUNC)
+
+    def function_arguments(self, name: str) -> list[str]:
+        """C types of a function's arguments, in order; [] if there is no such function."""
+        type_id = self._find(name, _FUNC)
+        if type_id is None:
+            return []
+        prototype = self._node(self._node(type_id).size_or_type)
+        words = (ct.c_uint32 * (2 * prototype.count)).from_address(prototype.trailer)
+        return [self._spelling(words[2 * i + 1]) for i in range(prototype.count)]
 
     def _spelling(self, type_id: int) -> str:
         if type_id == 0:

@@ -8,6 +8,7 @@ pinned, so a killed recorder leaves nothing in the kernel.
 from __future__ import annotations
 
 import contextlib
+import ctypes as ct
 import errno
 import mmap
 import os
@@ -29,6 +30,7 @@ class Programs:
         self._links: dict[str, int] = {}
         self._once_attached: dict[str, int] = {}
         self._maps: list[mmap.mmap] = []
+        self._own_fds: list[int] = []  # programs that bcc does not know of
 
     def load(self, program: str) -> int:
         """Load a program as a raw tracepoint program; returns its file descriptor.
@@ -57,6 +59,22 @@ class Programs:
             )
         self._links[program] = link
         self._once_attached[program] = fd
+
+    def attach_tracing(self, program: str, at_exit: bool, type_id: int) -> None:
+        """Attach a program to the entry or exit of the kernel function with this BTF id.
+
+        Not through bcc, whose names for such programs would attach them while it compiles.
+        Raises CaptureError.
+        """
+        lib, module = import_bcc().libbcc.lib, self._bpf.module
+        start, size = (f(module, program.encode()) for f in (lib.bpf_function_start, lib.bpf_function_size))
+        try:
+            fd = bpf_syscall.load_tracing(ct.string_at(start, size), at_exit, type_id, program)
+            self._links[program] = bpf_syscall.attach_tracing(fd)
+        except OSError as error:
+            raise CaptureError(f"the kernel refuses the BPF program {program}: {error.strerror}") from error
+        self._once_attached[program] = fd
+        self._own_fds.append(fd)
 
     def detach(self, programs: Iterable[str] | None = None) -> None:
         """Detach the named programs, or all.  Their maps stay readable."""
@@ -100,4 +118,7 @@ class Programs:
     def close(self) -> None:
         """Detach everything and free programs and maps."""
         self.detach()
+        for fd in self._own_fds:
+            os.close(fd)
+        self._own_fds.clear()
         self._bpf.cleanup()

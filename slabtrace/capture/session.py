@@ -7,7 +7,7 @@ import fnmatch
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from slabtrace.capture import slab_walk
+from slabtrace.capture import silent, slab_walk
 from slabtrace.capture.btf import Btf
 from slabtrace.capture.compiler import compile_bpf
 from slabtrace.capture.glob import CommGlob
@@ -18,17 +18,8 @@ from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureO
 from slabtrace.capture.programs import Programs
 from slabtrace.capture.rings import SLOT_BYTES, RingGeometry, Rings
 from slabtrace.capture.slab_walk import SlabCache, SlabWalk
-from slabtrace.errors import UsageError
+from slabtrace.errors import CaptureError, UsageError
 from slabtrace.trace.manifest import Coverage, Unattached
-
-# Allocations and frees without a tracepoint (KERNEL FACTS in ARCHITECTURE.md).
-SILENT_PATHS = (
-    "kmem_cache_alloc_bulk",
-    "kmem_cache_free_bulk",
-    "kvfree_call_rcu",
-    "kmalloc_nolock_noprof",
-    "kfree_nolock",
-)
 
 
 class Session:
@@ -41,11 +32,10 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            self.shape = _examine()
+            self.shape, self.silent = _examine()
             geometry = ring_geometry(options.buffer_mib)
-            self.programs = Programs(
-                compile_bpf(self.shape.defines() | geometry.defines() | options.defines())
-            )
+            defines = self.shape.defines() | self.silent.defines()
+            self.programs = Programs(compile_bpf(defines | geometry.defines() | options.defines()))
             self.kallsyms = symbols.result()
         try:
             self.rings = Rings(self.programs, geometry)
@@ -132,6 +122,16 @@ class Session:
             self.programs.load(program)
         for program, tracepoint in pairs:
             self.programs.attach(program, tracepoint)
+        self._attach_silent()
+
+    def _attach_silent(self) -> None:
+        """Watch the silent paths; one that fails after all is unwatched, and says so."""
+        self.unwatched = {path.name: reason for path, reason in self.silent.refused.items()}
+        for path, type_id in self.silent.watchable.items():
+            try:
+                self.programs.attach_tracing(path.program, path.at_exit, type_id)
+            except CaptureError as error:
+                self.unwatched[path.name] = error.message
 
     def stop(self) -> None:
         """Detach, twins before the programs they complete; rings and maps stay readable."""
@@ -144,18 +144,17 @@ class Session:
     def coverage(self) -> Coverage:
         """What is attached, and which paths of this kernel nothing watches."""
         attached = self.programs.attached
-        unwatched = [path for path in SILENT_PATHS if self.kallsyms.address(path)]
         return Coverage(
             attached=[name for name in attached if not name.endswith("_twin")],
             twins=[name for name in attached if name.endswith("_twin")],
-            unattached=[Unattached(path, "has no tracepoint") for path in unwatched],
+            unattached=[Unattached(path, reason) for path, reason in self.unwatched.items()],
         )
 
 
-def _examine() -> KernelShape:
+def _examine() -> tuple[KernelShape, silent.SilentCoverage]:
     types = Btf()
     try:
-        return examine(types)
+        return examine(types), silent.examine(types)
     finally:
         types.close()
 

@@ -29,7 +29,7 @@ static void fail(const char *what)
 
 static int leave_messages(int count, int exchanged)
 {
-	struct message message = { .type = 1 };
+	struct message message = {.type = 1};
 	int queue = msgget(IPC_PRIVATE, 0600);
 
 	if (queue < 0)

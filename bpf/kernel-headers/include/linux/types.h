@@ -42,8 +42,8 @@ typedef unsigned long uintptr_t;
 typedef int pid_t;
 typedef _Bool bool;
 
-#define true 1
-#define false 0
+#define true	      1
+#define false	      0
 #define NULL	      ((void *)0)
 #define __aligned_u64 __u64 __attribute__((aligned(8)))
 #ifndef __always_inline

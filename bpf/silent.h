@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The silent paths: allocations and frees that fire no kmem tracepoint.
+ *
+ * Seen by fentry and fexit programs where the kernel lets them attach (capture/silent.py), each
+ * compiled only if this kernel has its function.  The arguments of the function stand in ctx as u64s,
+ * in an fexit program followed by its return value.
+ *
+ * Bulk frees are seen at entry: the array is rewritten on the way.  Bulk allocations at exit: the
+ * array is valid if the return value is not 0.  __kmem_cache_free_bulk is not watched: from 6.18
+ * it flushes sheaves, which frees nothing.
+ */
+#pragma once
+
+/* Objects of one bulk call that are recorded; the kernel's own callers stay below it
+ * (kfree_rcu: a page of pointers).  More are counted as lost. */
+#define BULK_MAX 512
+
+struct bulk {
+	u64 array;
+	u64 count;
+	u64 cache; /* 0: kfree_bulk, each object's own */
+	u64 call_site;
+	u32 gfp_flags;
+	u8 kind;
+};
+
+static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
+{
+	struct claim claim;
+	u64 ptr;
+
+	if (!lane_enter(&claim))
+		return;
+	for (u32 i = 0; i < BULK_MAX; i++) {
+		struct seen_event seen = {
+			.call_site = bulk->call_site,
+			.cache = bulk->cache,
+			.gfp_flags = bulk->gfp_flags,
+			.kind = bulk->kind,
+			.node = -1,
+		};
+
+		if (i >= bulk->count)
+			break;
+		if (bpf_probe_read_kernel(&ptr, sizeof(ptr), (void *)(bulk->array + i * 8)))
+			break;
+		seen.ptr = ptr;
+		if (ptr > ZERO_SIZE_PTR)
+			record_in_lane(ctx, &claim, &seen);
+	}
+	if (bulk->count > BULK_MAX)
+		claim.lane->dropped += bulk->count - BULK_MAX;
+	lane_leave(&claim);
+}
+
+/* The return address of the watched function: the word its caller pushed.  Known from the frame
+ * on kernels that tell (bpf_get_func_ip is the function itself); here the stack's second frame. */
+static __always_inline u64 caller_of(void *ctx)
+{
+	u64 frames[2] = {};
+
+	bpf_get_stack(ctx, frames, sizeof(frames), 0);
+	return frames[1];
+}
+
+#ifdef SILENT_kmem_cache_free_bulk
+/* kmem_cache_free_bulk(s, size, p); kfree_bulk passes s == NULL */
+int on_kmem_cache_free_bulk(u64 *ctx)
+{
+	struct bulk bulk = {
+		.cache = ctx[0],
+		.count = ctx[1],
+		.array = ctx[2],
+		.kind = SLAB_BULK_FREE,
+	};
+
+	bulk.call_site = caller_of(ctx);
+	record_bulk(ctx, &bulk);
+	return 0;
+}
+#endif
+
+#ifdef SILENT_kmem_cache_alloc_bulk
+/* int kmem_cache_alloc_bulk(s, flags, size, p) */
+int on_kmem_cache_alloc_bulk(u64 *ctx)
+{
+	struct bulk bulk = {
+		.cache = ctx[0],
+		.gfp_flags = ctx[1],
+		.count = (u32)ctx[4],
+		.array = ctx[3],
+		.kind = SLAB_BULK_ALLOC,
+	};
+
+	bulk.call_site = caller_of(ctx);
+	record_bulk(ctx, &bulk);
+	return 0;
+}
+#endif
+
+#ifdef SILENT_kvfree_call_rcu
+/*
+ * kvfree_call_rcu(head, ptr) from 6.4; kvfree_call_rcu(head, func) before, where func is the
+ * offset of head in the object, or the object itself if head is NULL (04a522b7da3d).
+ */
+int on_kvfree_call_rcu(u64 *ctx)
+{
+	struct seen_event seen = {.kind = SLAB_KFREE_RCU, .node = -1};
+
+#ifdef KVFREE_RCU_HAS_PTR
+	seen.ptr = ctx[1];
+#else
+	seen.ptr = ctx[0] ? ctx[0] - ctx[1] : ctx[1];
+#endif
+	seen.call_site = caller_of(ctx);
+	if (seen.ptr > ZERO_SIZE_PTR)
+		record_object(ctx, &seen);
+	return 0;
+}
+#endif
+
+#ifdef SILENT_kmalloc_nolock
+/* void *kmalloc_nolock(size, gfp_flags, node) */
+int on_kmalloc_nolock(u64 *ctx)
+{
+	struct seen_event seen = {
+		.kind = SLAB_NOLOCK_ALLOC,
+		.bytes_req = ctx[0],
+		.gfp_flags = ctx[1],
+		.node = ctx[2],
+		.ptr = ctx[3],
+	};
+
+	seen.call_site = caller_of(ctx);
+	if (seen.ptr > ZERO_SIZE_PTR)
+		record_object(ctx, &seen);
+	return 0;
+}
+#endif
+
+#ifdef SILENT_kfree_nolock
+/* void kfree_nolock(ptr) */
+int on_kfree_nolock(u64 *ctx)
+{
+	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = ctx[0], .node = -1};
+
+	seen.call_site = caller_of(ctx);
+	if (seen.ptr > ZERO_SIZE_PTR)
+		record_object(ctx, &seen);
+	return 0;
+}
+#endif
