@@ -153,7 +153,7 @@ class Trace:
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
         """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""
-        if self._timeline is None or self._peaks is None or len(self._timeline.edges) != buckets:
+        if self._timeline is None or self._peaks is None or len(self._timeline.ends_ns) != buckets:
             self._timeline = Timeline(self._sites, self._caches, *self.span_ns, buckets)
             self._peaks = Peaks(self._caches)
             self._scan([self._timeline, self._peaks])

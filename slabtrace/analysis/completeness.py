@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from slabtrace.analysis.counts import SiteCounts
 from slabtrace.analysis.sites import Sites
+from slabtrace.trace.arrays import plain
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.schema import Flag, Loss
 
@@ -104,7 +105,7 @@ def assess(
 
 def _losses(losses: pa.Table) -> dict[Loss, int]:
     """Sum of losses.arrow by kind; kinds of a newer MINOR are left out."""
-    kind, count = losses.column("kind").to_numpy(), losses.column("count").to_numpy()
+    kind, count = plain(losses.column("kind")), plain(losses.column("count"))
     return {each: int(count[kind == each].sum()) for each in Loss}
 
 

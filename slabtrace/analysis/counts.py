@@ -36,10 +36,10 @@ class SiteCounts:
         self.duplicates += self._count(site[paired.duplicate_frees])
         cpu = paired.events.cpu
         moved = np.flatnonzero(cpu.take(alloc) != cpu.take(paired.end))
-        self.pingpong += self._count(site[alloc[moved[paired.how[moved] == How.FREED]]])
+        self.pingpong += self._count(paired.ended_site[moved[paired.how[moved] == How.FREED]])
         unfreed = np.flatnonzero(paired.how != How.FREED)
         if len(unfreed):
-            how, at = paired.how[unfreed], site[alloc[unfreed]]
+            how, at = paired.how[unfreed], paired.ended_site[unfreed]
             self.inferred += self._count(at[how == How.INFERRED])
             self.duplicates += self._count(at[how == How.DUPLICATE])
 

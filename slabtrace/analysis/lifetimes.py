@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -42,6 +43,16 @@ class Paired:
     old_frees: Positions  # frees of objects older than the recording
     second_frees: Positions  # frees of what was freed already: double, or an allocation was missed
     duplicate_frees: Positions  # frees recorded twice
+
+    @cached_property
+    def allocs(self) -> Positions:
+        """The chunk's own allocations."""
+        return np.flatnonzero(~self.free[self.own]) + self.begin
+
+    @cached_property
+    def ended_site(self) -> Positions:
+        """Site of the allocation of each completed lifetime, shape (m,)."""
+        return self.site.take(self.alloc)
 
     @property
     def own(self) -> slice:

@@ -11,7 +11,7 @@ missed.  A free at an address not seen before: its object is older than the reco
 Events that are one event recorded twice (duplicates.py) are none of these.
 
 Live objects are sorted together with the events of a chunk, as if allocated at its begin: one
-sort joins all.  A chunk is at least as long as the live set, so that costs at most the same again.
+sort joins all.  A chunk is as long as the live set, within limits, so that costs the same again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from slabtrace.analysis.order import ByAddress, by_address, time_order
 from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch, concatenate
 
-CHUNK_EVENTS = 1 << 18  # fewest events worth a sort: below, the fixed cost of a chunk shows
+CHUNK_EVENTS = 1 << 17  # fewest events worth a sort: below, the fixed cost of a chunk shows
+LONGEST_CHUNK = 1 << 21  # most events that a large live set makes a chunk wait for: 130 MiB of work
 MOST_AT_ONCE = 1 << 20  # events of one time that are kept together; a stream with more has no clock
 NONE = EventBatch(
     np.empty(0, np.int64),
@@ -76,7 +77,7 @@ class Pairer:
 
         Events of one time stay together: a free sorts before an allocation of its time.
         """
-        enough = max(self.chunk_events, self.live.size)
+        enough = max(self.chunk_events, min(self.live.size, LONGEST_CHUNK))
         if self.waiting < enough:
             return []
         last = self._pending[-1]

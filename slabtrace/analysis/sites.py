@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from slabtrace.trace.arrays import plain
 from slabtrace.trace.schema import FREE_BIT, SITES, Flag
 
 Array: TypeAlias = NDArray[Any]
@@ -37,7 +38,7 @@ class Sites:
     def from_table(cls, table: pa.Table) -> Sites:
         """All sites of a trace's sites.arrow (schema.SITES, `site` counting up from 0)."""
         sites = cls()
-        sites.extend({name: table.column(name).to_numpy() for name in COLUMNS})
+        sites.extend({name: plain(table.column(name)) for name in COLUMNS})
         return sites
 
     def extend(self, rows: Mapping[str, Array] | NDArray[np.void]) -> None:

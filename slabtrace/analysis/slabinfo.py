@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from slabtrace.trace.arrays import plain
+
 
 @dataclass
 class Samples:
@@ -37,12 +39,10 @@ class Samples:
 
 def samples_by_cache(table: pa.Table) -> dict[str, Samples]:
     """slabinfo.arrow by cache name."""
-    ts_ns = table.column("ts_ns").to_numpy()
-    counts = [
-        table.column(name).to_numpy().astype(np.int64) for name in ("active_objs", "num_objs", "objsize")
-    ]
+    ts_ns = plain(table.column("ts_ns"))
+    counts = [plain(table.column(name)).astype(np.int64) for name in ("active_objs", "num_objs", "objsize")]
     encoded = table.column("name").combine_chunks().dictionary_encode()
-    names, code = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    names, code = encoded.dictionary.to_pylist(), plain(encoded.indices)
     order = np.lexsort((ts_ns, code))
     bounds = np.searchsorted(code[order], np.arange(len(names) + 1))
     found = {}

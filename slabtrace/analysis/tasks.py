@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from slabtrace.trace.arrays import plain
+
 
 class Tasks:
     """The rows of tasks.arrow, found by (tid, time).
@@ -15,13 +17,13 @@ class Tasks:
     """
 
     def __init__(self, table: pa.Table) -> None:
-        tid = table.column("tid").to_numpy()
-        ts_ns = table.column("ts_ns").to_numpy()
+        tid = plain(table.column("tid"))
+        ts_ns = plain(table.column("ts_ns"))
         self._times = np.sort(ts_ns)
         keys = self._key(tid, ts_ns)
         order = np.argsort(keys, kind="stable")
         self._keys, self._tid = keys[order], tid[order]
-        self.tgid: NDArray[np.uint32] = table.column("tgid").to_numpy()[order]
+        self.tgid: NDArray[np.uint32] = plain(table.column("tgid"))[order]
         self.comm: list[str] = table.column("comm").take(pa.array(order)).to_pylist()
 
     def _key(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ import pyarrow as pa
 from slabtrace.errors import TraceError
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
+from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.segments import Segment
 
@@ -56,7 +57,7 @@ class TraceReader:
         known = len(self.sites)
         unknown = 0
         for record in _ahead(self._record_batches()):
-            batch = EventBatch(*(_plain(record.column(name)) for name in schema.EVENTS.names))
+            batch = EventBatch(*(plain(record.column(name)) for name in schema.EVENTS.names))
             if batch.size and batch.site.max() >= known:
                 unknown += int((batch.site >= known).sum())
                 batch = batch.take(batch.site < known)
@@ -68,7 +69,7 @@ class TraceReader:
     def sites(self) -> pa.Table:
         """sites.arrow, its column `site` counting up from 0; rows after a gap are left out."""
         table = self.table("sites")
-        counting = table.column("site").to_numpy() == np.arange(len(table))
+        counting = plain(table.column("site")) == np.arange(len(table))
         rows = len(table) if counting.all() else int(np.argmin(counting))
         if rows < len(table):
             self._note(f"sites.arrow has a gap after {rows} rows.")
@@ -122,13 +123,6 @@ class TraceReader:
     def _note(self, sentence: str) -> None:
         if sentence and sentence not in self.damage:
             self.damage.append(sentence)
-
-
-def _plain(column: pa.Array) -> Any:
-    """A column as an array, a view of the file where nothing was encoded or compressed."""
-    if isinstance(column, pa.DictionaryArray):
-        return column.dictionary.to_numpy(zero_copy_only=False)[column.indices.to_numpy()]
-    return column.to_numpy()
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
