@@ -19,6 +19,7 @@ from slabtrace.trace.arrays import plain
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.schema import Flag, Loss
 
+TWIN = "_twin"  # how the names of twin programs end
 EVENT = ("event was", "events were")
 FREE = ("free was", "frees were")
 PATH = ("path of allocation or free was", "paths of allocation or free were")
@@ -29,10 +30,11 @@ class Completeness:
     """Counts of events; what was lost; whether anything was.
 
     `allocs` and `frees` leave out events recorded twice (`duplicates`).  `dropped`: the ring was
-    full or programs nested too deep.  `recovered`: recorded by a twin program.  `unmatched_frees`:
-    frees whose allocation was not seen; of these `old_frees` had none in the whole trace before
-    (the object is older than the recording, or its allocation was missed) and `second_frees`
-    followed another free of the address (a double free, or a missed allocation).
+    full or programs nested too deep.  `recursion_missed`: skipped by the kernel's recursion guard;
+    of these a twin program `recovered` some, or all.  `unmatched_frees`: frees whose allocation was
+    not seen; of these `old_frees` had none in the whole trace before (the object is older than the
+    recording, or its allocation was missed) and `second_frees` followed another free of the address
+    (a double free, or a missed allocation).  `late`: stored out of order, so perhaps paired wrongly.
     `unattached`: paths of allocation or free that nothing watched.
     """
 
@@ -57,9 +59,14 @@ class Completeness:
     verdict: str = ""
 
     @property
+    def skipped(self) -> int:
+        """Events that the recursion guard skipped and no twin recovered."""
+        return max(self.recursion_missed - self.recovered, 0)
+
+    @property
     def lost(self) -> int:
-        """Events known to be missing."""
-        return self.dropped + self.recursion_missed + self.missed_frees_inferred
+        """Events known to be missing, or not to be where they belong."""
+        return self.dropped + self.skipped + self.missed_frees_inferred + self.late
 
     @property
     def confidence(self) -> str:
@@ -85,7 +92,7 @@ def assess(
         frees=int(real[sites.free].sum()),
         dropped=max(lost[Loss.RING_FULL] + lost[Loss.NESTING], totals.dropped),
         recursion_missed=max(lost[Loss.RECURSION], totals.recursion_missed),
-        recovered=int(real[(sites["flags"] & np.uint8(Flag.RECOVERED)) != 0].sum()),
+        recovered=_recovered(sites, counts),
         missed_frees_inferred=int(counts.inferred.sum()),
         stacks_lost=max(lost[Loss.STACK], totals.stacks_lost),
         failed_allocs=totals.failed_allocs,
@@ -104,9 +111,21 @@ def assess(
 
 
 def _losses(losses: pa.Table) -> dict[Loss, int]:
-    """Sum of losses.arrow by kind; kinds of a newer MINOR are left out."""
+    """Sum of losses.arrow by kind; kinds of a newer MINOR are left out.
+
+    So is what a twin was skipped for: the first program, which counts its own, had its chance.
+    """
     kind, count = plain(losses.column("kind")), plain(losses.column("count"))
-    return {each: int(count[kind == each].sum()) for each in Loss}
+    first = np.array([not name.endswith(TWIN) for name in losses.column("program").to_pylist()], np.bool_)
+    return {each: int(count[(kind == each) & first].sum()) for each in Loss}
+
+
+def _recovered(sites: Sites, counts: SiteCounts) -> int:
+    """Events that only a twin recorded: those flagged so, less those its first program had as well."""
+    flags = sites["flags"]
+    flagged = (flags & np.uint8(Flag.RECOVERED)) != 0
+    by_twin = sites.free | ((flags & np.uint8(Flag.LARGE)) == 0)  # a large kmalloc fires twice by itself
+    return int(counts.seen[flagged].sum() - counts.duplicates[by_twin].sum())
 
 
 def _verdict(result: Completeness) -> str:
@@ -115,7 +134,8 @@ def _verdict(result: Completeness) -> str:
         return "Complete: every allocation and free was seen, and none was lost."
     missing = [
         (result.dropped, *(f"{w} dropped" for w in EVENT)),
-        (result.recursion_missed, *(f"{w} skipped by the kernel's recursion guard" for w in EVENT)),
+        (result.skipped, *(f"{w} skipped by the kernel's recursion guard" for w in EVENT)),
+        (result.late, *(f"{w} stored out of order" for w in EVENT)),
         (result.missed_frees_inferred, *(f"{w} not seen but proved by a re-used address" for w in FREE)),
         (len(result.unattached), *(f"{w} not watched" for w in PATH)),
     ]

@@ -277,7 +277,7 @@ def test_a_clean_trace_is_exact(tmp_path: Path) -> None:
         (Loss.NESTING, "dropped", False),
         (Loss.RECURSION, "recursion_missed", False),
         (Loss.STACK, "stacks_lost", True),
-        (Loss.LATE, "late", True),
+        (Loss.LATE, "late", False),
     ],
 )
 def test_a_loss_is_counted_and_an_event_lost_ends_exactness(
@@ -292,6 +292,26 @@ def test_a_loss_only_the_manifest_knows_counts_too(tmp_path: Path) -> None:
     manifest = Manifest(status="complete", totals=Totals(dropped=2, failed_allocs=4, null_frees=5))
     found = slabtrace.open(write_trace(tmp_path / "t", CLEAN, manifest=manifest)).completeness()
     assert (found.dropped, found.failed_allocs, found.null_frees, found.confidence) == (2, 4, 5, "bounded")
+
+
+def test_what_twins_recovered_is_not_lost(tmp_path: Path) -> None:
+    events = [alloc(1, 0x10), alloc(2, 0x20, flags=Flag.RECOVERED), free(3, 0x10, flags=Flag.RECOVERED)]
+    again = free(4, 0x10, flags=Flag.RECOVERED)  # recorded by both programs
+    skipped = [
+        {**LOST, "kind": Loss.RECURSION, "program": "kfree", "count": 2},
+        {**LOST, "kind": Loss.RECURSION, "program": "kfree_twin", "count": 5},
+    ]
+    found = slabtrace.open(write_trace(tmp_path / "t", [*events, again], {"losses": skipped})).completeness()
+    assert (found.recursion_missed, found.recovered, found.duplicates) == (2, 2, 1)
+    assert (found.allocs, found.frees, found.exact) == (2, 1, True)
+
+
+def test_what_twins_did_not_recover_is_lost(tmp_path: Path) -> None:
+    events = [alloc(1, 0x10), free(2, 0x10, flags=Flag.RECOVERED)]
+    skipped = [{**LOST, "kind": Loss.RECURSION, "program": "kfree", "count": 3}]
+    found = slabtrace.open(write_trace(tmp_path / "t", events, {"losses": skipped})).completeness()
+    assert (found.lost, found.exact, found.confidence) == (2, False, "bounded")
+    assert found.verdict == "Not complete: 2 events were skipped by the kernel's recursion guard."
 
 
 def test_an_unwatched_path_leaves_nothing_provable(tmp_path: Path) -> None:
