@@ -58,9 +58,10 @@ static __always_inline bool comm_wanted(void)
 }
 #endif
 
-#ifdef FILTER_CACHE
-/* 1: wanted, 0: not.  A cache that is not here yet is recorded; user space judges it, and adds it. */
-BPF_F_TABLE("hash", u64, u8, cache_wanted, 16384, 0);
+#if defined(FILTER_CACHE) || defined(PAGE_END)
+/* Every kmem_cache, kept by user space.  1: wanted, 0: not.  One that is not here yet is recorded;
+ * user space judges it, and adds it. */
+BPF_F_TABLE("hash", u64, u8, known_caches, 16384, 0);
 #endif
 
 /* Does the recording want this allocation?  `cache` is 0 where it has none. */
@@ -79,7 +80,7 @@ static __always_inline bool alloc_wanted(u64 ptr, u64 cache, u64 bytes_req)
 		return false;
 #endif
 #ifdef FILTER_CACHE
-	u8 *wanted = cache_wanted.lookup(&cache);
+	u8 *wanted = known_caches.lookup(&cache);
 
 	if (wanted && !*wanted)
 		return false;
@@ -97,7 +98,7 @@ static __always_inline bool alloc_wanted(u64 ptr, u64 cache, u64 bytes_req)
 static __always_inline bool free_wanted(u64 ptr, u64 cache)
 {
 #ifdef FILTER_CACHE
-	u8 *wanted = cache_wanted.lookup(&cache);
+	u8 *wanted = known_caches.lookup(&cache);
 
 	if (wanted && !*wanted)
 		return false;

@@ -141,6 +141,7 @@ static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 }
 
 #include "silent.h"
+#include "page_end.h"
 
 /* Two programs of one body: NAME and NAME_twin. */
 #define SLAB_PROGRAM(name, body)                                                                   \

@@ -66,6 +66,7 @@ class KernelShape:
     cache_fields: dict[str, int]
     cache_node_partial: int
     task_fields: dict[str, int]
+    page_end: bool  # does a freed page still name its cache? (bpf/page_end.h)
     reclaim_account: int  # mask of SLAB_RECLAIM_ACCOUNT in kmem_cache.flags
     notes: list[str] = field(default_factory=list)
 
@@ -95,7 +96,7 @@ class KernelShape:
             "TASK_TGID": self.task_fields["tgid"],
             "TASK_COMM": self.task_fields["comm"],
         }
-        return numbers
+        return numbers | ({"PAGE_END": 1} if self.page_end else {})
 
 
 def examine(btf: Btf) -> KernelShape:
@@ -115,6 +116,7 @@ def examine(btf: Btf) -> KernelShape:
         },
         cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),
         task_fields={name: btf.offsetof("task_struct", name) for name in ("pid", "tgid", "comm")},
+        page_end=btf.offsetof(slab, "slab_cache") != btf.offsetof("page", "mapping"),
         reclaim_account=_reclaim_account(btf),
     )
 

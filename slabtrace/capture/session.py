@@ -83,9 +83,9 @@ class Session:
         return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in self.options.cache)
 
     def judge(self, cache: SlabCache) -> None:
-        """Tell the programs whether a cache is wanted."""
-        if self.options.cache:
-            table = self.programs.table("cache_wanted")
+        """Tell the programs of a cache, and whether it is wanted."""
+        if self.options.cache or self.shape.page_end:
+            table = self.programs.table("known_caches")
             table[table.Key(cache.address)] = table.Leaf(self.wanted(cache))
 
     def _set_filters(self) -> None:
@@ -94,9 +94,13 @@ class Session:
             for character, bits in enumerate(CommGlob(self.options.comm).step):
                 table[table.Key(character)] = table.Leaf(bits)
         if self.options.cache:
-            self._filter_caches()
+            self._check_globs()
+            table = self.programs.table("known_caches")
+            table[table.Key(0)] = table.Leaf(0)  # large kmallocs, and what cannot be told
+        for cache in self.caches.values():
+            self.judge(cache)
 
-    def _filter_caches(self) -> None:
+    def _check_globs(self) -> None:
         for glob in self.options.cache:
             names = {n for c in self.caches.values() for n in [c.name, *self.aliases.get(c.name, [])]}
             if not fnmatch.filter(names, glob):
@@ -104,10 +108,6 @@ class Session:
                     f"no slab cache of this kernel is called {glob!r}",
                     "see /proc/slabinfo for the names; quote the glob from the shell",
                 )
-        table = self.programs.table("cache_wanted")
-        table[table.Key(0)] = table.Leaf(0)  # large kmallocs, and what cannot be told
-        for cache in self.caches.values():
-            self.judge(cache)
 
     def start(self) -> None:
         """Load every program, then attach them in quick succession, the tasks' first.
@@ -115,7 +115,12 @@ class Session:
         What they record before the last one is attached is half a story (frees without their
         allocations): the recorder leaves out all that is older than this method's return.
         """
-        pairs = [(name, name) for name in (*TASK_TRACEPOINTS, *self.shape.tracepoints)]
+        names = [
+            *TASK_TRACEPOINTS,
+            *self.shape.tracepoints,
+            *(["mm_page_free"] if self.shape.page_end else []),
+        ]
+        pairs = [(name, name) for name in names]
         if self.options.twins:
             pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints]
         for program, _ in pairs:

@@ -38,6 +38,7 @@ class Kind(IntEnum):
     BULK_FREE = 0x13
     NOLOCK_FREE = 0x14
     KFREE_RCU = 0x15  # a logical free: the memory returns after a grace period
+    PAGE_END = 0x16  # the slab of `bytes_alloc` bytes at `ptr` was given back: nothing lives there any more
 
 
 FREE_BIT = 0x10
