@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m benchmarks [NAME…] [--quick]`: run the named benchmarks, or all, and print Markdown tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+
+from benchmarks import machine, overhead, parts, startup, throughput
+
+BENCHMARKS = {
+    "overhead": overhead.main,
+    "parts": parts.main,
+    "throughput": throughput.main,
+    "startup": startup.main,
+}
+
+
+def main() -> int:
+    """Parse the command line and run; exit status 1 where nothing can be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument("--quick", action="store_true", help="few short rounds: does it work, not what is it")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"no benchmark called {', '.join(sorted(unknown))}")
+    if os.geteuid() != 0:
+        machine.note("the benchmarks trace the kernel: run them as root")
+        return 1
+    machine.mount_tracefs()
+    print(f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on: {machine.describe()}\n")
+    for name in arguments.names or BENCHMARKS:
+        BENCHMARKS[name](arguments.quick)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * The recorder's programs taken apart: each part does what the one before it does, and a thing
+ * more.  It includes the real programs, so that what is measured is what runs.
+ *
+ *   empty    nothing: what the kernel itself takes to call a program
+ *   lane     enter and leave this CPU's lane
+ *   slot     + claim a slot, write to it, commit it
+ *   clock    + read the clock
+ *   fields   + the task and all other fields
+ *   cache    + look up the slab cache of a kmalloc object: all but the twins
+ *
+ * "+ twin" and "+ stack" are the programs of slab.c themselves (benchmarks/probes.py).
+ */
+#include "../bpf/slab.c"
+
+enum part { EMPTY, LANE, SLOT, CLOCK, FIELDS, CACHE };
+
+static __always_inline void do_part(void *ctx, struct claim *claim, struct seen_event *seen,
+				    enum part part)
+{
+	struct slab_event *slot;
+
+	if (part == LANE)
+		return;
+	if (part == CACHE) {
+		record_in_lane(ctx, claim, seen);
+		return;
+	}
+	slot = slot_claim(claim);
+	if (!slot)
+		return;
+	if (part == FIELDS)
+		fill(slot, seen, claim->cpu);
+	else
+		slot->ts_ns = part == CLOCK ? bpf_ktime_get_ns() : seen->ptr;
+	slot_commit(claim);
+}
+
+static __always_inline int run_part(void *ctx, struct seen_event *seen, enum part part)
+{
+	struct claim claim;
+
+	if (part == EMPTY)
+		return 0;
+	if (seen->ptr <= ZERO_SIZE_PTR) {
+		count_nothing(seen->kind);
+		return 0;
+	}
+	if (!lane_enter(&claim))
+		return 0;
+	do_part(ctx, &claim, seen, part);
+	lane_leave(&claim);
+	return 0;
+}
+
+#define PART_PROGRAM(part, tracepoint, body, number)                                               \
+	int part##_##tracepoint(struct bpf_raw_tracepoint_args *ctx)                               \
+	{                                                                                          \
+		struct seen_event seen = body;                                                     \
+		return run_part(ctx, &seen, number);                                               \
+	}
+
+/* One part on the four tracepoints that every kernel has. */
+#define PART(part, number)                                                                         \
+	PART_PROGRAM(part, kmalloc, KMALLOC_EVENT(kmalloc, KMALLOC_NODE), number)                  \
+	PART_PROGRAM(part, kmem_cache_alloc,                                                       \
+		     CACHE_ALLOC_EVENT(kmem_cache_alloc, CACHE_ALLOC_NODE), number)                \
+	PART_PROGRAM(part, kfree, KFREE_EVENT, number)                                             \
+	PART_PROGRAM(part, kmem_cache_free, CACHE_FREE_EVENT, number)
+
+PART(empty, EMPTY)
+PART(lane, LANE)
+PART(slot, SLOT)
+PART(clock, CLOCK)
+PART(fields, FIELDS)
+PART(cache, CACHE)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs of parts.c, attached part by part within this process, their rings kept empty."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.machine import tracer_cpu
+from slabtrace.capture import slab_walk
+from slabtrace.capture.btf import Btf
+from slabtrace.capture.compiler import compile_bpf
+from slabtrace.capture.kernel import examine
+from slabtrace.capture.options import CaptureOptions
+from slabtrace.capture.programs import Programs
+from slabtrace.capture.rings import Rings
+from slabtrace.capture.session import ring_geometry
+from slabtrace.capture.slab_walk import SlabWalk
+
+PARTS = ("empty", "lane", "slot", "clock", "fields", "cache")
+TRACEPOINTS = ("kfree", "kmem_cache_free", "kmalloc", "kmem_cache_alloc")
+_SOURCE = str(Path(__file__).resolve().parent / "parts.c")
+_DRAIN_S = 0.005
+
+
+class Probes:
+    """One compiled parts.c: rings of the default size, and the slab caches learnt.
+
+    Raises CaptureError where slabtrace cannot trace.
+    """
+
+    def __init__(self, stacks: bool = False) -> None:
+        types = Btf()
+        shape = examine(types)
+        types.close()
+        geometry = ring_geometry(None)
+        defines = shape.defines() | geometry.defines() | CaptureOptions(stacks=stacks).defines()
+        self.programs = Programs(compile_bpf(defines, _SOURCE))
+        self.rings = Rings(self.programs, geometry)
+        walk = SlabWalk(self.programs, shape)
+        first = slab_walk.find_any_cache(self.programs, shape, 0)
+        self.rings.set_vmemmap(walk.learn_vmemmap(walk.all_caches(first)))
+
+    @contextmanager
+    def attached(self, part: str, twins: bool = False) -> Iterator[None]:
+        """Attach a part of parts.c, or "whole": the programs of slab.c, their twins if asked for."""
+        prefix = "" if part == "whole" else f"{part}_"
+        for tracepoint in TRACEPOINTS:
+            self.programs.attach(prefix + tracepoint, tracepoint)
+            if twins:
+                self.programs.attach(f"{tracepoint}_twin", tracepoint)
+        done = threading.Event()
+        reader = threading.Thread(target=self._keep_empty, args=(done,))
+        reader.start()
+        try:
+            yield
+        finally:
+            done.set()
+            reader.join()
+            self.programs.detach()
+
+    def _keep_empty(self, done: threading.Event) -> None:
+        """Free all slots again and again, looking at none."""
+        os.sched_setaffinity(threading.get_native_id(), {tracer_cpu()})
+        while not done.wait(_DRAIN_S):
+            self.rings.drain(1 << 62, lambda rows, cpu: None)
+
+    def dropped(self) -> int:
+        """Events for which no slot was free: must stay 0 for the figures to mean anything."""
+        return int(self.rings.counters()["dropped"].sum())
+
+    def close(self) -> None:
+        """Leave nothing in the kernel."""
+        self.programs.close()

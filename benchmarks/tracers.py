@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tracers compared, each as a context manager: inside the `with` block it traces.
+
+All consume on tracer_cpu().  Each is told apart from "started" by its own sign that it is
+attached; what it stored is left in the folder it was given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.loads import EVENTS
+from benchmarks.machine import Unavailable, pinned, tracer_cpu
+
+_ATTACH_S = 60.0
+_END_S = 120.0
+_SETTLE_S = 0.3  # after a tracer says it is attached: its start-up work fades
+_PT_REGS = """\
+struct pt_regs { unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di,
+orig_ax, ip, cs, flags, sp, ss; };
+"""
+
+Attached = Callable[["Running"], bool]
+Tracer = Callable[[Path], contextlib.AbstractContextManager[Any]]
+
+
+@dataclass
+class Running:
+    """A tracer's process, the folder it writes to, and what it says (stdout and stderr) in `log`."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log: Path
+    begun_ns: int
+
+    def last_words(self) -> str:
+        """The last line it printed, for a reason."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1].strip()[:200] if lines else "it said nothing"
+
+
+@contextmanager
+def running(
+    command: list[str],
+    folder: Path,
+    attached: Attached,
+    stop: signal.Signals = signal.SIGINT,
+    environment: dict[str, str] | None = None,
+    cpu: int | None = None,
+) -> Iterator[Running]:
+    """Start a tracer, wait until it is `attached`, stop it at the end of the block.
+
+    Raises Unavailable where it is not installed or ends by itself.
+    """
+    if shutil.which(command[0]) is None:
+        raise Unavailable(f"{command[0]} is not installed")
+    log = folder / "log"
+    full = command if cpu is None else pinned(cpu, command)
+    with log.open("wb") as output:
+        begun = time.monotonic_ns()
+        process = subprocess.Popen(
+            full, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | (environment or {})
+        )
+    tracer = Running(process, folder, log, begun)
+    try:
+        _wait_until(attached, tracer)
+        yield tracer
+    finally:
+        _end(process, stop)
+
+
+def _wait_until(attached: Attached, tracer: Running) -> None:
+    deadline = time.monotonic() + _ATTACH_S
+    while not attached(tracer):
+        if tracer.process.poll() is not None:
+            raise Unavailable(f"it ended: {tracer.last_words()}")
+        if time.monotonic() > deadline:
+            raise Unavailable(f"not attached after {_ATTACH_S:.0f} s: {tracer.last_words()}")
+        time.sleep(0.02)
+    time.sleep(_SETTLE_S)
+
+
+def _end(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
+    if process.poll() is None:
+        process.send_signal(stop)
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def slabtrace(
+    folder: Path, stacks: str = "none", cpu: int | None = None
+) -> contextlib.AbstractContextManager[Running]:
+    """`slabtrace record`, of this checkout, into `folder`/t.slab."""
+    trace = folder / "t.slab"
+    command = [sys.executable, "-m", "slabtrace", "record", "--stacks", stacks, "-o", str(trace)]
+    return running(
+        command, folder, lambda _: bool(manifest(trace).get("coverage", {}).get("attached")), cpu=cpu
+    )
+
+
+def manifest(trace: Path) -> dict[str, Any]:
+    """The manifest of a trace as it is now; empty before there is one."""
+    try:
+        content: dict[str, Any] = json.loads((trace / "manifest.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return content
+
+
+def perf_record(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
+    """`perf record` of the four kmem events, on every CPU."""
+    events = [option for event in EVENTS for option in ("-e", event)]
+    command = ["perf", "record", *events, "-a", "-o", str(folder / "perf.data")]
+    return running(command, folder, _perf_attached, cpu=cpu)
+
+
+def perf_kmem(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
+    """`perf kmem record`: the same events and whatever else it takes."""
+    command = ["perf", "kmem", "record", "-o", str(folder / "perf.data")]
+    return running(command, folder, _perf_attached, cpu=cpu)
+
+
+def _perf_attached(tracer: Running) -> bool:
+    """perf has opened its events, and has begun to write, which it does when they are enabled."""
+    links = Path(f"/proc/{tracer.process.pid}/fd")
+    data = tracer.folder / "perf.data"
+    with contextlib.suppress(FileNotFoundError):
+        opened = sum("perf_event" in str(link.readlink()) for link in links.iterdir())
+        return opened >= len(EVENTS) * (os.cpu_count() or 1) and data.stat().st_size > 4096
+    return False
+
+
+def memleak(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
+    """bcc's memleak on the kernel's allocators: pairs in the kernel, a stack for every allocation.
+
+    It asks for kernel headers; slabtrace's own tree and a struct pt_regs are enough for it.
+    """
+    headers = folder / "headers"
+    shutil.copytree(Path(__file__).resolve().parents[1] / "bpf" / "kernel-headers", headers)
+    with (headers / "include/uapi/linux/ptrace.h").open("a") as file:
+        file.write(_PT_REGS)
+    environment = {"BCC_KERNEL_SOURCE": str(headers), "PYTHONUNBUFFERED": "1"}
+    return running(
+        ["memleak-bpfcc", "86400"], folder, _says("Attaching to kernel"), signal.SIGTERM, environment, cpu
+    )
+
+
+def bpftrace_count(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
+    """The bpftrace one-liner that counts each kmem event, and nothing else."""
+    probes = ",".join(f"tracepoint:{event}" for event in EVENTS)
+    program = (
+        f'{probes} {{ @[probe] = count(); }} interval:ms:10 /!@said/ {{ @said = 1; printf("attached\\n"); }}'
+    )
+    return running(
+        ["bpftrace", "-B", "line", "-e", program], folder, _says("attached"), signal.SIGTERM, cpu=cpu
+    )
+
+
+def _says(text: str) -> Attached:
+    return lambda tracer: text in tracer.log.read_text(errors="replace")
+
+
+# Name in the table, and how it is run; in the order of the table.
+ON_ONE_CPU: dict[str, Tracer] = {
+    "slabtrace record --stacks none": lambda folder: slabtrace(folder, "none", tracer_cpu()),
+    "slabtrace record --stacks all": lambda folder: slabtrace(folder, "all", tracer_cpu()),
+    "perf record, four kmem events": lambda folder: perf_record(folder, tracer_cpu()),
+    "perf kmem record": lambda folder: perf_kmem(folder, tracer_cpu()),
+    "memleak-bpfcc": lambda folder: memleak(folder, tracer_cpu()),
+    "bpftrace, counting": lambda folder: bpftrace_count(folder, tracer_cpu()),
+}
