@@ -121,9 +121,8 @@ static __always_inline int record(void *ctx, struct seen_event *seen)
 		count_nothing(seen->kind);
 		return 0;
 	}
-#ifdef TWINS
-	twin_push(seen->ptr, seen->kind);
-#endif
+	if (TWINS & (seen->kind & 0x10 ? TWINS_OF_FREES : TWINS_OF_ALLOCS))
+		twin_push(seen->ptr, seen->kind);
 	record_object(ctx, seen);
 	return 0;
 }

@@ -16,6 +16,10 @@
 
 #define TWIN_LOOK_BELOW 3
 
+/* Bits of TWINS: which tracepoints have twins attached, so that words are left for those only. */
+#define TWINS_OF_FREES	1
+#define TWINS_OF_ALLOCS 2
+
 /* The kind is part of the word: a free must not pass for the allocation of its address. */
 static __always_inline u64 twin_word(u64 ptr, u8 kind)
 {

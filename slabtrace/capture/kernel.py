@@ -71,6 +71,11 @@ class KernelShape:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def free_traced_after(self) -> bool:
+        """Is kmem_cache_free traced after the free?  It moved before it when it got its cache (6.1)."""
+        return "cache" not in self.arguments["kmem_cache_free"]
+
+    @property
     def tracepoints(self) -> list[str]:
         """The slab tracepoints this kernel has, in the order of TRACEPOINTS."""
         return [name for name in TRACEPOINTS if name in self.arguments]

@@ -13,6 +13,7 @@ DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the
 BUFFER_SHARE = 16  # unless told, all buffers together take at most 1/16 of the memory
 MAX_SIZE = 0xFFFF_FFFF
 STACK_BUCKETS = 1 << 16
+_TWINS = {"none": 0, "frees": 1, "all": 3}  # bits of TWINS in bpf/twin.h
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class CaptureOptions:
     pid: int | None = None
     comm: str | None = None
     buffer_mib: int | None = None
-    twins: bool = True
+    twins: str = "all"  # "none", "frees" or "all": which tracepoints have a twin program
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -45,6 +46,10 @@ class CaptureOptions:
         """Does any filter leave events out?"""
         return bool(self.cache or self.comm is not None or self.pid is not None or self._by_size)
 
+    def twin_of(self, tracepoint: str) -> bool:
+        """Has this tracepoint a twin program?"""
+        return self.twins == "all" or (self.twins == "frees" and "free" in tracepoint)
+
     @property
     def _by_size(self) -> bool:
         return self.min_size is not None or self.max_size is not None
@@ -52,8 +57,7 @@ class CaptureOptions:
     def defines(self) -> dict[str, int | str | None]:
         """The -D options for bpf/ that these options need."""
         defines: dict[str, int | str | None] = {}
-        if self.twins:
-            defines["TWINS"] = None
+        defines["TWINS"] = _TWINS[self.twins]
         if self.stacks:
             defines |= {"STACKS": None, "STACK_BUCKETS": STACK_BUCKETS}
         if self.pid is not None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ from slabtrace.capture.intake import CAPACITY, Intake
 from slabtrace.capture.ledger import Ledger
 from slabtrace.capture.priority import raise_priority
 from slabtrace.capture.session import Session
+from slabtrace.capture.settle import settle
 from slabtrace.capture.sites import SiteTable
 from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
 from slabtrace.capture.storing import Storing
@@ -35,6 +37,19 @@ BOOKS_NS = 1_000_000_000
 # Poll so often that a lane fills by this part between two polls, but within these bounds.
 _FILL_TARGET = 0.05
 _POLL_S = (0.001, 0.025)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to record and when to end: after `duration_s`, or `grace_s` after the command, or when told.
+
+    `settled`: before the end, wait until the kernel has freed what it only keeps for later.
+    """
+
+    duration_s: float | None = None
+    argv: Sequence[str] = ()
+    grace_s: float = 0.5
+    settled: bool = False
 
 
 @dataclass
@@ -91,12 +106,7 @@ class Recorder:
         """Ask the loop to end; may be called from a signal handler."""
         self._stop = True
 
-    def record(
-        self,
-        duration_s: float | None = None,
-        command: Callable[[], TracedCommand] | None = None,
-        grace_s: float = 0.5,
-    ) -> int | None:
+    def record(self, plan: Plan) -> int | None:
         """Attach, record, detach, store.  Returns the command's exit status, None without one.
 
         Raises CaptureError where attaching fails and WriteError where the trace cannot grow; the
@@ -105,7 +115,9 @@ class Recorder:
         exit_status = None
         try:
             self._begin()
-            exit_status = self._run(duration_s, command, grace_s)
+            exit_status = self._run(plan)
+            if plan.settled:
+                self._settle()
         except BaseException as error:
             self._failure = error
         self._end()
@@ -129,26 +141,32 @@ class Recorder:
         self._intake.task_names += names
         self._store.caches(list(self._session.caches.values()))
 
-    def _run(
-        self, duration_s: float | None, start: Callable[[], TracedCommand] | None, grace_s: float
-    ) -> int | None:
-        deadline = time.monotonic() + duration_s if duration_s is not None else float("inf")
-        command = start() if start else None
+    def _run(self, plan: Plan) -> int | None:
+        deadline = time.monotonic() + (float("inf") if plan.duration_s is None else plan.duration_s)
+        command = TracedCommand(list(plan.argv)) if plan.argv else None
         raise_priority()  # after the command was started, which must not inherit it
         if command is None:
             self._record_until(deadline)
             return None
-        self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
+        told = self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
         try:
             self._record_until(deadline, running=lambda: command.poll() is None)
-            self._record_until(min(deadline, time.monotonic() + grace_s))
+            self._record_until(min(deadline, time.monotonic() + plan.grace_s))
         finally:
-            self._writer.manifest.command.exit_status = command.terminate()
-        return self._writer.manifest.command.exit_status
+            told.exit_status = command.terminate()
+        return told.exit_status
 
     def _record_until(self, deadline: float, running: Callable[[], bool] = lambda: True) -> None:
         while not self._stop and time.monotonic() < deadline and running():
             self._turn()
+
+    def _settle(self) -> None:
+        """Go on recording while the kernel frees."""
+        with ThreadPoolExecutor(1) as pool:
+            settling = pool.submit(settle)
+            while not settling.done():
+                self._turn()
+        settling.result()
 
     def _turn(self) -> None:
         """One poll: drain, hand over what is due, keep the books, and rest."""

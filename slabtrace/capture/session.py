@@ -121,8 +121,7 @@ class Session:
             *(["mm_page_free"] if self.shape.page_end else []),
         ]
         pairs = [(name, name) for name in names]
-        if self.options.twins:
-            pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints]
+        pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints if self.options.twin_of(name)]
         for program, _ in pairs:
             self.programs.load(program)
         for program, tracepoint in pairs:
@@ -153,6 +152,7 @@ class Session:
             attached=[name for name in attached if not name.endswith("_twin")],
             twins=[name for name in attached if name.endswith("_twin")],
             unattached=[Unattached(path, reason) for path, reason in self.unwatched.items()],
+            free_traced_after=self.shape.free_traced_after,
         )
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from slabtrace.capture.recorder import Progress, Recorder
+    from slabtrace.capture.options import CaptureOptions
+    from slabtrace.capture.recorder import Plan, Progress, Recorder
     from slabtrace.trace.manifest import Manifest
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
@@ -71,6 +72,18 @@ Examples:
 @click.option(
     "--grace", type=Duration(), default="0.5s", show_default=True, help="Go on this long after COMMAND."
 )
+@click.option(
+    "--twins",
+    type=click.Choice(["none", "frees", "all"]),
+    default="all",
+    show_default=True,
+    help="Recover events that arrive while a program runs. Fewer cost less, and lose what they do not recover.",
+)
+@click.option(
+    "--settle",
+    is_flag=True,
+    help="Before the end, wait out RCU and drop the machine's reclaimable caches: what is left was kept.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing trace of that name.")
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
@@ -85,7 +98,9 @@ def command(
     pid: int | None,
     comm: str | None,
     buffer: int | None,
+    twins: str,
     grace: float,
+    settle: bool,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -99,6 +114,7 @@ def command(
     """
     from slabtrace.capture import preflight
     from slabtrace.capture.options import CaptureOptions
+    from slabtrace.capture.recorder import Plan
 
     options = CaptureOptions(
         stacks=stacks != "none",
@@ -108,34 +124,27 @@ def command(
         pid=pid,
         comm=comm,
         buffer_mib=buffer,
-        extra={"duration": duration, "mode": "events", "grace": grace},
+        twins=twins,
+        extra={"duration": duration, "mode": "events", "grace": grace, "settle": settle},
     )
     preflight.require()
     folder = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
-    manifest = _record(options, folder, force, quiet, duration, grace, list(command_line))
+    manifest = _record(options, Plan(duration, command_line, grace, settle), folder, force, quiet)
     if as_json:
         _print_json(folder)
     elif not quiet:
         click.echo(_summary(folder, manifest), err=True)
 
 
-def _record(
-    options: Any,
-    folder: Path,
-    force: bool,
-    quiet: bool,
-    duration: float | None,
-    grace: float,
-    argv: list[str],
-) -> Manifest:
+def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quiet: bool) -> Manifest:
     from slabtrace.capture.command import TracedCommand, invoking_user
     from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
     from slabtrace.trace.writer import TraceWriter, check_place
 
     check_place(folder, force)
-    if argv:
-        TracedCommand.check(argv[0])
+    if plan.argv:
+        TracedCommand.check(plan.argv[0])
     session = Session(options)
     try:
         user = invoking_user()
@@ -143,7 +152,7 @@ def _record(
         writer = TraceWriter(folder, new_manifest(session), owner, force)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status)
         with _signals(recorder):
-            recorder.record(duration, (lambda: TracedCommand(argv)) if argv else None, grace)
+            recorder.record(plan)
         return writer.manifest
     finally:
         session.close()

@@ -70,11 +70,16 @@ class Unattached:
 
 @dataclass
 class Coverage:
-    """Names of the BPF programs attached, of their twins, and the paths nothing watches."""
+    """Names of the BPF programs attached, of their twins, and the paths nothing watches.
+
+    `free_traced_after`: kmem_cache_free is traced after the free, not before (up to 6.0), so that
+    an allocation of the address on another CPU may carry the earlier time.
+    """
 
     attached: list[str] = field(default_factory=list)
     twins: list[str] = field(default_factory=list)
     unattached: list[Unattached] = field(default_factory=list)
+    free_traced_after: bool = False
 
 
 @dataclass
