@@ -14,7 +14,7 @@ batches.  The first table asked for reads all events once, and the others are ma
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,9 @@ from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.scan import Accumulator, paired_chunks, scan
 from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.slabinfo import Samples, samples_by_cache
-from slabtrace.analysis.summary import Lookup, Summary
+from slabtrace.analysis.summary import Lookup, Objects, Summary
 from slabtrace.analysis.symbols import Stacks, Symbols
+from slabtrace.analysis.task_filter import Allocated, TaskFilter
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.analysis.timeline import Peaks, Timeline
 from slabtrace.trace.manifest import Manifest
@@ -105,17 +106,32 @@ class Trace:
         summary = self._scanned()
         return assess(summary.sites, summary.counts, self.manifest, self._reader.table("losses"), self.damage)
 
-    def outstanding(self, by: str = "stack") -> pd.DataFrame:
-        """Objects allocated and not freed, by "stack", "call_site" or "cache": see analysis.outstanding."""
+    def outstanding(
+        self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()
+    ) -> pd.DataFrame:
+        """Objects allocated and not freed, by "stack", "call_site" or "cache": see analysis.outstanding.
+
+        `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
+        these processes (tgids), by tasks then called as one of these shell patterns says.
+        """
         from slabtrace.analysis.outstanding import outstanding
 
-        return outstanding(self._scanned(), self._lookup, by, self.completeness().confidence)
+        objects = self._objects(pid, comm)
+        return outstanding(self._scanned(), objects, self._lookup, by, self.completeness().confidence)
 
-    def leaks(self, by: str = "stack") -> pd.DataFrame:
+    def leaks(self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()) -> pd.DataFrame:
         """`outstanding` with rank, growth_bytes_per_s and class (None until they are judged)."""
         from slabtrace.analysis.outstanding import leaks
 
-        return leaks(self.outstanding(by))
+        return leaks(self.outstanding(by, pid, comm))
+
+    def tasks(self) -> pd.DataFrame:
+        """Every task by the names it had: ts_ns (since the start; earlier is negative), tid, tgid, comm."""
+        import pandas as pd
+
+        columns = self._tasks
+        since = columns.ts_ns - self.span_ns[0]
+        return pd.DataFrame({"ts_ns": since, "tid": columns.tid, "tgid": columns.tgid, "comm": columns.comm})
 
     def caches(self) -> pd.DataFrame:
         """Every slab cache, traced beside the kernel's own count: see analysis.caches."""
@@ -150,6 +166,14 @@ class Trace:
     def _scanned(self) -> Summary:
         """The summary of all events, made by the first scan."""
         return self._summary or self._scan([])
+
+    def _objects(self, pids: Collection[int], comms: Collection[str]) -> Objects:
+        """All objects, or those of chosen tasks: a scan of their own tells how many there were."""
+        if not pids and not comms:
+            return self._scanned().objects
+        allocated = Allocated(len(self._sites), TaskFilter(self._tasks, pids, comms))
+        live = self._scan([allocated]).live
+        return Objects(allocated.objects, allocated.live(live))
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
         """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""

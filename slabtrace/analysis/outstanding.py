@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from slabtrace.analysis.counts import by_group
 from slabtrace.analysis.groups import Groups, group_sites
 from slabtrace.analysis.lifetimes import Positions
-from slabtrace.analysis.summary import Lookup, Summary
+from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.summary import Lookup, Objects, Summary
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.trace.batch import EventBatch
 
@@ -23,8 +24,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def outstanding(summary: Summary, lookup: Lookup, by: str, confidence: str) -> pd.DataFrame:
-    """One row for each group (see groups.KEYS for `by`) with objects outstanding, most bytes first.
+def outstanding(summary: Summary, objects: Objects, lookup: Lookup, by: str, confidence: str) -> pd.DataFrame:
+    """One row for each group (see groups.KEYS for `by`) of `objects` with some outstanding, most bytes first.
 
     Columns: cache (name), call_site (address; 0 if grouped by cache), symbol, stack (list of
     str, innermost first; empty if none was recorded), allocated, freed, outstanding (objects
@@ -32,8 +33,8 @@ def outstanding(summary: Summary, lookup: Lookup, by: str, confidence: str) -> p
     oldest_ns, newest_ns (allocation times of the outstanding since the recording's start), comms
     (list of str), pids (list of int; both most objects first), confidence.
     """
-    live, groups = summary.live, group_sites(summary.sites, summary.caches, by)
-    totals = _totals(summary, groups)
+    live, groups = objects.live, group_sites(summary.sites, summary.caches, by)
+    totals = _totals(summary.sites, objects, groups)
     kept = np.flatnonzero(totals["outstanding"])
     member = groups.of_site[live.site]
     frame = pd.DataFrame({name: column[kept] for name, column in totals.items()})
@@ -57,11 +58,11 @@ def leaks(outstanding: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _totals(summary: Summary, groups: Groups) -> dict[str, NDArray[np.int64]]:
+def _totals(sites: Sites, objects: Objects, groups: Groups) -> dict[str, NDArray[np.int64]]:
     """The counted columns by group, each of shape (g,)."""
-    sites, counts, held = summary.sites, summary.counts, summary.held
+    held = objects.held
     by_site = {
-        "allocated": counts.seen - counts.duplicates,
+        "allocated": objects.allocated,
         "outstanding": held,
         "bytes_req": held * sites["bytes_req"].astype(np.int64),
         "bytes_alloc": held * sites["bytes_alloc"].astype(np.int64),

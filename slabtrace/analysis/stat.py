@@ -27,15 +27,15 @@ def site_totals(summary: Summary) -> dict[str, Counts]:
     hits (allocations), bytes_req, bytes_alloc (of all of them), frees (seen), inferred (frees
     missed but proved), outstanding, pingpong (freed on another CPU).
     """
-    sites, counts = summary.sites, summary.counts
-    hits = np.where(sites.free, 0, counts.seen - counts.duplicates)
+    sites, counts, objects = summary.sites, summary.counts, summary.objects
+    hits = np.where(sites.free, 0, objects.allocated)
     return {
         "hits": hits,
         "bytes_req": hits * sites["bytes_req"].astype(np.int64),
         "bytes_alloc": hits * sites["bytes_alloc"].astype(np.int64),
-        "frees": hits - summary.held - counts.inferred,
+        "frees": hits - objects.held - counts.inferred,
         "inferred": counts.inferred,
-        "outstanding": summary.held,
+        "outstanding": objects.held,
         "pingpong": counts.pingpong,
     }
 

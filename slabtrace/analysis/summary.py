@@ -17,8 +17,25 @@ from slabtrace.trace.batch import EventBatch
 
 
 @dataclass
+class Objects:
+    """Objects allocated while recording, all of them or those of some tasks.
+
+    `allocated`: how many at each site, shape (s,), meaningless for sites of frees.  `live`: the
+    allocations of those not freed, sorted by ptr.
+    """
+
+    allocated: Counts
+    live: EventBatch
+
+    @cached_property
+    def held(self) -> Counts:
+        """Number of live objects of each site, shape (s,)."""
+        return np.bincount(self.live.site, minlength=len(self.allocated))
+
+
+@dataclass
 class Summary:
-    """A scanned trace: counts by site, and the objects left live (sorted by ptr)."""
+    """A scanned trace: counts by site, and the allocations left live (sorted by ptr)."""
 
     sites: Sites
     caches: Caches
@@ -26,9 +43,9 @@ class Summary:
     live: EventBatch
 
     @cached_property
-    def held(self) -> Counts:
-        """Number of live objects of each site, shape (s,)."""
-        return np.bincount(self.live.site, minlength=len(self.sites))
+    def objects(self) -> Objects:
+        """All objects allocated while recording."""
+        return Objects(self.counts.seen - self.counts.duplicates, self.live)
 
 
 @dataclass

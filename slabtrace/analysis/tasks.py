@@ -22,7 +22,8 @@ class Tasks:
         self._times = np.sort(ts_ns)
         keys = self._key(tid, ts_ns)
         order = np.argsort(keys, kind="stable")
-        self._keys, self._tid = keys[order], tid[order]
+        self._keys, self.ts_ns = keys[order], ts_ns[order]
+        self.tid: NDArray[np.uint32] = tid[order]
         self.tgid: NDArray[np.uint32] = plain(table.column("tgid"))[order]
         self.comm: list[str] = table.column("comm").take(pa.array(order)).to_pylist()
 
@@ -33,12 +34,12 @@ class Tasks:
     def rows(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:
         """For each (tid, time) the row that then held, -1 for an unknown task: shape (n,).
 
-        A row indexes `tgid` and `comm`.  Before a task's first row, that first one holds.
+        A row indexes `ts_ns`, `tid`, `tgid` and `comm`.  Before a task's first row, that first one holds.
         """
         if not len(self._keys):
             return np.full(len(tid), -1, np.intp)
         row = np.searchsorted(self._keys, self._key(tid, ts_ns), side="right") - 1
-        early = (row < 0) | (self._tid[row] != tid)
+        early = (row < 0) | (self.tid[row] != tid)
         row[early] = np.minimum(row[early] + 1, len(self._keys) - 1)
-        row[self._tid[row] != tid] = -1
+        row[self.tid[row] != tid] = -1
         return row

@@ -8,7 +8,7 @@ that nothing was found, never that a name was mistyped.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -55,16 +55,20 @@ def by_call_site(frame: pd.DataFrame, pattern: str | None) -> pd.DataFrame:
     )
 
 
-def by_pid(frame: pd.DataFrame, pids: Collection[int]) -> pd.DataFrame:
-    """The rows of `frame` whose column `pids` (a list each) has one of `pids`; UsageError if none has."""
-    if not pids:
-        return frame
-    wanted = set(pids)
-    return _some(
-        frame[[not wanted.isdisjoint(row) for row in frame["pids"]]],
-        f"nothing here was allocated by process {', '.join(map(str, sorted(wanted)))}",
-        "without --pid the processes of each group are shown",
-    )
+def check_tasks(tasks: pd.DataFrame, pids: Sequence[int], comms: Sequence[str]) -> None:
+    """Raise UsageError for a process or a name (shell pattern) that no task of the trace had.
+
+    `tasks`: rows of Trace.tasks().
+    """
+    remedy = "`slabtrace leaks TRACE` shows who allocated what"
+    known = set(tasks["tgid"].tolist())
+    for pid in pids:
+        if pid not in known:
+            raise UsageError(f"this trace knows no process {pid}", remedy)
+    names = set(tasks["comm"])
+    for glob in comms:
+        if not any(fnmatchcase(name, glob) for name in names):
+            raise UsageError(f"no task of this trace was called {glob!r}", remedy)
 
 
 def _matching_caches(glob: str, aliases: dict[str, list[str]]) -> list[str]:

@@ -50,11 +50,19 @@ def call_site_option(function: F) -> F:
     )(function)
 
 
-def pid_option(function: F) -> F:
-    """`--pid N`, repeatable."""
-    return click.option(
-        "--pid", "pids", multiple=True, type=int, metavar="N", help="Only groups to which process N added."
-    )(function)
+def task_options(function: F) -> F:
+    """`--pid N` and `--comm GLOB`, both repeatable: whose objects are counted."""
+    pid = click.option(
+        "--pid", "pids", multiple=True, type=int, metavar="N", help="Only what process N allocated."
+    )
+    comm = click.option(
+        "--comm",
+        "comms",
+        multiple=True,
+        metavar="GLOB",
+        help="Only what tasks allocated while called so, as 'kworker/*'.",
+    )
+    return pid(comm(function))
 
 
 def row_limit(given: int | None, default: int, as_json: bool) -> int | None:

@@ -14,8 +14,8 @@ from slabtrace.commands._options import (
     call_site_option,
     json_option,
     limit_option,
-    pid_option,
     row_limit,
+    task_options,
     trace_argument,
 )
 
@@ -38,7 +38,7 @@ LIMIT = 10
 )
 @cache_option
 @call_site_option
-@pid_option
+@task_options
 @click.option(
     "--min-outstanding",
     type=click.IntRange(min=1),
@@ -54,6 +54,7 @@ def command(
     caches: tuple[str, ...],
     call_site: str | None,
     pids: tuple[int, ...],
+    comms: tuple[str, ...],
     min_outstanding: int,
     limit: int | None,
     as_json: bool,
@@ -69,6 +70,7 @@ def command(
       slabtrace leaks boot.slab --by cache
       slabtrace leaks boot.slab --cache 'kmalloc-*' --min-outstanding 100
       slabtrace leaks boot.slab --symbol 'nf_conntrack|\\[my_module\\]'
+      slabtrace leaks boot.slab --pid 4321 --by call-site
       slabtrace leaks boot.slab --json | jq '.groups[0].stack'
     """
     import slabtrace
@@ -78,7 +80,9 @@ def command(
 
     opened = slabtrace.open(trace)
     grouping = by.replace("-", "_")
-    groups = _filtered(opened, grouping, caches, call_site, pids)
+    groups = _of_tasks(opened, grouping, pids, comms)
+    groups = filters.by_cache(groups, caches, filters.aliases(opened.caches()) if caches else {})
+    groups = filters.by_call_site(groups, call_site)
     groups = groups[groups["outstanding"] >= min_outstanding]
     shown = groups.head(row_limit(limit, LIMIT, as_json) or len(groups))
     completeness = opened.completeness()
@@ -90,9 +94,7 @@ def command(
     write_verdict(sys.stdout, completeness, opened.damage)
 
 
-def _filtered(
-    opened: Trace, grouping: str, caches: tuple[str, ...], call_site: str | None, pids: tuple[int, ...]
-) -> pd.DataFrame:
-    known = filters.aliases(opened.caches()) if caches else {}
-    groups = filters.by_cache(opened.leaks(by=grouping), caches, known)
-    return filters.by_pid(filters.by_call_site(groups, call_site), pids)
+def _of_tasks(opened: Trace, grouping: str, pids: tuple[int, ...], comms: tuple[str, ...]) -> pd.DataFrame:
+    if pids or comms:
+        filters.check_tasks(opened.tasks(), pids, comms)
+    return opened.leaks(by=grouping, pid=pids, comm=comms)

@@ -6,6 +6,7 @@ Outstanding: 23 messages (2,944 bytes, one hostile comm) and 41 pipes.  One cach
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,8 +160,16 @@ class FakeTrace:
     def completeness(self) -> FakeCompleteness:
         return FakeCompleteness()
 
-    def leaks(self, by: str = "stack") -> pd.DataFrame:
-        return pd.DataFrame(GROUPS)
+    def leaks(self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()) -> pd.DataFrame:
+        """Filters whole groups, each of which is one task's."""
+        mine = [g for g in GROUPS if not pid or g["pids"][0] in pid]
+        return pd.DataFrame([g for g in mine if not comm or g["comms"][0] in comm])
+
+    def tasks(self) -> pd.DataFrame:
+        rows = [
+            {"ts_ns": 0, "tid": g["pids"][0], "tgid": g["pids"][0], "comm": g["comms"][0]} for g in GROUPS
+        ]
+        return pd.DataFrame(rows)
 
     def caches(self) -> pd.DataFrame:
         known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}

@@ -163,6 +163,8 @@ def test_caches_lists_aliases_on_request(run: Run) -> None:
         (["--symbol", "pipe_info"], ["kmalloc-cg-192"]),
         (["--call-site", r"^load_msg\+"], ["msg_msg-128"]),
         (["--pid", "1234"], ["msg_msg-128"]),
+        (["--pid", "1234", "--pid", "4321"], ["kmalloc-cg-192", "msg_msg-128"]),
+        (["--comm", "pipes"], ["kmalloc-cg-192"]),
         (["--min-outstanding", "41"], ["kmalloc-cg-192"]),
         (["-l", "1"], ["kmalloc-cg-192"]),
     ],
@@ -180,7 +182,9 @@ def test_leaks_filters(run: Run, filters: list[str], found: list[str]) -> None:
         (["--cache", "zzz"], "`slabtrace caches TRACE` lists them"),
         (["--call-site", "("], "'(' is no regular expression"),
         (["--call-site", "tcp_"], "no call site matches 'tcp_'"),
-        (["--pid", "7"], "nothing here was allocated by process 7"),
+        (["--pid", "7"], "this trace knows no process 7"),
+        (["--pid", "1234", "--pid", "7"], "this trace knows no process 7"),
+        (["--comm", "sshd*"], "no task of this trace was called 'sshd*'"),
     ],
 )
 def test_a_filter_that_matches_nothing_is_wrong_use(run: Run, args: list[str], said: str) -> None:
