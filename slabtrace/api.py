@@ -211,4 +211,4 @@ class Trace:
     def _lookup(self) -> Lookup:
         symbols = Symbols(self._reader.table("symbols"))
         stacks = Stacks(self._reader.table("stacks"), symbols)
-        return Lookup(symbols, stacks, self._tasks, self.span_ns[0])
+        return Lookup(symbols, stacks, self._tasks, self.span_ns[0], self.manifest.recorder.pid)

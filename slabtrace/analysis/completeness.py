@@ -31,7 +31,7 @@ class Completeness:
 
     `allocs` and `frees` leave out events recorded twice (`duplicates`).  `dropped`: the ring was
     full or programs nested too deep.  `recursion_missed`: skipped by the kernel's recursion guard;
-    of these a twin program `recovered` some, or all.  `unmatched_frees`: frees whose allocation was
+    of these a twin program `recovered` some, or all, and `skipped` is the rest.  `unmatched_frees`: frees whose allocation was
     not seen; of these `old_frees` had none in the whole trace before (the object is older than the
     recording, or its allocation was missed) and `second_frees` followed another free of the address
     (a double free, or a missed allocation).  `late`: stored out of order, so perhaps paired wrongly.
@@ -44,6 +44,7 @@ class Completeness:
     dropped: int = 0
     recursion_missed: int = 0
     recovered: int = 0
+    skipped: int = 0
     missed_frees_inferred: int = 0
     stacks_lost: int = 0
     failed_allocs: int = 0
@@ -57,11 +58,6 @@ class Completeness:
     damaged: bool = False
     exact: bool = True
     verdict: str = ""
-
-    @property
-    def skipped(self) -> int:
-        """Events that the recursion guard skipped and no twin recovered."""
-        return max(self.recursion_missed - self.recovered, 0)
 
     @property
     def lost(self) -> int:
@@ -105,6 +101,7 @@ def assess(
         unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
         damaged=bool(damage),
     )
+    result.skipped = max(result.recursion_missed - result.recovered, 0)
     result.exact = not (result.lost or result.unattached or result.damaged)
     result.verdict = _verdict(result)
     return result

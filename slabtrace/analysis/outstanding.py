@@ -20,18 +20,20 @@ from slabtrace.trace.batch import EventBatch
 
 COLUMNS = (
     "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
-    "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "confidence",
+    "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
 )  # fmt: skip
 
 
 def outstanding(summary: Summary, objects: Objects, lookup: Lookup, by: str, confidence: str) -> pd.DataFrame:
-    """One row for each group (see groups.KEYS for `by`) of `objects` with some outstanding, most bytes first.
+    """One row for each group (see groups.KEYS for `by`) of `objects` with some outstanding, most bytes
+    first, `own` ones last.
 
     Columns: cache (name), call_site (address; 0 if grouped by cache), symbol, stack (list of
     str, innermost first; empty if none was recorded), allocated, freed, outstanding (objects
     that were allocated while recording), bytes_req, bytes_alloc (of the outstanding),
     oldest_ns, newest_ns (allocation times of the outstanding since the recording's start), comms
-    (list of str), pids (list of int; both most objects first), confidence.
+    (list of str), pids (list of int; both most objects first), own (bool: all of the outstanding were
+    allocated by slabtrace's recorder itself, storing this trace), confidence.
     """
     live, groups = objects.live, group_sites(summary.sites, summary.caches, by)
     totals = _totals(summary.sites, objects, groups)
@@ -40,12 +42,14 @@ def outstanding(summary: Summary, objects: Objects, lookup: Lookup, by: str, con
     frame = pd.DataFrame({name: column[kept] for name, column in totals.items()})
     frame["oldest_ns"], frame["newest_ns"] = _ages(live.ts_ns - lookup.started_ns, member, kept)
     frame["comms"], frame["pids"] = _tasks_of(live, member, kept, lookup.tasks)
+    frame["own"] = _own(live, member, kept, lookup)
     frame["cache"] = [summary.caches.names[row] for row in groups.cache[kept].tolist()]
     frame["call_site"] = groups.call_site[kept]
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
     frame["stack"] = [lookup.stacks.names(each) for each in groups.stack_id[kept].tolist()]
     frame["confidence"] = confidence
-    frame = frame.sort_values(["bytes_alloc", "outstanding", "oldest_ns"], ascending=[False, False, True])
+    keys = {"own": True, "bytes_alloc": False, "outstanding": False, "oldest_ns": True}
+    frame = frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable")
     return frame[list(COLUMNS)].reset_index(drop=True)
 
 
@@ -96,3 +100,10 @@ def _tasks_of(
             comms[group].setdefault(tasks.comm[row])
         pids[group].setdefault(int(tasks.tgid[row]))
     return [list(names) for names in comms.values()], [list(ids) for ids in pids.values()]
+
+
+def _own(live: EventBatch, member: Positions, kept: Positions, lookup: Lookup) -> NDArray[np.bool_]:
+    """Whether every live object of each group in `kept` is the recorder's."""
+    tgid = np.append(lookup.tasks.tgid, np.uint32(0))  # row -1, an unknown task: the last
+    mine = tgid[lookup.tasks.rows(live.tid, live.ts_ns)] == lookup.recorder_pid
+    return ~np.isin(kept, member[~mine]) & (lookup.recorder_pid != 0)

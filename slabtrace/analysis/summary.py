@@ -50,9 +50,13 @@ class Summary:
 
 @dataclass
 class Lookup:
-    """What turns addresses, stacks and tasks into words, and times into those of the recording."""
+    """What turns addresses, stacks and tasks into words, and times into those of the recording.
+
+    `recorder_pid`: the process that recorded, 0 if the manifest does not say.
+    """
 
     symbols: Symbols
     stacks: Stacks
     tasks: Tasks
     started_ns: int
+    recorder_pid: int = 0

@@ -30,6 +30,7 @@ def write_info(out: TextIO, path: str, manifest: Manifest, completeness: Any, le
             ("on disk", _on_disk(manifest)),
             *_coverage(manifest.coverage),
             ("lost", _losses(completeness)),
+            *_recovered(completeness),
         ],
     )
 
@@ -86,9 +87,15 @@ def _coverage(coverage: Coverage) -> Iterator[tuple[str, str]]:
 def _losses(completeness: Any) -> str:
     losses = [
         (completeness.dropped, "dropped (the ring was full)"),
-        (completeness.recursion_missed, "skipped by the kernel's recursion guard"),
+        (completeness.skipped, "skipped (they came while slabtrace's program was busy on their CPU)"),
         (completeness.stacks_lost, "without their stack"),
         (completeness.missed_frees_inferred, "frees missed, proved by a re-used address"),
         (completeness.unmatched_frees, "frees of objects whose allocation was not seen"),
     ]
     return "; ".join(f"{count(number)} {words}" for number, words in losses if number) or "nothing"
+
+
+def _recovered(completeness: Any) -> Iterator[tuple[str, str]]:
+    if completeness.recovered:
+        caught = plural(completeness.recovered, "event")
+        yield "recovered", f"{caught} more that were skipped so: a second program (the twin) caught them"

@@ -36,7 +36,7 @@ def write_leaks(out: TextIO, groups: pd.DataFrame, hidden: int, by: str, ended_n
         for group in groups.to_dict("records"):
             _write_group(out, group, ended_ns)
     else:
-        _write_groups(out, groups, by, ended_ns)
+        _write_tables(out, groups, by, ended_ns)
     if hidden:
         out.write(f"… and {plural(hidden, 'group')} more (-l 0 shows all)\n")
 
@@ -54,8 +54,18 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
     out.write(f"  by {escape(_who(group))}\n\n")
 
 
+def _write_tables(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> None:
+    """All groups as one table, and one more for those of the recorder itself."""
+    own = groups["own"]
+    if not own.all():
+        _write_groups(out, groups[~own], by, ended_ns)
+    if own.any():
+        out.write("by slabtrace itself:\n")
+        _write_groups(out, groups[own], by, ended_ns)
+
+
 def _write_groups(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> None:
-    """All groups as one table, a line each."""
+    """Groups as one table, a line each."""
     sites = by == "call_site"
     rows = (
         [
@@ -73,6 +83,8 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> 
 
 
 def _who(group: dict[Any, Any]) -> str:
+    if group["own"]:
+        return "slabtrace itself"
     comms: Sequence[str] = list(group["comms"])
     pids: Sequence[int] = list(group["pids"])
     if not comms and not pids:

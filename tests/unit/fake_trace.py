@@ -37,6 +37,7 @@ GROUPS: list[dict[str, Any]] = [
         "confidence": "exact",
         "comms": ["pipes"],
         "pids": [4321],
+        "own": False,
     },
     {
         "rank": 2,
@@ -56,6 +57,7 @@ GROUPS: list[dict[str, Any]] = [
         "confidence": "bounded",
         "comms": [HOSTILE],
         "pids": [1234],
+        "own": False,
     },
 ]
 
@@ -126,6 +128,7 @@ class FakeCompleteness:
     dropped: int = 5
     recursion_missed: int = 0
     recovered: int = 0
+    skipped: int = 0
     missed_frees_inferred: int = 0
     stacks_lost: int = 0
     failed_allocs: int = 0

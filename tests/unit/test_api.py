@@ -15,7 +15,7 @@ import pytest
 
 import slabtrace
 from slabtrace.api import Trace
-from slabtrace.trace.manifest import Coverage, Manifest, Totals, Unattached
+from slabtrace.trace.manifest import Coverage, Manifest, RecorderUse, Totals, Unattached
 from slabtrace.trace.schema import Flag, Kind, Loss
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
@@ -121,6 +121,25 @@ def test_a_kmalloc_that_fired_twice_is_one_object_of_its_second_call_site(trace:
     assert (large["call_site"], large["symbol"]) == (0x130, "0x130")
     assert (large["allocated"], large["outstanding"], large["bytes_alloc"]) == (1, 1, 12288)
     assert (large["comms"], large["pids"]) == ([], [])
+
+
+def test_groups_of_the_recorder_alone_are_its_own_and_come_last(tmp_path: Path) -> None:
+    tasks = [{"ts_ns": 0, "tid": tid, "tgid": tgid, "comm": "x"} for tid, tgid in ((7, 70), (8, 70), (9, 90))]
+    big = {"bytes_req": 4000, "bytes_alloc": 4096}
+    events = [
+        alloc(1, 0x1000, call_site=0x100, tid=7, **big),
+        alloc(2, 0x2000, call_site=0x100, tid=8, **big),
+        alloc(3, 0x3000, call_site=0x110, tid=8),
+        alloc(4, 0x4000, call_site=0x110, tid=9),  # of another process
+        alloc(5, 0x5000, call_site=0x120, tid=7),
+        alloc(6, 0x6000, call_site=0x120, tid=99),  # of who knows
+    ]
+    manifest = Manifest(status="complete", recorder=RecorderUse(pid=70))
+    path = write_trace(tmp_path / "t", events, {"tasks": tasks}, manifest=manifest)
+    leaks = slabtrace.open(path).leaks("call_site")
+    assert leaks[["call_site", "own"]].to_numpy().tolist() == [[0x110, False], [0x120, False], [0x100, True]]
+    mine = slabtrace.open(path).leaks("call_site", pid=[70])
+    assert set(mine["own"]) == {True}
 
 
 def test_outstanding_by_cache_has_no_call_site(trace: Trace) -> None:

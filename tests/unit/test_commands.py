@@ -12,7 +12,7 @@ import pytest
 
 import slabtrace
 from slabtrace.commands import _main
-from tests.unit.fake_trace import HOSTILE, MISMATCH, FakeTrace
+from tests.unit.fake_trace import GROUPS, HOSTILE, MISMATCH, FakeCompleteness, FakeTrace
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -68,7 +68,7 @@ def test_leaks_json(run: Run) -> None:
     pipes, messages = printed_json(run, "leaks", "t.slab")["groups"]
     assert list(messages) == [
         "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
-        "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
+        "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids", "own",
     ]  # fmt: skip
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
     assert messages["call_site"] == "0xffffffff8127bc41"
@@ -118,6 +118,20 @@ def test_leaks_by_call_site_is_one_line_each(run: Run) -> None:
     assert header.split() == ["#", "outstanding", "bytes", "freed", "oldest", "cache", "call", "site"]
     assert first.split()[:2] == ["1", "41"] and first.endswith("alloc_pipe_info+0x57")
     assert second.split()[:2] == ["2", "23"] and "msg_msg-128" in second
+
+
+OWN = GROUPS[0] | {"rank": 3, "own": True, "comms": ["slabtrace"], "symbol": "alloc_buffer_head+0x1d"}
+
+
+def test_leaks_tell_the_recorders_own_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
+    by_stack = run("leaks", "t.slab")[1]
+    assert by_stack.count("  by slabtrace itself\n") == 1
+    assert by_stack.index("by slabtrace itself") > by_stack.index("#3 ")
+    lines = run("leaks", "t.slab", "--by", "call-site")[1].splitlines()
+    heading = lines.index("by slabtrace itself:")
+    assert lines[heading + 2].split()[0] == "3" and heading == 3
+    assert [group["own"] for group in printed_json(run, "leaks", "t.slab")["groups"]] == [False, False, True]
 
 
 def test_stat_has_perf_kmems_columns(run: Run) -> None:
@@ -208,6 +222,15 @@ def test_mismatches_show_each_event(run: Run) -> None:
 
 def test_no_mismatches_is_said(run: Run) -> None:
     assert run("mismatches", "t.slab")[1].startswith("no mismatches")
+
+
+def test_info_tells_lost_from_recovered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = FakeCompleteness(dropped=0, recursion_missed=3045, recovered=3033, skipped=12)
+    trace = FakeTrace()
+    monkeypatch.setattr(trace, "completeness", lambda: skipped)
+    out = " ".join(run("info", "t.slab", trace=trace)[1].split())
+    assert "lost 12 skipped (they came while slabtrace's program was busy on their CPU)" in out
+    assert "recovered 3,033 events more" in out and "3,045" not in out
 
 
 def test_info_shows_how_it_was_recorded(run: Run) -> None:
