@@ -77,7 +77,7 @@ Examples:
     type=click.Choice(["none", "frees", "all"]),
     default="all",
     show_default=True,
-    help="Recover events that arrive while a program runs. Fewer cost less, and lose what they do not recover.",
+    help="Recover events that arrive while a program runs; fewer cost less and lose some.",
 )
 @click.option(
     "--settle",
