@@ -30,16 +30,31 @@ static __always_inline bool page_read(struct page_words *page, u64 address)
 	return bpf_probe_read_kernel(page, sizeof(*page), (void *)address) == 0;
 }
 
+/*
+ * The head of a compound page, from a tail's word (bit 0 set): the head's address plus 1.
+ * In 7.x (page.compound_info) it may be a mask for the tail's own address instead, where the kernel
+ * optimises the memory of huge pages away; a mask of up to 4 GiB of struct pages lies above all of them.
+ */
+static __always_inline u64 page_head(u64 page, u64 word)
+{
+#ifdef PAGE_COMPOUND_MASKED
+	if (word >= 0xffffffff00000000ull)
+		return page & word;
+#endif
+	return word - 1;
+}
+
 /* The struct kmem_cache that owns `ptr`, or 0; then `flags` says why. */
 static __always_inline u64 cache_of(u64 vmemmap, u64 ptr, u8 *flags)
 {
+	u64 address = vmemmap + (ptr >> PAGE_SHIFT) * SIZEOF_PAGE;
 	struct page_words page;
-	u64 head;
+	u64 word;
 
-	if (!vmemmap || !page_read(&page, vmemmap + (ptr >> PAGE_SHIFT) * SIZEOF_PAGE))
+	if (!vmemmap || !page_read(&page, address))
 		goto unknown;
-	head = page.word[PAGE_COMPOUND_HEAD / 8];
-	if ((head & 1) && !page_read(&page, head - 1))
+	word = page.word[PAGE_COMPOUND_HEAD / 8];
+	if ((word & 1) && !page_read(&page, page_head(address, word)))
 		goto unknown;
 	if ((page_u32(&page, SLAB_TEST_OFFSET) & SLAB_TEST_MASK) == SLAB_TEST_VALUE)
 		return page.word[SLAB_SLAB_CACHE / 8];

@@ -82,13 +82,21 @@ int on_kmem_cache_free_bulk(u64 *ctx)
 #endif
 
 #ifdef SILENT_kmem_cache_alloc_bulk
-/* int kmem_cache_alloc_bulk(s, flags, size, p) */
+/*
+ * kmem_cache_alloc_bulk(s, flags, size, p).  Returns how many, as an int; in 7.x a bool, of which only
+ * the lowest byte is meant.
+ */
+#ifdef BULK_ALLOC_RETURNS_BOOL
+#define BULK_ALLOCATED(ctx) ((u8)ctx[4] ? ctx[2] : 0)
+#else
+#define BULK_ALLOCATED(ctx) ((u32)ctx[4])
+#endif
 int on_kmem_cache_alloc_bulk(u64 *ctx)
 {
 	struct bulk bulk = {
 		.cache = ctx[0],
 		.gfp_flags = ctx[1],
-		.count = (u32)ctx[4],
+		.count = BULK_ALLOCATED(ctx),
 		.array = ctx[3],
 		.kind = SLAB_BULK_ALLOC,
 	};

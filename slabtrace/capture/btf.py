@@ -123,12 +123,20 @@ class Btf:
 
     def function_arguments(self, name: str) -> list[str]:
         """C types of a function's arguments, in order; [] if there is no such function."""
-        type_id = self._find(name, _FUNC)
-        if type_id is None:
+        prototype = self._prototype(name)
+        if prototype is None:
             return []
-        prototype = self._node(self._node(type_id).size_or_type)
         words = (ct.c_uint32 * (2 * prototype.count)).from_address(prototype.trailer)
         return [self._spelling(words[2 * i + 1]) for i in range(prototype.count)]
+
+    def function_returns(self, name: str) -> str:
+        """C type a function returns; "" if there is no such function."""
+        prototype = self._prototype(name)
+        return self._spelling(prototype.size_or_type) if prototype else ""
+
+    def _prototype(self, function: str) -> _Node | None:
+        type_id = self._find(function, _FUNC)
+        return None if type_id is None else self._node(self._node(type_id).size_or_type)
 
     def _spelling(self, type_id: int) -> str:
         if type_id == 0:

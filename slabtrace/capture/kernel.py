@@ -58,7 +58,8 @@ class KernelShape:
 
     arguments: dict[str, dict[str, int]]
     sizeof_page: int
-    compound_head: int
+    compound_head: int  # or compound_info, then `compound_masked`
+    compound_masked: bool
     slab_cache: int
     slab_list: int
     slab_freelist: int
@@ -101,7 +102,8 @@ class KernelShape:
             "TASK_TGID": self.task_fields["tgid"],
             "TASK_COMM": self.task_fields["comm"],
         }
-        return numbers | ({"PAGE_END": 1} if self.page_end else {})
+        features = {"PAGE_END": self.page_end, "PAGE_COMPOUND_MASKED": self.compound_masked}
+        return numbers | {name: 1 for name, present in features.items() if present}
 
 
 def examine(btf: Btf) -> KernelShape:
@@ -110,15 +112,17 @@ def examine(btf: Btf) -> KernelShape:
     return KernelShape(
         arguments=_tracepoint_arguments(btf),
         sizeof_page=btf.sizeof("page"),
-        compound_head=btf.offsetof("page", "compound_head"),
+        compound_head=btf.offsetof("page", _compound_field(btf)),
+        compound_masked=_compound_field(btf) == "compound_info",
         slab_cache=btf.offsetof(slab, "slab_cache"),
         slab_list=btf.offsetof(slab, "slab_list"),
         slab_freelist=btf.offsetof(slab, "freelist"),
         slab_page=_slab_page_test(btf),
         cache_fields={
             name: btf.offsetof("kmem_cache", name)
-            for name in ("name", "list", "size", "object_size", "flags", "oo", "red_left_pad", "node")
-        },
+            for name in ("name", "list", "size", "object_size", "flags", "oo", "red_left_pad")
+        }
+        | {"node": _first_node(btf)},
         cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),
         task_fields={name: btf.offsetof("task_struct", name) for name in ("pid", "tgid", "comm")},
         page_end=btf.offsetof(slab, "slab_cache") != btf.offsetof("page", "mapping"),
@@ -129,6 +133,21 @@ def examine(btf: Btf) -> KernelShape:
 def _slab_struct(btf: Btf) -> str:
     """`struct slab` was split from `struct page` in 5.17 (d122019bf061); before, page has its fields."""
     return "slab" if btf.has_field("slab", "slab_cache") else "page"
+
+
+def _compound_field(btf: Btf) -> str:
+    """Where a tail page leads to its head; in 7.x it may hold a mask instead (bpf/cache_of.h)."""
+    return "compound_info" if btf.has_field("page", "compound_info") else "compound_head"
+
+
+def _first_node(btf: Btf) -> int:
+    """Offset in kmem_cache of the pointer to node 0's kmem_cache_node.
+
+    Up to 6.18 it begins the array `node`; in 7.x the array `per_node` of pairs of pointers.
+    """
+    if btf.has_field("kmem_cache", "node"):
+        return btf.offsetof("kmem_cache", "node")
+    return btf.offsetof("kmem_cache", "per_node") + btf.offsetof("kmem_cache_per_node_ptrs", "node")
 
 
 def _slab_page_test(btf: Btf) -> SlabPageTest:

@@ -38,7 +38,7 @@ PATHS = (
     SilentPath("kmem_cache_alloc_bulk", ("kmem_cache_alloc_bulk_noprof", "kmem_cache_alloc_bulk"), True),
     SilentPath("kmem_cache_free_bulk", ("kmem_cache_free_bulk",)),
     SilentPath("kvfree_call_rcu", ("kvfree_call_rcu",)),
-    SilentPath("kmalloc_nolock", ("kmalloc_nolock_noprof",), True),
+    SilentPath("kmalloc_nolock", ("_kmalloc_nolock_noprof", "kmalloc_nolock_noprof"), True),
     SilentPath("kfree_nolock", ("kfree_nolock",)),
 )
 
@@ -50,12 +50,15 @@ class SilentCoverage:
     watchable: dict[SilentPath, int]
     refused: dict[SilentPath, str]
     kvfree_has_ptr: bool
+    bulk_returns_bool: bool
 
     def defines(self) -> dict[str, None]:
         """The -D names that compile the programs of the watchable paths."""
         defines: dict[str, None] = dict.fromkeys(f"SILENT_{path.name}" for path in self.watchable)
         if self.kvfree_has_ptr:
             defines["KVFREE_RCU_HAS_PTR"] = None
+        if self.bulk_returns_bool:
+            defines["BULK_ALLOC_RETURNS_BOOL"] = None
         return defines
 
 
@@ -64,17 +67,20 @@ def examine(btf: Btf) -> SilentCoverage:
     watchable: dict[SilentPath, int] = {}
     refused: dict[SilentPath, str] = {}
     for path in PATHS:
-        function = next((f for f in path.functions if btf.function(f) is not None), None)
-        if function is None:
+        type_id = next((found for f in path.functions if (found := btf.function(f)) is not None), None)
+        if type_id is None:
             continue  # this kernel has no such path
-        type_id = btf.function(function) or 0
         reason = _refusal(path, type_id)
         if reason:
             refused[path] = reason
         else:
             watchable[path] = type_id
-    arguments = btf.function_arguments("kvfree_call_rcu")
-    return SilentCoverage(watchable, refused, kvfree_has_ptr=arguments[1:] == ["void *"])
+    return SilentCoverage(
+        watchable,
+        refused,
+        kvfree_has_ptr=btf.function_arguments("kvfree_call_rcu")[1:] == ["void *"],
+        bulk_returns_bool=btf.function_returns("kmem_cache_alloc_bulk_noprof") == "bool",
+    )
 
 
 def _refusal(path: SilentPath, type_id: int) -> str:
