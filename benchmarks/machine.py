@@ -74,6 +74,12 @@ def busy_share(seconds: float) -> float:
     return 1 - idle / max(1, sum(spent))
 
 
+def busy_seconds() -> float:
+    """CPU time spent on anything since the machine started."""
+    ticks = _cpu_ticks()
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def _cpu_ticks() -> list[int]:
     return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
 

@@ -21,6 +21,7 @@ from benchmarks.pace import Pace, Slices
 from benchmarks.probes import Probes
 from benchmarks.table import print_table, spread
 from benchmarks.tracers import ON_ONE_CPU
+from slabtrace.capture.options import CaptureOptions
 
 SAMPLE_S = 0.5
 FLOOR = "empty raw tracepoint programs (the floor)"
@@ -40,7 +41,7 @@ class Comparison:
 
     def run(self, rounds: int) -> None:
         """Sample every tracer in turn, `rounds` times."""
-        probes = Probes()
+        probes = Probes(CaptureOptions(stacks=False))
         try:
             with Load(self.load, load_cpu()) as load:
                 load.slices(1)
@@ -99,7 +100,7 @@ class Comparison:
 def _tracing(name: str, probes: Probes) -> Iterator[None]:
     """Trace with the named tracer; what it wrote is thrown away."""
     if name == FLOOR:
-        with probes.attached("empty"):
+        with probes.part("empty"):
             yield
         return
     with tempfile.TemporaryDirectory(prefix="slabtrace-bench-") as folder, ON_ONE_CPU[name](Path(folder)):

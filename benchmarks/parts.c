@@ -3,14 +3,14 @@
  * The recorder's programs taken apart: each part does what the one before it does, and a thing
  * more.  It includes the real programs, so that what is measured is what runs.
  *
- *   empty    nothing: what the kernel itself takes to call a program
+ *   empty    nothing: what the kernel itself takes to call a program (second: to call another)
  *   lane     enter and leave this CPU's lane
  *   slot     + claim a slot, write to it, commit it
  *   clock    + read the clock
  *   fields   + the task and all other fields
  *   cache    + look up the slab cache of a kmalloc object: all but the twins
  *
- * "+ twin" and "+ stack" are the programs of slab.c themselves (benchmarks/probes.py).
+ * With twins, and with stacks, the programs of slab.c themselves are measured (parts.py).
  */
 #include "../bpf/slab.c"
 
@@ -70,6 +70,7 @@ static __always_inline int run_part(void *ctx, struct seen_event *seen, enum par
 	PART_PROGRAM(part, kmem_cache_free, CACHE_FREE_EVENT, number)
 
 PART(empty, EMPTY)
+PART(second, EMPTY)
 PART(lane, LANE)
 PART(slot, SLOT)
 PART(clock, CLOCK)

@@ -12,20 +12,43 @@ from statistics import median
 from benchmarks.loads import Load, events_per_operation
 from benchmarks.machine import load_cpu, note, wait_until_quiet
 from benchmarks.pace import Pace, Slices
-from benchmarks.probes import PARTS, Probes
+from benchmarks.probes import Probes
 from benchmarks.table import print_table, spread
+from slabtrace.capture.options import CaptureOptions
 
 SAMPLE_S = 0.05
-_LABELS = {
-    "empty": "empty programs (the floor)",
-    "lane": "+ lane",
-    "slot": "+ slot claimed and committed",
-    "clock": "+ clock",
-    "fields": "+ task and other fields",
-    "cache": "+ cache of a kmalloc object",
-    "twin": "+ twins: the whole program",
-    "stack": "+ stacks (--stacks all)",
-}
+FLOOR = "empty programs (the floor)"
+TWO_EMPTY = "for comparison: empty programs, two per tracepoint"
+
+
+class Objects:
+    """The compiled programs, and the steps from nothing to the whole: (label, what to attach)."""
+
+    def __init__(self) -> None:
+        self._plain = Probes(CaptureOptions(stacks=False))
+        self._frees = Probes(CaptureOptions(stacks=False, twins="frees"))
+        self._stacks = Probes(CaptureOptions(stacks=True))
+
+    def steps(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
+        """Each builds on the one before it; the last stands for itself."""
+        yield FLOOR, self._plain.part("empty")
+        yield "+ lane", self._plain.part("lane")
+        yield "+ slot claimed and committed", self._plain.part("slot")
+        yield "+ clock", self._plain.part("clock")
+        yield "+ task and other fields", self._plain.part("fields")
+        yield "+ cache of a kmalloc object", self._plain.part("cache")
+        yield "+ twins of the frees (--twins frees)", self._frees.whole()
+        yield "+ twins of the allocations: --stacks none", self._plain.whole()
+        yield "+ stacks: --stacks all", self._stacks.whole()
+        yield TWO_EMPTY, self._plain.part("empty", "second")
+
+    def close(self) -> int:
+        """Leave nothing in the kernel; returns how many events found no free slot."""
+        everything = (self._plain, self._frees, self._stacks)
+        lost = sum(probes.dropped() for probes in everything)
+        for probes in everything:
+            probes.close()
+        return lost
 
 
 class PartByPart:
@@ -40,21 +63,19 @@ class PartByPart:
 
     def run(self, rounds: int) -> None:
         """Sample every part, `rounds` times."""
-        plain, stacked = Probes(), Probes(stacks=True)
+        objects = Objects()
         try:
             with Load(self.load, load_cpu()) as load:
                 load.slices(1)
                 for number in range(rounds):
                     self.noisy += not wait_until_quiet()
                     note(f"parts, {self.load}: round {number + 1} of {rounds}")
-                    self._round(load, plain, stacked)
+                    self._round(load, objects)
         finally:
-            self.without_slot = plain.dropped() + stacked.dropped()
-            plain.close()
-            stacked.close()
+            self.without_slot = objects.close()
 
-    def _round(self, load: Load, plain: Probes, stacked: Probes) -> None:
-        for part, attached in _steps(plain, stacked):
+    def _round(self, load: Load, objects: Objects) -> None:
+        for part, attached in objects.steps():
             self.pace.alone(load.slices(SAMPLE_S))
             with attached:
                 self.traced[part].append(load.slices(SAMPLE_S))
@@ -70,24 +91,17 @@ class PartByPart:
             name: [self.pace.added(s) / self.fired for s in found] for name, found in self.traced.items()
         }
         print_table(["part", "added ns per event", "by this part", "times the floor"], _rows(added))
-        rounds = len(added["empty"])
+        rounds = len(added[FLOOR])
         print(f"{rounds} rounds, {self.noisy} of them begun while the machine was busy;")
         print(f"{self.without_slot:,} events found no free slot.\n")
-
-
-def _steps(plain: Probes, stacked: Probes) -> Iterator[tuple[str, AbstractContextManager[None]]]:
-    for part in PARTS:
-        yield part, plain.attached(part)
-    yield "twin", plain.attached("whole", twins=True)
-    yield "stack", stacked.attached("whole", twins=True)
 
 
 def _rows(added: dict[str, list[float]]) -> Iterator[list[str]]:
     previous = 0.0
     for part, values in added.items():
         step, previous = median(values) - previous, median(values)
-        ratios = [value / floor for value, floor in zip(values, added["empty"], strict=True)]
-        yield [_LABELS[part], spread(values), f"{step:+,.0f}", spread(ratios, 2)]
+        ratios = [value / floor for value, floor in zip(values, added[FLOOR], strict=True)]
+        yield [part, spread(values), "" if part == TWO_EMPTY else f"{step:+,.0f}", spread(ratios, 2)]
 
 
 def main(quick: bool) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.machine import tracer_cpu
@@ -20,7 +20,6 @@ from slabtrace.capture.rings import Rings
 from slabtrace.capture.session import ring_geometry
 from slabtrace.capture.slab_walk import SlabWalk
 
-PARTS = ("empty", "lane", "slot", "clock", "fields", "cache")
 TRACEPOINTS = ("kfree", "kmem_cache_free", "kmalloc", "kmem_cache_alloc")
 _SOURCE = str(Path(__file__).resolve().parent / "parts.c")
 _DRAIN_S = 0.005
@@ -32,26 +31,36 @@ class Probes:
     Raises CaptureError where slabtrace cannot trace.
     """
 
-    def __init__(self, stacks: bool = False) -> None:
+    def __init__(self, options: CaptureOptions) -> None:
         types = Btf()
         shape = examine(types)
         types.close()
         geometry = ring_geometry(None)
-        defines = shape.defines() | geometry.defines() | CaptureOptions(stacks=stacks).defines()
+        defines = shape.defines() | geometry.defines() | options.defines()
+        self.options = options
         self.programs = Programs(compile_bpf(defines, _SOURCE))
         self.rings = Rings(self.programs, geometry)
         walk = SlabWalk(self.programs, shape)
         first = slab_walk.find_any_cache(self.programs, shape, 0)
         self.rings.set_vmemmap(walk.learn_vmemmap(walk.all_caches(first)))
 
+    def part(self, *parts: str) -> AbstractContextManager[None]:
+        """Attach parts of parts.c, one after the other, to each tracepoint."""
+        return self._attached(
+            [(f"{part}_{tracepoint}", tracepoint) for part in parts for tracepoint in TRACEPOINTS]
+        )
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Attach the programs of slab.c, and those twins that the options ask for."""
+        twins = [name for name in TRACEPOINTS if self.options.twin_of(name)]
+        return self._attached(
+            [(name, name) for name in TRACEPOINTS] + [(f"{name}_twin", name) for name in twins]
+        )
+
     @contextmanager
-    def attached(self, part: str, twins: bool = False) -> Iterator[None]:
-        """Attach a part of parts.c, or "whole": the programs of slab.c, their twins if asked for."""
-        prefix = "" if part == "whole" else f"{part}_"
-        for tracepoint in TRACEPOINTS:
-            self.programs.attach(prefix + tracepoint, tracepoint)
-            if twins:
-                self.programs.attach(f"{tracepoint}_twin", tracepoint)
+    def _attached(self, pairs: list[tuple[str, str]]) -> Iterator[None]:
+        for program, tracepoint in pairs:
+            self.programs.attach(program, tracepoint)
         done = threading.Event()
         reader = threading.Thread(target=self._keep_empty, args=(done,))
         reader.start()

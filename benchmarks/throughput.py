@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks import tracers
 from benchmarks.consumer import MemorySampler, cpu_seconds
 from benchmarks.loads import Load, events_per_operation, run_everywhere
-from benchmarks.machine import Unavailable, load_cpu, note, wait_until_quiet
+from benchmarks.machine import Unavailable, busy_seconds, load_cpu, note, wait_until_quiet
 from benchmarks.table import print_table
 
 LOAD = "pipes"
@@ -50,12 +50,13 @@ class Stored:
 
 @dataclass
 class Result:
-    """One tracer under the load: events made, seconds, ns of an operation, consumer's CPU seconds, memory."""
+    """One tracer under the load: CPU seconds of the consumer, and of all that is neither it nor the load."""
 
     made: float
     seconds: float
     ns_per_operation: float
     cpu_s: float
+    others_s: float
     memory: list[int]
     stored: Stored
 
@@ -82,12 +83,14 @@ def run_under(
         folder = Path(name)
         with tracer(folder) as running:
             pid = running.process.pid
-            before = cpu_seconds(pid)
+            before, busy_before = cpu_seconds(pid), busy_seconds()
             with MemorySampler(pid) as memory:
                 operations, ns = run_everywhere(loads, seconds)
                 time.sleep(_DRAIN_S)
-            cpu_s = cpu_seconds(pid) - before
-        return Result(operations * per_operation, seconds, ns, cpu_s, memory.bytes, read(folder))
+            cpu_s, busy_s = cpu_seconds(pid) - before, busy_seconds() - busy_before
+        others_s = busy_s - cpu_s - operations * ns / 1e9
+        made = operations * per_operation
+        return Result(made, seconds, ns, cpu_s, others_s, memory.bytes, read(folder))
 
 
 def read_slabtrace(folder: Path) -> Stored:
@@ -136,6 +139,7 @@ def measure(runs: list[tuple[str, tracers.Tracer, float, Callable[[Path], Stored
 
 def _remarks(result: Result) -> Iterator[str]:
     yield f"one operation took {result.ns_per_operation:,.0f} ns of CPU"
+    yield f"the kernel's own threads and other processes took {result.others_s:.1f} s of CPU"
     yield from result.stored.remarks
     steps = result.memory[:: max(1, len(result.memory) // 15)]
     yield "resident MiB over time: " + " ".join(f"{step / _MIB:.0f}" for step in steps)
