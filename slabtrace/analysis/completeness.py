@@ -29,13 +29,17 @@ PATH = ("path of allocation or free was", "paths of allocation or free were")
 class Completeness:
     """Counts of events; what was lost; whether anything was.
 
-    `allocs` and `frees` leave out events recorded twice (`duplicates`).  `dropped`: the ring was
-    full or programs nested too deep.  `recursion_missed`: skipped by the kernel's recursion guard;
-    of these a twin program `recovered` some, or all, and `skipped` is the rest.  `unmatched_frees`: frees whose allocation was
-    not seen; of these `old_frees` had none in the whole trace before (the object is older than the
-    recording, or its allocation was missed) and `second_frees` followed another free of the address
-    (a double free, or a missed allocation).  `late`: stored out of order, so perhaps paired wrongly.
-    `unattached`: paths of allocation or free that nothing watched.
+    `allocs` and `frees` leave out events recorded twice (`duplicates`), and the memory's return
+    after a kfree_rcu (`rcu_completions`: the kfree_rcu was the free).  `page_ends` of slabs are
+    among the `events` alone.  `dropped`: the ring was full or programs nested too deep.
+    `recursion_missed`: skipped by the kernel's recursion guard; of these a twin program `recovered`
+    some, or all, and `skipped` is the rest.  `missed_frees_inferred`: not seen, but proved by their
+    address being allocated again or (`inferred_by_page_end`) by the end of their slab.
+    `unmatched_frees`: frees whose allocation was not seen; of these `old_frees` had none in the
+    whole trace before (the object is older than the recording, or its allocation was missed) and
+    `second_frees` followed another free of the address (a double free, or a missed allocation).
+    `late`: stored out of order, so perhaps paired wrongly.  `unattached`: paths of allocation or
+    free that nothing watched.
     """
 
     events: int = 0
@@ -46,6 +50,7 @@ class Completeness:
     recovered: int = 0
     skipped: int = 0
     missed_frees_inferred: int = 0
+    inferred_by_page_end: int = 0
     stacks_lost: int = 0
     failed_allocs: int = 0
     null_frees: int = 0
@@ -53,6 +58,8 @@ class Completeness:
     old_frees: int = 0
     second_frees: int = 0
     duplicates: int = 0
+    rcu_completions: int = 0
+    page_ends: int = 0
     late: int = 0
     unattached: list[str] = field(default_factory=list)
     damaged: bool = False
@@ -81,15 +88,16 @@ def assess(
 ) -> Completeness:
     """The completeness of a scanned trace."""
     lost, totals = _losses(losses), manifest.totals
-    real = counts.seen - counts.duplicates
+    real = counts.seen - counts.duplicates - counts.completions
     result = Completeness(
         events=int(counts.seen.sum()),
         allocs=int(real[~sites.free].sum()),
-        frees=int(real[sites.free].sum()),
+        frees=int(real[sites.free & ~sites.page_end].sum()),
         dropped=max(lost[Loss.RING_FULL] + lost[Loss.NESTING], totals.dropped),
         recursion_missed=max(lost[Loss.RECURSION], totals.recursion_missed),
         recovered=_recovered(sites, counts),
         missed_frees_inferred=int(counts.inferred.sum()),
+        inferred_by_page_end=int(counts.page_ended.sum()),
         stacks_lost=max(lost[Loss.STACK], totals.stacks_lost),
         failed_allocs=totals.failed_allocs,
         null_frees=totals.null_frees,
@@ -97,6 +105,8 @@ def assess(
         old_frees=int(counts.old.sum()),
         second_frees=int(counts.second.sum()),
         duplicates=int(counts.duplicates.sum()),
+        rcu_completions=int(counts.completions.sum()),
+        page_ends=int(counts.seen[sites.page_end].sum()),
         late=max(lost[Loss.LATE], totals.late),
         unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
         damaged=bool(damage),
@@ -133,7 +143,7 @@ def _verdict(result: Completeness) -> str:
         (result.dropped, *(f"{w} dropped" for w in EVENT)),
         (result.skipped, *(f"{w} skipped by the kernel's recursion guard" for w in EVENT)),
         (result.late, *(f"{w} stored out of order" for w in EVENT)),
-        (result.missed_frees_inferred, *(f"{w} not seen but proved by a re-used address" for w in FREE)),
+        (result.missed_frees_inferred, *(f"{w} not seen but proved by what came after" for w in FREE)),
         (len(result.unattached), *(f"{w} not watched" for w in PATH)),
     ]
     reasons = [f"{number:,} {one if number == 1 else more}" for number, one, more in missing if number]

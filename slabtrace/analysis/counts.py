@@ -16,16 +16,18 @@ class SiteCounts:
     """Counters of shape (s,), int64, by site.
 
     `seen`: events.  `duplicates`: those of them that were recorded twice.
-    By the site of the allocation: `inferred` (ended by a missed free) and `pingpong` (freed on
-    another CPU than allocated on).  By the site of the free: `old` (object older than the
-    recording) and `second` (freed already).
+    By the site of the allocation: `inferred` (ended by a missed free), `page_ended` (those of them
+    that the end of their slab proved) and `pingpong` (freed on another CPU than allocated on).
+    By the site of the free: `old` (object older than the recording), `second` (freed already) and
+    `completions` (of a kfree_rcu).
     """
 
     def __init__(self, sites: Sites) -> None:
         self._size = len(sites)
-        self.seen, self.duplicates, self.inferred, self.pingpong, self.old, self.second = (
-            np.zeros(self._size, np.int64) for _ in range(6)
+        self.seen, self.duplicates, self.inferred, self.page_ended, self.pingpong = (
+            np.zeros(self._size, np.int64) for _ in range(5)
         )
+        self.old, self.second, self.completions = (np.zeros(self._size, np.int64) for _ in range(3))
 
     def add(self, paired: Paired) -> None:
         """Count one chunk."""
@@ -34,13 +36,15 @@ class SiteCounts:
         self.old += self._count(site[paired.old_frees])
         self.second += self._count(site[paired.second_frees])
         self.duplicates += self._count(site[paired.duplicate_frees])
+        self.completions += self._count(site[paired.completions])
         cpu = paired.events.cpu
         moved = np.flatnonzero(cpu.take(alloc) != cpu.take(paired.end))
         self.pingpong += self._count(paired.ended_site[moved[paired.how[moved] == How.FREED]])
         unfreed = np.flatnonzero(paired.how != How.FREED)
         if len(unfreed):
             how, at = paired.how[unfreed], paired.ended_site[unfreed]
-            self.inferred += self._count(at[how == How.INFERRED])
+            self.inferred += self._count(at[how != How.DUPLICATE])
+            self.page_ended += self._count(at[how == How.PAGE_END])
             self.duplicates += self._count(at[how == How.DUPLICATE])
 
     def _count(self, site: NDArray[np.intp]) -> Counts:

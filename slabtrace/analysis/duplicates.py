@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two records of one event, and how they are told from two events.
+"""Several records of one event, and how they are told from several events.
 
 A large kmalloc fires its tracepoint twice on some kernels (KERNEL-FACTS 3: same address, task
 and size, microseconds apart): the second, with the caller's call site, counts.  An event nested
 between a program and its twin may be recorded by both (KERNEL-FACTS 5): the second bears
-Flag.RECOVERED and follows at its address with the same kind, call site, CPU and task.
+Flag.RECOVERED and follows at its address with the same kind, call site, CPU and task; interrupts
+may lie between the two.  A kfree_rcu frees for its users at once, for the allocator after a grace
+period: the kfree or bulk free that follows at its address is its completion, not a second free.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch, concatenate
-from slabtrace.trace.schema import Flag
+from slabtrace.trace.schema import Flag, Kind
 
-TWICE_NS = 10_000  # the most that may lie between two records of one event
+LARGE_NS = 10_000  # the most that may lie between two records of a large kmalloc
+TWIN_NS = 10_000_000  # and between a program's record and its twin's
+COMPLETES = (Kind.KFREE, Kind.BULK_FREE)  # what carries out a kfree_rcu
 
 
 def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
@@ -24,12 +28,13 @@ def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[n
 
     Both are allocations or both frees of one address, `second` the next thing seen there.
     """
-    close: NDArray[np.bool_] = (second.ts_ns - first.ts_ns < TWICE_NS) & (first.tid == second.tid)
+    apart = second.ts_ns - first.ts_ns
+    close: NDArray[np.bool_] = (apart < TWIN_NS) & (first.tid == second.tid)
     if not close.any():
         return close
     a, b = first.site, second.site
     flags = sites["flags"]
-    large = (flags[a] & flags[b] & np.uint8(Flag.LARGE)) != 0
+    large = ((flags[a] & flags[b] & np.uint8(Flag.LARGE)) != 0) & (apart < LARGE_NS)
     large &= ~sites.free[a] & (sites["bytes_req"][a] == sites["bytes_req"][b])
     twin = (flags[b] & np.uint8(Flag.RECOVERED)) != 0
     twin &= (sites["kind"][a] == sites["kind"][b]) & (sites["call_site"][a] == sites["call_site"][b])
@@ -38,22 +43,37 @@ def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[n
     return close
 
 
+def completes(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
+    """Whether the free `second[i]` completes the kfree_rcu `first[i]`, shape (n,).
+
+    Both are frees of one address, `second` the next thing seen there.
+    """
+    kind = sites["kind"]
+    done: NDArray[np.bool_] = np.isin(kind[second.site], COMPLETES)
+    done &= kind[first.site] == np.uint8(Kind.KFREE_RCU)
+    return done
+
+
 class RecentFrees:
     """The last frees of a chunk, for those of the next that may be the same event."""
 
     def __init__(self) -> None:
         self._frees: EventBatch | None = None
 
-    def keep(self, events: EventBatch, free: NDArray[np.bool_]) -> None:
-        """Keep the frees so late in `events` that the next chunk may record them again."""
-        since = events.ts_ns[-1] - TWICE_NS
-        start = int(np.searchsorted(events.ts_ns, since))
-        late = events.take(np.flatnonzero(free[start:]) + start)
-        if self._frees is not None and start == 0:  # a short chunk: what was kept may still be recent
-            late = concatenate([self._frees.take(self._frees.ts_ns >= since), late])
-        newest_first = late.take(slice(None, None, -1))
-        _, newest = np.unique(newest_first.ptr, return_index=True)
-        self._frees = newest_first.take(newest)
+    def keep(self, frees: EventBatch, newest_ns: int, touched: NDArray[np.uint64] | None) -> None:
+        """Keep those of `frees` so late that the next chunk may record them again.
+
+        `frees`: what was last seen of each address freed in the chunk, sorted by ptr.
+        `newest_ns`: when the chunk ended.  `touched`: all addresses in a chunk so short that what
+        was kept before may still be recent; else None.
+        """
+        since = newest_ns - TWIN_NS
+        late = frees.take(np.flatnonzero(frees.ts_ns > since))
+        if self._frees is not None and touched is not None:
+            stays = (self._frees.ts_ns > since) & ~np.isin(self._frees.ptr, touched)
+            late = concatenate([self._frees.take(np.flatnonzero(stays)), late])
+            late = late.take(np.argsort(late.ptr, kind="stable"))
+        self._frees = late
 
     def recorded_twice(self, sites: Sites, frees: EventBatch) -> NDArray[np.bool_]:
         """Which of `frees`, the first events of a chunk at their addresses, were kept already."""

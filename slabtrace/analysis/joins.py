@@ -41,7 +41,7 @@ LIFETIME = pa.schema(
         ("free_tid", pa.uint32()),
         ("free_call_site", pa.uint64()),  # 0 where the free is inferred
         ("free_kind", pa.uint8()),  # schema.Kind; 0 where the free is inferred
-        ("how", pa.uint8()),  # lifetimes.How: FREED or INFERRED
+        ("how", pa.uint8()),  # lifetimes.How: FREED, INFERRED or PAGE_END
     ]
 )
 

@@ -59,24 +59,25 @@ def mismatches(
     """
     if second is None:
         return pd.DataFrame(columns=list(COLUMNS))
-    history = _history(second, batches)
+    history = _history(second, batches, sites)
     rows = []
     for at in range(second.size):
         alloc, first = _before(history, sites, int(second.ptr[at]), int(second.ts_ns[at]))
         site = int(second.site[at])
         evidence = [_describe(each, sites, lookup) for each in (alloc, first, second.take(slice(at, at + 1)))]
-        name = caches.names[int(caches.of_site[site])]
+        name = _cache_name(sites, caches, site, alloc)
         rows.append(("double-free", int(second.ptr[at]), name, confidence, *evidence))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _history(second: EventBatch, batches: Iterable[EventBatch]) -> EventBatch:
-    """All events at the addresses of `second`, sorted by address, then time."""
+def _history(second: EventBatch, batches: Iterable[EventBatch], sites: Sites) -> EventBatch:
+    """All events of objects at the addresses of `second`, sorted by address, then time."""
     addresses = np.sort(second.ptr)
     parts = []
     for batch in batches:
         place = np.minimum(np.searchsorted(addresses, batch.ptr), len(addresses) - 1)
-        parts.append(batch.take(np.flatnonzero(addresses[place] == batch.ptr)))
+        found = np.flatnonzero(addresses[place] == batch.ptr)
+        parts.append(batch.take(found[~sites.page_end[batch.site[found]]]))
     every = concatenate(parts)
     return every.take(np.lexsort((every.ts_ns, every.ptr)))
 
@@ -84,14 +85,19 @@ def _history(second: EventBatch, batches: Iterable[EventBatch]) -> EventBatch:
 def _before(
     history: EventBatch, sites: Sites, ptr: int, ts_ns: int
 ) -> tuple[EventBatch | None, EventBatch | None]:
-    """(the allocation before the free before, the free before) `ts_ns` at `ptr`."""
+    """(the last allocation before `ts_ns` at `ptr`, the first free after it); None for what was not seen."""
     begin, end = np.searchsorted(history.ptr, np.array([ptr, ptr + 1], np.uint64)).tolist()
     now = begin + int(np.searchsorted(history.ts_ns[begin:end], ts_ns))
-    if now == begin:
-        return None, None
-    first = history.take(slice(now - 1, now))
-    alloc = history.take(slice(now - 2, now - 1)) if now - 2 >= begin else None
-    return (None if alloc is None or sites.free[alloc.site[0]] else alloc), first
+    allocs = np.flatnonzero(~sites.free[history.site[begin:now]]) + begin
+    alloc = history.take(allocs[-1:]) if len(allocs) else None
+    free = int(allocs[-1]) + 1 if len(allocs) else begin
+    return alloc, history.take(slice(free, free + 1)) if free < now else None
+
+
+def _cache_name(sites: Sites, caches: Caches, site: int, alloc: EventBatch | None) -> str:
+    """The cache that was freed to; a free that names none (kfree_bulk) takes its allocation's."""
+    nameless = sites["cache"][site] == 0 and alloc is not None
+    return caches.names[int(caches.of_site[alloc.site[0] if alloc is not None and nameless else site])]
 
 
 def _describe(event: EventBatch | None, sites: Sites, lookup: Lookup) -> dict[str, Any] | None:

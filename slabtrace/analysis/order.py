@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORD = 64  # bits
+LAST = np.uint64(2**64 - 1)  # no key sorts behind it
 MOST_AT_ONCE = 64  # events of one time looked at one by one; beyond, the time is in doubt
 
 
@@ -27,6 +28,20 @@ class ByAddress:
     index: NDArray[np.intp]
     free: NDArray[np.bool_]
     starts: NDArray[np.bool_]
+
+    def find(self, ptr: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """The first place whose address is `wanted` or above, for each: shape (len(wanted),).
+
+        `ptr`: the addresses of the events given.  A binary search by hand, for few addresses: the
+        ordered addresses never exist as an array.
+        """
+        low, high = np.zeros(len(wanted), np.intp), np.full(len(wanted), len(self.index))
+        while (searching := low < high).any():
+            middle = np.minimum((low + high) >> 1, len(self.index) - 1)
+            below = searching & (ptr[self.index[middle]] < wanted)
+            low = np.where(below, middle + 1, low)
+            high = np.where(searching & ~below, middle, high)
+        return low
 
 
 def time_order(
@@ -59,19 +74,24 @@ def _in_doubt(ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64]) -> NDArray[np.i
     return np.concatenate([*found, ts_ns[at]])
 
 
-def by_address(ptr: NDArray[np.uint64], free: NDArray[np.bool_]) -> ByAddress:
-    """Order events, given in time order (n >= 1), by address; equal addresses keep their order."""
+def by_address(ptr: NDArray[np.uint64], free: NDArray[np.bool_], without: NDArray[np.intp]) -> ByAddress:
+    """Order events, given in time order (n >= 1), by address; equal addresses keep their order.
+
+    Those at the positions `without` are left out.
+    """
     offset = ptr - ptr.min()
     differing = int(np.bitwise_or.reduce(offset))
     zeros = (differing & -differing).bit_length() - 1 if differing else 0  # objects are aligned
     position_bits = max(len(ptr) - 1, 1).bit_length()
     if differing.bit_length() - zeros + position_bits > WORD:
-        return _by_address_unpacked(ptr, free)
+        return _by_address_unpacked(ptr, free, without)
     key = _shifted(offset, position_bits - zeros)
     key |= np.arange(len(ptr), dtype=np.uint64)
+    key[without] = LAST
     key.sort()
-    starts = np.empty(len(ptr), np.bool_)
-    starts[0] = True
+    key = key[: len(key) - len(without)]
+    starts = np.empty(len(key), np.bool_)
+    starts[:1] = True
     np.greater_equal(key[1:] ^ key[:-1], np.uint64(1 << position_bits), out=starts[1:])
     key &= np.uint64((1 << position_bits) - 1)
     index = key.view(np.intp)
@@ -87,11 +107,14 @@ def _shifted(values: NDArray[np.uint64], left: int) -> NDArray[np.uint64]:
     return values
 
 
-def _by_address_unpacked(ptr: NDArray[np.uint64], free: NDArray[np.bool_]) -> ByAddress:
+def _by_address_unpacked(
+    ptr: NDArray[np.uint64], free: NDArray[np.bool_], without: NDArray[np.intp]
+) -> ByAddress:
     """The same where the addresses lie too far apart to share 64 bits with a position."""
     index = np.argsort(ptr, kind="stable")
+    index = index[~np.isin(index, without)]
     ordered = ptr[index]
-    starts = np.empty(len(ptr), np.bool_)
-    starts[0] = True
+    starts = np.empty(len(index), np.bool_)
+    starts[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
     return ByAddress(index, free[index], starts)

@@ -6,9 +6,9 @@ batches changes nothing.  Its memory: the live set (26 bytes an object), one chu
 8 bytes for each address ever seen freed (so that an old object's free is told from a second free).
 
 At one address, in time order: an allocation then a free is a lifetime.  Two allocations: the
-free between them was missed.  Two frees: a double free, or the allocation between them was
-missed.  A free at an address not seen before: its object is older than the recording.
-Events that are one event recorded twice (duplicates.py) are none of these.
+free between them was missed; so it was if the slab ended (page_ends.py).  Two frees: a double free,
+or the allocation between them was missed.  A free at an address not seen before: its object is
+older than the recording.  Several records of one event (duplicates.py) are none of these.
 
 Live objects are sorted together with the events of a chunk, as if allocated at its begin: one
 sort joins all.  A chunk is as long as the live set, within limits, so that costs the same again.
@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.address_set import AddressSet
-from slabtrace.analysis.duplicates import RecentFrees, same_event
-from slabtrace.analysis.lifetimes import How, Paired, Positions
+from slabtrace.analysis.duplicates import TWIN_NS, RecentFrees, completes, same_event
+from slabtrace.analysis.lifetimes import How, Paired, Positions, Strays
 from slabtrace.analysis.order import ByAddress, by_address, time_order
+from slabtrace.analysis.page_ends import NOTHING, Closed, closed_by_page_end
 from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch, concatenate
+from slabtrace.trace.schema import Kind
 
 CHUNK_EVENTS = 1 << 17  # fewest events worth a sort: below, the fixed cost of a chunk shows
 LONGEST_CHUNK = 1 << 21  # most events that a large live set makes a chunk wait for: 130 MiB of work
@@ -36,6 +38,8 @@ NONE = EventBatch(
     np.empty(0, np.uint32),
     np.empty(0, np.uint16),
 )
+
+NO_POSITIONS = np.empty(0, np.intp)
 
 
 class Pairer:
@@ -51,6 +55,7 @@ class Pairer:
         self.chunk_events = chunk_events
         self.live = NONE
         self.waiting = 0
+        self._completing = NONE  # frees by kfree_rcu, the last that was seen of their addresses
         self._freed = AddressSet()
         self._recent = RecentFrees()
         self._pending: list[EventBatch] = []
@@ -92,23 +97,33 @@ class Pairer:
 
     def _pair(self, chunk: list[EventBatch]) -> Paired:
         """Pair a chunk, and bring the live set to its end."""
-        begin, events = self.live.size, concatenate([self.live, *chunk])
+        events = concatenate([self.live, self._completing, *chunk])
+        begin = self.live.size + self._completing.size
         site = events.site.astype(np.intp)
         free = self.sites.free.take(site)
+        page_ends = self._page_ends(site, begin)
         order = time_order(events.ts_ns[begin:], events.ptr[begin:], free[begin:])
-        sort = _sorted(events, free, order, begin)
-        alloc, end, how = self._lifetimes(events, sort)
-        strays = self._strays(events, sort, begin)
-        self._replace_live(events, sort)
-        self._recent.keep(events.take(slice(begin, None)), free[begin:])
+        sort = _sorted(events, free, page_ends, order, begin)
+        closed = closed_by_page_end(events, self.sites, sort, page_ends) if len(page_ends) else NOTHING
+        alloc, end, how = self._lifetimes(events, sort, closed)
+        strays = self._strays(events, sort, closed, begin)
+        self._carry(events, sort, closed, begin)
         return Paired(events, begin, site, free, order, alloc, end, how, *strays)
 
+    def _page_ends(self, site: Positions, begin: int) -> Positions:
+        """Positions of the events that are ends of pages."""
+        if not self.sites.page_end.any():
+            return NO_POSITIONS
+        return np.flatnonzero(self.sites.page_end.take(site[begin:])) + begin
+
     def _lifetimes(
-        self, events: EventBatch, sort: ByAddress
+        self, events: EventBatch, sort: ByAddress, closed: Closed
     ) -> tuple[Positions, Positions, NDArray[np.uint8]]:
-        """(alloc, end, how) of all that follows an allocation at its address."""
+        """(alloc, end, how) of all that ended: by what follows at its address, or with its page."""
         ends = ~sort.starts
         ends[1:] &= ~sort.free[:-1]
+        following = closed.place + 1
+        ends[following[following < len(ends)]] = False
         place = np.flatnonzero(ends)
         alloc, end = sort.index[place - 1], sort.index[place]
         how = np.full(len(place), How.FREED, np.uint8)
@@ -116,40 +131,67 @@ class Pairer:
         if len(unfreed):
             twice = same_event(self.sites, events.take(alloc[unfreed]), events.take(end[unfreed]))
             how[unfreed] = np.where(twice, How.DUPLICATE, How.INFERRED)
-        return alloc, end, how
+        if not len(closed.place):
+            return alloc, end, how
+        with_page = np.full(len(closed.place), How.PAGE_END, np.uint8)
+        return (
+            np.concatenate([alloc, sort.index[closed.place]]),
+            np.concatenate([end, closed.end]),
+            np.concatenate([how, with_page]),
+        )
 
-    def _strays(
-        self, events: EventBatch, sort: ByAddress, begin: int
-    ) -> tuple[Positions, Positions, Positions]:
-        """Frees of nothing live: (of old objects, of what was freed already, recorded twice)."""
+    def _strays(self, events: EventBatch, sort: ByAddress, closed: Closed, begin: int) -> Strays:
+        """Frees of nothing live."""
         leading = sort.index[np.flatnonzero(sort.starts & sort.free)]
+        leading = leading[leading >= begin]
         freed_before = self._freed.contains(events.ptr[leading])
         again = leading[freed_before]
         follows = ~sort.starts
         follows[1:] &= sort.free[:-1] & sort.free[1:]
         place = np.flatnonzero(follows)
-        within = sort.index[place]
+        first, within = events.take(sort.index[place - 1]), sort.index[place]
         twice = np.concatenate(
             [
                 self._recent.recorded_twice(self.sites, events.take(again)),
-                same_event(self.sites, events.take(sort.index[place - 1]), events.take(within)),
+                same_event(self.sites, first, events.take(within)),
             ]
         )
-        frees = np.concatenate([again, within])
-        return leading[~freed_before], frees[~twice], frees[twice]
+        frees, late = np.concatenate([again, within]), np.zeros(len(twice), np.bool_)
+        late[len(again) :] = completes(self.sites, first, events.take(within))
+        second = np.concatenate([frees[~twice & ~late], _freed_after(sort, closed)])
+        return Strays(leading[~freed_before], second, frees[twice], frees[late & ~twice])
 
-    def _replace_live(self, events: EventBatch, sort: ByAddress) -> None:
-        """The last event at each address decides: live, or freed."""
-        last = np.append(sort.starts[1:], True)
-        self._freed.add(events.ptr[sort.index[np.flatnonzero(last & sort.free)]])
-        self.live = events.take(sort.index[np.flatnonzero(last & ~sort.free)])
+    def _carry(self, events: EventBatch, sort: ByAddress, closed: Closed, begin: int) -> None:
+        """What the next chunk must know; the last event at each address decides: live, or freed."""
+        last = np.append(sort.starts[1:], True)[: len(sort.starts)]
+        free = sort.free.copy()
+        free[closed.place] = True
+        freed = np.flatnonzero(last & free)
+        self._freed.add(events.ptr[sort.index[freed]])
+        self.live = events.take(sort.index[np.flatnonzero(last & ~free)])
+        frees = events.take(sort.index[freed[sort.free[freed]]])
+        started, ended = events.ts_ns[begin], events.ts_ns[-1]
+        touched = events.ptr[sort.index] if ended - started < TWIN_NS else None
+        self._recent.keep(frees, ended, touched)
+        self._completing = frees.take(np.flatnonzero(self.sites["kind"][frees.site] == Kind.KFREE_RCU))
 
 
-def _sorted(events: EventBatch, free: NDArray[np.bool_], order: Positions | None, begin: int) -> ByAddress:
-    """`events` by address; those from `begin` on first brought into `order`."""
+def _freed_after(sort: ByAddress, closed: Closed) -> Positions:
+    """Frees of what the end of its page had proved freed."""
+    following = closed.place + 1
+    following = following[following < len(sort.index)]
+    following = following[~sort.starts[following] & sort.free[following]]
+    return sort.index[following]
+
+
+def _sorted(
+    events: EventBatch, free: NDArray[np.bool_], page_ends: Positions, order: Positions | None, begin: int
+) -> ByAddress:
+    """`events` without `page_ends` by address; those from `begin` on first brought into `order`."""
     if order is None:
-        return by_address(events.ptr, free)
+        return by_address(events.ptr, free, page_ends)
     ordered = np.concatenate([np.arange(begin, dtype=np.intp), order + begin])
-    sort = by_address(events.ptr[ordered], free[ordered])
+    without = np.flatnonzero(np.isin(ordered, page_ends))
+    sort = by_address(events.ptr[ordered], free[ordered], without)
     sort.index = ordered[sort.index]
     return sort

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from slabtrace.trace.arrays import plain
-from slabtrace.trace.schema import FREE_BIT, SITES, Flag
+from slabtrace.trace.schema import FREE_BIT, SITES, Flag, Kind
 
 Array: TypeAlias = NDArray[Any]
 
@@ -26,7 +26,8 @@ COLUMNS = {field.name: field.type.to_pandas_dtype() for field in SITES if field.
 class Sites:
     """Columns of schema.SITES as arrays of shape (s,), and what follows from them.
 
-    `free`: whether events of the site are frees.  `cache_key`: `cache`, but LARGE_KMALLOC for
+    `free`: whether events of the site are no allocations.  `page_end`: whether they are ends of
+    slab pages, which are no events of an object at all.  `cache_key`: `cache`, but LARGE_KMALLOC for
     large kmallocs, which have none.
     """
 
@@ -49,6 +50,7 @@ class Sites:
 
     def _derive(self) -> None:
         self.free: NDArray[np.bool_] = (self["kind"] & np.uint8(FREE_BIT)) != 0
+        self.page_end: NDArray[np.bool_] = self["kind"] == np.uint8(Kind.PAGE_END)
         large = (self["cache"] == 0) & ((self["flags"] & np.uint8(Flag.LARGE)) != 0)
         self.cache_key: NDArray[np.uint64] = np.where(large, np.uint64(LARGE_KMALLOC), self["cache"])
 

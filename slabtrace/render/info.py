@@ -89,7 +89,10 @@ def _losses(completeness: Any) -> str:
         (completeness.dropped, "dropped (the ring was full)"),
         (completeness.skipped, "skipped (they came while slabtrace's program was busy on their CPU)"),
         (completeness.stacks_lost, "without their stack"),
-        (completeness.missed_frees_inferred, "frees missed, proved by a re-used address"),
+        (
+            completeness.missed_frees_inferred,
+            "frees missed, proved by their address or slab being used again",
+        ),
         (completeness.unmatched_frees, "frees of objects whose allocation was not seen"),
     ]
     return "; ".join(f"{count(number)} {words}" for number, words in losses if number) or "nothing"

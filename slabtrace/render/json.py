@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # The keys of one row, by the name of the row list.
 LEAKS = (
     "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
-    "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids", "own",
+    "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
+    "own",
 )  # fmt: skip
 CACHES = (
     "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from slabtrace.trace.schema import Flag
+from slabtrace.trace.schema import Flag, Kind
 from tests.unit.synthetic import Event
 
 
@@ -17,45 +17,97 @@ class Outcome:
 
     freed: set[tuple[int, int]] = field(default_factory=set)
     inferred: set[tuple[int, int]] = field(default_factory=set)
+    page_ended: set[tuple[int, int]] = field(default_factory=set)  # (allocation, end of its page)
     duplicates: set[tuple[int, int]] = field(default_factory=set)  # of allocations: (first, second)
     old_frees: set[int] = field(default_factory=set)
     second_frees: set[int] = field(default_factory=set)
     duplicate_frees: set[int] = field(default_factory=set)
+    completions: set[int] = field(default_factory=set)
     live: set[int] = field(default_factory=set)
     peak: Counter[int] = field(default_factory=Counter)  # by cache
 
 
+class Reference:
+    """What is known while going through the events."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+        self.order = _frees_first(events)
+        self.out = Outcome()
+        self.live: dict[int, int] = {}
+        self.last_free: dict[int, int] = {}  # by address: what freed it, the end of its page included
+        self.level: Counter[int] = Counter()
+
+    def run(self) -> Outcome:
+        for step, at in enumerate(self.order):
+            event = self.events[at]
+            if event.kind == Kind.PAGE_END:
+                self._page_end(step, at)
+            elif event.is_free:
+                self._free(at)
+            else:
+                self._alloc(at)
+        self.out.live = set(self.live.values())
+        return self.out
+
+    def _gone(self, ptr: int) -> int | None:
+        before = self.live.pop(ptr, None)
+        if before is not None:
+            self.level[self.events[before].cache] -= 1
+        return before
+
+    def _alloc(self, at: int) -> None:
+        event = self.events[at]
+        before = self._gone(event.ptr)
+        if before is not None:
+            same = twice(self.events[before], event)
+            (self.out.duplicates if same else self.out.inferred).add((before, at))
+        self.live[event.ptr] = at
+        self.level[event.cache] += 1
+        self.out.peak[event.cache] = max(self.out.peak[event.cache], self.level[event.cache])
+
+    def _free(self, at: int) -> None:
+        event = self.events[at]
+        before = self._gone(event.ptr)
+        last = self.last_free.get(event.ptr)
+        self.last_free[event.ptr] = at
+        if before is not None:
+            self.out.freed.add((before, at))
+        elif last is None:
+            self.out.old_frees.add(at)
+        elif twice(self.events[last], event):
+            self.out.duplicate_frees.add(at)
+        elif self.events[last].kind == Kind.KFREE_RCU and event.kind in (Kind.KFREE, Kind.BULK_FREE):
+            self.out.completions.add(at)
+        else:
+            self.out.second_frees.add(at)
+
+    def _page_end(self, step: int, at: int) -> None:
+        page = self.events[at]
+        for ptr, before in list(self.live.items()):
+            inside = page.ptr <= ptr < page.ptr + page.bytes_alloc
+            if inside and self.events[before].ts < page.ts and self._next_ts(step, ptr) > page.ts:
+                self._gone(ptr)
+                self.last_free[ptr] = at
+                self.out.page_ended.add((before, at))
+
+    def _next_ts(self, step: int, ptr: int) -> float:
+        """When something is next seen of the object's address."""
+        later = (self.events[at] for at in self.order[step + 1 :])
+        return next((e.ts for e in later if e.ptr == ptr and e.kind != Kind.PAGE_END), float("inf"))
+
+
 def pair(events: Sequence[Event]) -> Outcome:
-    out = Outcome()
-    live: dict[int, int] = {}
-    last_free: dict[int, int] = {}
-    level: Counter[int] = Counter()
-    order = sorted(range(len(events)), key=lambda i: events[i].ts)
-    for at in _frees_first(events, order):
-        event = events[at]
-        before = live.pop(event.ptr, None)
-        if before is not None:
-            level[events[before].cache] -= 1
-        if event.is_free:
-            _free(out, events, at, before, last_free)
-            last_free[event.ptr] = at
-            continue
-        if before is not None:
-            same = twice(events[before], event)
-            (out.duplicates if same else out.inferred).add((before, at))
-        live[event.ptr] = at
-        level[event.cache] += 1
-        out.peak[event.cache] = max(out.peak[event.cache], level[event.cache])
-    out.live = set(live.values())
-    return out
+    return Reference(events).run()
 
 
-def _frees_first(events: Sequence[Event], order: list[int]) -> list[int]:
+def _frees_first(events: Sequence[Event]) -> list[int]:
     """A free and an allocation of one address and time: the free came first.
 
     Where any such pair stands in doubt all frees of that time come first; elsewhere the order of
     recording stays (it does not matter for pairing, only for which of two levels is a peak).
     """
+    order = sorted(range(len(events)), key=lambda i: events[i].ts)
     doubtful = {
         events[i].ts
         for n, i in enumerate(order)
@@ -65,24 +117,10 @@ def _frees_first(events: Sequence[Event], order: list[int]) -> list[int]:
     return sorted(order, key=lambda i: (events[i].ts, events[i].ts in doubtful and not events[i].is_free))
 
 
-def _free(
-    out: Outcome, events: Sequence[Event], at: int, before: int | None, last_free: dict[int, int]
-) -> None:
-    ptr = events[at].ptr
-    if before is not None:
-        out.freed.add((before, at))
-    elif ptr not in last_free:
-        out.old_frees.add(at)
-    elif twice(events[last_free[ptr]], events[at]):
-        out.duplicate_frees.add(at)
-    else:
-        out.second_frees.add(at)
-
-
 def twice(a: Event, b: Event) -> bool:
     """Whether two adjacent events of one sort at one address are one event, recorded twice."""
-    if b.ts - a.ts >= 10_000 or a.tid != b.tid:
+    if b.ts - a.ts >= 10_000_000 or a.tid != b.tid:
         return False
     large = a.flags & b.flags & Flag.LARGE and a.bytes_req == b.bytes_req and not a.is_free
     twin = b.flags & Flag.RECOVERED and (a.kind, a.call_site, a.cpu) == (b.kind, b.call_site, b.cpu)
-    return bool(large or twin)
+    return bool((large and b.ts - a.ts < 10_000) or twin)

@@ -57,6 +57,10 @@ def free(ts: int, ptr: int, **fields: Any) -> Event:
     )
 
 
+def page_end(ts: int, ptr: int, size: int) -> Event:
+    return Event(ts, ptr, Kind.PAGE_END, call_site=0, bytes_req=0, bytes_alloc=size)
+
+
 def intern(events: Sequence[Event]) -> tuple[EventBatch, dict[str, np.ndarray]]:
     """The events as a batch (in the order given), and the columns of their sites."""
     numbers: dict[tuple[int, ...], int] = {}

@@ -17,7 +17,7 @@ import slabtrace
 from slabtrace.api import Trace
 from slabtrace.trace.manifest import Coverage, Manifest, RecorderUse, Totals, Unattached
 from slabtrace.trace.schema import Flag, Kind, Loss
-from tests.unit.synthetic import START, Event, alloc, free, write_trace
+from tests.unit.synthetic import START, Event, alloc, free, page_end, write_trace
 
 PIPE: dict[str, Any] = {
     "cache": 0xC0,
@@ -276,7 +276,7 @@ def test_completeness_counts_everything_once(trace: Trace) -> None:
     assert (found.missed_frees_inferred, found.unmatched_frees) == (1, 2)
     assert (found.old_frees, found.second_frees) == (1, 1)
     assert (found.exact, found.confidence) == (False, "bounded")
-    assert found.verdict == "Not complete: 1 free was not seen but proved by a re-used address."
+    assert found.verdict == "Not complete: 1 free was not seen but proved by what came after."
 
 
 CLEAN = [alloc(1, 0x10), free(2, 0x10), alloc(3, 0x20)]
@@ -331,6 +331,40 @@ def test_what_twins_did_not_recover_is_lost(tmp_path: Path) -> None:
     found = slabtrace.open(write_trace(tmp_path / "t", events, {"losses": skipped})).completeness()
     assert (found.lost, found.exact, found.confidence) == (2, False, "bounded")
     assert found.verdict == "Not complete: 2 events were skipped by the kernel's recursion guard."
+
+
+def test_the_end_of_a_slab_is_no_free_but_proves_one(tmp_path: Path) -> None:
+    events = [alloc(1, 0x1000), alloc(2, 0x1040), free(3, 0x1040), page_end(4, 0x1000, 4096)]
+    trace = slabtrace.open(write_trace(tmp_path / "t", events, batch_events=2))
+    found = trace.completeness()
+    assert (found.events, found.allocs, found.frees, found.page_ends) == (4, 2, 1, 1)
+    assert (found.missed_frees_inferred, found.inferred_by_page_end, found.unmatched_frees) == (1, 1, 0)
+    assert trace.leaks().empty
+    (row,) = trace.stat().to_dict("records")
+    assert (row["hits"], row["frees"], row["inferred"], row["outstanding"]) == (2, 1, 1, 0)
+    ends = {row["ptr"]: row for batch in trace.lifetimes() for row in batch.to_pylist()}
+    assert (ends[0x1000]["how"], ends[0x1000]["free_ts_ns"], ends[0x1000]["free_call_site"]) == (
+        4,
+        START + 4,
+        0,
+    )
+
+
+def test_the_return_of_memory_after_a_kfree_rcu_is_no_second_free(tmp_path: Path) -> None:
+    events = [alloc(1, 0x10), free(2, 0x10, kind=Kind.KFREE_RCU), free(3, 0x10, kind=Kind.BULK_FREE, cache=0)]
+    found = slabtrace.open(write_trace(tmp_path / "t", events)).completeness()
+    assert (found.events, found.frees, found.rcu_completions, found.second_frees) == (3, 1, 1, 0)
+
+
+def test_a_bulk_free_of_no_named_cache_takes_its_allocations(tmp_path: Path) -> None:
+    bulk: dict[str, Any] = {"kind": Kind.BULK_FREE, "cache": 0, "flags": Flag.CACHE_UNKNOWN}
+    events = [alloc(1, 0x10, **MESSAGE), free(2, 0x10, **bulk), free(3, 0x10, **bulk)]
+    trace = slabtrace.open(write_trace(tmp_path / "t", events, TABLES))
+    (finding,) = trace.mismatches().to_dict("records")
+    assert (finding["cache"], finding["first_free"]["ts_ns"]) == ("msg_msg-128", 2)
+    (lifetime,) = [row for batch in trace.lifetimes() for row in batch.to_pylist()]
+    assert lifetime["cache_name"] == "msg_msg-128"
+    assert rows(trace.caches(), "cache")["msg_msg-128"]["frees"] == 1
 
 
 def test_an_unwatched_path_leaves_nothing_provable(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def test_leaks_json(run: Run) -> None:
     pipes, messages = printed_json(run, "leaks", "t.slab")["groups"]
     assert list(messages) == [
         "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
-        "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids", "own",
+        "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
+        "own",
     ]  # fmt: skip
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
     assert messages["call_site"] == "0xffffffff8127bc41"

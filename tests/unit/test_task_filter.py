@@ -79,7 +79,7 @@ def test_an_allocation_recorded_twice_belongs_to_its_task_once(tmp_path: Path) -
 STEP = st.tuples(st.sampled_from([7, 8, 9, 99]), st.booleans(), st.sampled_from([0x10, 0x20, 0x30]))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=30))
 def test_any_stream_is_counted_as_one_by_one(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, bool, int]]
