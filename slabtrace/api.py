@@ -98,7 +98,7 @@ class Trace:
         """
         from slabtrace.analysis.joins import lifetimes
 
-        for paired in paired_chunks(self._reader.events(), Pairer(self._sites)):
+        for paired in paired_chunks(self._reader.events(), self._pairer()):
             yield lifetimes(paired, self._sites, self._caches)
 
     def completeness(self) -> Completeness:
@@ -187,9 +187,12 @@ class Trace:
         """Read all events once for `accumulators`, and for the summary if that is still missing."""
         counts = SiteCounts(self._sites)
         every = [*accumulators, *([] if self._summary else [counts])]
-        live = scan(self._reader.events(), self._sites, every)
+        live = scan(self._reader.events(), self._pairer(), every)
         self._summary = self._summary or Summary(self._sites, self._caches, counts, live)
         return self._summary
+
+    def _pairer(self) -> Pairer:
+        return Pairer(self._sites, free_traced_after=self.manifest.coverage.free_traced_after)
 
     @cached_property
     def _sites(self) -> Sites:

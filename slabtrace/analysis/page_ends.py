@@ -18,6 +18,7 @@ from slabtrace.analysis.lifetimes import Positions
 from slabtrace.analysis.order import ByAddress
 from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.schema import Kind
 
 
 class Closed(NamedTuple):
@@ -30,10 +31,13 @@ class Closed(NamedTuple):
 NOTHING = Closed(np.empty(0, np.intp), np.empty(0, np.intp))
 
 
-def closed_by_page_end(events: EventBatch, sites: Sites, sort: ByAddress, page_ends: Positions) -> Closed:
+def closed_by_page_end(
+    events: EventBatch, sites: Sites, sort: ByAddress, page_ends: Positions, late_ns: int = 0
+) -> Closed:
     """The allocations that the page ends at the positions `page_ends` of `events` prove freed.
 
-    `sort`: all other events by address.
+    `sort`: all other events by address.  A kmem_cache_free less than `late_ns` after the end is
+    none after it (traced_after.py).
     """
     size = sites["bytes_alloc"][events.site[page_ends]].astype(np.uint64)
     found = [NOTHING]
@@ -44,7 +48,7 @@ def closed_by_page_end(events: EventBatch, sites: Sites, sort: ByAddress, page_e
     order = np.lexsort((events.ts_ns[end], place))  # slabs of several sizes may have been there
     place, end = place[order], end[order]
     first = np.append(True, place[1:] != place[:-1])[: len(place)]
-    return _still_live(events, sort, Closed(place[first], end[first]))
+    return _still_live(events, sites, sort, Closed(place[first], end[first]), late_ns)
 
 
 def _first_ends(events: EventBatch, sort: ByAddress, ends: Positions, size: np.uint64) -> Closed:
@@ -66,10 +70,12 @@ def _first_ends(events: EventBatch, sort: ByAddress, ends: Positions, size: np.u
     return Closed(place[some], ends[order[at[some]]])
 
 
-def _still_live(events: EventBatch, sort: ByAddress, closed: Closed) -> Closed:
+def _still_live(events: EventBatch, sites: Sites, sort: ByAddress, closed: Closed, late_ns: int) -> Closed:
     """Without those that were freed, or whose address was allocated again, until their page's end."""
     following = np.minimum(closed.place + 1, len(sort.index) - 1)
     last = (closed.place + 1 == len(sort.index)) | sort.starts[following]
-    later = events.ts_ns[sort.index[following]] > events.ts_ns[closed.end]
-    live = np.flatnonzero(last | later)
+    then = events.take(sort.index[following])
+    after_ns = then.ts_ns - events.ts_ns[closed.end]
+    late = (sites["kind"][then.site] == np.uint8(Kind.CACHE_FREE)) & (after_ns < late_ns)
+    live = np.flatnonzero(last | ((after_ns > 0) & ~late))
     return Closed(closed.place[live], closed.end[live])

@@ -25,6 +25,7 @@ from slabtrace.analysis.lifetimes import How, Paired, Positions, Strays
 from slabtrace.analysis.order import ByAddress, by_address, time_order
 from slabtrace.analysis.page_ends import NOTHING, Closed, closed_by_page_end
 from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.traced_after import LATE_NS, in_new_order, put_late_frees_back, quiet_cut
 from slabtrace.trace.batch import EventBatch, concatenate
 from slabtrace.trace.schema import Kind
 
@@ -46,12 +47,16 @@ class Pairer:
     """Pairs allocations with frees; see the module's text for the rules.
 
     `sites` may grow between calls (Sites.extend): it must know the sites of all events fed.
+    `free_traced_after`: the kernel traces kmem_cache_free late (traced_after.py).
     `live`: the allocations not yet freed, sorted by ptr.  It lags by the `waiting` events that
     are not yet paired; after `flush` it is exact.
     """
 
-    def __init__(self, sites: Sites, chunk_events: int = CHUNK_EVENTS) -> None:
+    def __init__(
+        self, sites: Sites, chunk_events: int = CHUNK_EVENTS, free_traced_after: bool = False
+    ) -> None:
         self.sites = sites
+        self._late_frees = free_traced_after
         self.chunk_events = chunk_events
         self.live = NONE
         self.waiting = 0
@@ -85,8 +90,12 @@ class Pairer:
         enough = max(self.chunk_events, min(self.live.size, LONGEST_CHUNK))
         if self.waiting < enough:
             return []
-        last = self._pending[-1]
-        cut = int(np.searchsorted(last.ts_ns, following.ts_ns[0]))
+        if self._late_frees:
+            self._pending = [concatenate(self._pending)]
+        last, until_ns = self._pending[-1], int(following.ts_ns[0])
+        cut = int(np.searchsorted(last.ts_ns, until_ns))
+        if self._late_frees:
+            cut = quiet_cut(last, self.sites, until_ns)
         if cut == 0 and self.waiting < enough + MOST_AT_ONCE:
             return []
         cut = cut or last.size
@@ -104,7 +113,13 @@ class Pairer:
         page_ends = self._page_ends(site, begin)
         order = time_order(events.ts_ns[begin:], events.ptr[begin:], free[begin:])
         sort = _sorted(events, free, page_ends, order, begin)
-        closed = closed_by_page_end(events, self.sites, sort, page_ends) if len(page_ends) else NOTHING
+        late_ns = LATE_NS if self._late_frees else 0
+        if self._late_frees:
+            moved = put_late_frees_back(events, self.sites, sort)
+            order = in_new_order(order, moved, begin, len(site) - begin)
+        closed = NOTHING
+        if len(page_ends):
+            closed = closed_by_page_end(events, self.sites, sort, page_ends, late_ns)
         alloc, end, how = self._lifetimes(events, sort, closed)
         strays = self._strays(events, sort, closed, begin)
         self._carry(events, sort, closed, begin)

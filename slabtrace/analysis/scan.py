@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from slabtrace.analysis.lifetimes import Paired
-from slabtrace.analysis.pairing import CHUNK_EVENTS, Pairer
-from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.pairing import Pairer
 from slabtrace.trace.batch import EventBatch
 
 
@@ -30,14 +29,8 @@ def paired_chunks(batches: Iterable[EventBatch], pairer: Pairer) -> Iterator[Pai
         yield last
 
 
-def scan(
-    batches: Iterable[EventBatch],
-    sites: Sites,
-    accumulators: Iterable[Accumulator],
-    chunk_events: int = CHUNK_EVENTS,
-) -> EventBatch:
+def scan(batches: Iterable[EventBatch], pairer: Pairer, accumulators: Iterable[Accumulator]) -> EventBatch:
     """Feed `accumulators` with the whole of `batches`; the objects left live, sorted by ptr."""
-    pairer = Pairer(sites, chunk_events)
     every = list(accumulators)
     for paired in paired_chunks(batches, pairer):
         for accumulator in every:

@@ -30,9 +30,12 @@ class Outcome:
 class Reference:
     """What is known while going through the events."""
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    def __init__(self, events: Sequence[Event], free_traced_after: bool) -> None:
         self.events = events
+        self.late_ns = 10_000 if free_traced_after else 0
         self.order = _frees_first(events)
+        if free_traced_after:
+            _put_late_frees_back(events, self.order)
         self.out = Outcome()
         self.live: dict[int, int] = {}
         self.last_free: dict[int, int] = {}  # by address: what freed it, the end of its page included
@@ -86,19 +89,47 @@ class Reference:
         page = self.events[at]
         for ptr, before in list(self.live.items()):
             inside = page.ptr <= ptr < page.ptr + page.bytes_alloc
-            if inside and self.events[before].ts < page.ts and self._next_ts(step, ptr) > page.ts:
+            if inside and self.events[before].ts < page.ts and self._lives_on(step, ptr, page.ts):
                 self._gone(ptr)
                 self.last_free[ptr] = at
                 self.out.page_ended.add((before, at))
 
-    def _next_ts(self, step: int, ptr: int) -> float:
-        """When something is next seen of the object's address."""
+    def _lives_on(self, step: int, ptr: int, ts: int) -> bool:
+        """Whether nothing is seen of the object's address until after `ts`, or its free traced late."""
         later = (self.events[at] for at in self.order[step + 1 :])
-        return next((e.ts for e in later if e.ptr == ptr and e.kind != Kind.PAGE_END), float("inf"))
+        then = next((e for e in later if e.ptr == ptr and e.kind != Kind.PAGE_END), None)
+        if then is None:
+            return True
+        return then.ts > ts and not (then.kind == Kind.CACHE_FREE and then.ts - ts < self.late_ns)
 
 
-def pair(events: Sequence[Event]) -> Outcome:
-    return Reference(events).run()
+def pair(events: Sequence[Event], free_traced_after: bool = False) -> Outcome:
+    return Reference(events, free_traced_after).run()
+
+
+def _put_late_frees_back(events: Sequence[Event], order: list[int]) -> None:
+    """Alloc, alloc on another CPU, kmem_cache_free within 10 us: the free was before the second."""
+    last: dict[int, Event] = {}  # by address
+    step = 0
+    while step < len(order):
+        event = events[order[step]]
+        if event.kind == Kind.PAGE_END:
+            step += 1
+            continue
+        before = last.get(event.ptr)
+        if not event.is_free and before and not before.is_free and not twice(before, event):
+            ahead = [s for s in range(step + 1, len(order)) if events[order[s]].ptr == event.ptr]
+            ahead = [s for s in ahead if events[order[s]].kind != Kind.PAGE_END]
+            then = events[order[ahead[0]]] if ahead else None
+            if (
+                then
+                and then.kind == Kind.CACHE_FREE
+                and then.cpu != event.cpu
+                and then.ts - event.ts < 10_000
+            ):
+                order.insert(step, order.pop(ahead[0]))
+        last[event.ptr] = events[order[step]]
+        step += 1
 
 
 def _frees_first(events: Sequence[Event]) -> list[int]:

@@ -25,13 +25,18 @@ from tests.unit.synthetic import Event, alloc, free, intern, page_end, sites_of
 KEY_OF_CACHE = (0xC0, 0xC1)
 
 
-def vectorised(events: Sequence[Event], cuts: Sequence[int] = (), chunk_events: int = 1) -> Outcome:
+def vectorised(
+    events: Sequence[Event],
+    cuts: Sequence[int] = (),
+    chunk_events: int = 1,
+    free_traced_after: bool = False,
+) -> Outcome:
     """The outcome by the Pairer, fed with `events` cut into batches at `cuts`.
 
     Events are named by (time, address, site), which must be unique among them.
     """
     batch, sites = intern(events)
-    pairer = Pairer(sites_of(sites), chunk_events)
+    pairer = Pairer(sites_of(sites), chunk_events, free_traced_after)
     peaks = Peaks(_caches(sites))
     out = Outcome()
     number = {name: at for at, name in enumerate(_names(batch))}
@@ -218,6 +223,40 @@ def test_a_kfree_rcu_of_an_old_object_is_completed_too() -> None:
     assert (out.old_frees, out.completions, out.second_frees) == ({0}, {1}, set())
 
 
+LATE = free(2_500, 0x10, kind=Kind.CACHE_FREE, cpu=0)
+REUSED = [alloc(1, 0x10, cpu=0), alloc(2_000, 0x10, cpu=1), LATE]
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2)])
+def test_a_free_traced_late_belongs_to_the_object_before(cuts: tuple[int, ...]) -> None:
+    out = vectorised(REUSED, cuts, free_traced_after=True)
+    assert (out.freed, out.live, out.inferred, out.peak) == ({(0, 2)}, {1}, set(), {0xC0: 1})
+    out = vectorised(REUSED, cuts)
+    assert (out.freed, out.live, out.inferred) == ({(1, 2)}, set(), {(0, 1)})
+
+
+@pytest.mark.parametrize("late", [{"cpu": 1}, {"kind": Kind.KFREE}, {"ts": 12_000}])
+def test_other_frees_are_not_late(late: dict[str, int]) -> None:
+    out = vectorised([*REUSED[:2], replace(LATE, **late)], free_traced_after=True)
+    assert (out.freed, out.inferred) == ({(1, 2)}, {(0, 1)})
+
+
+def test_late_frees_may_follow_one_another() -> None:
+    events = [*REUSED, alloc(3_000, 0x10, cpu=0), replace(LATE, ts=3_500, cpu=1)]
+    for cuts in [(), (1, 2, 3, 4)]:
+        out = vectorised(events, cuts, free_traced_after=True)
+        assert (out.freed, out.live) == ({(0, 2), (1, 4)}, {3})
+
+
+def test_the_free_that_ends_a_slab_is_traced_after_its_end() -> None:
+    last = free(1_500, 0x1000, kind=Kind.CACHE_FREE)
+    events = [alloc(1, 0x1000), page_end(1_000, 0x1000, 0x1000), last]
+    for cuts in [(), (1, 2)]:
+        out = vectorised(events, cuts, free_traced_after=True)
+        assert (out.freed, out.page_ended, out.second_frees) == ({(0, 2)}, set(), set())
+        assert vectorised(events, cuts).page_ended == {(0, 1)}
+
+
 def test_addresses_too_far_apart_to_pack_are_paired_all_the_same() -> None:
     low, high = 0x1, 0xFFFF_FFFF_FFFF_FFFF
     out = vectorised([alloc(1, low), alloc(2, high), free(3, low), free(4, high)], chunk_events=10)
@@ -295,11 +334,12 @@ def streams(draw: st.DrawFn) -> list[Event]:
     events=streams(),
     cuts=st.lists(st.integers(0, 40), max_size=6),
     chunk_events=st.sampled_from([1, 3, 7, 100]),
+    free_traced_after=st.booleans(),
 )
 def test_any_stream_however_cut_is_paired_as_by_the_reference(
-    events: list[Event], cuts: list[int], chunk_events: int
+    events: list[Event], cuts: list[int], chunk_events: int, free_traced_after: bool
 ) -> None:
-    expected = reference(events)
-    out = vectorised(events, cuts, chunk_events)
+    expected = reference(events, free_traced_after)
+    out = vectorised(events, cuts, chunk_events, free_traced_after)
     expected.peak, out.peak = +expected.peak, +out.peak
     assert out == expected
