@@ -11,12 +11,17 @@
  * `depth` is not zero while a program runs, so a reader that sees zero after reading the clock
  * knows that all later events carry later times: the watermark of the time-ordered merge.
  *
+ * Programs that can be preempted (fentry, fexit: silent.h) do not nest like calls.  They stay out of
+ * `depth` and take one of SHARED_LANES by an atomic exchange of its `busy` word instead.
+ *
  * Every counter stands in the lane, because `counter++` is not atomic: an interrupting program
  * has a lane, and so a counter, of its own.
  */
 #pragma once
 
-#define LANES 4
+#define NESTED_LANES 4
+#define SHARED_LANES 4
+#define LANES	     8
 
 struct lane {
 	u64 head;	   /* slots ever committed */
@@ -33,10 +38,10 @@ struct lane {
 
 struct cpu_state {
 	u64 depth;    /* programs running on this CPU right now */
-	u64 too_deep; /* events lost: nested deeper than LANES */
+	u64 too_deep; /* events lost: no lane left */
 	u64 vmemmap; /* address of the struct page of address 0, see cache_of.h; 0: not known yet */
 	u64 words;   /* used of the stack below */
-	u64 reserved[4];
+	u64 busy[SHARED_LANES];
 	u64 word[TWIN_WORDS]; /* by twin.h: what first programs have dealt with */
 	struct lane lane[LANES];
 };
@@ -44,7 +49,6 @@ struct cpu_state {
 /* Written by user space only: how far it has read.  Apart, so that lines do not bounce. */
 struct cpu_tails {
 	u64 tail[LANES];
-	u64 reserved[4];
 };
 
 /* Lane 0 has TASK_SLOTS, each of the others IRQ_SLOTS; both are powers of two. */
@@ -57,7 +61,7 @@ BPF_F_TABLE("array", u32, struct slab_event, slots, NR_CPUS *SLOTS_PER_CPU, BPF_
 struct claim {
 	struct cpu_state *state;
 	struct lane *lane;
-	u64 depth;
+	u64 number; /* of the lane: below NESTED_LANES the depth, above a shared lane */
 	u32 cpu;
 };
 
@@ -68,13 +72,13 @@ static __always_inline bool lane_enter(struct claim *claim)
 	claim->state = cpu_states.lookup(&claim->cpu);
 	if (!claim->state)
 		return false;
-	claim->depth = claim->state->depth;
-	if (claim->depth >= LANES) {
+	claim->number = claim->state->depth;
+	if (claim->number >= NESTED_LANES) {
 		claim->state->too_deep++;
 		return false;
 	}
-	*(volatile u64 *)&claim->state->depth = claim->depth + 1;
-	claim->lane = &claim->state->lane[claim->depth & (LANES - 1)];
+	*(volatile u64 *)&claim->state->depth = claim->number + 1;
+	claim->lane = &claim->state->lane[claim->number & (NESTED_LANES - 1)];
 	barrier();
 	return true;
 }
@@ -82,21 +86,60 @@ static __always_inline bool lane_enter(struct claim *claim)
 static __always_inline void lane_leave(struct claim *claim)
 {
 	barrier();
-	*(volatile u64 *)&claim->state->depth = claim->depth;
+	*(volatile u64 *)&claim->state->depth = claim->number;
+}
+
+/* BPF has atomics that return a value from 5.12; where it has not, programs cannot be preempted
+ * either, on the kernels that distributions build. */
+static __always_inline bool shared_lane_take(u64 *busy)
+{
+#ifdef NO_ATOMICS
+	bool free = !*busy;
+
+	*(volatile u64 *)busy = 1;
+	return free;
+#else
+	return !__sync_lock_test_and_set(busy, 1);
+#endif
+}
+
+/* Enter a lane from a program that can be preempted.  False: the event is lost, and counted. */
+static __always_inline bool lane_enter_shared(struct claim *claim)
+{
+	claim->cpu = bpf_get_smp_processor_id();
+	claim->state = cpu_states.lookup(&claim->cpu);
+	if (!claim->state)
+		return false;
+#pragma unroll
+	for (u32 i = 0; i < SHARED_LANES; i++) {
+		if (shared_lane_take(&claim->state->busy[i])) {
+			claim->number = NESTED_LANES + i;
+			claim->lane = &claim->state->lane[NESTED_LANES + i];
+			return true;
+		}
+	}
+	claim->state->too_deep++;
+	return false;
+}
+
+static __always_inline void lane_leave_shared(struct claim *claim)
+{
+	barrier();
+	*(volatile u64 *)&claim->state->busy[claim->number & (SHARED_LANES - 1)] = 0;
 }
 
 /* The slot to fill, or NULL (counted) where the reader is a whole ring behind. */
 static __always_inline struct slab_event *slot_claim(struct claim *claim)
 {
 	struct cpu_tails *tails = cpu_tails.lookup(&claim->cpu);
-	u64 size = claim->depth ? IRQ_SLOTS : TASK_SLOTS;
-	u32 base = claim->depth ? TASK_SLOTS + (claim->depth - 1) * IRQ_SLOTS : 0;
+	u64 size = claim->number ? IRQ_SLOTS : TASK_SLOTS;
+	u32 base = claim->number ? TASK_SLOTS + (claim->number - 1) * IRQ_SLOTS : 0;
 	u64 head = claim->lane->head;
 	u32 index;
 
 	if (!tails)
 		return NULL;
-	if (head - tails->tail[claim->depth & (LANES - 1)] >= size) {
+	if (head - tails->tail[claim->number & (LANES - 1)] >= size) {
 		claim->lane->dropped++;
 		return NULL;
 	}

@@ -6,6 +6,8 @@
  * compiled only if this kernel has its function.  The arguments of the function stand in ctx as u64s,
  * in an fexit program followed by its return value.
  *
+ * These programs run with migration, but not preemption, disabled: they use the shared lanes.
+ *
  * Bulk frees are seen at entry: the array is rewritten on the way.  Bulk allocations at exit: the
  * array is valid if the return value is not 0.  __kmem_cache_free_bulk is not watched: from 6.18
  * it flushes sheaves, which frees nothing.
@@ -30,7 +32,7 @@ static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
 	struct claim claim;
 	u64 ptr;
 
-	if (!lane_enter(&claim))
+	if (!lane_enter_shared(&claim))
 		return;
 	for (u32 i = 0; i < BULK_MAX; i++) {
 		struct seen_event seen = {
@@ -51,7 +53,17 @@ static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
 	}
 	if (bulk->count > BULK_MAX)
 		claim.lane->dropped += bulk->count - BULK_MAX;
-	lane_leave(&claim);
+	lane_leave_shared(&claim);
+}
+
+static __always_inline void record_silent(void *ctx, struct seen_event *seen)
+{
+	struct claim claim;
+
+	if (seen->ptr <= ZERO_SIZE_PTR || !lane_enter_shared(&claim))
+		return;
+	record_in_lane(ctx, &claim, seen);
+	lane_leave_shared(&claim);
 }
 
 /* The return address of the watched function: the word its caller pushed.  Known from the frame
@@ -122,8 +134,7 @@ int on_kvfree_call_rcu(u64 *ctx)
 	seen.ptr = ctx[0] ? ctx[0] - ctx[1] : ctx[1];
 #endif
 	seen.call_site = caller_of(ctx);
-	if (seen.ptr > ZERO_SIZE_PTR)
-		record_object(ctx, &seen);
+	record_silent(ctx, &seen);
 	return 0;
 }
 #endif
@@ -141,8 +152,7 @@ int on_kmalloc_nolock(u64 *ctx)
 	};
 
 	seen.call_site = caller_of(ctx);
-	if (seen.ptr > ZERO_SIZE_PTR)
-		record_object(ctx, &seen);
+	record_silent(ctx, &seen);
 	return 0;
 }
 #endif
@@ -154,8 +164,7 @@ int on_kfree_nolock(u64 *ctx)
 	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = ctx[0], .node = -1};
 
 	seen.call_site = caller_of(ctx);
-	if (seen.ptr > ZERO_SIZE_PTR)
-		record_object(ctx, &seen);
+	record_silent(ctx, &seen);
 	return 0;
 }
 #endif

@@ -15,7 +15,8 @@ from slabtrace.errors import CaptureError
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _PROG_LOAD, _PROG_TEST_RUN, _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
-_PROG_TYPE_TRACING, _TRACE_FENTRY, _TRACE_FEXIT = 26, 24, 25
+_PROG_TYPE_RAW_TRACEPOINT, _PROG_TYPE_TRACING = 17, 26
+_TRACE_FENTRY, _TRACE_FEXIT = 24, 25
 
 # struct bpf_prog_info: byte offsets of the fields used here.
 _RUN_TIME_NS, _RUN_CNT, _RECURSION_MISSES, _INFO_SIZE = 192, 200, 208, 232
@@ -65,6 +66,12 @@ def load_tracing(instructions: bytes, at_exit: bool, type_id: int, name: str) ->
 
     Raises OSError: EPERM where the kernel forbids such programs, EINVAL where it cannot trace the function.
     """
+    attach_type = _TRACE_FEXIT if at_exit else _TRACE_FENTRY
+    return _load(instructions, _PROG_TYPE_TRACING, attach_type, type_id, name)
+
+
+def _load(instructions: bytes, program_type: int, attach_type: int, type_id: int, name: str) -> int:
+    """BPF_PROG_LOAD; returns the program's fd.  Raises OSError."""
     code = ct.create_string_buffer(instructions, len(instructions))
     licence = ct.create_string_buffer(b"GPL")
     # type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags, name, ifindex,
@@ -72,11 +79,29 @@ def load_tracing(instructions: bytes, at_exit: bool, type_id: int, name: str) ->
     # line_info, line_info_cnt, attach_btf_id, attach_prog_fd
     attributes = struct.pack(
         "=IIQQIIQII16sIIIIQIIQIII",
-        *(_PROG_TYPE_TRACING, len(instructions) // 8, ct.addressof(code), ct.addressof(licence)),
-        *(0, 0, 0, 0, 0, name.encode()[:15], 0, _TRACE_FEXIT if at_exit else _TRACE_FENTRY),
+        *(program_type, len(instructions) // 8, ct.addressof(code), ct.addressof(licence)),
+        *(0, 0, 0, 0, 0, name.encode()[:15], 0, attach_type),
         *(0, 0, 0, 0, 0, 0, 0, type_id, 0),
     )
     return _bpf_fd(_PROG_LOAD, attributes)
+
+
+def has_atomics() -> bool:
+    """Has BPF atomics that return a value (5.12)?  Asked by loading a program with an exchange."""
+    # r2 = 1; *(u64 *)(r10 - 8) = r2; r2 = xchg(r10 - 8, r2); r0 = 0; exit
+    words = (
+        (0xB7, 0x02, 0, 1),
+        (0x7B, 0x2A, -8, 0),
+        (0xDB, 0x2A, -8, 0xE1),
+        (0xB7, 0, 0, 0),
+        (0x95, 0, 0, 0),
+    )
+    code = b"".join(struct.pack("<BBhi", *word) for word in words)
+    try:
+        os.close(_load(code, _PROG_TYPE_RAW_TRACEPOINT, 0, 0, "slabtrace_probe"))
+    except OSError:
+        return False
+    return True
 
 
 def attach_tracing(program_fd: int) -> int:

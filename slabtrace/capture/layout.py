@@ -13,7 +13,7 @@ from slabtrace.resources import bpf_dir
 
 _FIELD = re.compile(r"^\s*(u8|u16|u32|u64|s16|s32|s64|struct (\w+)) (\w+)(?:\[(\w+)\])?;", re.M)
 _STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.M | re.S)
-_DEFINE = re.compile(r"^#define (\w+) (0x[0-9a-fA-F]+|\d+)\s*$", re.M)
+_DEFINE = re.compile(r"^#define (\w+)\s+(0x[0-9a-fA-F]+|\d+)\s*$", re.M)
 _ENUM = re.compile(r"^\s*(SLAB_\w+) = (0x[0-9a-fA-F]+),", re.M)
 
 

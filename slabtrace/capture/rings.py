@@ -20,7 +20,7 @@ from slabtrace.capture.programs import Programs
 LANES = header_numbers("ring.h")["LANES"]
 SLOT_BYTES = event_dtype().itemsize
 SLOT_WORDS = SLOT_BYTES // 8
-IRQ_SHARE = 8  # a lane of interrupt context has 1/8 of the slots of task context
+IRQ_SHARE = 16  # every other lane has 1/16 of the slots of task context
 
 # A program stores `depth` before it reads the clock, but the store may linger in the CPU's store
 # buffer while the clock is read.  It drains in well under a microsecond; this is ample.
@@ -42,7 +42,7 @@ class RingGeometry:
 
     @property
     def irq_slots(self) -> int:
-        """Slots of each of the lanes 1 .. LANES-1."""
+        """Slots of each of the lanes 1 to LANES - 1: of interrupts, and shared ones."""
         return self.task_slots // IRQ_SHARE
 
     @property
@@ -85,12 +85,12 @@ class Rings:
     def watermark(self) -> int:
         """A time (ns) before which nothing can arrive any more, once all lanes are drained after this.
 
-        A CPU whose `depth` is zero after the clock was read has no program in flight: whatever it
+        A CPU whose `depth` and `busy` are zero after the clock was read has no program in flight: whatever it
         will write carries a later time.  A CPU seen busy each time keeps its earlier bound.
         """
         for _ in range(_WATERMARK_TRIES):
             now = time.monotonic_ns()
-            idle = self._states["depth"] == 0
+            idle = (self._states["depth"] == 0) & ~self._states["busy"].any(axis=1)
             self._safe_ns[idle] = now - WATERMARK_SLACK_NS
             if idle.all():
                 break

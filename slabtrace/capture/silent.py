@@ -51,6 +51,7 @@ class SilentCoverage:
     refused: dict[SilentPath, str]
     kvfree_has_ptr: bool
     bulk_returns_bool: bool
+    atomics: bool
 
     def defines(self) -> dict[str, None]:
         """The -D names that compile the programs of the watchable paths."""
@@ -59,6 +60,8 @@ class SilentCoverage:
             defines["KVFREE_RCU_HAS_PTR"] = None
         if self.bulk_returns_bool:
             defines["BULK_ALLOC_RETURNS_BOOL"] = None
+        if not self.atomics:
+            defines["NO_ATOMICS"] = None
         return defines
 
 
@@ -79,6 +82,7 @@ def examine(btf: Btf) -> SilentCoverage:
         watchable,
         refused,
         kvfree_has_ptr=btf.function_arguments("kvfree_call_rcu")[1:] == ["void *"],
+        atomics=bpf_syscall.has_atomics(),
         bulk_returns_bool=btf.function_returns("kmem_cache_alloc_bulk_noprof") == "bool",
     )
 
