@@ -37,13 +37,16 @@ class Ledger:
         self._programs = programs
         self._begin = 0
         self._counters = rings.counters()
+        self._before = self._counters
         self._misses: dict[str, int] = {}
+        self._misses_before: dict[str, int] = {}
         self._late = 0
 
     def start(self, now_ns: int) -> None:
         """Losses count from here."""
         self._begin = now_ns
-        self._counters = self._rings.counters()
+        self._counters = self._before = self._rings.counters()
+        self._misses = self._misses_before = self._programs.recursion_misses()
 
     def sample(self, now_ns: int, late: int) -> dict[str, list[Any]]:
         """Columns of losses.arrow for what was lost since the last sample; empty lists for nothing."""
@@ -65,17 +68,22 @@ class Ledger:
 
     def _recursion_losses(self, now_ns: int) -> list[LossRow]:
         rows = []
-        for program, misses in self._programs.recursion_misses().items():
+        now = self._programs.recursion_misses()
+        for program, misses in now.items():
             grown = misses - self._misses.get(program, 0)
             if grown:
                 rows.append(LossRow(self._begin, now_ns, -1, Loss.RECURSION, program, grown))
-            self._misses[program] = misses
+        self._misses = now
         return rows
 
     def totals(self) -> dict[str, int]:
-        """All counters so far, summed over CPUs; `recursion_missed` counts first programs only."""
-        sums = {name: int(values.sum()) for name, values in self._counters.items()}
-        missed = sum(n for program, n in self._misses.items() if not program.endswith("_twin"))
+        """All counters since the start, summed over CPUs; `recursion_missed` counts first programs only."""
+        sums = {name: int((values - self._before[name]).sum()) for name, values in self._counters.items()}
+        missed = sum(
+            count - self._misses_before.get(program, 0)
+            for program, count in self._misses.items()
+            if not program.endswith("_twin")
+        )
         return {
             "dropped": sums["dropped"] + sums["too_deep"],
             "failed_allocs": sums["failed_allocs"],

@@ -30,7 +30,7 @@ class Programs:
         self._links: dict[str, int] = {}
         self._once_attached: dict[str, int] = {}
         self._maps: list[mmap.mmap] = []
-        self._own_fds: list[int] = []  # programs that bcc does not know of
+        self._tracing: dict[str, int] = {}  # programs that bcc does not know of
 
     def load(self, program: str) -> int:
         """Load a program as a raw tracepoint program; returns its file descriptor.
@@ -60,8 +60,8 @@ class Programs:
         self._links[program] = link
         self._once_attached[program] = fd
 
-    def attach_tracing(self, program: str, at_exit: bool, type_id: int) -> None:
-        """Attach a program to the entry or exit of the kernel function with this BTF id.
+    def load_tracing(self, program: str, at_exit: bool, type_id: int) -> None:
+        """Load a program for the entry or exit of the kernel function with this BTF id.
 
         Not through bcc, whose names for such programs would attach them while it compiles.
         Raises CaptureError.
@@ -70,11 +70,18 @@ class Programs:
         start, size = (f(module, program.encode()) for f in (lib.bpf_function_start, lib.bpf_function_size))
         try:
             fd = bpf_syscall.load_tracing(ct.string_at(start, size), at_exit, type_id, program)
-            self._links[program] = bpf_syscall.attach_tracing(fd)
         except OSError as error:
             raise CaptureError(f"the kernel refuses the BPF program {program}: {error.strerror}") from error
+        self._tracing[program] = fd
+
+    def attach_tracing(self, program: str) -> None:
+        """Attach a program that load_tracing loaded.  Raises CaptureError."""
+        fd = self._tracing[program]
+        try:
+            self._links[program] = bpf_syscall.attach_tracing(fd)
+        except OSError as error:
+            raise CaptureError(f"{program} cannot be attached: {error.strerror}") from error
         self._once_attached[program] = fd
-        self._own_fds.append(fd)
 
     def detach(self, programs: Iterable[str] | None = None) -> None:
         """Detach the named programs, or all.  Their maps stay readable."""
@@ -118,7 +125,7 @@ class Programs:
     def close(self) -> None:
         """Detach everything and free programs and maps."""
         self.detach()
-        for fd in self._own_fds:
+        for fd in self._tracing.values():
             os.close(fd)
-        self._own_fds.clear()
+        self._tracing.clear()
         self._bpf.cleanup()

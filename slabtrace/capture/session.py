@@ -17,6 +17,7 @@ from slabtrace.capture.kernel import TASK_TRACEPOINTS, KernelShape, examine
 from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureOptions
 from slabtrace.capture.programs import Programs
 from slabtrace.capture.rings import SLOT_BYTES, RingGeometry, Rings
+from slabtrace.capture.silent import SilentPath
 from slabtrace.capture.slab_walk import SlabCache, SlabWalk
 from slabtrace.errors import CaptureError, UsageError
 from slabtrace.trace.manifest import Coverage, Unattached
@@ -112,8 +113,9 @@ class Session:
     def start(self) -> None:
         """Load every program, then attach them in quick succession, the tasks' first.
 
-        What they record before the last one is attached is half a story (frees without their
-        allocations): the recorder leaves out all that is older than this method's return.
+        Loading comes first because the verifier allocates and frees by the million.  What is recorded
+        before the last one is attached is half a story (frees without their allocations): the
+        recorder leaves out all that is older than this method's return.
         """
         names = [
             *TASK_TRACEPOINTS,
@@ -124,18 +126,29 @@ class Session:
         pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints if self.options.twin_of(name)]
         for program, _ in pairs:
             self.programs.load(program)
+        self.unwatched = {path.name: reason for path, reason in self.silent.refused.items()}
+        silent_paths = [
+            path for path, type_id in self.silent.watchable.items() if self._load_silent(path, type_id)
+        ]
         for program, tracepoint in pairs:
             self.programs.attach(program, tracepoint)
-        self._attach_silent()
+        for path in silent_paths:
+            self._attach_silent(path)
 
-    def _attach_silent(self) -> None:
-        """Watch the silent paths; one that fails after all is unwatched, and says so."""
-        self.unwatched = {path.name: reason for path, reason in self.silent.refused.items()}
-        for path, type_id in self.silent.watchable.items():
-            try:
-                self.programs.attach_tracing(path.program, path.at_exit, type_id)
-            except CaptureError as error:
-                self.unwatched[path.name] = error.message
+    def _load_silent(self, path: SilentPath, type_id: int) -> bool:
+        """Load the program of a silent path; one that is refused after all is unwatched, and says so."""
+        try:
+            self.programs.load_tracing(path.program, path.at_exit, type_id)
+        except CaptureError as error:
+            self.unwatched[path.name] = error.message
+            return False
+        return True
+
+    def _attach_silent(self, path: SilentPath) -> None:
+        try:
+            self.programs.attach_tracing(path.program)
+        except CaptureError as error:
+            self.unwatched[path.name] = error.message
 
     def stop(self) -> None:
         """Detach, twins before the programs they complete; rings and maps stay readable."""
