@@ -30,7 +30,7 @@ struct lane {
 	u64 null_frees;	   /* kfree(NULL), kfree(ZERO_SIZE_PTR): nothing was freed */
 	u64 filtered;	   /* events the filters refused */
 	u64 stack_lost;	   /* stacks that neither map could keep */
-	u64 recovered;	   /* events written by a twin program */
+	u64 recovered;	   /* events that a twin program saw and the first did not */
 	u64 reserved;
 };
 

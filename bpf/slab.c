@@ -75,6 +75,8 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 {
 	struct slab_event *slot;
 
+	if (seen->flags & SLAB_RECOVERED) /* whether it is wanted or not: it was not missed */
+		claim->lane->recovered++;
 	if (!seen->cache)
 		seen->cache = cache_of(claim->state->vmemmap, seen->ptr, &seen->flags);
 	if (!wanted(seen)) {
@@ -86,8 +88,6 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 		return;
 	fill(slot, seen, claim->cpu);
 	slot->stack_id = stack_of(ctx, claim->lane);
-	if (seen->flags & SLAB_RECOVERED)
-		claim->lane->recovered++;
 	slot_commit(claim);
 }
 
