@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.kernels import initramfs
 from tests.kernels.packages import Kernel, LabError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(os.environ.get("SLABTRACE_LAB_TREE") or Path(__file__).resolve().parents[2])
 _PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
-_COMPLAINT = re.compile(r"(WARNING: .*|BUG: .*|Oops: .*|general protection fault.*|INFO: .*(?:stall|blocked).*)")
+_COMPLAINT = re.compile(
+    r"(WARNING: .*|BUG: .*|Oops: .*|general protection fault.*|INFO: .*(?:stall|blocked).*)"
+)
 
 
 @dataclass
@@ -31,13 +36,21 @@ class Outcome:
     folder: Path
 
 
-def run(kernel: Kernel, argv: list[str], folder: Path, timeout: float = 300) -> Outcome:
+def run(
+    kernel: Kernel,
+    argv: list[str],
+    folder: Path,
+    timeout: float = 300,
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> Outcome:
     """Run a command in a guest, in the work tree as its current folder.
 
-    `folder` is made anew and keeps console.log and all that the guest writes to /run/lab.
+    `folder`, made anew with these `files` in it, is the guest's /run/lab and keeps its console.log.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
     (folder / "job").write_text(f"cd {shlex.quote(str(ROOT))} || exit 125\nexec {shlex.join(argv)}\n")
     initrd = initramfs.build(kernel, folder / "initramfs")
     begun = time.monotonic()
@@ -53,6 +66,7 @@ def _arguments(kernel: Kernel, initrd: Path, folder: Path) -> list[str]:
     share = "local,security_model=none,multidevs=remap"
     return [
         "qemu-system-x86_64",
+        # without AVX: QEMU 7.2 emulates AVX2 wrongly enough to spoil NumPy's results
         *("-accel", "tcg,thread=multi", "-cpu", "max,avx=off,avx2=off", "-smp", "2", "-m", "2G"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-serial", f"file:{folder / 'console.log'}"),
@@ -76,8 +90,8 @@ def _qemu(argv: list[str], timeout: float) -> bool:
 
 
 def _outcome(folder: Path, seconds: float, ended: bool) -> Outcome:
-    console = _read(folder / "console.log")
-    status, panic = _read(folder / "status").strip(), _PANIC.search(console)
+    console = read(folder / "console.log")
+    status, panic = read(folder / "status").strip(), _PANIC.search(console)
     failure = ""
     if panic:
         failure = f"the guest panicked: {panic[1].strip()}"
@@ -87,7 +101,7 @@ def _outcome(folder: Path, seconds: float, ended: bool) -> Outcome:
         failure = "the guest ended before its command did"
     return Outcome(
         status=int(status) if status and not failure else None,
-        output=_read(folder / "output"),
+        output=read(folder / "output"),
         failure=failure,
         complaints=_COMPLAINT.findall(console),
         seconds=seconds,
@@ -95,5 +109,6 @@ def _outcome(folder: Path, seconds: float, ended: bool) -> Outcome:
     )
 
 
-def _read(file: Path) -> str:
+def read(file: Path) -> str:
+    """The text of a file, "" if there is none."""
     return file.read_text(errors="replace") if file.exists() else ""

@@ -17,15 +17,17 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# The suites that carry each kernel, oldest first.
+# The suite that carries each kernel, and those that complete it.
 SUITES = {
-    "5.10": "bullseye",
-    "6.1": "bookworm",
-    "6.12": "trixie",
-    "7": "trixie-backports",
+    "5.10": ("bullseye",),
+    "6.1": ("bookworm",),
+    "6.12": ("trixie",),
+    "7": ("trixie-backports", "trixie"),
 }
 _METAPACKAGES = ("linux-image-amd64", "linux-headers-amd64")
 _KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|headers|kbuild)-\d\S*")
+# What the programs of linux-kbuild are linked with; the host's may be older.
+_LIBRARY = re.compile(r"libc6|libelf1(t64)?|zlib1g|libzstd1")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Of the thousands of modules, a guest loads virtio, 9p and overlayfs.
 _MODULE_FOLDERS = ("drivers/virtio", "net/9p", "fs", "lib", "crypto")
@@ -46,7 +48,10 @@ class Kernel:
     @property
     def image(self) -> Path:
         """The bzImage; from 7.x on it lies beside the modules."""
-        places = [self.root / "boot" / f"vmlinuz-{self.release}", *self.root.glob("usr/lib/modules/*/vmlinuz")]
+        places = [
+            self.root / "boot" / f"vmlinuz-{self.release}",
+            *self.root.glob("usr/lib/modules/*/vmlinuz"),
+        ]
         return next(place for place in places if place.exists())
 
     def modules(self) -> dict[str, Path]:
@@ -89,6 +94,7 @@ def _fetch(label: str, folder: Path) -> dict[str, str]:
     shutil.rmtree(apt.folder)
     release = next(name for name in packages if name.startswith("linux-image-")).removeprefix("linux-image-")
     _relocate_headers(folder / "root", release)
+    _bring_libraries(folder / "root")
     return {"release": release}
 
 
@@ -107,7 +113,25 @@ def _relocate_headers(root: Path, release: str) -> None:
     """The makefiles of Debian's headers name each other by absolute paths."""
     for makefile in (root / "usr" / "src" / f"linux-headers-{release}").glob("**/Makefile"):
         if not makefile.is_symlink():
-            makefile.write_text(makefile.read_text().replace(" /usr/src/", f" {root}/usr/src/"))
+            text = makefile.read_text()
+            makefile.write_text(re.sub(r"(?<=[ =])/usr/src/", f"{root}/usr/src/", text))
+
+
+_WRAPPER = """\
+#!/bin/sh
+exec {loader} --library-path {libraries} $0.elf "$@"
+"""
+
+
+def _bring_libraries(root: Path) -> None:
+    """Let objtool and modpost run with the libraries of their own suite."""
+    loader = next(root.glob("**/x86_64-linux-gnu/ld-linux-x86-64.so.2"))
+    folders = {str(file.parent) for file in root.glob("**/x86_64-linux-gnu/*.so.*")}
+    text = _WRAPPER.format(loader=loader, libraries=":".join(sorted(folders)))
+    for program in [*root.glob("**/objtool.real-x86"), *root.glob("**/modpost.real-lsb-64")]:
+        program.rename(program.with_name(program.name + ".elf"))
+        program.write_text(text)
+        program.chmod(0o755)
 
 
 def mirror() -> str:
@@ -123,12 +147,13 @@ def mirror() -> str:
 class _Apt:
     """apt-get and apt-cache with nothing of the machine's but its keys and its mirror."""
 
-    def __init__(self, folder: Path, suite: str) -> None:
+    def __init__(self, folder: Path, suites: tuple[str, ...]) -> None:
         self.folder = folder
         for part in ("lists/partial", "cache/archives/partial", "debs"):
             (folder / part).mkdir(parents=True)
         signed = f" signed-by={_KEYRING}" if _KEYRING.exists() else ""
-        (folder / "sources.list").write_text(f"deb [arch=amd64{signed}] {mirror()} {suite} main\n")
+        source = f"deb [arch=amd64{signed}] {mirror()}"
+        (folder / "sources.list").write_text("".join(f"{source} {suite} main\n" for suite in suites))
         (folder / "status").touch()
         self._options = [
             f"-oDir::Etc::sourcelist={folder}/sources.list",
@@ -137,6 +162,7 @@ class _Apt:
             f"-oDir::State::status={folder}/status",
             f"-oDir::Cache={folder}/cache",
             "-oAPT::Architecture=amd64",
+            f"-oAPT::Default-Release={suites[0]}",
             "-oAPT::Sandbox::User=",
             "-oAcquire::Languages=none",
             # a suite that has moved to the archive is not signed anew
@@ -148,9 +174,10 @@ class _Apt:
         _run(["apt-get", *self._options, "-q", "update"])
 
     def needed(self) -> list[str]:
-        """The kernel's own packages among all that the metapackages depend on."""
+        """The kernel's own packages, and libraries, among all that the metapackages depend on."""
         shown = _run(["apt-cache", *self._options, "depends", "--recurse", "--important", *_METAPACKAGES])
-        return sorted({line for line in shown.splitlines() if _KERNEL_PACKAGE.fullmatch(line)})
+        names = {line for line in shown.splitlines() if not line.startswith(" ")}
+        return sorted(n for n in names if _KERNEL_PACKAGE.fullmatch(n) or _LIBRARY.fullmatch(n))
 
     def download(self, packages: list[str]) -> list[Path]:
         """Download packages; apt checks their signatures."""

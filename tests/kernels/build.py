@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile what guests run: the workload on the host, and the module against a kernel's headers."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.kernels.packages import Kernel, LabError, cache_folder
+
+HERE = Path(__file__).parent
+MODULE = "slabtrace_faults"
+
+
+def leaver() -> Path:
+    """tests/live/leaver.c, compiled."""
+    program = cache_folder() / "leaver"
+    source = HERE.parent / "live" / "leaver.c"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        _run(["gcc", "-O2", "-o", str(program), str(source)])
+    return program
+
+
+def module(kernel: Kernel) -> Path:
+    """module/slabtrace_faults.c for a kernel; built anew when its source has changed.
+
+    The host's gcc is not the one that made the kernel, which kbuild only warns of; module/cc leaves out
+    the options it does not know.
+    """
+    sources = sorted((HERE / "module").iterdir())
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    folder = kernel.root.parent / f"module-{digest}"
+    built = folder / f"{MODULE}.ko"
+    if not built.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(HERE / "module", folder)
+        # without the BTF of modules, which takes pahole and a vmlinux
+        flags = [f"M={folder}", f"CC={folder}/cc", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+        _run(["make", "-s", "-C", str(kernel.headers), *flags, "modules"])
+    return built
+
+
+def _run(argv: list[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        raise LabError(f"{' '.join(argv[:2])} failed:\n{done.stderr.strip()}")

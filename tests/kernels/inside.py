@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest does: run slabtrace, and leave its answers where the host reads them.
+
+Analysis is done on the host: an emulated CPU is slow, and the AVX2 of QEMU 7.2 calculates wrong.
+
+    python -m tests.kernels.inside RESULTS
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SLABTRACE = [sys.executable, "-m", "slabtrace"]
+
+
+def step(results: Path, name: str, argv: list[str]) -> None:
+    """Run a command and add a line about it to the results, so that a crash later takes nothing back."""
+    begun = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    row: dict[str, Any] = {
+        "name": name,
+        "status": done.returncode,
+        "stdout": done.stdout,
+        "stderr": done.stderr,
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+    with (results / "steps.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def main(results: Path) -> None:
+    """The steps of one guest; workload.sh is written by the host (workload.py)."""
+    step(results, "doctor", [*SLABTRACE, "doctor"])
+    record = [*SLABTRACE, "record", "-o", str(results / "trace.slab"), "--grace", "2s"]
+    step(results, "record", [*record, "--", "sh", "-e", str(results / "workload.sh")])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
