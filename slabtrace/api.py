@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from slabtrace.analysis.account import Account, Unsampled, take_account
 from slabtrace.analysis.cache_names import Caches, name_caches
-from slabtrace.analysis.completeness import Completeness, assess
-from slabtrace.analysis.counts import SiteCounts
+from slabtrace.analysis.completeness import Completeness, assess, recovered
+from slabtrace.analysis.counts import Counts, SiteCounts, by_group
+from slabtrace.analysis.losses import Losses
 from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.scan import Accumulator, paired_chunks, scan
 from slabtrace.analysis.sites import Sites
@@ -104,7 +106,14 @@ class Trace:
     def completeness(self) -> Completeness:
         """What was seen, what was lost, and whether anything was."""
         summary = self._scanned()
-        return assess(summary.sites, summary.counts, self.manifest, self._reader.table("losses"), self.damage)
+        return assess(summary.sites, summary.counts, self.manifest, self._losses(), self.damage)
+
+    def reconciliation(self) -> pd.DataFrame:
+        """Each cache's change as traced beside the kernel's own count: see analysis.reconcile."""
+        from slabtrace.analysis.reconcile import reconcile
+
+        account, losses = self._account(), self._losses()
+        return reconcile(account, self._caches, self._inferred(), losses, self.manifest)
 
     def outstanding(
         self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()
@@ -114,10 +123,13 @@ class Trace:
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
         these processes (tgids), by tasks then called as one of these shell patterns says.
         """
+        from slabtrace.analysis.confidence import prove
         from slabtrace.analysis.outstanding import outstanding
 
         objects = self._objects(pid, comm)
-        return outstanding(self._scanned(), objects, self._lookup, by, self.completeness().confidence)
+        summary = self._scanned()
+        proof = prove(self._account(), self._inferred(), self._losses(), self.manifest, bool(self.damage))
+        return outstanding(summary, objects, self._lookup, by, proof)
 
     def leaks(self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()) -> pd.DataFrame:
         """`outstanding` with rank, growth_bytes_per_s and class (None until they are judged)."""
@@ -138,7 +150,7 @@ class Trace:
         from slabtrace.analysis.caches import cache_table
 
         _, peaks = self._timelines(BUCKETS)
-        return cache_table(self._scanned(), peaks.peak, self._slabinfo)
+        return cache_table(self._scanned(), peaks.peak, self._slabinfo, self.reconciliation())
 
     def stat(self, by: str = "call_site") -> pd.DataFrame:
         """Totals by "call_site" or "cache", as perf kmem's: see analysis.stat."""
@@ -186,10 +198,24 @@ class Trace:
     def _scan(self, accumulators: Sequence[Accumulator]) -> Summary:
         """Read all events once for `accumulators`, and for the summary if that is still missing."""
         counts = SiteCounts(self._sites)
-        every = [*accumulators, *([] if self._summary else [counts])]
+        unsampled = Unsampled(self._sites, self._slabinfo)
+        every: list[Accumulator] = [*accumulators]
+        if self._summary is None:
+            every += [counts, unsampled]
         live = scan(self._reader.events(), self._pairer(), every)
-        self._summary = self._summary or Summary(self._sites, self._caches, counts, live)
+        if self._summary is None:
+            self._summary = Summary(self._sites, self._caches, counts, live, unsampled.events)
         return self._summary
+
+    def _losses(self) -> Losses:
+        summary = self._scanned()
+        return Losses(self._reader.table("losses"), self.manifest, recovered(summary.sites, summary.counts))
+
+    def _inferred(self) -> Counts:
+        return by_group(self._caches.of_site, self._scanned().counts.inferred, len(self._caches))
+
+    def _account(self) -> Account:
+        return take_account(self._scanned(), self._slabinfo, self.manifest.host)
 
     def _pairer(self) -> Pairer:
         return Pairer(self._sites, free_traced_after=self.manifest.coverage.free_traced_after)

@@ -15,11 +15,13 @@ from slabtrace.analysis.summary import Summary
 COLUMNS = (
     "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",
     "outstanding", "peak_outstanding", "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start",
-    "slabinfo_end", "unexplained",
+    "slabinfo_end", "unexplained", "slack", "explained", "why",
 )  # fmt: skip
 
 
-def cache_table(summary: Summary, peak: Counts, slabinfo: dict[str, Samples]) -> pd.DataFrame:
+def cache_table(
+    summary: Summary, peak: Counts, slabinfo: dict[str, Samples], reconciliation: pd.DataFrame
+) -> pd.DataFrame:
     """Every cache of the trace and of slabinfo, most allocations first.
 
     allocs, frees (seen, of objects allocated before or while recording), inferred (missed, but
@@ -28,7 +30,8 @@ def cache_table(summary: Summary, peak: Counts, slabinfo: dict[str, Samples]) ->
     recording), peak_outstanding (the most at once, `peak` by row of summary.caches), bytes_req,
     bytes_alloc, waste_bytes (of all allocations; waste is their difference), slabinfo_start,
     slabinfo_end (active_objs of the first and last sample, <NA> without), unexplained: the
-    kernel's change less the traced one (allocs - frees - inferred).
+    kernel's change less the traced one (allocs - frees - inferred); slack, explained, why: of that,
+    see analysis.reconcile.
     """
     caches, counts = summary.caches, summary.counts
 
@@ -44,6 +47,7 @@ def cache_table(summary: Summary, peak: Counts, slabinfo: dict[str, Samples]) ->
     frame["peak_outstanding"] = peak
     frame["waste_bytes"] = frame["bytes_alloc"] - frame["bytes_req"]
     _reconcile(frame, slabinfo)
+    frame = frame.merge(reconciliation[["cache", "slack", "explained", "why"]], on="cache", how="left")
     unused = frame["cache"].isin([LARGE, UNKNOWN]) & (frame["allocs"] + frame["frees"] == 0)
     frame = frame[~unused].sort_values(["allocs", "frees"], ascending=False, kind="stable")
     return frame[list(COLUMNS)].reset_index(drop=True)

@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 
 from slabtrace.analysis.counts import SiteCounts
+from slabtrace.analysis.losses import Losses
 from slabtrace.analysis.sites import Sites
-from slabtrace.trace.arrays import plain
 from slabtrace.trace.manifest import Manifest
-from slabtrace.trace.schema import Flag, Loss
+from slabtrace.trace.schema import Flag
 
-TWIN = "_twin"  # how the names of twin programs end
 EVENT = ("event was", "events were")
 FREE = ("free was", "frees were")
+_CONSEQUENCE = {
+    "bounded": "At most {:,} of the objects called outstanding may have been freed unseen.",
+    "unprovable": "Objects called outstanding may have been freed unseen; nothing bounds their number.",
+}
 PATH = ("path of allocation or free was", "paths of allocation or free were")
 
 
@@ -68,37 +70,38 @@ class Completeness:
 
     @property
     def lost(self) -> int:
-        """Events known to be missing, or not to be where they belong."""
-        return self.dropped + self.skipped + self.missed_frees_inferred + self.late
+        """Events counted as missing, or as not being where they belong."""
+        return self.dropped + self.skipped + self.late
 
     @property
     def confidence(self) -> str:
-        """What holds for findings of this trace as a whole.
+        """What holds for the trace as a whole; single findings may claim more (analysis.confidence).
 
-        "exact": no free can have been missed.  "bounded": at most `lost` can.  "unprovable": an
-        unwatched path, or a damaged file, may hide any number.
+        "exact": no event can have been missed.  "bounded": at most `lost` can.  "unprovable": an
+        unwatched path, a damaged file, or a way of missing frees that is not known, may hide any number.
         """
         if self.exact:
             return "exact"
-        return "unprovable" if self.unattached or self.damaged else "bounded"
+        unknown = self.missed_frees_inferred > self.lost
+        return "unprovable" if self.unattached or self.damaged or unknown else "bounded"
 
 
 def assess(
-    sites: Sites, counts: SiteCounts, manifest: Manifest, losses: pa.Table, damage: Sequence[str]
+    sites: Sites, counts: SiteCounts, manifest: Manifest, losses: Losses, damage: Sequence[str]
 ) -> Completeness:
     """The completeness of a scanned trace."""
-    lost, totals = _losses(losses), manifest.totals
-    real = counts.seen - counts.duplicates - counts.completions
+    totals, real = manifest.totals, counts.seen - counts.duplicates - counts.completions
     result = Completeness(
         events=int(counts.seen.sum()),
         allocs=int(real[~sites.free].sum()),
         frees=int(real[sites.free & ~sites.page_end].sum()),
-        dropped=max(lost[Loss.RING_FULL] + lost[Loss.NESTING], totals.dropped),
-        recursion_missed=max(lost[Loss.RECURSION], totals.recursion_missed),
-        recovered=_recovered(sites, counts),
+        dropped=losses.dropped,
+        recursion_missed=losses.recursion_missed,
+        recovered=recovered(sites, counts),
+        skipped=losses.skipped,
         missed_frees_inferred=int(counts.inferred.sum()),
         inferred_by_page_end=int(counts.page_ended.sum()),
-        stacks_lost=max(lost[Loss.STACK], totals.stacks_lost),
+        stacks_lost=losses.stacks_lost,
         failed_allocs=totals.failed_allocs,
         null_frees=totals.null_frees,
         unmatched_frees=int(counts.old.sum() + counts.second.sum()),
@@ -107,27 +110,16 @@ def assess(
         duplicates=int(counts.duplicates.sum()),
         rcu_completions=int(counts.completions.sum()),
         page_ends=int(counts.seen[sites.page_end].sum()),
-        late=max(lost[Loss.LATE], totals.late),
+        late=losses.late,
         unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
         damaged=bool(damage),
     )
-    result.skipped = max(result.recursion_missed - result.recovered, 0)
-    result.exact = not (result.lost or result.unattached or result.damaged)
+    result.exact = not (result.lost or result.missed_frees_inferred or result.unattached or result.damaged)
     result.verdict = _verdict(result)
     return result
 
 
-def _losses(losses: pa.Table) -> dict[Loss, int]:
-    """Sum of losses.arrow by kind; kinds of a newer MINOR are left out.
-
-    So is what a twin was skipped for: the first program, which counts its own, had its chance.
-    """
-    kind, count = plain(losses.column("kind")), plain(losses.column("count"))
-    first = np.array([not name.endswith(TWIN) for name in losses.column("program").to_pylist()], np.bool_)
-    return {each: int(count[(kind == each) & first].sum()) for each in Loss}
-
-
-def _recovered(sites: Sites, counts: SiteCounts) -> int:
+def recovered(sites: Sites, counts: SiteCounts) -> int:
     """Events that only a twin recorded: those flagged so, less those its first program had as well."""
     flags = sites["flags"]
     flagged = (flags & np.uint8(Flag.RECOVERED)) != 0
@@ -149,4 +141,4 @@ def _verdict(result: Completeness) -> str:
     reasons = [f"{number:,} {one if number == 1 else more}" for number, one, more in missing if number]
     if result.damaged:
         reasons.append("files of the trace are damaged or unfinished")
-    return f"Not complete: {'; '.join(reasons)}."
+    return f"Not complete: {'; '.join(reasons)}. {_CONSEQUENCE[result.confidence].format(result.lost)}"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from slabtrace.analysis.confidence import NO_BOUND, Proof, in_words
 from slabtrace.analysis.counts import by_group
 from slabtrace.analysis.groups import Groups, group_sites
 from slabtrace.analysis.lifetimes import Positions
@@ -21,19 +22,21 @@ from slabtrace.trace.batch import EventBatch
 COLUMNS = (
     "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
     "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
+    "maybe_freed",
 )  # fmt: skip
 
 
-def outstanding(summary: Summary, objects: Objects, lookup: Lookup, by: str, confidence: str) -> pd.DataFrame:
-    """One row for each group (see groups.KEYS for `by`) of `objects` with some outstanding, most bytes
-    first, `own` ones last.
+def outstanding(summary: Summary, objects: Objects, lookup: Lookup, by: str, proof: Proof) -> pd.DataFrame:
+    """One row for each group (see groups.KEYS for `by`) of `objects` with some outstanding.
 
-    Columns: cache (name), call_site (address; 0 if grouped by cache), symbol, stack (list of
-    str, innermost first; empty if none was recorded), allocated, freed, outstanding (objects
-    that were allocated while recording), bytes_req, bytes_alloc (of the outstanding),
-    oldest_ns, newest_ns (allocation times of the outstanding since the recording's start), comms
-    (list of str), pids (list of int; both most objects first), own (bool: all of the outstanding were
-    allocated by slabtrace's recorder itself, storing this trace), confidence.
+    Most bytes first, `own` ones last.  Columns: cache (name), call_site (address; 0 if grouped by
+    cache), symbol, stack (list of str, innermost first; empty if none was recorded), allocated,
+    freed, outstanding (objects that were allocated while recording), bytes_req, bytes_alloc (of the
+    outstanding), oldest_ns, newest_ns (allocation times of the outstanding since the recording's
+    start), comms (list of str), pids (list of int; both most objects first), own (bool: all of them
+    allocated by slabtrace's recorder itself, storing this trace), confidence ("exact", "bounded" or
+    "unprovable": see analysis.confidence), maybe_freed (Int64: how many of the outstanding may have
+    been freed unseen at most; <NA> where nothing bounds it).
     """
     live, groups = objects.live, group_sites(summary.sites, summary.caches, by)
     totals = _totals(summary.sites, objects, groups)
@@ -47,7 +50,9 @@ def outstanding(summary: Summary, objects: Objects, lookup: Lookup, by: str, con
     frame["call_site"] = groups.call_site[kept]
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
     frame["stack"] = [lookup.stacks.names(each) for each in groups.stack_id[kept].tolist()]
-    frame["confidence"] = confidence
+    maybe = proof.maybe_freed(live.ts_ns, member, groups.cache)[kept]
+    frame["confidence"] = in_words(maybe)
+    frame["maybe_freed"] = pd.array([None if n == NO_BOUND else n for n in maybe.tolist()], "Int64")
     keys = {"own": True, "bytes_alloc": False, "outstanding": False, "oldest_ns": True}
     frame = frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable")
     return frame[list(COLUMNS)].reset_index(drop=True)

@@ -25,6 +25,7 @@ class Samples:
     active_objs: NDArray[np.int64]
     num_objs: NDArray[np.int64]
     objsize: NDArray[np.int64]
+    objperslab: NDArray[np.int64]
 
     @property
     def change(self) -> int:
@@ -40,7 +41,10 @@ class Samples:
 def samples_by_cache(table: pa.Table) -> dict[str, Samples]:
     """slabinfo.arrow by cache name."""
     ts_ns = plain(table.column("ts_ns"))
-    counts = [plain(table.column(name)).astype(np.int64) for name in ("active_objs", "num_objs", "objsize")]
+    counts = [
+        plain(table.column(name)).astype(np.int64)
+        for name in ("active_objs", "num_objs", "objsize", "objperslab")
+    ]
     encoded = table.column("name").combine_chunks().dictionary_encode()
     names, code = encoded.dictionary.to_pylist(), plain(encoded.indices)
     order = np.lexsort((ts_ns, code))

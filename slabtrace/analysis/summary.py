@@ -35,12 +35,16 @@ class Objects:
 
 @dataclass
 class Summary:
-    """A scanned trace: counts by site, and the allocations left live (sorted by ptr)."""
+    """A scanned trace: counts by site, and the allocations left live (sorted by ptr).
+
+    `unsampled`: events by site outside what slabinfo sampled (account.Unsampled), shape (s,).
+    """
 
     sites: Sites
     caches: Caches
     counts: SiteCounts
     live: EventBatch
+    unsampled: Counts
 
     @cached_property
     def objects(self) -> Objects:

@@ -17,7 +17,8 @@ def command(trace: str, as_json: bool) -> None:
     """Show what was recorded, where, how, and how completely.
 
     Works on a trace that is still being recorded, or whose recorder was killed. The last line is
-    the verdict: whether every allocation and free was seen, or what was not.
+    the verdict: whether every allocation and free was seen, or what was not. Before it come the
+    caches whose change by the kernel's own count differs most from the traced one, and why it may.
 
     \b
     Examples:
@@ -27,13 +28,16 @@ def command(trace: str, as_json: bool) -> None:
     import slabtrace
     from slabtrace.render import json
     from slabtrace.render.info import write_info
+    from slabtrace.render.reconcile import write_reconciliation
     from slabtrace.render.verdict import write_verdict
 
     opened = slabtrace.open(trace)
-    completeness = opened.completeness()
+    completeness, accounts = opened.completeness(), opened.reconciliation()
     if as_json:
         head = json.document("info", trace, completeness, opened.damage)
-        json.write({**head, "manifest": json.plain(opened.manifest)}, sys.stdout)
+        rows = json.rows(accounts, json.RECONCILIATION)
+        json.write({**head, "manifest": json.plain(opened.manifest), "reconciliation": rows}, sys.stdout)
         return
     write_info(sys.stdout, trace, opened.manifest, completeness, opened.length_ns)
+    write_reconciliation(sys.stdout, accounts)
     write_verdict(sys.stdout, completeness, opened.damage)

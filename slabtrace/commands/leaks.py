@@ -62,7 +62,9 @@ def command(
     """Show the objects that were allocated while recording and not freed by its end.
 
     Outstanding is not yet leaked: caches of the kernel's own keep objects on purpose, and the
-    youngest groups may be about to be freed. The stack's innermost function comes first.
+    youngest groups may be about to be freed. The stack's innermost function comes first. Each group
+    says what it claims: `exact`, or how many of its objects at most may have been freed unseen
+    (`unsure`; ?: no bound is known).
 
     \b
     Examples:

@@ -3,7 +3,7 @@
 
 `net` is allocations less frees, as traced or proved to have been missed; `kernel` is the change of
 the cache's active objects as the kernel itself counts them (slabinfo), which includes objects
-parked on per-CPU lists.
+parked on per-CPU lists; `agree` is the share of the larger that the other explains.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.text import Column, escape, name_column, write_table
-from slabtrace.render.units import NOT_KNOWN, count, plural, size, unknown
+from slabtrace.render.units import NOT_KNOWN, count, percent, plural, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ COLUMNS = (
     Column("frees"),
     Column("net"),
     Column("kernel"),
+    Column("agree"),
     Column("peak"),
     Column("waste"),
 )
@@ -49,6 +50,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         count(row["frees"]),
         f"{row['allocs'] - row['frees'] - row['inferred']:+,}",
         _kernel_change(row),
+        percent(row["explained"]),
         count(row["peak_outstanding"]),
         size(row["waste_bytes"]),
     ]

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 LEAKS = (
     "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
     "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
-    "own",
+    "own", "maybe_freed",
 )  # fmt: skip
 CACHES = (
     "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",
     "outstanding", "peak_outstanding", "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start",
-    "slabinfo_end", "unexplained",
+    "slabinfo_end", "unexplained", "slack", "explained", "why",
 )  # fmt: skip
+RECONCILIATION = ("cache", "aliases", "kernel", "traced", "residue", "slack", "explained", "why")
 STAT = (
     "cache", "caches", "call_site", "symbol", "hits", "frees", "inferred", "outstanding", "bytes_req",
     "bytes_alloc", "pingpong", "frag",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.text import Column, escape, name_column, write_paragraph, write_table
-from slabtrace.render.units import count, duration, plural, size
+from slabtrace.render.units import count, duration, plural, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +18,7 @@ COLUMNS = (
     Column("bytes"),
     Column("freed"),
     Column("oldest"),
+    Column("unsure"),
     name_column("cache"),
 )
 NAMES_SHOWN = 4  # comms of a group; the rest are counted
@@ -51,7 +52,7 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
     )
     frames = list(group["stack"]) or [group["symbol"]]
     out.writelines(f"    {escape(frame)}\n" for frame in frames)
-    out.write(f"  by {escape(_who(group))}\n\n")
+    out.write(f"  by {escape(_who(group))}; {_confidence(group)}\n\n")
 
 
 def _write_tables(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> None:
@@ -74,12 +75,28 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> 
             size(group["bytes_alloc"]),
             count(group["freed"]),
             duration(ended_ns - group["oldest_ns"]),
+            _unsure(group),
             group["cache"],
             *([group["symbol"]] if sites else []),
         ]
         for group in groups.to_dict("records")
     )
     write_table(out, (*COLUMNS, name_column("call site")) if sites else COLUMNS, rows)
+
+
+def _confidence(group: dict[Any, Any]) -> str:
+    """What the finding claims: whether any of its objects may have been freed unseen."""
+    if group["confidence"] == "exact":
+        return "exact"
+    most = "any" if unknown(group["maybe_freed"]) else f"at most {count(group['maybe_freed'])}"
+    return f"{group['confidence']}: {most} may be freed"
+
+
+def _unsure(group: dict[Any, Any]) -> str:
+    """The same in a cell: how many may have been freed unseen."""
+    if group["confidence"] == "exact":
+        return "0"
+    return "?" if unknown(group["maybe_freed"]) else f"≤{count(group['maybe_freed'])}"
 
 
 def _who(group: dict[Any, Any]) -> str:

@@ -35,6 +35,7 @@ GROUPS: list[dict[str, Any]] = [
         "growth_bytes_per_s": 3936.0,
         "class": None,
         "confidence": "exact",
+        "maybe_freed": 0,
         "comms": ["pipes"],
         "pids": [4321],
         "own": False,
@@ -55,6 +56,7 @@ GROUPS: list[dict[str, Any]] = [
         "growth_bytes_per_s": float("nan"),
         "class": None,
         "confidence": "bounded",
+        "maybe_freed": 5,
         "comms": [HOSTILE],
         "pids": [1234],
         "own": False,
@@ -80,6 +82,9 @@ CACHES: list[dict[str, Any]] = [
         "slabinfo_start": start,
         "slabinfo_end": end,
         "unexplained": end - start - (allocs - frees),
+        "slack": 64,
+        "explained": (allocs - frees) / max(end - start, 1),
+        "why": "per-CPU slabs",
     }
     for name, aliases, (size, allocs, frees, peak, start, end) in [
         ("msg_msg-128", [], (128, 10_030, 10_007, 24, 0, 32)),
@@ -87,7 +92,12 @@ CACHES: list[dict[str, Any]] = [
         ("filp", ["seq_file", "eventpoll_pwq"], (256, 0, 0, 0, 800, 801)),
     ]
 ]
-CACHES[1] |= {"slabinfo_start": None, "slabinfo_end": None, "unexplained": None}  # no slabinfo sample
+CACHES[1] |= {
+    "slabinfo_start": None,
+    "slabinfo_end": None,
+    "unexplained": None,
+    "explained": None,
+}  # no slabinfo sample
 
 STAT = [
     {
@@ -177,6 +187,23 @@ class FakeTrace:
     def caches(self) -> pd.DataFrame:
         known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
         return pd.DataFrame(CACHES).astype(known)
+
+    def reconciliation(self) -> pd.DataFrame:
+        rows = [
+            {
+                "cache": c["cache"],
+                "aliases": c["aliases"],
+                "kernel": c["slabinfo_end"] - c["slabinfo_start"],
+                "traced": c["allocs"] - c["frees"],
+                "residue": c["unexplained"],
+                "slack": 64,
+                "explained": c["explained"],
+                "why": c["why"],
+            }
+            for c in CACHES
+            if c["unexplained"] is not None
+        ]
+        return pd.DataFrame(rows)
 
     def stat(self, by: str = "call_site") -> pd.DataFrame:
         return pd.DataFrame(STAT)

@@ -69,7 +69,7 @@ def test_leaks_json(run: Run) -> None:
     assert list(messages) == [
         "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
         "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
-        "own",
+        "own", "maybe_freed",
     ]  # fmt: skip
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
     assert messages["call_site"] == "0xffffffff8127bc41"
@@ -110,14 +110,17 @@ def test_leaks_by_stack_shows_stacks_and_ages(run: Run) -> None:
     assert "10,007 of 10,030 freed" in text and "oldest 1.5 s" in text
     frames = [line.strip() for line in block if line.startswith("    ")]
     assert frames == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
-    assert r"by evil\x1b]0;owned\x07 (pid 1234)" in out
+    assert r"by evil\x1b]0;owned\x07 (pid 1234); bounded: at most 5 may be freed" in out
+    assert "by pipes (pid 4321); exact" in out
 
 
 def test_leaks_by_call_site_is_one_line_each(run: Run) -> None:
     _, out, _ = run("leaks", "t.slab", "--by", "call-site")
     header, first, second = out.splitlines()[:3]
-    assert header.split() == ["#", "outstanding", "bytes", "freed", "oldest", "cache", "call", "site"]
-    assert first.split()[:2] == ["1", "41"] and first.endswith("alloc_pipe_info+0x57")
+    words = ["#", "outstanding", "bytes", "freed", "oldest", "unsure", "cache", "call", "site"]
+    assert header.split() == words
+    assert first.split()[:2] == ["1", "41"] and first.endswith("+0x57")
+    assert " 0  kmalloc" in first and "≤5  msg" in second
     assert second.split()[:2] == ["2", "23"] and "msg_msg-128" in second
 
 
@@ -127,7 +130,7 @@ OWN = GROUPS[0] | {"rank": 3, "own": True, "comms": ["slabtrace"], "symbol": "al
 def test_leaks_tell_the_recorders_own_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
     by_stack = run("leaks", "t.slab")[1]
-    assert by_stack.count("  by slabtrace itself\n") == 1
+    assert by_stack.count("  by slabtrace itself;") == 1
     assert by_stack.index("by slabtrace itself") > by_stack.index("#3 ")
     lines = run("leaks", "t.slab", "--by", "call-site")[1].splitlines()
     heading = lines.index("by slabtrace itself:")
@@ -159,10 +162,10 @@ def test_stat_refuses_unknown_sort_keys(run: Run) -> None:
 
 def test_caches_compares_with_the_kernel(run: Run) -> None:
     _, out, _ = run("caches", "t.slab")
-    rows = {line.split()[0]: line.split()[1:7] for line in out.splitlines() if line}
-    assert rows["cache"] == ["size", "allocs", "frees", "net", "kernel", "peak"]
-    assert rows["msg_msg-128"] == ["128", "10,030", "10,007", "+23", "+32", "24"]
-    assert rows["kmalloc-cg-192"] == ["192", "101", "60", "+41", "-", "101"]
+    rows = {line.split()[0]: line.split()[1:8] for line in out.splitlines() if line}
+    assert rows["cache"] == ["size", "allocs", "frees", "net", "kernel", "agree", "peak"]
+    assert rows["msg_msg-128"] == ["128", "10,030", "10,007", "+23", "+32", "71.9%", "24"]
+    assert rows["kmalloc-cg-192"] == ["192", "101", "60", "+41", "-", "-", "101"]
 
 
 def test_caches_lists_aliases_on_request(run: Run) -> None:
@@ -232,6 +235,22 @@ def test_info_tells_lost_from_recovered(run: Run, monkeypatch: pytest.MonkeyPatc
     out = " ".join(run("info", "t.slab", trace=trace)[1].split())
     assert "lost 12 skipped (they came while slabtrace's program was busy on their CPU)" in out
     assert "recovered 3,033 events more" in out and "3,045" not in out
+
+
+UNKNOWN = GROUPS[0] | {"confidence": "unprovable", "maybe_freed": None}
+
+
+def test_leaks_say_where_nothing_is_claimed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [UNKNOWN])
+    assert "unprovable: any may be freed" in run("leaks", "t.slab")[1]
+    assert " ?  kmalloc" in run("leaks", "t.slab", "--by", "call-site")[1]
+
+
+def test_info_shows_where_the_kernel_counts_otherwise(run: Run) -> None:
+    out = " ".join(run("info", "t.slab")[1].split())
+    assert "msg_msg-128: kernel +32, traced +23: 71.9 % explained; the rest: per-CPU slabs" in out
+    assert "filp (also seq_file, eventpoll_pwq): kernel +1, traced +0: 0.0 % explained" in out
+    assert printed_json(run, "info", "t.slab")["reconciliation"][0]["residue"] == 9
 
 
 def test_info_shows_how_it_was_recorded(run: Run) -> None:
