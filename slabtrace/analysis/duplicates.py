@@ -61,19 +61,17 @@ class RecentFrees:
         self._frees: EventBatch | None = None
 
     def keep(self, frees: EventBatch, newest_ns: int, touched: NDArray[np.uint64] | None) -> None:
-        """Keep those of `frees` so late that the next chunk may record them again.
+        """Keep `frees`, so late that the next chunk may record them again.
 
-        `frees`: what was last seen of each address freed in the chunk, sorted by ptr.
+        `frees`: of the last TWIN_NS, each the last that was seen of its address, sorted by ptr.
         `newest_ns`: when the chunk ended.  `touched`: all addresses in a chunk so short that what
         was kept before may still be recent; else None.
         """
-        since = newest_ns - TWIN_NS
-        late = frees.take(np.flatnonzero(frees.ts_ns > since))
         if self._frees is not None and touched is not None:
-            stays = (self._frees.ts_ns > since) & ~np.isin(self._frees.ptr, touched)
-            late = concatenate([self._frees.take(np.flatnonzero(stays)), late])
-            late = late.take(np.argsort(late.ptr, kind="stable"))
-        self._frees = late
+            stays = (self._frees.ts_ns > newest_ns - TWIN_NS) & ~np.isin(self._frees.ptr, touched)
+            frees = concatenate([self._frees.take(np.flatnonzero(stays)), frees])
+            frees = frees.take(np.argsort(frees.ptr, kind="stable"))
+        self._frees = frees
 
     def recorded_twice(self, sites: Sites, frees: EventBatch) -> NDArray[np.bool_]:
         """Which of `frees`, the first events of a chunk at their addresses, were kept already."""

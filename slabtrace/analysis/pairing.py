@@ -184,11 +184,14 @@ class Pairer:
         freed = np.flatnonzero(last & free)
         self._freed.add(events.ptr[sort.index[freed]])
         self.live = events.take(sort.index[np.flatnonzero(last & ~free)])
-        frees = events.take(sort.index[freed[sort.free[freed]]])
+        frees = sort.index[freed[sort.free[freed]]]
         started, ended = events.ts_ns[begin], events.ts_ns[-1]
+        late = frees[events.ts_ns[frees] > ended - TWIN_NS]
         touched = events.ptr[sort.index] if ended - started < TWIN_NS else None
-        self._recent.keep(frees, ended, touched)
-        self._completing = frees.take(np.flatnonzero(self.sites["kind"][frees.site] == Kind.KFREE_RCU))
+        self._recent.keep(events.take(late), ended, touched)
+        kind = self.sites["kind"]
+        if (kind == Kind.KFREE_RCU).any():
+            self._completing = events.take(frees[kind[events.site[frees]] == Kind.KFREE_RCU])
 
 
 def _freed_after(sort: ByAddress, closed: Closed) -> Positions:
