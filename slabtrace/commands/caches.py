@@ -47,9 +47,10 @@ def command(
     """Show each slab cache: what was traced in it, and what the kernel itself counted.
 
     `size` is what one object takes, `net` the allocations less the frees as traced, `kernel` the
-    change of the kernel's own count of active objects, `agree` how far the two do, `peak` the most that were live at once of
-    those allocated while recording, `waste` bytes handed out but not asked for. The kernel merges
-    similar caches: they share one name and one count (--aliases lists them).
+    change of the kernel's own count of active objects, `agree` how far the two do, `peak` the most
+    that were live at once of those allocated while recording, `waste` bytes handed out but not
+    asked for. The kernel merges similar caches: they share one name and one count (--aliases lists
+    them).
 
     \b
     Examples:
