@@ -11,8 +11,9 @@
  * `depth` is not zero while a program runs, so a reader that sees zero after reading the clock
  * knows that all later events carry later times: the watermark of the time-ordered merge.
  *
- * Programs that can be preempted (fentry, fexit: silent.h) do not nest like calls.  They stay out of
- * `depth` and take one of SHARED_LANES by an atomic exchange of its `busy` word instead.
+ * Programs that can be preempted do not nest like calls: those of fentry and fexit (silent.h)
+ * everywhere, and all of them where tracepoints are guarded by SRCU (PREEMPTIBLE: 7.0, a46023d5616e).
+ * They stay out of `depth` and take a lane by an atomic exchange of its `busy` word instead.
  *
  * Every counter stands in the lane, because `counter++` is not atomic: an interrupting program
  * has a lane, and so a counter, of its own.
@@ -20,7 +21,6 @@
 #pragma once
 
 #define NESTED_LANES 4
-#define SHARED_LANES 4
 #define LANES	     8
 
 struct lane {
@@ -41,7 +41,8 @@ struct cpu_state {
 	u64 too_deep; /* events lost: no lane left */
 	u64 vmemmap; /* address of the struct page of address 0, see cache_of.h; 0: not known yet */
 	u64 words;   /* used of the stack below */
-	u64 busy[SHARED_LANES];
+	u64 reserved[4];
+	u64 busy[LANES];
 	u64 word[TWIN_WORDS]; /* by twin.h: what first programs have dealt with */
 	struct lane lane[LANES];
 };
@@ -61,10 +62,61 @@ BPF_F_TABLE("array", u32, struct slab_event, slots, NR_CPUS *SLOTS_PER_CPU, BPF_
 struct claim {
 	struct cpu_state *state;
 	struct lane *lane;
-	u64 number; /* of the lane: below NESTED_LANES the depth, above a shared lane */
+	u64 number; /* of the lane: below NESTED_LANES the depth, above it a shared lane */
 	u32 cpu;
 };
 
+/* BPF has atomics that return a value from 5.12; where it has not, programs cannot be preempted
+ * either, on the kernels that distributions build. */
+static __always_inline bool lane_take(u64 *busy)
+{
+#ifdef NO_ATOMICS
+	bool free = !*busy;
+
+	*(volatile u64 *)busy = 1;
+	return free;
+#else
+	return !__sync_lock_test_and_set(busy, 1);
+#endif
+}
+
+/* Take one of this CPU's lanes from `first` on, from a program that can be preempted.
+ * False: the event is lost, and counted. */
+static __always_inline bool lane_enter_any(struct claim *claim, u32 first)
+{
+	claim->cpu = bpf_get_smp_processor_id();
+	claim->state = cpu_states.lookup(&claim->cpu);
+	if (!claim->state)
+		return false;
+#pragma unroll
+	for (u32 i = 0; i < LANES; i++) {
+		if (i >= first && lane_take(&claim->state->busy[i])) {
+			claim->number = i;
+			claim->lane = &claim->state->lane[i];
+			return true;
+		}
+	}
+	claim->state->too_deep++;
+	return false;
+}
+
+static __always_inline void lane_leave_any(struct claim *claim)
+{
+	barrier();
+	*(volatile u64 *)&claim->state->busy[claim->number & (LANES - 1)] = 0;
+}
+
+#ifdef PREEMPTIBLE
+static __always_inline bool lane_enter(struct claim *claim)
+{
+	return lane_enter_any(claim, 0);
+}
+
+static __always_inline void lane_leave(struct claim *claim)
+{
+	lane_leave_any(claim);
+}
+#else
 /* Enter this CPU's next lane.  False: the event is lost, and counted. */
 static __always_inline bool lane_enter(struct claim *claim)
 {
@@ -88,45 +140,7 @@ static __always_inline void lane_leave(struct claim *claim)
 	barrier();
 	*(volatile u64 *)&claim->state->depth = claim->number;
 }
-
-/* BPF has atomics that return a value from 5.12; where it has not, programs cannot be preempted
- * either, on the kernels that distributions build. */
-static __always_inline bool shared_lane_take(u64 *busy)
-{
-#ifdef NO_ATOMICS
-	bool free = !*busy;
-
-	*(volatile u64 *)busy = 1;
-	return free;
-#else
-	return !__sync_lock_test_and_set(busy, 1);
 #endif
-}
-
-/* Enter a lane from a program that can be preempted.  False: the event is lost, and counted. */
-static __always_inline bool lane_enter_shared(struct claim *claim)
-{
-	claim->cpu = bpf_get_smp_processor_id();
-	claim->state = cpu_states.lookup(&claim->cpu);
-	if (!claim->state)
-		return false;
-#pragma unroll
-	for (u32 i = 0; i < SHARED_LANES; i++) {
-		if (shared_lane_take(&claim->state->busy[i])) {
-			claim->number = NESTED_LANES + i;
-			claim->lane = &claim->state->lane[NESTED_LANES + i];
-			return true;
-		}
-	}
-	claim->state->too_deep++;
-	return false;
-}
-
-static __always_inline void lane_leave_shared(struct claim *claim)
-{
-	barrier();
-	*(volatile u64 *)&claim->state->busy[claim->number & (SHARED_LANES - 1)] = 0;
-}
 
 /* The slot to fill, or NULL (counted) where the reader is a whole ring behind. */
 static __always_inline struct slab_event *slot_claim(struct claim *claim)

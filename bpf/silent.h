@@ -6,7 +6,7 @@
  * compiled only if this kernel has its function.  The arguments of the function stand in ctx as u64s,
  * in an fexit program followed by its return value.
  *
- * These programs run with migration, but not preemption, disabled: they use the shared lanes.
+ * These programs run with migration, but not preemption, disabled: they use the lanes above NESTED_LANES.
  *
  * Bulk frees are seen at entry: the array is rewritten on the way.  Bulk allocations at exit: the
  * array is valid if the return value is not 0.  __kmem_cache_free_bulk is not watched: from 6.18
@@ -14,9 +14,22 @@
  */
 #pragma once
 
-/* Objects of one bulk call that are recorded; the kernel's own callers stay below it
- * (kfree_rcu: a page of pointers).  More are counted as lost. */
-#define BULK_MAX 512
+/*
+ * Objects of one bulk call that are recorded: as many as the verifier, which walks every round of the
+ * loop, takes in good time.  Only kfree_rcu's own batches are larger; kvfree_call_rcu has told of their
+ * objects already.  More of any other call are counted as lost.
+ */
+#define BULK_MAX 64
+
+/* An argument of the watched function.  Read, not loaded: before 6.19 the verifier lets a program
+ * load no argument that points to anything but a struct. */
+static __always_inline u64 argument(const u64 *ctx, u32 number)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + number);
+	return value;
+}
 
 struct bulk {
 	u64 array;
@@ -32,7 +45,11 @@ static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
 	struct claim claim;
 	u64 ptr;
 
-	if (!lane_enter_shared(&claim))
+#ifdef SILENT_kvfree_call_rcu
+	if (bulk->count > BULK_MAX && !bulk->cache)
+		return;
+#endif
+	if (!lane_enter_any(&claim, NESTED_LANES))
 		return;
 	for (u32 i = 0; i < BULK_MAX; i++) {
 		struct seen_event seen = {
@@ -53,17 +70,17 @@ static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
 	}
 	if (bulk->count > BULK_MAX)
 		claim.lane->dropped += bulk->count - BULK_MAX;
-	lane_leave_shared(&claim);
+	lane_leave_any(&claim);
 }
 
 static __always_inline void record_silent(void *ctx, struct seen_event *seen)
 {
 	struct claim claim;
 
-	if (seen->ptr <= ZERO_SIZE_PTR || !lane_enter_shared(&claim))
+	if (seen->ptr <= ZERO_SIZE_PTR || !lane_enter_any(&claim, NESTED_LANES))
 		return;
 	record_in_lane(ctx, &claim, seen);
-	lane_leave_shared(&claim);
+	lane_leave_any(&claim);
 }
 
 /* The return address of the watched function: the word its caller pushed.  Known from the frame
@@ -81,9 +98,9 @@ static __always_inline u64 caller_of(void *ctx)
 int on_kmem_cache_free_bulk(u64 *ctx)
 {
 	struct bulk bulk = {
-		.cache = ctx[0],
-		.count = ctx[1],
-		.array = ctx[2],
+		.cache = argument(ctx, 0),
+		.count = argument(ctx, 1),
+		.array = argument(ctx, 2),
 		.kind = SLAB_BULK_FREE,
 	};
 
@@ -99,17 +116,17 @@ int on_kmem_cache_free_bulk(u64 *ctx)
  * the lowest byte is meant.
  */
 #ifdef BULK_ALLOC_RETURNS_BOOL
-#define BULK_ALLOCATED(ctx) ((u8)ctx[4] ? ctx[2] : 0)
+#define BULK_ALLOCATED(ctx) ((u8)argument(ctx, 4) ? argument(ctx, 2) : 0)
 #else
-#define BULK_ALLOCATED(ctx) ((u32)ctx[4])
+#define BULK_ALLOCATED(ctx) ((u32)argument(ctx, 4))
 #endif
 int on_kmem_cache_alloc_bulk(u64 *ctx)
 {
 	struct bulk bulk = {
-		.cache = ctx[0],
-		.gfp_flags = ctx[1],
+		.cache = argument(ctx, 0),
+		.gfp_flags = argument(ctx, 1),
 		.count = BULK_ALLOCATED(ctx),
-		.array = ctx[3],
+		.array = argument(ctx, 3),
 		.kind = SLAB_BULK_ALLOC,
 	};
 
@@ -129,9 +146,9 @@ int on_kvfree_call_rcu(u64 *ctx)
 	struct seen_event seen = {.kind = SLAB_KFREE_RCU, .node = -1};
 
 #ifdef KVFREE_RCU_HAS_PTR
-	seen.ptr = ctx[1];
+	seen.ptr = argument(ctx, 1);
 #else
-	seen.ptr = ctx[0] ? ctx[0] - ctx[1] : ctx[1];
+	seen.ptr = argument(ctx, 0) ? argument(ctx, 0) - argument(ctx, 1) : argument(ctx, 1);
 #endif
 	seen.call_site = caller_of(ctx);
 	record_silent(ctx, &seen);
@@ -145,10 +162,10 @@ int on_kmalloc_nolock(u64 *ctx)
 {
 	struct seen_event seen = {
 		.kind = SLAB_NOLOCK_ALLOC,
-		.bytes_req = ctx[0],
-		.gfp_flags = ctx[1],
-		.node = ctx[2],
-		.ptr = ctx[3],
+		.bytes_req = argument(ctx, 0),
+		.gfp_flags = argument(ctx, 1),
+		.node = argument(ctx, 2),
+		.ptr = argument(ctx, 3),
 	};
 
 	seen.call_site = caller_of(ctx);
@@ -161,7 +178,7 @@ int on_kmalloc_nolock(u64 *ctx)
 /* void kfree_nolock(ptr) */
 int on_kfree_nolock(u64 *ctx)
 {
-	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = ctx[0], .node = -1};
+	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = argument(ctx, 0), .node = -1};
 
 	seen.call_site = caller_of(ctx);
 	record_silent(ctx, &seen);

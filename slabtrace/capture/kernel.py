@@ -67,6 +67,7 @@ class KernelShape:
     cache_fields: dict[str, int]
     cache_node_partial: int
     task_fields: dict[str, int]
+    preemptible: bool  # can a raw tracepoint program be preempted? (bpf/ring.h)
     page_end: bool  # does a freed page still name its cache? (bpf/page_end.h)
     reclaim_account: int  # mask of SLAB_RECLAIM_ACCOUNT in kmem_cache.flags
     notes: list[str] = field(default_factory=list)
@@ -102,7 +103,11 @@ class KernelShape:
             "TASK_TGID": self.task_fields["tgid"],
             "TASK_COMM": self.task_fields["comm"],
         }
-        features = {"PAGE_END": self.page_end, "PAGE_COMPOUND_MASKED": self.compound_masked}
+        features = {
+            "PREEMPTIBLE": self.preemptible,
+            "PAGE_END": self.page_end,
+            "PAGE_COMPOUND_MASKED": self.compound_masked,
+        }
         return numbers | {name: 1 for name, present in features.items() if present}
 
 
@@ -125,6 +130,8 @@ def examine(btf: Btf) -> KernelShape:
         | {"node": _first_node(btf)},
         cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),
         task_fields={name: btf.offsetof("task_struct", name) for name in ("pid", "tgid", "comm")},
+        # SRCU-fast came just before tracepoints were guarded by it (7.0, a46023d5616e)
+        preemptible=btf.function("init_srcu_struct_fast") is not None,
         page_end=btf.offsetof(slab, "slab_cache") != btf.offsetof("page", "mapping"),
         reclaim_account=_reclaim_account(btf),
     )

@@ -221,8 +221,8 @@ class Recorder:
         totals = self._writer.manifest.totals
         for name, value in self._ledger.totals().items():
             setattr(totals, name, value)
-        totals.events, totals.frees = self._store.events, self._store.frees
-        totals.allocs = totals.events - totals.frees
+        store = self._store
+        totals.events, totals.allocs, totals.frees = store.events, store.allocs, store.frees
         totals.late = self._store.late
         totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
         use = self._writer.manifest.recorder
@@ -239,7 +239,7 @@ class Recorder:
             elapsed_s=(now_ns - self._writer.manifest.started_ns) / 1e9,
             events=events,
             events_per_s=rate,
-            net_objects=events - 2 * self._store.frees,
+            net_objects=self._store.allocs - self._store.frees,
             dropped=self._ledger.totals()["dropped"],
             fill=fill,
             bytes=self._writer.bytes,

@@ -38,7 +38,7 @@ PATHS = (
     SilentPath("kmem_cache_alloc_bulk", ("kmem_cache_alloc_bulk_noprof", "kmem_cache_alloc_bulk"), True),
     SilentPath("kmem_cache_free_bulk", ("kmem_cache_free_bulk",)),
     SilentPath("kvfree_call_rcu", ("kvfree_call_rcu",)),
-    SilentPath("kmalloc_nolock", ("_kmalloc_nolock_noprof", "kmalloc_nolock_noprof"), True),
+    SilentPath("kmalloc_nolock", ("kmalloc_nolock_noprof", "_kmalloc_nolock_noprof"), True),
     SilentPath("kfree_nolock", ("kfree_nolock",)),
 )
 

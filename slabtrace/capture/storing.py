@@ -54,11 +54,11 @@ class Storing:
         self._merge = TimeMerge()
         self._stacks = StackReader(session.programs) if session.options.stacks else None
         self._sites = 0
-        self._is_free = np.zeros(0, dtype=bool)
+        self._change = np.zeros(0, dtype=np.int8)
         self._unwanted = np.zeros(0, dtype=bool)
         self._known_symbols: set[int] = set()
         self._known_caches: dict[int, SlabCache] = {}
-        self.events = self.frees = 0
+        self.events = self.allocs = self.frees = 0
         self.span_ns: tuple[int, int | None] = (0, None)  # events outside are left out
         self._error: BaseException | None = None
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE)
@@ -136,7 +136,9 @@ class Storing:
         if ordered.size:
             self._writer.events(ordered)
             self.events += ordered.size
-            self.frees += int(np.count_nonzero(self._is_free[ordered.site]))
+            changes = self._change[ordered.site]
+            self.allocs += int(np.count_nonzero(changes > 0))
+            self.frees += int(np.count_nonzero(changes < 0))
             if self._observe is not None:
                 self._observe(ordered)
 
@@ -161,7 +163,9 @@ class Storing:
         columns["site"] = np.arange(self._sites, self._sites + len(sites), dtype=np.uint32)
         self._writer.rows("sites", columns)
         self._sites += len(sites)
-        self._is_free = np.concatenate([self._is_free, sites["kind"] & FREE_BIT != 0])
+        # +1 an allocation, -1 a free, 0 the end of a page
+        change = np.where(sites["kind"] & FREE_BIT, -1, 1) * (sites["kind"] != Kind.PAGE_END)
+        self._change = np.concatenate([self._change, change.astype(np.int8)])
         unwanted = [not self._session.wanted(self._session.caches.get(c)) for c in sites["cache"].tolist()]
         self._unwanted = np.concatenate([self._unwanted, np.array(unwanted, dtype=bool)])
 
