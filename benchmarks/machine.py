@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 QUIET_SHARE = 0.05  # of all CPUs' time
-QUIET_PATIENCE_S = 20.0
+QUIET_PATIENCE_S = 5.0  # before each of many rounds: noise falls on all tracers alike
+LONG_PATIENCE_S = 300.0  # before a figure that is taken once
 _LOOK_S = 0.4
 _TRACING = re.compile(r"bpf.link|bpf.raw|perf_event")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -62,14 +63,14 @@ class Probes:
         for program, tracepoint in pairs:
             self.programs.attach(program, tracepoint)
         done = threading.Event()
-        reader = threading.Thread(target=self._keep_empty, args=(done,))
-        reader.start()
-        try:
-            yield
-        finally:
-            done.set()
-            reader.join()
-            self.programs.detach()
+        with ThreadPoolExecutor(1) as pool:
+            reader = pool.submit(self._keep_empty, done)
+            try:
+                yield
+            finally:
+                done.set()
+                self.programs.detach()
+        reader.result()  # raises what went wrong in it: full rings would look cheap
 
     def _keep_empty(self, done: threading.Event) -> None:
         """Free all slots again and again, looking at none."""

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks import tracers
-from benchmarks.machine import note, wait_until_quiet
+from benchmarks.machine import LONG_PATIENCE_S, note, wait_until_quiet
 from benchmarks.table import print_table, spread
 
 
@@ -34,9 +34,9 @@ def help_ms() -> float:
 def main(quick: bool) -> None:
     """Median (min..max) of each."""
     times = 3 if quick else 9
-    wait_until_quiet()
+    quiet = wait_until_quiet(LONG_PATIENCE_S)
     note("startup")
-    print("### Start-up\n")
+    print("### Start-up" + ("" if quiet else " (the machine was busy)") + "\n")
     rows = [
         ["record: attached and tracing, --stacks none", spread([attach_ms("none") for _ in range(times)])],
         ["record: attached and tracing, --stacks all", spread([attach_ms("all") for _ in range(times)])],

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks import tracers
 from benchmarks.consumer import MemorySampler, cpu_seconds
 from benchmarks.loads import Load, events_per_operation, run_everywhere
-from benchmarks.machine import Unavailable, busy_seconds, load_cpu, note, wait_until_quiet
+from benchmarks.machine import LONG_PATIENCE_S, Unavailable, busy_seconds, load_cpu, note, wait_until_quiet
 from benchmarks.table import print_table
 
 LOAD = "pipes"
@@ -119,12 +119,13 @@ def read_perf(folder: Path) -> Stored:
 
 def measure(runs: list[tuple[str, tracers.Tracer, float, Callable[[Path], Stored]]]) -> None:
     """Run each (name, tracer, seconds, reader) in turn and print the table."""
+    wait_until_quiet(LONG_PATIENCE_S)
     _, per_operation = events_per_operation(LOAD, load_cpu())
     rows, remarks = [], []
     for name, tracer, seconds, read in runs:
         title = f"{name}, {seconds:.0f} s"
         note(f"throughput: {title}")
-        wait_until_quiet()
+        quiet = wait_until_quiet(LONG_PATIENCE_S)
         try:
             result = run_under(tracer, seconds, per_operation, read)
         except Unavailable as reason:
@@ -132,6 +133,8 @@ def measure(runs: list[tuple[str, tracers.Tracer, float, Callable[[Path], Stored
             continue
         rows.append([title, *result.cells()])
         remarks += [f"- {title}: {remark}" for remark in _remarks(result)]
+        if not quiet:
+            remarks.append(f"- {title}: the machine was busy, so others' events are among those captured")
     print(f"### Load `{LOAD}` on all CPUs, {per_operation:.1f} events per operation, to disk\n")
     print_table(HEAD, rows)
     print("\n".join(remarks) + "\n")
