@@ -5,7 +5,7 @@
 #   make test           lint, types, unit tests; as root the live tests too
 #   sudo make install   put `slabtrace` where `sudo slabtrace record` finds it
 #
-# deps lint unit bench dist uninstall clean: see below.
+# deps lint unit bench kernels dist uninstall clean: see below.
 
 PYTHON   ?= python3
 PREFIX   ?= /usr/local
@@ -30,7 +30,7 @@ PYTEST_FLAGS := -p no:cacheprovider
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lint unit test demo install uninstall bench dist need-root clean
+.PHONY: help deps lint unit test demo install uninstall bench kernels dist need-root clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -64,6 +64,11 @@ demo: need-root $(VENV)/.stamp
 
 bench: $(VENV)/.stamp
 	$(BIN)/python -m benchmarks
+
+# Debian kernels in QEMU: make kernels K=6.12, or all of them.
+kernels: need-root $(VENV)/.stamp
+	tools/apt-need $(LIVE_DEB) qemu-system-x86 busybox-static cpio
+	$(BIN)/python -m tests.kernels $(K)
 
 dist: $(VENV)/.stamp
 	$(AS_OWNER) $(BIN)/python -m hatchling build -c -d dist

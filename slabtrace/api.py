@@ -209,7 +209,10 @@ class Trace:
 
     def _losses(self) -> Losses:
         summary = self._scanned()
-        return Losses(self._reader.table("losses"), self.manifest, recovered(summary.sites, summary.counts))
+        stored = recovered(summary.sites, summary.counts)
+        # a filter leaves out events that a twin saw: they were not missed; duplicates count twice there
+        seen = self.manifest.totals.recovered - int(summary.counts.duplicates.sum())
+        return Losses(self._reader.table("losses"), self.manifest, max(stored, seen))
 
     def _inferred(self) -> Counts:
         return by_group(self._caches.of_site, self._scanned().counts.inferred, len(self._caches))

@@ -94,7 +94,8 @@ def test_a_forbidden_import_is_noticed(place: str, part: str, source: str) -> No
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_source_says_its_licence_first(path: Path) -> None:
     first = path.read_text().partition("\n")[0]
-    licence = "GPL-2.0 OR Apache-2.0" if path.is_relative_to(ROOT / "bpf") else "Apache-2.0"
+    in_the_kernel = any(path.is_relative_to(ROOT / place) for place in ("bpf", "tests/kernels/module"))
+    licence = "GPL-2.0 OR Apache-2.0" if in_the_kernel and path.suffix in (".c", ".h") else "Apache-2.0"
     assert first.removesuffix(" */").endswith(f"SPDX-License-Identifier: {licence}")
 
 
