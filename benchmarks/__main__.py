@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 
@@ -30,6 +31,7 @@ def main() -> int:
     if os.geteuid() != 0:
         machine.note("the benchmarks trace the kernel: run them as root")
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing behind then either
     machine.mount_tracefs()
     print(f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on: {machine.describe()}\n")
     for name in arguments.names or BENCHMARKS:

@@ -122,10 +122,12 @@ def manifest(trace: Path) -> dict[str, Any]:
     return content
 
 
-def perf_record(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
-    """`perf record` of the four kmem events, on every CPU."""
+def perf_record(
+    folder: Path, cpu: int | None = None, stacks: bool = False
+) -> contextlib.AbstractContextManager[Running]:
+    """`perf record` of the four kmem events, on every CPU; with kernel and user stacks if asked (-g)."""
     events = [option for event in EVENTS for option in ("-e", event)]
-    command = ["perf", "record", *events, "-a", "-o", str(folder / "perf.data")]
+    command = ["perf", "record", *events, "-a", *(["-g"] if stacks else []), "-o", str(folder / "perf.data")]
     return running(command, folder, _perf_attached, cpu=cpu)
 
 
@@ -180,6 +182,7 @@ ON_ONE_CPU: dict[str, Tracer] = {
     "slabtrace record --stacks none": lambda folder: slabtrace(folder, "none", tracer_cpu()),
     "slabtrace record --stacks all": lambda folder: slabtrace(folder, "all", tracer_cpu()),
     "perf record, four kmem events": lambda folder: perf_record(folder, tracer_cpu()),
+    "perf record -g, the same with stacks": lambda folder: perf_record(folder, tracer_cpu(), stacks=True),
     "perf kmem record": lambda folder: perf_kmem(folder, tracer_cpu()),
     "memleak-bpfcc": lambda folder: memleak(folder, tracer_cpu()),
     "bpftrace, counting": lambda folder: bpftrace_count(folder, tracer_cpu()),
