@@ -14,7 +14,7 @@ batches.  The first table asked for reads all events once, and the others are ma
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from slabtrace.analysis.account import Account, Unsampled, take_account
 from slabtrace.analysis.cache_names import Caches, name_caches
 from slabtrace.analysis.completeness import Completeness, assess, recovered
 from slabtrace.analysis.counts import Counts, SiteCounts, by_group
+from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.losses import Losses
 from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.scan import Accumulator, paired_chunks, scan
@@ -34,6 +35,7 @@ from slabtrace.analysis.symbols import Stacks, Symbols
 from slabtrace.analysis.task_filter import Allocated, TaskFilter
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.analysis.timeline import Peaks, Timeline
+from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.reader import TraceReader
 
@@ -49,6 +51,8 @@ class Trace:
     Times in tables are ns since the recording's start, sizes bytes.  Symbols read
     `function+0x1a [module]`.  Names (comm, cache, module, symbol) come from the traced machine
     unescaped: they may hold any character.  Raises TraceError when `path` is no readable trace.
+
+    `progress`, if set, is called while events are read, with the number read so far in this pass.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -56,6 +60,8 @@ class Trace:
         self._summary: Summary | None = None
         self._peaks: Peaks | None = None
         self._timeline: Timeline | None = None
+        self._histogram: LifetimeHistogram | None = None
+        self.progress: Callable[[int], None] | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -145,6 +151,20 @@ class Trace:
         since = columns.ts_ns - self.span_ns[0]
         return pd.DataFrame({"ts_ns": since, "tid": columns.tid, "tgid": columns.tgid, "comm": columns.comm})
 
+    def marks(self) -> pd.DataFrame:
+        """The marks set while recording: ts_ns (since its start), text (hostile: escape it)."""
+        import pandas as pd
+
+        rows = self._reader.table("marks").to_pylist()
+        times = [row["ts_ns"] - self.span_ns[0] for row in rows]
+        return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
+
+    def losses(self) -> pd.DataFrame:
+        """When events were lost, and of what kind: see analysis.loss_times."""
+        from slabtrace.analysis.loss_times import loss_times
+
+        return loss_times(self._reader.table("losses"), self.manifest, self.span_ns[0])
+
     def caches(self) -> pd.DataFrame:
         """Every slab cache, traced beside the kernel's own count: see analysis.caches."""
         from slabtrace.analysis.caches import cache_table
@@ -163,7 +183,35 @@ class Trace:
         from slabtrace.analysis.usage import usage
 
         timeline, _ = self._timelines(buckets)
-        return usage(timeline, self._caches, self._slabinfo, self.span_ns[0])
+        page_size = self.manifest.host.page_size
+        return usage(timeline, self._caches, self._slabinfo, self.span_ns[0], page_size)
+
+    def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:
+        """What the `top` call sites held over time, and all others: see analysis.usage."""
+        from slabtrace.analysis.usage import call_site_usage
+
+        timeline, _ = self._timelines(buckets)
+        return call_site_usage(timeline, self._lookup.symbols, top)
+
+    def size_classes(self, buckets: int = BUCKETS) -> pd.DataFrame:
+        """What came and went over time by size of object: see analysis.usage."""
+        from slabtrace.analysis.usage import size_classes
+
+        timeline, _ = self._timelines(buckets)
+        return size_classes(timeline)
+
+    def lifetime_histogram(self) -> pd.DataFrame:
+        """How long objects lived, by cache: see analysis.lifetime_histogram."""
+        if self._histogram is None:
+            self._histogram = LifetimeHistogram(self._caches)
+            self._scan([self._histogram])
+        return self._histogram.table()
+
+    def stack_totals(self) -> pd.DataFrame:
+        """What each cache and stack allocated, freed and left: see analysis.stack_totals."""
+        from slabtrace.analysis.stack_totals import stack_totals
+
+        return stack_totals(self._scanned(), self._lookup)
 
     def mismatches(self) -> pd.DataFrame:
         """Addresses freed twice, with the evidence: see analysis.mismatches."""
@@ -192,7 +240,8 @@ class Trace:
         if self._timeline is None or self._peaks is None or len(self._timeline.ends_ns) != buckets:
             self._timeline = Timeline(self._sites, self._caches, *self.span_ns, buckets)
             self._peaks = Peaks(self._caches)
-            self._scan([self._timeline, self._peaks])
+            self._histogram = LifetimeHistogram(self._caches)
+            self._scan([self._timeline, self._peaks, self._histogram])
         return self._timeline, self._peaks
 
     def _scan(self, accumulators: Sequence[Accumulator]) -> Summary:
@@ -202,10 +251,19 @@ class Trace:
         every: list[Accumulator] = [*accumulators]
         if self._summary is None:
             every += [counts, unsampled]
-        live = scan(self._reader.events(), self._pairer(), every)
+        live = scan(self._watched_events(), self._pairer(), every)
         if self._summary is None:
             self._summary = Summary(self._sites, self._caches, counts, live, unsampled.events)
         return self._summary
+
+    def _watched_events(self) -> Iterator[EventBatch]:
+        """All events, telling `progress` how many were read."""
+        read = 0
+        for batch in self._reader.events():
+            read += batch.size
+            if self.progress is not None:
+                self.progress(read)
+            yield batch
 
     def _losses(self) -> Losses:
         summary = self._scanned()

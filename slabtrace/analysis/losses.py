@@ -42,10 +42,10 @@ class Losses:
             return int(count[rows].sum())
 
         untold = max(totals.recursion_missed - total(recursion & ~twin), 0)
-        bounding = recursion & _bounding(program, twin, manifest) & ~harmless
+        bounds = recursion & bounding(program, twin, manifest) & ~harmless
         self.recursion_missed = total(recursion & ~twin & ~harmless) + untold
         self._most_skipped = max(self.recursion_missed - recovered, 0)
-        self.skipped = min(total(bounding) + untold, self._most_skipped)
+        self.skipped = min(total(bounds) + untold, self._most_skipped)
         self.stacks_lost = max(total(kind == Loss.STACK), totals.stacks_lost)
         self.late = max(total(kind == Loss.LATE), totals.late)
         drops = (kind == Loss.RING_FULL) | (kind == Loss.NESTING)
@@ -54,7 +54,7 @@ class Losses:
         self._untimed = self.dropped + self.late - total(others)
         self._untimed_skipped = untold
         end = plain(table.column("end_ns")) + SLACK_NS
-        self._others, self._skips = _Since(end[others], count[others]), _Since(end[bounding], count[bounding])
+        self._others, self._skips = _Since(end[others], count[others]), _Since(end[bounds], count[bounds])
 
     @property
     def total(self) -> int:
@@ -80,7 +80,7 @@ class _Since:
         return left
 
 
-def _bounding(program: NDArray[np.object_], twin: NDArray[np.bool_], manifest: Manifest) -> NDArray[np.bool_]:
-    """Rows of twins, and of programs that have none."""
+def bounding(program: NDArray[np.object_], twin: NDArray[np.bool_], manifest: Manifest) -> NDArray[np.bool_]:
+    """Which ledger rows bound what was skipped: those of twins, and of programs without one, shape (n,)."""
     twins = {*manifest.coverage.twins, *program[twin]}
     return twin | np.array([name + TWIN not in twins for name in program], np.bool_)

@@ -26,6 +26,7 @@ class Samples:
     num_objs: NDArray[np.int64]
     objsize: NDArray[np.int64]
     objperslab: NDArray[np.int64]
+    pagesperslab: NDArray[np.int64]
 
     @property
     def change(self) -> int:
@@ -34,8 +35,15 @@ class Samples:
 
     def num_objs_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """num_objs as last sampled at each time (before the first sample: the first)."""
-        row = np.searchsorted(self.ts_ns, ts_ns, side="right") - 1
-        return self.num_objs[np.maximum(row, 0)]
+        return self.num_objs[self._row_at(ts_ns)]
+
+    def pages_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pages of the cache's slabs as last sampled at each time (before the first sample: the first)."""
+        pages = self.num_objs // np.maximum(self.objperslab, 1) * self.pagesperslab
+        return pages[self._row_at(ts_ns)]
+
+    def _row_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:
+        return np.maximum(np.searchsorted(self.ts_ns, ts_ns, side="right") - 1, 0)
 
 
 def samples_by_cache(table: pa.Table) -> dict[str, Samples]:
@@ -43,7 +51,7 @@ def samples_by_cache(table: pa.Table) -> dict[str, Samples]:
     ts_ns = plain(table.column("ts_ns"))
     counts = [
         plain(table.column(name)).astype(np.int64)
-        for name in ("active_objs", "num_objs", "objsize", "objperslab")
+        for name in ("active_objs", "num_objs", "objsize", "objperslab", "pagesperslab")
     ]
     encoded = table.column("name").combine_chunks().dictionary_encode()
     names, code = encoded.dictionary.to_pylist(), plain(encoded.indices)

@@ -18,10 +18,11 @@ Table = NDArray[np.int64]
 class Timeline:
     """What came and went in each of `buckets` equal parts of the recording.
 
-    Counted by sort of object, which is one cache and one size: `cache` (row of Caches) and `size`
-    (bytes) have shape (k,), `came` and `went` (k sorts by bucket) shape (buckets, k).  Frees of
-    objects older than the recording count as gone, with the size of their cache: the usage line
-    stands on slabinfo's baseline, which contains them.
+    Counted by sort of object, which is one cache, one size and one allocating call site: `cache`
+    (row of Caches), `size` (bytes) and `call_site` (address) have shape (k,), `came` and `went` (k
+    sorts by bucket) shape (buckets, k).  Frees of objects older than the recording count as gone,
+    with the size of their cache and the call site 0, for nobody saw who allocated them: the usage
+    line stands on slabinfo's baseline, which contains them.
     """
 
     def __init__(self, sites: Sites, caches: Caches, begin_ns: int, end_ns: int, buckets: int) -> None:
@@ -30,9 +31,12 @@ class Timeline:
         self.ends_ns: Table = np.arange(1, buckets + 1) * self._width  # since `begin_ns`
         of_cache = np.array(caches.size, np.int64)[caches.of_site]
         size = np.where(sites.free, of_cache, sites["bytes_alloc"].astype(np.int64))
-        sorts, of_site = np.unique(np.stack([caches.of_site, size]), axis=1, return_inverse=True)
+        call_site = np.where(sites.free, np.uint64(0), sites["call_site"]).view(np.int64)
+        keys = np.stack([caches.of_site.astype(np.int64), size, call_site])
+        sorts, of_site = np.unique(keys, axis=1, return_inverse=True)
         self._sort_of_site: Positions = of_site.reshape(-1)
-        self.cache, self.size = sorts
+        self.cache, self.size = sorts[:2]
+        self.call_site: NDArray[np.uint64] = np.ascontiguousarray(sorts[2]).view(np.uint64)
         self.came, self.went = (np.zeros((buckets, sorts.shape[1]), np.int64) for _ in range(2))
 
     def add(self, paired: Paired) -> None:

@@ -1,50 +1,127 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Per-cache usage over time: what was traced, on top of slabinfo's count at the start."""
+"""Usage over time: of each cache on slabinfo's baseline, of call sites, and of classes of size."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from slabtrace.analysis.cache_names import Caches
 from slabtrace.analysis.slabinfo import Samples
+from slabtrace.analysis.symbols import Symbols
 from slabtrace.analysis.timeline import Timeline
 
-COLUMNS = ("ts_ns", "cache", "objects", "bytes", "allocs_per_s", "frees_per_s", "num_objs")
+COLUMNS = (
+    "ts_ns", "cache", "objects", "bytes", "allocs", "frees", "allocs_per_s", "frees_per_s", "num_objs",
+    "reserved",
+)  # fmt: skip
+CALL_SITE_COLUMNS = ("ts_ns", "call_site", "symbol", "objects", "bytes")
+SIZE_COLUMNS = ("ts_ns", "size_class", "allocs", "frees", "objects", "bytes")
+OTHERS = "(others)"
+PAGE = 4096
 
 
-def usage(timeline: Timeline, caches: Caches, slabinfo: dict[str, Samples], started_ns: int) -> pd.DataFrame:
+def usage(
+    timeline: Timeline, caches: Caches, slabinfo: dict[str, Samples], started_ns: int, page_size: int = PAGE
+) -> pd.DataFrame:
     """Rows (cache, bucket) for every cache with a traced event, by cache and time.
 
     ts_ns: the bucket's end since the recording's start; objects, bytes: in use at that time, the
-    first slabinfo sample (active_objs, 0 if the cache has none) plus what was traced since;
-    allocs_per_s, frees_per_s (seen or inferred): mean rates within the bucket; num_objs: what the
-    cache's slabs have room for by the last slabinfo sample, NaN without one.
+    first slabinfo sample (active_objs, 0 if the cache has none) plus what was traced since; allocs,
+    frees (seen or inferred) within the bucket, and as mean rates allocs_per_s, frees_per_s;
+    num_objs: what the cache's slabs have room for by the last slabinfo sample, and reserved: the
+    bytes of those slabs (pages of `page_size`), both NaN without one.
     """
     busy = np.unique(timeline.cache[(timeline.came + timeline.went).any(axis=0)])
-    parts = [_of_cache(timeline, row, caches.names[row], slabinfo, started_ns) for row in busy.tolist()]
+    parts = [
+        _of_cache(timeline, row, caches.names[row], slabinfo.get(caches.names[row]), started_ns, page_size)
+        for row in busy.tolist()
+    ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
 
 
+def call_site_usage(timeline: Timeline, symbols: Symbols, top: int) -> pd.DataFrame:
+    """Rows (call site, bucket): what each held of what was allocated while recording.
+
+    Only the `top` call sites whose objects took most bytes at once, most first; all others together
+    come last, with the call_site 0 and the symbol "(others)".  Columns: CALL_SITE_COLUMNS.
+    """
+    mine = np.flatnonzero(timeline.call_site != 0)
+    sites, of_sort = np.unique(timeline.call_site[mine], return_inverse=True)
+    change = timeline.came[:, mine] - timeline.went[:, mine]
+    objects = np.cumsum(_summed(change, of_sort, len(sites)), axis=0)
+    held = np.cumsum(_summed(change * timeline.size[mine], of_sort, len(sites)), axis=0)
+    order = np.argsort(-held.max(axis=0, initial=0), kind="stable")
+    shown, rest = order[:top], order[top:]
+    parts = [
+        _level(timeline, objects[:, at], held[:, at], int(sites[at]), symbols.name(int(sites[at])))
+        for at in shown.tolist()
+    ]
+    if len(rest):
+        parts.append(_level(timeline, objects[:, rest].sum(axis=1), held[:, rest].sum(axis=1), 0, OTHERS))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(CALL_SITE_COLUMNS))
+
+
+def size_classes(timeline: Timeline) -> pd.DataFrame:
+    """Rows (size class, bucket), smallest class first: what came and went of objects of that size.
+
+    size_class: the least power of two that holds an object's bytes_alloc (at least 8).  allocs,
+    frees: within the bucket; objects, bytes: in use of what was allocated while recording.
+    """
+    known = np.flatnonzero(timeline.call_site != 0)
+    exponent = np.ceil(np.log2(np.maximum(timeline.size[known], 8))).astype(np.int64)
+    classes, of_sort = np.unique(exponent, return_inverse=True)
+    came, went = timeline.came[:, known], timeline.went[:, known]
+    held = np.cumsum(_summed((came - went) * timeline.size[known], of_sort, len(classes)), axis=0)
+    allocs, frees = (_summed(table, of_sort, len(classes)) for table in (came, went))
+    columns = (
+        np.tile(timeline.ends_ns, len(classes)),
+        np.repeat(np.int64(1) << classes, len(timeline.ends_ns)),
+        allocs.T.ravel(),
+        frees.T.ravel(),
+        np.cumsum(allocs - frees, axis=0).T.ravel(),
+        held.T.ravel(),
+    )
+    return pd.DataFrame(dict(zip(SIZE_COLUMNS, columns, strict=True)))
+
+
 def _of_cache(
-    timeline: Timeline, cache: int, name: str, slabinfo: dict[str, Samples], started_ns: int
+    timeline: Timeline, cache: int, name: str, samples: Samples | None, started_ns: int, page_size: int
 ) -> pd.DataFrame:
     """The rows of one cache."""
     sorts = np.flatnonzero(timeline.cache == cache)
     came, went = timeline.came[:, sorts], timeline.went[:, sorts]
     change = came - went
     seconds = np.diff(timeline.ends_ns, prepend=0) / 1e9
-    samples = slabinfo.get(name)
+    at_ns = started_ns + timeline.ends_ns
     objects = int(samples.active_objs[0]) if samples else 0
     size = int(samples.objsize[0]) if samples else 0
-    room = samples.num_objs_at(started_ns + timeline.ends_ns).astype(float) if samples else np.nan
     columns = (
         timeline.ends_ns,
         name,
         objects + np.cumsum(change.sum(axis=1)),
         objects * size + np.cumsum(change @ timeline.size[sorts]),
+        came.sum(axis=1),
+        went.sum(axis=1),
         came.sum(axis=1) / seconds,
         went.sum(axis=1) / seconds,
-        room,
+        samples.num_objs_at(at_ns).astype(float) if samples else np.nan,
+        samples.pages_at(at_ns).astype(float) * page_size if samples else np.nan,
     )
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _level(timeline: Timeline, objects: Any, held: Any, call_site: int, symbol: str) -> pd.DataFrame:
+    """The rows of one call site."""
+    columns = (timeline.ends_ns, np.uint64(call_site), symbol, objects, held)
+    return pd.DataFrame(dict(zip(CALL_SITE_COLUMNS, columns, strict=True)))
+
+
+def _summed(table: NDArray[np.int64], group: NDArray[np.intp], groups: int) -> NDArray[np.int64]:
+    """Columns of `table` (b, k) summed by `group` (k,): (b, groups), exact."""
+    total = np.zeros((groups, len(table)), np.int64)
+    np.add.at(total, group.reshape(-1), table.T)
+    return total.T

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When events were lost: the ledger's rows as a table, for shading them in pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from slabtrace.analysis.losses import HARMLESS, TWIN, bounding
+from slabtrace.trace.arrays import plain
+from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.schema import Loss
+
+COLUMNS = ("begin_ns", "end_ns", "cpu", "kind", "program", "count", "lost")
+
+
+def loss_times(table: pa.Table, manifest: Manifest, started_ns: int) -> pd.DataFrame:
+    """The rows of losses.arrow that count something, in time order.
+
+    begin_ns, end_ns since the recording's start; kind as the Loss is called, in lower case ("ring
+    full"); lost: whether events are missing for it.  They are not where a stack alone was lost, where
+    a twin program had the event, or where the program records neither allocations nor frees.
+    """
+    program = np.array(table.column("program").to_pylist(), dtype=object)
+    twin = np.array([name.endswith(TWIN) for name in program], np.bool_)
+    kind = plain(table.column("kind"))
+    harmless = np.isin(program.astype(str), HARMLESS)
+    skipped = (kind == Loss.RECURSION) & bounding(program, twin, manifest) & ~harmless
+    known = {int(each): each.name.lower().replace("_", " ") for each in Loss}
+    frame = pd.DataFrame(
+        {
+            "begin_ns": plain(table.column("begin_ns")) - started_ns,
+            "end_ns": plain(table.column("end_ns")) - started_ns,
+            "cpu": plain(table.column("cpu")),
+            "kind": [known.get(each, "unknown") for each in kind.tolist()],
+            "program": program,
+            "count": plain(table.column("count")).astype(np.int64),
+            "lost": skipped | np.isin(kind, [Loss.RING_FULL, Loss.NESTING, Loss.LATE]),
+        }
+    )
+    return frame[frame["count"] > 0].sort_values("begin_ns", kind="stable").reset_index(drop=True)
