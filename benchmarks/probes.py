@@ -15,6 +15,7 @@ from slabtrace.capture import slab_walk
 from slabtrace.capture.btf import Btf
 from slabtrace.capture.compiler import compile_bpf
 from slabtrace.capture.kernel import examine
+from slabtrace.capture.kfuncs import Kfuncs
 from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.programs import Programs
 from slabtrace.capture.rings import Rings
@@ -34,12 +35,12 @@ class Probes:
 
     def __init__(self, options: CaptureOptions) -> None:
         types = Btf()
-        shape = examine(types)
+        shape, kfuncs = examine(types), Kfuncs(types)
         types.close()
         geometry = ring_geometry(None)
-        defines = shape.defines() | geometry.defines() | options.defines()
+        defines = shape.defines() | kfuncs.defines() | geometry.defines() | options.defines()
         self.options = options
-        self.programs = Programs(compile_bpf(defines, _SOURCE))
+        self.programs = Programs(compile_bpf(defines, _SOURCE), kfuncs)
         self.rings = Rings(self.programs, geometry)
         walk = SlabWalk(self.programs, shape)
         first = slab_walk.find_any_cache(self.programs, shape, 0)

@@ -13,6 +13,8 @@
  */
 #pragma once
 
+#include "kernel_memory.h"
+
 /* One read covers all we need of a struct page: flags, compound_head / slab_cache, page_type. */
 struct page_words {
 	u64 word[PAGE_WORDS];
@@ -27,7 +29,7 @@ static __always_inline u32 page_u32(const struct page_words *page, u32 offset)
 
 static __always_inline bool page_read(struct page_words *page, u64 address)
 {
-	return bpf_probe_read_kernel(page, sizeof(*page), (void *)address) == 0;
+	return KERNEL_READ(page, address);
 }
 
 /*
@@ -58,6 +60,8 @@ static __always_inline u64 cache_of(u64 vmemmap, u64 ptr, u8 *flags)
 		goto unknown;
 	if ((page_u32(&page, SLAB_TEST_OFFSET) & SLAB_TEST_MASK) == SLAB_TEST_VALUE)
 		return page.word[SLAB_SLAB_CACHE / 8];
+	if (!page.word[0]) /* the head of a large kmalloc has flags; nothing mapped reads as 0 */
+		goto unknown;
 	*flags |= SLAB_LARGE;
 	return 0;
 unknown:

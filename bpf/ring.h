@@ -44,19 +44,14 @@ struct cpu_state {
 	u64 reserved[4];
 	u64 busy[LANES];
 	u64 word[TWIN_WORDS]; /* by twin.h: what first programs have dealt with */
+	u64 tail[LANES]; /* written by user space only, a cache line apart: how far it has read */
 	struct lane lane[LANES];
-};
-
-/* Written by user space only: how far it has read.  Apart, so that lines do not bounce. */
-struct cpu_tails {
-	u64 tail[LANES];
 };
 
 /* Lane 0 has TASK_SLOTS, each of the others IRQ_SLOTS; both are powers of two. */
 #define SLOTS_PER_CPU (TASK_SLOTS + (LANES - 1) * IRQ_SLOTS)
 
 BPF_F_TABLE("array", u32, struct cpu_state, cpu_states, NR_CPUS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct cpu_tails, cpu_tails, NR_CPUS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct slab_event, slots, NR_CPUS *SLOTS_PER_CPU, BPF_F_MMAPABLE);
 
 struct claim {
@@ -65,6 +60,14 @@ struct claim {
 	u64 number; /* of the lane: below NESTED_LANES the depth, above it a shared lane */
 	u32 cpu;
 };
+
+/* Find this CPU's state, before all else. */
+static __always_inline bool on_this_cpu(struct claim *claim)
+{
+	claim->cpu = bpf_get_smp_processor_id();
+	claim->state = cpu_states.lookup(&claim->cpu);
+	return claim->state;
+}
 
 /* BPF has atomics that return a value from 5.12; where it has not, programs cannot be preempted
  * either, on the kernels that distributions build. */
@@ -82,12 +85,8 @@ static __always_inline bool lane_take(u64 *busy)
 
 /* Take one of this CPU's lanes from `first` on, from a program that can be preempted.
  * False: the event is lost, and counted. */
-static __always_inline bool lane_enter_any(struct claim *claim, u32 first)
+static __always_inline bool lane_take_any(struct claim *claim, u32 first)
 {
-	claim->cpu = bpf_get_smp_processor_id();
-	claim->state = cpu_states.lookup(&claim->cpu);
-	if (!claim->state)
-		return false;
 #pragma unroll
 	for (u32 i = 0; i < LANES; i++) {
 		if (i >= first && lane_take(&claim->state->busy[i])) {
@@ -100,6 +99,11 @@ static __always_inline bool lane_enter_any(struct claim *claim, u32 first)
 	return false;
 }
 
+static __always_inline bool lane_enter_any(struct claim *claim, u32 first)
+{
+	return on_this_cpu(claim) && lane_take_any(claim, first);
+}
+
 static __always_inline void lane_leave_any(struct claim *claim)
 {
 	barrier();
@@ -107,9 +111,9 @@ static __always_inline void lane_leave_any(struct claim *claim)
 }
 
 #ifdef PREEMPTIBLE
-static __always_inline bool lane_enter(struct claim *claim)
+static __always_inline bool lane_next(struct claim *claim)
 {
-	return lane_enter_any(claim, 0);
+	return lane_take_any(claim, 0);
 }
 
 static __always_inline void lane_leave(struct claim *claim)
@@ -117,13 +121,9 @@ static __always_inline void lane_leave(struct claim *claim)
 	lane_leave_any(claim);
 }
 #else
-/* Enter this CPU's next lane.  False: the event is lost, and counted. */
-static __always_inline bool lane_enter(struct claim *claim)
+/* Take the next lane of the CPU we are on.  False: the event is lost, and counted. */
+static __always_inline bool lane_next(struct claim *claim)
 {
-	claim->cpu = bpf_get_smp_processor_id();
-	claim->state = cpu_states.lookup(&claim->cpu);
-	if (!claim->state)
-		return false;
 	claim->number = claim->state->depth;
 	if (claim->number >= NESTED_LANES) {
 		claim->state->too_deep++;
@@ -142,18 +142,20 @@ static __always_inline void lane_leave(struct claim *claim)
 }
 #endif
 
+static __always_inline bool lane_enter(struct claim *claim)
+{
+	return on_this_cpu(claim) && lane_next(claim);
+}
+
 /* The slot to fill, or NULL (counted) where the reader is a whole ring behind. */
 static __always_inline struct slab_event *slot_claim(struct claim *claim)
 {
-	struct cpu_tails *tails = cpu_tails.lookup(&claim->cpu);
 	u64 size = claim->number ? IRQ_SLOTS : TASK_SLOTS;
 	u32 base = claim->number ? TASK_SLOTS + (claim->number - 1) * IRQ_SLOTS : 0;
 	u64 head = claim->lane->head;
 	u32 index;
 
-	if (!tails)
-		return NULL;
-	if (head - tails->tail[claim->number & (LANES - 1)] >= size) {
+	if (head - claim->state->tail[claim->number & (LANES - 1)] >= size) {
 		claim->lane->dropped++;
 		return NULL;
 	}

@@ -92,50 +92,55 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 }
 
 /* An event without an object: a failed allocation, or a free of nothing. */
-static __always_inline void count_nothing(u8 kind)
+static __always_inline void count_nothing(struct claim *claim, u8 kind)
 {
-	struct claim claim;
-
-	if (!lane_enter(&claim))
+	if (!lane_next(claim))
 		return;
 	if (kind & 0x10)
-		claim.lane->null_frees++;
+		claim->lane->null_frees++;
 	else
-		claim.lane->failed_allocs++;
-	lane_leave(&claim);
+		claim->lane->failed_allocs++;
+	lane_leave(claim);
 }
 
-static __always_inline void record_object(void *ctx, struct seen_event *seen)
+static __always_inline void record_object(void *ctx, struct claim *claim, struct seen_event *seen)
 {
-	struct claim claim;
-
-	if (!lane_enter(&claim))
+	if (!lane_next(claim))
 		return;
-	record_in_lane(ctx, &claim, seen);
-	lane_leave(&claim);
+	record_in_lane(ctx, claim, seen);
+	lane_leave(claim);
 }
 
 static __always_inline int record(void *ctx, struct seen_event *seen)
 {
+	struct claim claim;
+
+	if (!on_this_cpu(&claim))
+		return 0;
 	if (seen->ptr <= ZERO_SIZE_PTR) {
-		count_nothing(seen->kind);
+		count_nothing(&claim, seen->kind);
 		return 0;
 	}
 	if (TWINS & (seen->kind & 0x10 ? TWINS_OF_FREES : TWINS_OF_ALLOCS))
-		twin_push(seen->ptr, seen->kind);
-	record_object(ctx, seen);
+		twin_push(claim.state, seen->ptr, seen->kind);
+	record_object(ctx, &claim, seen);
 	return 0;
 }
 
 static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 {
+	struct claim claim;
 	u64 words;
 
-	if (seen->ptr <= ZERO_SIZE_PTR || twin_pop(seen->ptr, seen->kind, &words))
+	if (seen->ptr <= ZERO_SIZE_PTR || !on_this_cpu(&claim))
 		return 0;
+	if (twin_pop(claim.state, seen->ptr, seen->kind))
+		return 0;
+	words = claim.state->words;
 	seen->flags |= SLAB_RECOVERED;
-	record_object(ctx, seen);
-	twin_restore(words);
+	record_object(ctx, &claim, seen);
+	/* forget words that events nested in this program left behind */
+	*(volatile u64 *)&claim.state->words = words;
 	return 0;
 }
 

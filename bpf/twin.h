@@ -26,52 +26,29 @@ static __always_inline u64 twin_word(u64 ptr, u8 kind)
 	return ptr ^ ((u64)kind << 56);
 }
 
-static __always_inline struct cpu_state *this_cpu_state(void)
-{
-	u32 cpu = bpf_get_smp_processor_id();
-
-	return cpu_states.lookup(&cpu);
-}
-
 /* In a first program, before all else: this event is dealt with. */
-static __always_inline void twin_push(u64 ptr, u8 kind)
+static __always_inline void twin_push(struct cpu_state *state, u64 ptr, u8 kind)
 {
-	struct cpu_state *state = this_cpu_state();
-	u64 count;
+	u64 count = state->words;
 
-	if (!state)
-		return;
-	count = state->words;
 	state->word[count & (TWIN_WORDS - 1)] = twin_word(ptr, kind);
 	*(volatile u64 *)&state->words = count + 1;
 }
 
-/* In a twin: has the first program dealt with this event?  `count` is for twin_restore. */
-static __always_inline bool twin_pop(u64 ptr, u8 kind, u64 *count)
+/* In a twin: has the first program dealt with this event? */
+static __always_inline bool twin_pop(struct cpu_state *state, u64 ptr, u8 kind)
 {
-	struct cpu_state *state = this_cpu_state();
-	u64 word = twin_word(ptr, kind);
+	u64 count = state->words;
 
-	if (!state)
-		return true;
-	*count = state->words;
 #pragma unroll
 	for (u64 below = 1; below <= TWIN_LOOK_BELOW; below++) {
-		if (state->word[(*count - below) & (TWIN_WORDS - 1)] == word) {
-			/* spent: a later event with this address must not find it again */
-			state->word[(*count - below) & (TWIN_WORDS - 1)] = 0;
-			*(volatile u64 *)&state->words = *count - below;
+		u64 *word = &state->word[(count - below) & (TWIN_WORDS - 1)];
+
+		if (*word == twin_word(ptr, kind)) {
+			*word = 0; /* spent: a later event with this address must not find it again */
+			*(volatile u64 *)&state->words = count - below;
 			return true;
 		}
 	}
 	return false;
-}
-
-/* After a twin has recorded: forget words that events nested in it left behind. */
-static __always_inline void twin_restore(u64 count)
-{
-	struct cpu_state *state = this_cpu_state();
-
-	if (state)
-		*(volatile u64 *)&state->words = count;
 }

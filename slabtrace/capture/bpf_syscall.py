@@ -17,6 +17,8 @@ _SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _PROG_LOAD, _PROG_TEST_RUN, _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
 _PROG_TYPE_RAW_TRACEPOINT, _PROG_TYPE_TRACING = 17, 26
 _TRACE_FENTRY, _TRACE_FEXIT = 24, 25
+# BPF_LOG_STATS: errors and totals, not each instruction (5.2; 06ee7115b0d1)
+_LOG_STATISTICS, _LOG_BYTES = 4, 1 << 16
 
 # struct bpf_prog_info: byte offsets of the fields used here.
 _RUN_TIME_NS, _RUN_CNT, _RECURSION_MISSES, _INFO_SIZE = 192, 200, 208, 232
@@ -61,6 +63,11 @@ def test_run(program_fd: int, arguments: list[int]) -> None:
     _bpf(_PROG_TEST_RUN, attributes)
 
 
+def load_raw_tracepoint(instructions: bytes, name: str) -> int:
+    """Load a raw tracepoint program; returns its fd.  Raises OSError."""
+    return _load(instructions, _PROG_TYPE_RAW_TRACEPOINT, 0, 0, name)
+
+
 def load_tracing(instructions: bytes, at_exit: bool, type_id: int, name: str) -> int:
     """Load an fentry (or fexit) program for the kernel function of a BTF type id; returns its fd.
 
@@ -71,19 +78,30 @@ def load_tracing(instructions: bytes, at_exit: bool, type_id: int, name: str) ->
 
 
 def _load(instructions: bytes, program_type: int, attach_type: int, type_id: int, name: str) -> int:
-    """BPF_PROG_LOAD; returns the program's fd.  Raises OSError."""
+    """BPF_PROG_LOAD; returns the program's fd.  Raises OSError, its strerror the verifier's last word."""
     code = ct.create_string_buffer(instructions, len(instructions))
     licence = ct.create_string_buffer(b"GPL")
+    log = ct.create_string_buffer(_LOG_BYTES)
     # type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags, name, ifindex,
     # expected_attach_type, btf_fd, func_info_rec_size, func_info, func_info_cnt, line_info_rec_size,
     # line_info, line_info_cnt, attach_btf_id, attach_prog_fd
     attributes = struct.pack(
         "=IIQQIIQII16sIIIIQIIQIII",
         *(program_type, len(instructions) // 8, ct.addressof(code), ct.addressof(licence)),
-        *(0, 0, 0, 0, 0, name.encode()[:15], 0, attach_type),
+        *(_LOG_STATISTICS, _LOG_BYTES, ct.addressof(log), 0, 0, name.encode()[:15], 0, attach_type),
         *(0, 0, 0, 0, 0, 0, 0, type_id, 0),
     )
-    return _bpf_fd(_PROG_LOAD, attributes)
+    try:
+        return _bpf_fd(_PROG_LOAD, attributes)
+    except OSError as error:
+        raise OSError(error.errno, _complaint(log.value) or error.strerror) from error
+
+
+def _complaint(log: bytes) -> str:
+    """What the verifier says is wrong: its last line but the statistics."""
+    lines = [line.strip() for line in log.decode(errors="replace").splitlines()]
+    said = [line for line in lines if line and not line.startswith(("processed ", "verification time"))]
+    return said[-1] if said else ""
 
 
 def has_atomics() -> bool:
@@ -98,7 +116,7 @@ def has_atomics() -> bool:
     )
     code = b"".join(struct.pack("<BBhi", *word) for word in words)
     try:
-        os.close(_load(code, _PROG_TYPE_RAW_TRACEPOINT, 0, 0, "slabtrace_probe"))
+        os.close(load_raw_tracepoint(code, "slabtrace_probe"))
     except OSError:
         return False
     return True

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Load and attach the BPF programs, keep their file descriptors, and take them down again.
 
-Everything here dies with the process: raw tracepoint links are file descriptors, nothing is
-pinned, so a killed recorder leaves nothing in the kernel.
+bcc compiles, and makes the maps; the programs are loaded by us, because bcc cannot call kernel
+functions, and would attach an fentry program while it compiles.  Everything dies with the process:
+links are file descriptors, nothing is pinned, so a killed recorder leaves nothing in the kernel.
 """
 
 from __future__ import annotations
@@ -18,35 +19,42 @@ from typing import Any
 import numpy as np
 
 from slabtrace.capture import bpf_syscall
-from slabtrace.capture.compiler import captured_stderr, import_bcc
+from slabtrace.capture.compiler import import_bcc
+from slabtrace.capture.kfuncs import Kfuncs
 from slabtrace.errors import CaptureError
 
 
 class Programs:
     """The compiled BPF object: its maps, its loaded programs, its attachments."""
 
-    def __init__(self, bpf: Any) -> None:
+    def __init__(self, bpf: Any, kfuncs: Kfuncs) -> None:
         self._bpf = bpf
+        self._kfuncs = kfuncs
         self._links: dict[str, int] = {}
         self._once_attached: dict[str, int] = {}
         self._maps: list[mmap.mmap] = []
-        self._tracing: dict[str, int] = {}  # programs that bcc does not know of
+        self._loaded: dict[str, int] = {}
 
     def load(self, program: str) -> int:
-        """Load a program as a raw tracepoint program; returns its file descriptor.
+        """Load a program as a raw tracepoint program, once; returns its file descriptor.
 
         Raises CaptureError with the verifier's last word.
         """
-        lines: list[str] = []
-        try:
-            with captured_stderr() as lines:
-                return int(self._bpf.load_func(program.encode(), self._bpf.RAW_TRACEPOINT).fd)
-        except (Exception, SystemExit) as error:
-            reason = next((line for line in reversed(lines) if line.strip()), str(error))
-            raise CaptureError(
-                f"the kernel refuses the BPF program {program}: {reason}",
-                "run `slabtrace doctor` to see what this kernel allows",
-            ) from error
+        if program not in self._loaded:
+            try:
+                self._loaded[program] = bpf_syscall.load_raw_tracepoint(self._code(program), program)
+            except OSError as error:
+                raise CaptureError(
+                    f"the kernel refuses the BPF program {program}: {error.strerror}",
+                    "run `slabtrace doctor` to see what this kernel allows",
+                ) from error
+        return self._loaded[program]
+
+    def _code(self, program: str) -> bytes:
+        """The instructions of a program, its maps filled in by bcc, its kernel functions by us."""
+        lib, module, name = import_bcc().libbcc.lib, self._bpf.module, program.encode()
+        code = ct.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
+        return self._kfuncs.resolve(code)
 
     def attach(self, program: str, tracepoint: str) -> None:
         """Attach a program to a raw tracepoint; several may share one.  Raises CaptureError."""
@@ -63,20 +71,17 @@ class Programs:
     def load_tracing(self, program: str, at_exit: bool, type_id: int) -> None:
         """Load a program for the entry or exit of the kernel function with this BTF id.
 
-        Not through bcc, whose names for such programs would attach them while it compiles.
         Raises CaptureError.
         """
-        lib, module = import_bcc().libbcc.lib, self._bpf.module
-        start, size = (f(module, program.encode()) for f in (lib.bpf_function_start, lib.bpf_function_size))
         try:
-            fd = bpf_syscall.load_tracing(ct.string_at(start, size), at_exit, type_id, program)
+            fd = bpf_syscall.load_tracing(self._code(program), at_exit, type_id, program)
         except OSError as error:
             raise CaptureError(f"the kernel refuses the BPF program {program}: {error.strerror}") from error
-        self._tracing[program] = fd
+        self._loaded[program] = fd
 
     def attach_tracing(self, program: str) -> None:
         """Attach a program that load_tracing loaded.  Raises CaptureError."""
-        fd = self._tracing[program]
+        fd = self._loaded[program]
         try:
             self._links[program] = bpf_syscall.attach_tracing(fd)
         except OSError as error:
@@ -125,7 +130,7 @@ class Programs:
     def close(self) -> None:
         """Detach everything and free programs and maps."""
         self.detach()
-        for fd in self._tracing.values():
+        for fd in self._loaded.values():
             os.close(fd)
-        self._tracing.clear()
+        self._loaded.clear()
         self._bpf.cleanup()

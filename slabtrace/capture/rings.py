@@ -71,10 +71,9 @@ class Rings:
         self.geometry = geometry
         cpus, per_cpu = geometry.cpus, geometry.slots_per_cpu
         self._states = programs.mapped("cpu_states", struct_dtype("ring.h", "cpu_state"), cpus)
-        self._tails = programs.mapped("cpu_tails", struct_dtype("ring.h", "cpu_tails"), cpus)
         words = programs.mapped("slots", "<u8", cpus * per_cpu * SLOT_WORDS)
         self._slots: Rows = words.reshape(-1, SLOT_WORDS)
-        self._read = self._tails["tail"].copy()  # (cpus, LANES): how far we have read
+        self._read = self._states["tail"].copy()  # (cpus, LANES): how far we have read
         self._sizes = np.array([geometry.task_slots] + [geometry.irq_slots] * (LANES - 1), dtype=np.uint64)
         self._safe_ns = np.zeros(cpus, dtype=np.int64)
 
@@ -164,7 +163,7 @@ class Rings:
             if length:
                 accept(self._slots[start : start + length], cpu)
         self._read[cpu, lane] += np.uint64(count)
-        self._tails["tail"][cpu, lane] = self._read[cpu, lane]
+        self._states["tail"][cpu, lane] = self._read[cpu, lane]
 
     def fill(self) -> float:
         """How full the fullest lane is, 0 to 1."""

@@ -14,6 +14,7 @@ from slabtrace.capture.glob import CommGlob
 from slabtrace.capture.host import possible_cpus
 from slabtrace.capture.kallsyms import Kallsyms
 from slabtrace.capture.kernel import TASK_TRACEPOINTS, KernelShape, examine
+from slabtrace.capture.kfuncs import Kfuncs
 from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureOptions
 from slabtrace.capture.programs import Programs
 from slabtrace.capture.rings import SLOT_BYTES, RingGeometry, Rings
@@ -33,10 +34,11 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            self.shape, self.silent = _examine()
+            self.shape, self.silent, kfuncs = _examine()
             geometry = ring_geometry(options.buffer_mib)
-            defines = self.shape.defines() | self.silent.defines()
-            self.programs = Programs(compile_bpf(defines | geometry.defines() | options.defines()))
+            defines = self.shape.defines() | self.silent.defines() | kfuncs.defines()
+            compiled = compile_bpf(defines | geometry.defines() | options.defines())
+            self.programs = Programs(compiled, kfuncs)
             self.kallsyms = symbols.result()
         try:
             self.rings = Rings(self.programs, geometry)
@@ -169,10 +171,10 @@ class Session:
         )
 
 
-def _examine() -> tuple[KernelShape, silent.SilentCoverage]:
+def _examine() -> tuple[KernelShape, silent.SilentCoverage, Kfuncs]:
     types = Btf()
     try:
-        return examine(types), silent.examine(types)
+        return examine(types), silent.examine(types), Kfuncs(types)
     finally:
         types.close()
 

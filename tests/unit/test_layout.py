@@ -69,5 +69,5 @@ def test_what_ends_a_life_carries_the_free_bit(kind: Kind) -> None:
 
 
 def test_counters_of_a_cpu_share_no_line_with_its_neighbours() -> None:
-    for struct in ("cpu_state", "cpu_tails", "lane"):
+    for struct in ("cpu_state", "lane"):
         assert struct_dtype("ring.h", struct).itemsize % 64 == 0, struct
