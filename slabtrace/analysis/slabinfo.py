@@ -33,16 +33,13 @@ class Samples:
         """How many more active objects at the end than at the start."""
         return int(self.active_objs[-1] - self.active_objs[0])
 
-    def num_objs_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """num_objs as last sampled at each time (before the first sample: the first)."""
-        return self.num_objs[self._row_at(ts_ns)]
+    @property
+    def pages(self) -> NDArray[np.int64]:
+        """Pages of the cache's slabs."""
+        return self.num_objs // np.maximum(self.objperslab, 1) * self.pagesperslab
 
-    def pages_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Pages of the cache's slabs as last sampled at each time (before the first sample: the first)."""
-        pages = self.num_objs // np.maximum(self.objperslab, 1) * self.pagesperslab
-        return pages[self._row_at(ts_ns)]
-
-    def _row_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:
+    def rows_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The last sample at each time (before the first sample: the first)."""
         return np.maximum(np.searchsorted(self.ts_ns, ts_ns, side="right") - 1, 0)
 
 

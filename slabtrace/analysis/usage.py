@@ -15,8 +15,8 @@ from slabtrace.analysis.symbols import Symbols
 from slabtrace.analysis.timeline import Timeline
 
 COLUMNS = (
-    "ts_ns", "cache", "objects", "bytes", "allocs", "frees", "allocs_per_s", "frees_per_s", "num_objs",
-    "reserved",
+    "ts_ns", "cache", "objects", "bytes", "allocs", "frees", "allocs_per_s", "frees_per_s", "active_objs",
+    "num_objs", "reserved",
 )  # fmt: skip
 CALL_SITE_COLUMNS = ("ts_ns", "call_site", "symbol", "objects", "bytes")
 SIZE_COLUMNS = ("ts_ns", "size_class", "allocs", "frees", "objects", "bytes")
@@ -32,8 +32,9 @@ def usage(
     ts_ns: the bucket's end since the recording's start; objects, bytes: in use at that time, the
     first slabinfo sample (active_objs, 0 if the cache has none) plus what was traced since; allocs,
     frees (seen or inferred) within the bucket, and as mean rates allocs_per_s, frees_per_s;
-    num_objs: what the cache's slabs have room for by the last slabinfo sample, and reserved: the
-    bytes of those slabs (pages of `page_size`), both NaN without one.
+    and, by the last slabinfo sample (NaN without one): active_objs (the kernel's own count, which
+    holds objects parked on a CPU for used), num_objs (what the cache's slabs have room for) and
+    reserved (the bytes of those slabs, in pages of `page_size`).
     """
     busy = np.unique(timeline.cache[(timeline.came + timeline.went).any(axis=0)])
     parts = [
@@ -96,7 +97,6 @@ def _of_cache(
     came, went = timeline.came[:, sorts], timeline.went[:, sorts]
     change = came - went
     seconds = np.diff(timeline.ends_ns, prepend=0) / 1e9
-    at_ns = started_ns + timeline.ends_ns
     objects = int(samples.active_objs[0]) if samples else 0
     size = int(samples.objsize[0]) if samples else 0
     columns = (
@@ -108,10 +108,18 @@ def _of_cache(
         went.sum(axis=1),
         came.sum(axis=1) / seconds,
         went.sum(axis=1) / seconds,
-        samples.num_objs_at(at_ns).astype(float) if samples else np.nan,
-        samples.pages_at(at_ns).astype(float) * page_size if samples else np.nan,
+        *_sampled(samples, started_ns + timeline.ends_ns, page_size),
     )
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _sampled(samples: Samples | None, at_ns: NDArray[np.int64], page_size: int) -> list[Any]:
+    """active_objs, num_objs and reserved at these times."""
+    if samples is None:
+        return [np.nan] * 3
+    row = samples.rows_at(at_ns)
+    columns = (samples.active_objs, samples.num_objs, samples.pages * page_size)
+    return [column[row].astype(float) for column in columns]
 
 
 def _level(timeline: Timeline, objects: Any, held: Any, call_site: int, symbol: str) -> pd.DataFrame:

@@ -34,7 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "mismatches": Entry("Reading a trace", "Frees and allocations that contradict each other."),
     "stat": Entry("Reading a trace", "Totals, and perf-kmem-like tables by call site or cache."),
     "caches": Entry("Reading a trace", "Each slab cache: traffic, peak, waste, the kernel's own count."),
-    "plot": Entry("Reading a trace", "Draw each cache's usage over time as PNG or SVG."),
+    "plot": Entry("Reading a trace", "Draw usage, rates, lifetimes, … over time as PNG or SVG."),
     "completion": Entry("Other", "Print the completion script for bash, zsh or fish."),
 }
 

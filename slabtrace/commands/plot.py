@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace plot`: each slab cache's usage over time, as a PNG or SVG file."""
+"""`slabtrace plot`: a picture of a trace, as a PNG or SVG file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 from slabtrace.commands import _filters as filters
 from slabtrace.commands._options import cache_option, trace_argument
 from slabtrace.commands._output import check_new, replace
+from slabtrace.commands._pictures import PICTURES, Subject
+from slabtrace.commands._progress import reading
 from slabtrace.errors import UsageError
 
 FORMATS = (".png", ".svg")
@@ -26,6 +28,13 @@ FORMATS = (".png", ".svg")
     metavar="FILE",
     help="Where to write; .png or .svg says which.",
 )
+@click.option(
+    "--kind",
+    type=click.Choice(list(PICTURES)),
+    default="usage",
+    show_default=True,
+    help="What to draw.",
+)
 @cache_option
 @click.option(
     "--top",
@@ -33,35 +42,50 @@ FORMATS = (".png", ".svg")
     default=8,
     show_default=True,
     metavar="N",
-    help="Draw the N caches whose bytes moved most.",
+    help="Draw the N caches, or call sites, that moved most.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
-def command(trace: str, output: Path, caches: tuple[str, ...], top: int, force: bool) -> None:
-    """Draw each slab cache's usage over time: bytes and objects, on the kernel's own baseline.
+def command(trace: str, output: Path, kind: str, caches: tuple[str, ...], top: int, force: bool) -> None:
+    """Draw a trace: each slab cache's usage over time, or another kind of picture.
 
-    The caches that moved most are drawn. The grey area behind a cache's objects is what its slabs
-    have room for.
+    \b
+    usage          bytes and objects of the caches that moved most, on the kernel's own baseline;
+                   the grey area behind a cache's objects is what its slabs have room for
+    rates          allocations and frees a second
+    fragmentation  what slab pages are used for: asked for, rounded up, free
+    lifetimes      how long objects lived
+    sizes          allocations by size over time, as a heat map
+    call-sites     who holds what was allocated while recording, over time
+
+    Times when events were lost are shaded, marks are dashed lines.
 
     \b
     Examples:
       slabtrace plot boot.slab -o usage.png
       slabtrace plot boot.slab -o pipes.svg --cache 'kmalloc-cg-*' --cache filp
+      slabtrace plot boot.slab -o who.png --kind call-sites
     """
     if output.suffix.lower() not in FORMATS:
         raise UsageError(f"{output} says no picture format", "end it with .png or .svg")
+    picture = PICTURES[kind]
+    if caches and not picture.by_cache:
+        raise UsageError(f"--cache cannot choose what --kind {kind} shows", "leave it out")
     check_new(output, force)
 
     import slabtrace
-    from slabtrace.render.plots import draw_usage
+    from slabtrace.render.plots.canvas import save
 
     opened = slabtrace.open(trace)
-    known = filters.aliases(opened.caches()) if caches else {}
-    usage = filters.by_cache(opened.usage(), caches, known)
-    picture = io.BytesIO()
-    draw_usage(usage, _title(trace, opened.manifest.host.release), picture, output.suffix.lower()[1:], top)
-    replace(output, picture.getvalue())
+    with reading(opened):
+        opened.usage()
+        known = filters.aliases(opened.caches()) if caches else {}
+    subject = Subject(opened, lambda frame: filters.by_cache(frame, caches, known), top)
+    title = _title(trace, picture.heading, opened.manifest.host.release)
+    content = io.BytesIO()
+    save(lambda: picture.draw(subject, title), content, output.suffix.lower()[1:])
+    replace(output, content.getvalue())
     click.echo(f"wrote {click.format_filename(output)}", err=True)
 
 
-def _title(trace: str, release: str) -> str:
-    return f"{Path(trace).name}: slab usage" + (f" on Linux {release}" if release else "")
+def _title(trace: str, heading: str, release: str) -> str:
+    return f"{Path(trace).name}: {heading}" + (f" on Linux {release}" if release else "")

@@ -6,7 +6,7 @@ Outstanding: 23 messages (2,944 bytes, one hostile comm) and 41 pipes.  One cach
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, 
 
 MSG_SITE = 0xFFFFFFFF8127BC41
 PIPE_SITE = 0xFFFFFFFF81300A17
+HOSTILE_HTML = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 HOSTILE = "evil\x1b]0;owned\x07"
 
 GROUPS: list[dict[str, Any]] = [
@@ -157,6 +158,7 @@ class FakeTrace:
         self.findings = findings or []
         self.damage = damage or []
         self.length_ns = 2_000_000_000
+        self.progress: Callable[[int], None] | None = None
         self.manifest = Manifest(
             status="complete",
             tool_version="0.1.0",
@@ -212,10 +214,51 @@ class FakeTrace:
         return pd.DataFrame(self.findings, columns=list(MISMATCH))
 
     def usage(self) -> pd.DataFrame:
+        """Three caches in 20 buckets; the second drifts away from what the kernel counts."""
         return pd.DataFrame(
             [
-                {"ts_ns": i * 10**8, "cache": cache, "objects": i * k, "bytes": i * k * 64, "num_objs": 64}
+                {
+                    "ts_ns": (i + 1) * 10**8,
+                    "cache": cache,
+                    "objects": i * k,
+                    "bytes": i * k * 64,
+                    "allocs": 2 * k,
+                    "frees": k,
+                    "allocs_per_s": 20.0 * k,
+                    "frees_per_s": 10.0 * k,
+                    "active_objs": i * 1.0,
+                    "num_objs": 64.0,
+                    "reserved": 4096.0,
+                }
                 for cache, k in (("msg_msg-128", 1), ("kmalloc-cg-192", 2), ("_odd$name", 3))
                 for i in range(20)
             ]
         )
+
+    def call_site_usage(self, top: int = 7) -> pd.DataFrame:
+        """The two groups, growing evenly."""
+        rows = [
+            (10**8 * (i + 1), g["call_site"], g["symbol"], g["outstanding"] * i, g["bytes_alloc"] * i)
+            for g in GROUPS[:top]
+            for i in range(20)
+        ]
+        return pd.DataFrame(rows, columns=["ts_ns", "call_site", "symbol", "objects", "bytes"])
+
+    def size_classes(self) -> pd.DataFrame:
+        """Allocations of 128 and 256 bytes."""
+        rows = [
+            (10**8 * (i + 1), size, i * 7, i, i * 6, i * 6 * size) for size in (128, 256) for i in range(20)
+        ]
+        return pd.DataFrame(rows, columns=["ts_ns", "size_class", "allocs", "frees", "objects", "bytes"])
+
+    def lifetime_histogram(self) -> pd.DataFrame:
+        """Messages that lived a microsecond, pipes that lived a millisecond."""
+        rows = [("msg_msg-128", 1024.0, 1448.2, 10_007), ("kmalloc-cg-192", 1e6, 1.4e6, 60)]
+        return pd.DataFrame(rows, columns=["cache", "from_ns", "to_ns", "objects"])
+
+    def marks(self) -> pd.DataFrame:
+        return pd.DataFrame({"ts_ns": [10**9], "text": [HOSTILE_HTML]})
+
+    def losses(self) -> pd.DataFrame:
+        row = {"begin_ns": 5 * 10**8, "end_ns": 10**9, "cpu": -1, "kind": "ring full", "program": ""}
+        return pd.DataFrame([{**row, "count": 5, "lost": True}])

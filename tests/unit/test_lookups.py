@@ -93,7 +93,8 @@ def test_a_cache_keeps_its_last_slabinfo_sample_until_the_next() -> None:
     )
     assert samples["a"].change == 1
     assert samples["b"].change == 0
-    assert samples["a"].num_objs_at(np.array([0, 10, 19, 20, 99])).tolist() == [8, 8, 8, 16, 16]
+    a = samples["a"]
+    assert a.num_objs[a.rows_at(np.array([0, 10, 19, 20, 99]))].tolist() == [8, 8, 8, 16, 16]
 
 
 def test_caches_are_named_by_table_flag_or_address() -> None:

@@ -13,8 +13,14 @@ import pytest
 
 import slabtrace
 from slabtrace.commands import _main
-from slabtrace.render import plots
+from slabtrace.commands._pictures import PICTURES
+from slabtrace.render.plots.canvas import by_swing
 from tests.unit.fake_trace import FakeTrace
+
+SVG_TAGS = {
+    "svg", "metadata", "RDF", "Work", "type", "Agent", "title", "creator", "format", "defs", "style", "g",
+    "path", "use", "clipPath", "rect", "date", "image",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -81,13 +87,50 @@ def test_the_caches_that_moved_most_are_drawn() -> None:
             for t, n in enumerate(numbers)
         ]
     )
-    assert [name for name, _ in plots._by_peak_change(usage, 2)] == ["spike", "drift"]
+    assert [name for name, _ in by_swing(usage, "bytes", 2)] == ["spike", "drift"]
 
 
-def test_an_empty_trace_still_gives_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = FakeTrace()
-    monkeypatch.setattr(empty, "usage", lambda: FakeTrace().usage().head(0))
-    monkeypatch.setattr(slabtrace, "open", lambda path: empty)
+@pytest.mark.parametrize("kind", PICTURES)
+def test_every_kind_gives_a_picture_of_a_trace_and_of_an_empty_one(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, empty = tmp_path / "full.svg", tmp_path / "empty.svg"
+    assert plot("-o", full, "--kind", kind) == 0
+    nothing = FakeTrace()
+    for name in ("usage", "call_site_usage", "size_classes", "lifetime_histogram", "marks", "losses"):
+        table = getattr(nothing, name)().head(0)
+        monkeypatch.setattr(nothing, name, lambda *_, table=table: table)
+    monkeypatch.setattr(slabtrace, "open", lambda path: nothing)
+    assert plot("-o", empty, "--kind", kind) == 0
+    paths = [sum(1 for _ in ElementTree.parse(picture).iter()) for picture in (full, empty)]
+    assert paths[0] > paths[1] > 0
+
+
+def test_a_mark_is_text_however_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slabtrace.render.plots.canvas.MARK_CELLS", 80)
     picture = tmp_path / "u.svg"
     assert plot("-o", picture) == 0
-    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+    assert {e.tag.rpartition("}")[2] for e in ElementTree.parse(picture).iter()} <= SVG_TAGS
+    comments = picture.read_text()
+    assert "<script" not in comments and "<img" not in comments
+
+
+def test_cache_chooses_only_where_caches_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert plot("-o", tmp_path / "u.svg", "--kind", "sizes", "--cache", "filp") == 2
+    assert "--cache cannot choose" in capsys.readouterr().err
+    assert plot("-o", tmp_path / "u.svg", "--kind", "rates", "--cache", "msg_*") == 0
+
+
+def test_losses_are_shaded_only_where_events_can_be_missing() -> None:
+    from matplotlib.figure import Figure
+
+    from slabtrace.render.plots.canvas import Notes, time_axis
+
+    shades = []
+    for lost in (5, 0):
+        axes = Figure().subplots()
+        time_axis(axes, Notes(FakeTrace().marks().head(0), FakeTrace().losses(), lost))
+        shades.append([patch.get_extents().width > 0 for patch in axes.patches])
+    assert shades == [[True], []]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all pictures share: the style, saving, axes of time with marks and losses, and names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+from matplotlib import rc_context, style
+from matplotlib.figure import Figure  # without pyplot: no display, no global state
+from matplotlib.ticker import FuncFormatter
+
+from slabtrace.render.text import elide, escape
+from slabtrace.render.units import byte_unit, count, rate
+from slabtrace.resources import reports_dir
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+Drawing: TypeAlias = Figure  # for those who may not import matplotlib
+
+STYLE = "slabtrace.mplstyle"
+LINES = 8  # series that the style's colours and dashes tell apart
+QUIET = "#888888"  # lines that are no data; reports/report.css gives them the page's own colour
+ROOM = "#eeeeee"  # areas that are no data
+LOST = "#f3c6b5"  # a light vermillion: events are missing here
+MARKS_SHOWN = 12
+NAME_CELLS, MARK_CELLS = 28, 22
+
+
+@dataclass
+class Notes:
+    """What stands behind every axis of time.
+
+    `marks`, `losses`: rows of Trace.marks() and Trace.losses(); `lost`: how many events can be
+    missing in all, so that nothing is shaded where every loss was made good.
+    """
+
+    marks: pd.DataFrame
+    losses: pd.DataFrame
+    lost: int = 0
+
+
+@contextmanager
+def styled(salt: str = "slabtrace") -> Iterator[None]:
+    """The style for drawing and saving; `salt` keeps the ids of several SVGs in one page apart."""
+    with style.context(reports_dir() / STYLE), rc_context({"svg.hashsalt": salt}):
+        yield
+
+
+def save(draw: Callable[[], Figure], out: BinaryIO, file_format: str, salt: str = "slabtrace") -> None:
+    """Write the figure that `draw` makes to `out` as "png" or "svg"."""
+    with styled(salt):
+        # No date and no random ids: the same trace gives the same bytes.
+        metadata = {"Date": None} if file_format == "svg" else None
+        draw().savefig(out, format=file_format, metadata=metadata)
+
+
+def titled(title: str) -> Figure:
+    """An empty figure with a title, which may be hostile text; empty for none."""
+    figure = Figure()
+    if title:
+        figure.suptitle(escape(title), x=0.01, ha="left", fontsize=13)
+    return figure
+
+
+def name(text: str, cells: int = NAME_CELLS) -> str:
+    """A name as shown: harmless and short; matplotlib hides labels that start with _."""
+    shown = elide(escape(text), cells)
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def time_axis(axes: Axes, notes: Notes, labelled: bool = True) -> None:
+    """Make the x axis one of seconds: losses shaded, marks as lines, named if `labelled`."""
+    axes.margins(x=0)
+    if labelled:
+        axes.set_xlabel("seconds since the recording's start")
+    lost = notes.losses[notes.losses["lost"]] if notes.lost else notes.losses.head(0)
+    for begin, end in _merged(zip(lost["begin_ns"].tolist(), lost["end_ns"].tolist(), strict=True)):
+        axes.axvspan(begin / 1e9, end / 1e9, color=LOST, alpha=0.45, linewidth=0, zorder=-1)
+    for ts_ns, text in notes.marks.head(MARKS_SHOWN).itertuples(index=False):
+        axes.axvline(ts_ns / 1e9, color=QUIET, linewidth=1, linestyle=(0, (2, 2)))
+        if labelled:
+            place = (ts_ns / 1e9, 0.98)
+            axes.annotate(
+                name(text, MARK_CELLS), place, (3, 0), ("data", "axes fraction"), "offset points",
+                fontsize=8, rotation=90, va="top", color=QUIET,
+            )  # fmt: skip
+
+
+def loss_legend(axes: Axes, notes: Notes) -> None:
+    """Say in a corner of the picture what the shading means, if there is any."""
+    if notes.lost and notes.losses["lost"].any():
+        axes.text(
+            1, 1.01, f" shaded: up to {count(notes.lost)} events are missing, some of them here ",
+            transform=axes.transAxes, ha="right", va="bottom", fontsize=9, backgroundcolor=LOST,
+        )  # fmt: skip
+
+
+def in_bytes(axes: Axes, largest: float, signed: bool = False) -> float:
+    """Label the y axis in the unit that suits `largest` (bytes); the divisor for values."""
+    power, unit = byte_unit(largest)
+    axes.set_ylabel(unit)
+    form = "{:+,g}" if signed else "{:,g}"
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value) if value else "0"))
+    return float(1024**power)
+
+
+def in_rates(axes: Axes) -> None:
+    """Label the y axis in things a second."""
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value) if value else "0"))
+    axes.set_ylim(bottom=0)
+
+
+def legend_right(axes: Axes) -> None:
+    """The legend beside the axes, where it hides nothing."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def nothing(axes: Axes, words: str) -> None:
+    """Say that there is nothing to draw."""
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center")
+
+
+def by_swing(usage: pd.DataFrame, column: str, top: int) -> list[tuple[str, pd.DataFrame]]:
+    """The `top` caches whose `column` moved most, most first: (name, its rows in time order)."""
+    groups = [(str(key), rows.sort_values("ts_ns")) for key, rows in usage.groupby("cache", sort=True)]
+    groups.sort(key=lambda group: swing(group[1][column]), reverse=True)
+    return groups[:top]
+
+
+def swing(values: pd.Series[float]) -> float:
+    """How far apart the least and the largest value are."""
+    return float(values.max() - values.min())
+
+
+def _merged(spans: Iterator[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """Spans in time order, those that touch as one: overlapping shades would look like more."""
+    merged: list[tuple[int, int]] = []
+    for begin, end in spans:
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
