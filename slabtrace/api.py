@@ -21,18 +21,20 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from slabtrace.analysis.account import Account, Unsampled, take_account
+from slabtrace.analysis.ages import Ages
 from slabtrace.analysis.cache_names import Caches, name_caches
 from slabtrace.analysis.completeness import Completeness, assess, recovered
 from slabtrace.analysis.counts import Counts, SiteCounts, by_group
+from slabtrace.analysis.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.losses import Losses
 from slabtrace.analysis.pairing import Pairer
+from slabtrace.analysis.processes import SitesByProcess
 from slabtrace.analysis.scan import Accumulator, paired_chunks, scan
 from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.slabinfo import Samples, samples_by_cache
-from slabtrace.analysis.summary import Lookup, Objects, Summary
+from slabtrace.analysis.summary import Lookup, Summary
 from slabtrace.analysis.symbols import Stacks, Symbols
-from slabtrace.analysis.task_filter import Allocated, TaskFilter
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.analysis.timeline import Peaks, Timeline
 from slabtrace.trace.batch import EventBatch
@@ -41,6 +43,8 @@ from slabtrace.trace.reader import TraceReader
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slabtrace.analysis.groups import Groups
 
 BUCKETS = 600
 
@@ -61,6 +65,7 @@ class Trace:
         self._peaks: Peaks | None = None
         self._timeline: Timeline | None = None
         self._histogram: LifetimeHistogram | None = None
+        self._kept: dict[Question, Kept] = {}  # what was asked last
         self.progress: Callable[[int], None] | None = None
 
     @property
@@ -124,24 +129,21 @@ class Trace:
     def outstanding(
         self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()
     ) -> pd.DataFrame:
-        """Objects allocated and not freed, by "stack", "call_site" or "cache": see analysis.outstanding.
+        """Objects allocated and not freed: see analysis.outstanding.
 
+        `by`: "stack", "call_site", "module", "process" or "cache", always within a cache.
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
         these processes (tgids), by tasks then called as one of these shell patterns says.
         """
-        from slabtrace.analysis.confidence import prove
-        from slabtrace.analysis.outstanding import outstanding
-
-        objects = self._objects(pid, comm)
-        summary = self._scanned()
-        proof = prove(self._account(), self._inferred(), self._losses(), self.manifest, bool(self.damage))
-        return outstanding(summary, objects, self._lookup, by, proof)
+        frame, *_ = self._grouped(by, Question(tuple(pid), tuple(comm)))
+        return frame.drop(columns="group")
 
     def leaks(self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()) -> pd.DataFrame:
-        """`outstanding` with rank, growth_bytes_per_s and class (None until they are judged)."""
-        from slabtrace.analysis.outstanding import leaks
+        """`outstanding` judged and ranked: class, score, why, growth and more; see analysis.leaks."""
+        from slabtrace.analysis.leaks import leaks
 
-        return leaks(self.outstanding(by, pid, comm))
+        frame, groups, kept = self._grouped(by, Question(tuple(pid), tuple(comm)))
+        return leaks(kept, frame, groups)
 
     def tasks(self) -> pd.DataFrame:
         """Every task by the names it had: ts_ns (since the start; earlier is negative), tid, tgid, comm."""
@@ -227,13 +229,38 @@ class Trace:
         """The summary of all events, made by the first scan."""
         return self._summary or self._scan([])
 
-    def _objects(self, pids: Collection[int], comms: Collection[str]) -> Objects:
-        """All objects, or those of chosen tasks: a scan of their own tells how many there were."""
-        if not pids and not comms:
-            return self._scanned().objects
-        allocated = Allocated(len(self._sites), TaskFilter(self._tasks, pids, comms))
-        live = self._scan([allocated]).live
-        return Objects(allocated.objects, allocated.live(live))
+    def _grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
+        """What is outstanding of the objects asked for, with the groups it is in."""
+        from slabtrace.analysis.confidence import prove
+        from slabtrace.analysis.groups import group_sites, modules
+        from slabtrace.analysis.outstanding import outstanding
+
+        kept = self._kept_objects(question._replace(by_process=by == "process"))
+        module = modules(kept.sites, self._lookup.stacks, self._lookup.symbols)
+        groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
+        proof = prove(self._account(), self._inferred(), self._losses(), self.manifest, bool(self.damage))
+        return outstanding(kept, self._lookup, groups, proof), groups, kept
+
+    def _kept_objects(self, question: Question) -> Kept:
+        """What became of the objects asked for, by a scan of their own if they were not just asked for."""
+        if question not in self._kept:
+            self._kept = {question: self._asked(question)}
+        return self._kept[question]
+
+    def _asked(self, question: Question) -> Kept:
+        if question == Question():
+            ages = Ages(len(self._sites), *self.span_ns)
+            return every_object(self._sites, self._caches, self._scan([ages]).objects, ages)
+        choice, events = question.choice(self._tasks), self._watched_events()
+        if not question.by_process:
+            ages = Ages(len(self._sites), *self.span_ns, choice)
+            return chosen(choice, events, self._pairer(self._sites), self._caches, ages)
+        pairs = SitesByProcess(self._reader.events(), self._sites, self._tasks)
+        ages = Ages(len(pairs.sites), *self.span_ns, choice)
+        caches = by_process(pairs, self._caches)
+        kept = chosen(choice, pairs.events(events), self._pairer(pairs.sites), caches, ages)
+        kept.process = pairs.process
+        return kept
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
         """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""
@@ -278,8 +305,8 @@ class Trace:
     def _account(self) -> Account:
         return take_account(self._scanned(), self._slabinfo, self.manifest.host)
 
-    def _pairer(self) -> Pairer:
-        return Pairer(self._sites, free_traced_after=self.manifest.coverage.free_traced_after)
+    def _pairer(self, sites: Sites | None = None) -> Pairer:
+        return Pairer(sites or self._sites, free_traced_after=self.manifest.coverage.free_traced_after)
 
     @cached_property
     def _sites(self) -> Sites:

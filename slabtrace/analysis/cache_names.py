@@ -27,12 +27,20 @@ class Caches:
     aliases: list[list[str]] = field(default_factory=list)
     object_size: list[int] = field(default_factory=list)  # 0 where unknown
     size: list[int] = field(default_factory=list)
+    reclaimable: list[bool] = field(default_factory=list)  # the kernel shrinks it when memory is short
     of_site: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def add(self, name: str, aliases: list[str] | None = None, object_size: int = 0, size: int = 0) -> int:
+    def add(
+        self,
+        name: str,
+        aliases: list[str] | None = None,
+        object_size: int = 0,
+        size: int = 0,
+        reclaimable: bool = False,
+    ) -> int:
         """The row of the cache `name`, which is added if it is new."""
         if name in self._row:
             return self._row[name]
@@ -41,6 +49,7 @@ class Caches:
         self.aliases.append(aliases or [])
         self.object_size.append(object_size)
         self.size.append(size)
+        self.reclaimable.append(reclaimable)
         return self._row[name]
 
     def __post_init__(self) -> None:
@@ -55,7 +64,8 @@ def name_caches(table: pa.Table, sites: Sites, others: list[str]) -> Caches:
     caches = Caches()
     row_of = {0: caches.add(UNKNOWN), LARGE_KMALLOC: caches.add(LARGE)}
     for row in table.to_pylist():
-        known = caches.add(row["name"], row["aliases"], row["object_size"], row["size"])
+        sizes = row["object_size"], row["size"]
+        known = caches.add(row["name"], row["aliases"], *sizes, bool(row["reclaimable"]))
         row_of[row["cache"]] = known
     keys, inverse = np.unique(sites.cache_key, return_inverse=True)
     rows = [row_of[key] if key in row_of else caches.add(f"(cache at {key:#x})") for key in keys.tolist()]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocation sites put together: by cache and stack, by cache and call site, or by cache alone."""
+"""Allocation sites put together: by cache, and within it by stack, call site or module."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,16 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.cache_names import Caches
 from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.symbols import Stacks, Symbols
 
-KEYS = {"stack": ["call_site", "stack_id"], "call_site": ["call_site"], "cache": []}
+# What is told apart within a cache; a process is one of the sites themselves (see processes.py).
+KEYS = {
+    "stack": ["call_site", "stack_id"],
+    "call_site": ["call_site"],
+    "module": ["module"],
+    "process": ["process"],
+    "cache": [],
+}
 
 
 @dataclass
@@ -20,33 +29,74 @@ class Groups:
     """g groups of allocation sites.
 
     `of_site`: the group of each site, -1 for sites of frees, shape (s,).  `cache` (a row of
-    Caches), `call_site` (0 where not told apart), `stack_id` (-1 where not): shape (g,).
+    Caches), `call_site` (0 where not told apart), `stack_id` (-1 where not), `module` (None where
+    not) and `process` (-1 where not): shape (g,).
     """
 
     of_site: NDArray[np.intp]
     cache: NDArray[np.intp]
     call_site: NDArray[np.uint64]
     stack_id: NDArray[np.int32]
+    module: NDArray[np.object_]
+    process: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.cache)
 
 
-def group_sites(sites: Sites, caches: Caches, by: str) -> Groups:
-    """Group the allocation sites by cache and `by` (a key of KEYS); ValueError for another."""
+def group_sites(
+    sites: Sites,
+    caches: Caches,
+    by: str,
+    module: NDArray[np.object_] | None = None,
+    process: NDArray[np.int64] | None = None,
+) -> Groups:
+    """Group the allocation sites by cache and `by` (a key of KEYS); ValueError for another.
+
+    `module` (see `modules`), `process`: of each site, shape (s,); needed where `by` names them.
+    """
     if by not in KEYS:
         raise ValueError(f"by is one of {', '.join(KEYS)}, not {by!r}")
     alloc = np.flatnonzero(~sites.free)
-    keys = pd.DataFrame(
-        {"cache": caches.of_site, "call_site": sites["call_site"], "stack_id": sites["stack_id"]}
-    )
-    grouped = keys.loc[alloc].groupby(["cache", *KEYS[by]], sort=True)
+    columns = {
+        "cache": caches.of_site,
+        "call_site": sites["call_site"],
+        "stack_id": sites["stack_id"],
+        "module": module if module is not None else np.full(len(sites), "", object),
+        "process": process if process is not None else np.full(len(sites), -1, np.int64),
+    }
+    keys = ["cache", *KEYS[by]]
+    grouped = pd.DataFrame(columns).loc[alloc].groupby(keys, sort=True)
     of_site = np.full(len(sites), -1, np.intp)
     of_site[alloc] = grouped.ngroup().to_numpy()
-    first = grouped.head(1).sort_values(["cache", *KEYS[by]])
+    first = grouped.head(1).sort_values(keys)
+
+    def told(name: str, untold: object) -> NDArray[Any]:
+        column: NDArray[Any] = first[name].to_numpy()
+        return column if name in keys else np.full_like(column, untold)
+
     return Groups(
         of_site,
         first["cache"].to_numpy(),
-        first["call_site"].to_numpy() if "call_site" in KEYS[by] else np.zeros(len(first), np.uint64),
-        first["stack_id"].to_numpy() if "stack_id" in KEYS[by] else np.full(len(first), -1, np.int32),
+        told("call_site", 0),
+        told("stack_id", -1),
+        told("module", None),
+        told("process", -1),
     )
+
+
+def modules(sites: Sites, stacks: Stacks, symbols: Symbols) -> NDArray[np.object_]:
+    """The module of each site, shape (s,): that of the innermost frame that lies in one, else "".
+
+    Whoever asked for memory calls through the kernel's own helpers; the first module up the stack
+    is the one to ask.  Without a stack it is the call site's.
+    """
+    known: dict[tuple[int, int], str] = {}
+    found = np.full(len(sites), "", object)
+    keys = zip(sites["stack_id"].tolist(), sites["call_site"].tolist(), strict=True)
+    for site, key in enumerate(keys):
+        if key not in known:
+            frames = list(stacks.frames(key[0])) or [key[1]]
+            known[key] = next(filter(None, map(symbols.module, frames)), "")
+        found[site] = known[key]
+    return found

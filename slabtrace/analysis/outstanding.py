@@ -12,59 +12,54 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.confidence import NO_BOUND, Proof, in_words
 from slabtrace.analysis.counts import by_group
-from slabtrace.analysis.groups import Groups, group_sites
+from slabtrace.analysis.groups import Groups
+from slabtrace.analysis.kept import Kept
 from slabtrace.analysis.lifetimes import Positions
 from slabtrace.analysis.sites import Sites
-from slabtrace.analysis.summary import Lookup, Objects, Summary
+from slabtrace.analysis.summary import Lookup, Objects
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.trace.batch import EventBatch
 
 COLUMNS = (
     "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
     "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
-    "maybe_freed",
+    "maybe_freed", "module", "reclaimable",
 )  # fmt: skip
 
 
-def outstanding(summary: Summary, objects: Objects, lookup: Lookup, by: str, proof: Proof) -> pd.DataFrame:
-    """One row for each group (see groups.KEYS for `by`) of `objects` with some outstanding.
+def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof) -> pd.DataFrame:
+    """One row for each of `groups` with objects outstanding of those asked for.
 
-    Most bytes first, `own` ones last.  Columns: cache (name), call_site (address; 0 if grouped by
-    cache), symbol, stack (list of str, innermost first; empty if none was recorded), allocated,
+    Most bytes first, `own` ones last.  Columns: cache (name), call_site (address; 0 if not told
+    apart), symbol, stack (list of str, innermost first; empty if none was recorded), allocated,
     freed, outstanding (objects that were allocated while recording), bytes_req, bytes_alloc (of the
     outstanding), oldest_ns, newest_ns (allocation times of the outstanding since the recording's
     start), comms (list of str), pids (list of int; both most objects first), own (bool: all of them
     allocated by slabtrace's recorder itself, storing this trace), confidence ("exact", "bounded" or
     "unprovable": see analysis.confidence), maybe_freed (Int64: how many of the outstanding may have
-    been freed unseen at most; <NA> where nothing bounds it).
+    been freed unseen at most; <NA> where nothing bounds it), module (None if not told apart, "" for
+    the kernel's own text), reclaimable (bool: the cache is), group (row of `groups`).
     """
-    live, groups = objects.live, group_sites(summary.sites, summary.caches, by)
-    totals = _totals(summary.sites, objects, groups)
+    live, caches = kept_objects.objects.live, kept_objects.caches
+    totals = _totals(kept_objects.sites, kept_objects.objects, groups)
     kept = np.flatnonzero(totals["outstanding"])
     member = groups.of_site[live.site]
     frame = pd.DataFrame({name: column[kept] for name, column in totals.items()})
     frame["oldest_ns"], frame["newest_ns"] = _ages(live.ts_ns - lookup.started_ns, member, kept)
     frame["comms"], frame["pids"] = _tasks_of(live, member, kept, lookup.tasks)
     frame["own"] = _own(live, member, kept, lookup)
-    frame["cache"] = [summary.caches.names[row] for row in groups.cache[kept].tolist()]
-    frame["call_site"] = groups.call_site[kept]
+    frame["cache"] = [caches.names[row] for row in groups.cache[kept].tolist()]
+    frame["reclaimable"] = [caches.reclaimable[row] for row in groups.cache[kept].tolist()]
+    frame["call_site"], frame["module"] = groups.call_site[kept], groups.module[kept]
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
     frame["stack"] = [lookup.stacks.names(each) for each in groups.stack_id[kept].tolist()]
     maybe = proof.maybe_freed(live.ts_ns, member, groups.cache)[kept]
     frame["confidence"] = in_words(maybe)
     frame["maybe_freed"] = pd.array([None if n == NO_BOUND else n for n in maybe.tolist()], "Int64")
+    frame["group"] = kept
     keys = {"own": True, "bytes_alloc": False, "outstanding": False, "oldest_ns": True}
     frame = frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable")
-    return frame[list(COLUMNS)].reset_index(drop=True)
-
-
-def leaks(outstanding: pd.DataFrame) -> pd.DataFrame:
-    """`outstanding` ranked (1: most bytes), with the columns of a judgement: not made yet, so None."""
-    frame = outstanding.copy()
-    frame.insert(0, "rank", np.arange(1, len(frame) + 1))
-    frame["growth_bytes_per_s"] = None
-    frame["class"] = None
-    return frame
+    return frame[[*COLUMNS, "group"]].reset_index(drop=True)
 
 
 def _totals(sites: Sites, objects: Objects, groups: Groups) -> dict[str, NDArray[np.int64]]:

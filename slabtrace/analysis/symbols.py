@@ -17,9 +17,11 @@ class Symbols:
 
     def __init__(self, table: pa.Table) -> None:
         self._known: dict[int, list[tuple[int, str]]] = {}
+        self._module: dict[int, str] = {}
         for row in table.to_pylist():
             text = f"{row['name']}+{row['offset']:#x}" + (f" [{row['module']}]" if row["module"] else "")
             self._known.setdefault(row["address"], []).append((row["since_ns"], text))
+            self._module[row["address"]] = row["module"]
         for versions in self._known.values():
             versions.sort()
 
@@ -35,6 +37,10 @@ class Symbols:
             return versions[-1][1]
         valid = [text for since_ns, text in versions if since_ns <= at_ns]
         return valid[-1] if valid else versions[0][1]
+
+    def module(self, address: int) -> str:
+        """The module that `address` lies in, as last known; empty for the kernel's own text."""
+        return self._module.get(address, "")
 
 
 class Stacks:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which allocations were made by chosen tasks, as those were called when they allocated."""
+"""Choices of allocations: by the tasks that made them, as those were called then, and by time."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.analysis.ages import Choice
 from slabtrace.analysis.counts import Counts
 from slabtrace.analysis.lifetimes import How, Paired, Positions
 from slabtrace.analysis.tasks import Tasks
@@ -31,22 +32,38 @@ class TaskFilter:
         self._chosen = np.append(chosen, False)  # row -1, an unknown task: the last
         self._candidates = np.unique(tasks.tid[chosen])
 
-    def chosen(self, events: EventBatch, among: Positions) -> Positions:
-        """Those of the positions `among` whose event is of a chosen task.
+    def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
+        """Whether the events at the positions `among` are of a chosen task, shape (len(among),).
 
         Most events are of tasks that never had a chosen row; the as-of join is for the others.
         """
-        near = among[np.isin(events.tid[among], self._candidates)]
-        rows = self._tasks.rows(events.tid[near], events.ts_ns[near])
-        chosen: Positions = near[self._chosen[rows]]
-        return chosen
+        mask = np.isin(events.tid[among], self._candidates)
+        near = among[mask]
+        mask[mask] = self._chosen[self._tasks.rows(events.tid[near], events.ts_ns[near])]
+        return mask
+
+
+class Between:
+    """Allocations in [begin_ns, end_ns), CLOCK_MONOTONIC, that every one of `others` chooses too."""
+
+    def __init__(self, begin_ns: int, end_ns: int, others: Sequence[Choice] = ()) -> None:
+        self.begin_ns, self.end_ns = begin_ns, end_ns
+        self._others = others
+
+    def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
+        """Whether the events at the positions `among` were then, shape (len(among),)."""
+        ts_ns = events.ts_ns[among]
+        mask = (ts_ns >= self.begin_ns) & (ts_ns < self.end_ns)
+        for other in self._others:
+            mask[mask] = other.mask(events, among[mask])
+        return mask
 
 
 class Allocated:
-    """Counts the objects that chosen tasks allocated, by site: `objects`, shape (s,), int64."""
+    """Counts the objects that a choice of allocations made, by site: `objects`, shape (s,), int64."""
 
-    def __init__(self, sites: int, tasks: TaskFilter) -> None:
-        self._tasks = tasks
+    def __init__(self, sites: int, choice: Choice) -> None:
+        self._choice = choice
         self.objects: Counts = np.zeros(sites, np.int64)
 
     def add(self, paired: Paired) -> None:
@@ -55,9 +72,9 @@ class Allocated:
         self.objects -= self._count(paired, paired.alloc[paired.ended(How.DUPLICATE)])
 
     def live(self, events: EventBatch) -> EventBatch:
-        """Those of the allocations `events` that the chosen tasks made."""
-        return events.take(self._tasks.chosen(events, np.arange(events.size)))
+        """Those of the allocations `events` that are chosen."""
+        return events.take(self._choice.mask(events, np.arange(events.size)))
 
     def _count(self, paired: Paired, allocs: Positions) -> NDArray[np.int64]:
-        site = paired.site[self._tasks.chosen(paired.events, allocs)]
+        site = paired.site[allocs[self._choice.mask(paired.events, allocs)]]
         return np.bincount(site, minlength=len(self.objects))

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("#"),
-    Column("outstanding"),
+    Column("class", right=False),
+    Column("growth/min"),
+    Column("objects"),
     Column("bytes"),
-    Column("freed"),
-    Column("oldest"),
     Column("unsure"),
     name_column("cache"),
 )
@@ -37,7 +37,7 @@ def write_leaks(out: TextIO, groups: pd.DataFrame, hidden: int, by: str, ended_n
         for group in groups.to_dict("records"):
             _write_group(out, group, ended_ns)
     else:
-        _write_tables(out, groups, by, ended_ns)
+        _write_tables(out, groups, by)
     if hidden:
         out.write(f"… and {plural(hidden, 'group')} more (-l 0 shows all)\n")
 
@@ -46,35 +46,38 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
     """One group as a headline, its stack innermost frame first, and who allocated it."""
     write_paragraph(
         out,
-        f"#{group['rank']} {plural(group['outstanding'], 'object')} of {group['cache']} outstanding, "
-        f"{size(group['bytes_alloc'])}; {count(group['freed'])} of {count(group['allocated'])} freed; "
+        f"#{group['rank']} {_judgement(group)}{plural(group['outstanding'], 'object')} of {group['cache']} "
+        f"outstanding, {size(group['bytes_alloc'])}; "
+        f"{count(group['freed'])} of {count(group['allocated'])} freed; "
         f"oldest {duration(ended_ns - group['oldest_ns'])}",
     )
+    if group["class"] is not None:
+        write_paragraph(out, f"   {group['why']}")
     frames = list(group["stack"]) or [group["symbol"]]
     out.writelines(f"    {escape(frame)}\n" for frame in frames)
     out.write(f"  by {escape(_who(group))}; {_confidence(group)}\n\n")
 
 
-def _write_tables(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> None:
+def _write_tables(out: TextIO, groups: pd.DataFrame, by: str) -> None:
     """All groups as one table, and one more for those of the recorder itself."""
     own = groups["own"]
     if not own.all():
-        _write_groups(out, groups[~own], by, ended_ns)
+        _write_groups(out, groups[~own], by)
     if own.any():
         out.write("by slabtrace itself:\n")
-        _write_groups(out, groups[own], by, ended_ns)
+        _write_groups(out, groups[own], by)
 
 
-def _write_groups(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> None:
+def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
     """Groups as one table, a line each."""
     sites = by == "call_site"
     rows = (
         [
             str(group["rank"]),
+            group["class"] or "",
+            _growth(group),
             count(group["outstanding"]),
             size(group["bytes_alloc"]),
-            count(group["freed"]),
-            duration(ended_ns - group["oldest_ns"]),
             _unsure(group),
             group["cache"],
             *([group["symbol"]] if sites else []),
@@ -84,12 +87,25 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str, ended_ns: int) -> 
     write_table(out, (*COLUMNS, name_column("call site")) if sites else COLUMNS, rows)
 
 
+def _judgement(group: dict[Any, Any]) -> str:
+    """ "suspect (score 0.97): "."""
+    if group["class"] == "suspect":
+        return f"suspect (score {group['score']:.2f}): "
+    return f"{group['class']}: " if group["class"] is not None else ""
+
+
 def _confidence(group: dict[Any, Any]) -> str:
     """What the finding claims: whether any of its objects may have been freed unseen."""
     if group["confidence"] == "exact":
         return "exact"
     most = "any" if unknown(group["maybe_freed"]) else f"at most {count(group['maybe_freed'])}"
     return f"{group['confidence']}: {most} may be freed"
+
+
+def _growth(group: dict[Any, Any]) -> str:
+    """Bytes a minute, where it is certain that they grow."""
+    low = group.get("growth_low")
+    return size(60 * group["growth_bytes_per_s"]) if low is not None and low > 0 else "-"
 
 
 def _unsure(group: dict[Any, Any]) -> str:

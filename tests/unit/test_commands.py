@@ -69,13 +69,14 @@ def test_leaks_json(run: Run) -> None:
     assert list(messages) == [
         "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
         "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
-        "own", "maybe_freed",
+        "own", "maybe_freed", "score", "why", "growth_low", "growth_high", "old", "old_freed", "horizon_ns",
+        "sibling_ns", "steadiness", "late_share", "module", "reclaimable",
     ]  # fmt: skip
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
     assert messages["call_site"] == "0xffffffff8127bc41"
     assert messages["stack"] == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
     assert (messages["allocated"], messages["freed"], messages["outstanding"]) == (10_030, 10_007, 23)
-    assert (messages["growth_bytes_per_s"], messages["class"]) == (None, None)
+    assert (messages["growth_bytes_per_s"], messages["class"]) == (None, "young")
     assert (messages["comms"], messages["pids"]) == ([HOSTILE], [1234])
 
 
@@ -117,11 +118,11 @@ def test_leaks_by_stack_shows_stacks_and_ages(run: Run) -> None:
 def test_leaks_by_call_site_is_one_line_each(run: Run) -> None:
     _, out, _ = run("leaks", "t.slab", "--by", "call-site")
     header, first, second = out.splitlines()[:3]
-    words = ["#", "outstanding", "bytes", "freed", "oldest", "unsure", "cache", "call", "site"]
+    words = ["#", "class", "growth/min", "objects", "bytes", "unsure", "cache", "call", "site"]
     assert header.split() == words
-    assert first.split()[:2] == ["1", "41"] and first.endswith("+0x57")
+    assert first.split()[:5] == ["1", "suspect", "230.6", "KiB", "41"] and first.endswith("0x57")
     assert " 0  kmalloc" in first and "≤5  msg" in second
-    assert second.split()[:2] == ["2", "23"] and "msg_msg-128" in second
+    assert second.split()[:4] == ["2", "young", "-", "23"] and "msg_msg-128" in second
 
 
 OWN = GROUPS[0] | {"rank": 3, "own": True, "comms": ["slabtrace"], "symbol": "alloc_buffer_head+0x1d"}

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel keeps on purpose, without a cache's flag saying so: it grows, and is no leak."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Design(NamedTuple):
+    """`reason`: why it is kept, in words.  `shrinks`: the kernel gives it up when memory is short."""
+
+    cache: re.Pattern[str]
+    symbol: re.Pattern[str]
+    shrinks: bool
+    reason: str
+
+
+ANY = re.compile("")
+
+KNOWN = (
+    # mm/slub.c: one vector per slab, for as long as the slab lives; named after memcg before 6.10
+    Design(
+        ANY,
+        re.compile(r"^(alloc_slab_obj_exts|memcg_alloc_(slab|page)_(obj_)?cgroups)\b"),
+        False,
+        "the allocator's own bookkeeping, which grows with the slabs of other caches",
+    ),
+    # mm/slub.c, 6.18: per-CPU arrays of free objects
+    Design(
+        ANY, re.compile(r"^_*alloc_(empty|full)_sheaf\b"), False, "the allocator's own stock of free objects"
+    ),
+    # mm/vmalloc.c, 6.9: freed areas stay in pools by size, which a shrinker ("vmap-node") empties
+    Design(
+        re.compile(r"^vmap_area$"),
+        ANY,
+        True,
+        "vmalloc pools what is freed, and gives it up when memory is short",
+    ),
+)
+
+
+def by_design(cache: str, symbol: str) -> Design | None:
+    """What is known of objects of `cache` allocated at `symbol` ("" where not told apart)."""
+    return next((each for each in KNOWN if each.cache.search(cache) and each.symbol.search(symbol)), None)
