@@ -9,13 +9,14 @@ import signal
 import sys
 from datetime import UTC, datetime
 
-from benchmarks import machine, overhead, parts, startup, throughput
+from benchmarks import machine, overhead, parts, slow_leak, startup, throughput
 
 BENCHMARKS = {
     "overhead": overhead.main,
     "parts": parts.main,
     "throughput": throughput.main,
     "startup": startup.main,
+    "slow-leak": slow_leak.main,
 }
 
 

@@ -4,11 +4,12 @@
  *
  * Ordinary churn on every CPU: files, sockets, pipes, messages and now and then a process, made and
  * given back, ROUNDS times a second on each.  LEAKS messages a second (0: none) are left in a queue,
- * sent by the same function as thousands that are received again.  At the end of its time it prints
- * how many it left, and gives them back when its stdin ends.
+ * sent by the same function as thousands that are received again.  After SECONDS, or as soon as its
+ * stdin ends, it stops and gives everything back.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,11 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_NS 5000000ul
-#define SECOND 1000000000ul
+#define TICK_NS	   5000000ul
+#define SECOND	   1000000000ul
 #define FORK_EVERY 64 /* rounds: a process costs as many events as some of them */
-#define KEPT 1
-#define PASSED 2
+#define KEPT	   1
+#define PASSED	   2
 
 struct message {
 	long type;
@@ -90,6 +91,14 @@ static void one_round(unsigned long number)
 	}
 }
 
+/* Waits so long, or until stdin ends: false then. */
+static int goes_on(long ms)
+{
+	struct pollfd in = {.fd = 0, .events = POLLIN};
+
+	return poll(&in, 1, ms > 0 ? ms : 0) == 0;
+}
+
 static void churn(int cpu, unsigned long until, unsigned long rounds)
 {
 	unsigned long begun = now_ns(), done = 0;
@@ -109,7 +118,7 @@ static void churn(int cpu, unsigned long until, unsigned long rounds)
 
 int main(int argc, char **argv)
 {
-	unsigned long begun = now_ns(), until, left = 0;
+	unsigned long begun = now_ns(), until;
 	double leaks;
 
 	if (argc != 4)
@@ -117,20 +126,20 @@ int main(int argc, char **argv)
 	until = begun + strtoul(argv[1], NULL, 10) * SECOND;
 	leaks = strtod(argv[3], NULL);
 	queue = msgget(IPC_PRIVATE, 0600);
+	setpgid(0, 0);
 	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); cpu++)
 		if (!fork())
 			churn(cpu, until, strtoul(argv[2], NULL, 10));
-	for (unsigned long next = begun; leaks && next < until; next += SECOND / leaks) {
+	for (unsigned long next = begun; leaks && next < until && goes_on(0);
+	     next += SECOND / leaks) {
 		send_message(KEPT);
-		left++;
-		sleep_until(next + SECOND / leaks);
+		goes_on((next + SECOND / leaks - now_ns()) / 1000000);
 	}
-	sleep_until(until);
-	while (wait(NULL) > 0)
+	while (now_ns() < until && goes_on(100))
 		;
-	printf("%lu\n", left);
-	fflush(stdout);
-	while (getchar() != EOF)
+	signal(SIGTERM, SIG_IGN);
+	kill(0, SIGTERM);
+	while (wait(NULL) > 0)
 		;
 	return msgctl(queue, IPC_RMID, NULL);
 }
