@@ -11,6 +11,9 @@
  * Bulk frees are seen at entry: the array is rewritten on the way.  Bulk allocations at exit: the
  * array is valid if the return value is not 0.  __kmem_cache_free_bulk is not watched: from 6.18
  * it flushes sheaves, which frees nothing.
+ *
+ * FUNCTION_<path> is the address of the watched function, OUTER_<path> and SIZE_<path> where a function
+ * lies that may stand between it and who called: 0 where there is none, or the kernel hides it.
  */
 #pragma once
 
@@ -31,6 +34,55 @@ static __always_inline u64 argument(const u64 *ctx, u32 number)
 	return value;
 }
 
+/*
+ * Who called the watched function: the return address that its caller pushed.  The trampoline that runs
+ * us keeps above the function's arguments: the return value (where a program runs at the exit), its
+ * frame pointer, and the return addresses.  The first of these lies at the very beginning of the
+ * function, which called the trampoline, the second in the function's caller; in 7.x a function that is
+ * watched at its exit jumps to the trampoline, and there is only the second.
+ */
+#define ENTRY_SPAN 16 /* endbr64 and a call of 5 bytes, with room */
+#define FRAMES	   12
+
+static __always_inline u64 frame_after(const u64 *frames, u64 begin, u64 size)
+{
+#pragma unroll
+	for (u32 i = 1; i < FRAMES; i++) {
+		if (frames[i - 1] - begin < size)
+			return frames[i];
+	}
+	return 0;
+}
+
+static __always_inline u64 caller_of(void *ctx, u64 function, u32 arguments)
+{
+#ifdef TRAMPOLINE_OF_X86
+	u64 word[5] = {};
+
+	bpf_probe_read_kernel(word, sizeof(word), ctx + 8 * arguments);
+#pragma unroll
+	for (u32 i = 1; i < 4; i++) {
+		if (word[i] - function < ENTRY_SPAN)
+			return word[i + 1];
+	}
+	return word[2];
+#else
+	u64 frames[FRAMES] = {};
+
+	bpf_get_stack(ctx, frames, sizeof(frames), 0);
+	return frame_after(frames, function, ENTRY_SPAN);
+#endif
+}
+
+/* The same where the caller may be a wrapper, of `size` bytes at `outer`, whose caller is meant. */
+static __always_inline u64 caller_through(void *ctx, u64 outer, u64 size)
+{
+	u64 frames[FRAMES] = {};
+
+	bpf_get_stack(ctx, frames, sizeof(frames), 0);
+	return size ? frame_after(frames, outer, size) : 0;
+}
+
 struct bulk {
 	u64 array;
 	u64 count;
@@ -40,36 +92,81 @@ struct bulk {
 	u8 kind;
 };
 
+/* What all objects of a bulk call share, and whether it is wanted: judged once. */
+static __always_inline bool bulk_begins(void *ctx, const struct bulk *bulk, struct claim *claim,
+					struct slab_event *event)
+{
+	struct seen_event seen = {
+		.call_site = bulk->call_site,
+		.cache = bulk->cache,
+		.gfp_flags = bulk->gfp_flags,
+		.kind = bulk->kind,
+		.node = -1,
+	};
+	u64 number;
+
+	bpf_probe_read_kernel(&seen.ptr, sizeof(seen.ptr), (void *)bulk->array);
+	if (!(bulk->kind & 0x10) && !wanted(&seen)) {
+		claim->lane->filtered += bulk->count;
+		return false;
+	}
+	fill(event, &seen, claim->cpu);
+	event->stack_id = stack_of(ctx, claim->lane);
+	/* read back as a number that the verifier does not know: the loop is walked once, not for each lane */
+	bpf_probe_read_kernel(&number, sizeof(number), &claim->number);
+	claim->number = NESTED_LANES + (number & (LANES - NESTED_LANES - 1));
+	claim->lane = &claim->state->lane[claim->number & (LANES - 1)];
+	return true;
+}
+
+/* One object of a bulk call, whose slot has all but the address; is it to be kept? */
+static __always_inline bool bulk_object(const struct claim *claim, struct slab_event *slot,
+					bool free)
+{
+	if (!slot->cache)
+		slot->cache = cache_of(claim->state->vmemmap, slot->ptr, &slot->flags);
+#ifdef FILTER_BY_ALLOCATION
+	if (!free) {
+		u8 *mark = kept_mark(slot->ptr);
+
+		if (mark)
+			*mark = 1;
+	}
+#endif
+	if (free && !free_wanted(slot->ptr, slot->cache)) {
+		claim->lane->filtered++;
+		return false;
+	}
+	return slot->ptr > ZERO_SIZE_PTR;
+}
+
 static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
 {
+	struct slab_event event, *slot;
 	struct claim claim;
-	u64 ptr;
+	u32 i = 0;
 
 #ifdef SILENT_kvfree_call_rcu
 	if (bulk->count > BULK_MAX && !bulk->cache)
 		return;
 #endif
-	if (!lane_enter_any(&claim, NESTED_LANES))
+	if (!bulk->count || !lane_enter_any(&claim, NESTED_LANES))
 		return;
-	for (u32 i = 0; i < BULK_MAX; i++) {
-		struct seen_event seen = {
-			.call_site = bulk->call_site,
-			.cache = bulk->cache,
-			.gfp_flags = bulk->gfp_flags,
-			.kind = bulk->kind,
-			.node = -1,
-		};
-
-		if (i >= bulk->count)
-			break;
-		if (bpf_probe_read_kernel(&ptr, sizeof(ptr), (void *)(bulk->array + i * 8)))
-			break;
-		seen.ptr = ptr;
-		if (ptr > ZERO_SIZE_PTR)
-			record_in_lane(ctx, &claim, &seen);
+	if (bulk_begins(ctx, bulk, &claim, &event)) {
+		for (; i < BULK_MAX && i < bulk->count; i++) {
+			slot = slot_claim(&claim); /* counts the one for which there is no room */
+			if (!slot) {
+				i++;
+				break;
+			}
+			*slot = event;
+			bpf_probe_read_kernel(&slot->ptr, sizeof(slot->ptr),
+					      (void *)(bulk->array + i * 8));
+			if (bulk_object(&claim, slot, bulk->kind & 0x10))
+				slot_commit(&claim);
+		}
+		claim.lane->dropped += bulk->count - i;
 	}
-	if (bulk->count > BULK_MAX)
-		claim.lane->dropped += bulk->count - BULK_MAX;
 	lane_leave_any(&claim);
 }
 
@@ -83,16 +180,6 @@ static __always_inline void record_silent(void *ctx, struct seen_event *seen)
 	lane_leave_any(&claim);
 }
 
-/* The return address of the watched function: the word its caller pushed.  Known from the frame
- * on kernels that tell (bpf_get_func_ip is the function itself); here the stack's second frame. */
-static __always_inline u64 caller_of(void *ctx)
-{
-	u64 frames[2] = {};
-
-	bpf_get_stack(ctx, frames, sizeof(frames), 0);
-	return frames[1];
-}
-
 #ifdef SILENT_kmem_cache_free_bulk
 /* kmem_cache_free_bulk(s, size, p); kfree_bulk passes s == NULL */
 int on_kmem_cache_free_bulk(u64 *ctx)
@@ -104,7 +191,7 @@ int on_kmem_cache_free_bulk(u64 *ctx)
 		.kind = SLAB_BULK_FREE,
 	};
 
-	bulk.call_site = caller_of(ctx);
+	bulk.call_site = caller_of(ctx, FUNCTION_kmem_cache_free_bulk, 3);
 	record_bulk(ctx, &bulk);
 	return 0;
 }
@@ -130,7 +217,7 @@ int on_kmem_cache_alloc_bulk(u64 *ctx)
 		.kind = SLAB_BULK_ALLOC,
 	};
 
-	bulk.call_site = caller_of(ctx);
+	bulk.call_site = caller_of(ctx, FUNCTION_kmem_cache_alloc_bulk, 4);
 	record_bulk(ctx, &bulk);
 	return 0;
 }
@@ -150,14 +237,30 @@ int on_kvfree_call_rcu(u64 *ctx)
 #else
 	seen.ptr = argument(ctx, 0) ? argument(ctx, 0) - argument(ctx, 1) : argument(ctx, 1);
 #endif
-	seen.call_site = caller_of(ctx);
+	seen.call_site = caller_of(ctx, FUNCTION_kvfree_call_rcu, 2);
+	record_silent(ctx, &seen);
+	return 0;
+}
+#endif
+
+#ifdef SILENT_kfree_call_rcu_nolock
+/* kfree_call_rcu_nolock(head, ptr), 7.x: kfree_rcu where no lock may be taken.  May hand the object to
+ * kvfree_call_rcu a little later, so it is of another kind (analysis/duplicates.py). */
+int on_kfree_call_rcu_nolock(u64 *ctx)
+{
+	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = argument(ctx, 1), .node = -1};
+
+	seen.call_site = caller_of(ctx, FUNCTION_kfree_call_rcu_nolock, 2);
 	record_silent(ctx, &seen);
 	return 0;
 }
 #endif
 
 #ifdef SILENT_kmalloc_nolock
-/* void *kmalloc_nolock(size, gfp_flags, node) */
+/*
+ * void *kmalloc_nolock(size, gfp_flags, node).  In 7.x __kmalloc_nolock_noprof(…, context), which has
+ * NOLOCK_ARGUMENTS arguments and other callers than the wrapper.
+ */
 int on_kmalloc_nolock(u64 *ctx)
 {
 	struct seen_event seen = {
@@ -165,10 +268,12 @@ int on_kmalloc_nolock(u64 *ctx)
 		.bytes_req = argument(ctx, 0),
 		.gfp_flags = argument(ctx, 1),
 		.node = argument(ctx, 2),
-		.ptr = argument(ctx, 3),
+		.ptr = argument(ctx, NOLOCK_ARGUMENTS),
 	};
 
-	seen.call_site = caller_of(ctx);
+	seen.call_site = caller_through(ctx, OUTER_kmalloc_nolock, SIZE_kmalloc_nolock);
+	if (!seen.call_site)
+		seen.call_site = caller_of(ctx, FUNCTION_kmalloc_nolock, NOLOCK_ARGUMENTS);
 	record_silent(ctx, &seen);
 	return 0;
 }
@@ -180,7 +285,34 @@ int on_kfree_nolock(u64 *ctx)
 {
 	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = argument(ctx, 0), .node = -1};
 
-	seen.call_site = caller_of(ctx);
+	seen.call_site = caller_of(ctx, FUNCTION_kfree_nolock, 1);
+	record_silent(ctx, &seen);
+	return 0;
+}
+#endif
+
+#ifdef SILENT_wrong_cache_free
+/*
+ * kmem_cache_free() found an object of another cache than its caller named.  With FREELIST_HARDENED
+ * its tracepoint does not tell: up to 6.19 or so it shows the object's own cache, and since then nothing
+ * is freed and nothing traced.  But this is called, to complain:
+ *   warn_free_bad_obj(s, object), s the cache that the caller named (WRONG_CACHE_NAMED);
+ *   before, print_tracking(s, object), s the object's own; other complaints call it as well.
+ */
+int on_wrong_cache_free(u64 *ctx)
+{
+	struct seen_event seen = {
+		.kind = SLAB_WRONG_CACHE_FREE, .ptr = argument(ctx, 1), .node = -1};
+
+	seen.call_site = caller_through(ctx, OUTER_wrong_cache_free, SIZE_wrong_cache_free);
+#ifdef WRONG_CACHE_NAMED
+	seen.cache = argument(ctx, 0);
+	if (!seen.call_site) /* called last of all, by a jump */
+		seen.call_site = caller_of(ctx, FUNCTION_wrong_cache_free, 2);
+#else
+	if (!seen.call_site)
+		return 0;
+#endif
 	record_silent(ctx, &seen);
 	return 0;
 }

@@ -2,11 +2,15 @@
 """Several records of one event, and how they are told from several events.
 
 A large kmalloc fires its tracepoint twice on some kernels (KERNEL-FACTS 3: same address, task
-and size, microseconds apart): the second, with the caller's call site, counts.  An event nested
-between a program and its twin may be recorded by both (KERNEL-FACTS 5): the second bears
-Flag.RECOVERED and follows at its address with the same kind, call site, CPU and task; interrupts
-may lie between the two.  A kfree_rcu frees for its users at once, for the allocator after a grace
-period: the kfree or bulk free that follows at its address is its completion, not a second free.
+and size): the second, with the caller's call site, counts.  An event nested between a program and
+its twin may be recorded by both (KERNEL-FACTS 5): the second bears Flag.RECOVERED and follows at its
+address with the same kind, call site, CPU and task.  Interrupts may lie between the two records, and
+where tracepoints can be preempted (7.0) other tasks.
+
+One free may also be told by several tracepoints, by each in its way.  A kfree_rcu frees for its users
+at once, for the allocator after a grace period: the kfree or bulk free that follows at its address is
+its completion, not a second free; kfree_rcu_nolock may go on to an ordinary kfree_rcu.  A
+kmem_cache_free that named the wrong cache is told by the allocator's complaint, then by the tracepoint.
 """
 
 from __future__ import annotations
@@ -18,9 +22,13 @@ from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch, concatenate
 from slabtrace.trace.schema import Flag, Kind
 
-LARGE_NS = 10_000  # the most that may lie between two records of a large kmalloc
-TWIN_NS = 10_000_000  # and between a program's record and its twin's
-COMPLETES = (Kind.KFREE, Kind.BULK_FREE)  # what carries out a kfree_rcu
+TWIN_NS = 10_000_000  # the most that may lie between two records of one event
+# The kinds of free that go on, and the kinds that such a free goes on to.
+COMPLETES = {
+    Kind.KFREE_RCU: (Kind.KFREE, Kind.BULK_FREE),
+    Kind.NOLOCK_FREE: (Kind.KFREE_RCU,),
+    Kind.WRONG_CACHE_FREE: (Kind.CACHE_FREE, Kind.BULK_FREE),
+}
 
 
 def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
@@ -34,7 +42,7 @@ def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[n
         return close
     a, b = first.site, second.site
     flags = sites["flags"]
-    large = ((flags[a] & flags[b] & np.uint8(Flag.LARGE)) != 0) & (apart < LARGE_NS)
+    large = (flags[a] & flags[b] & np.uint8(Flag.LARGE)) != 0
     large &= ~sites.free[a] & (sites["bytes_req"][a] == sites["bytes_req"][b])
     twin = (flags[b] & np.uint8(Flag.RECOVERED)) != 0
     twin &= (sites["kind"][a] == sites["kind"][b]) & (sites["call_site"][a] == sites["call_site"][b])
@@ -44,13 +52,14 @@ def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[n
 
 
 def completes(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
-    """Whether the free `second[i]` completes the kfree_rcu `first[i]`, shape (n,).
+    """Whether the free `second[i]` is what the free `first[i]` goes on to (COMPLETES), shape (n,).
 
     Both are frees of one address, `second` the next thing seen there.
     """
     kind = sites["kind"]
-    done: NDArray[np.bool_] = np.isin(kind[second.site], COMPLETES)
-    done &= kind[first.site] == np.uint8(Kind.KFREE_RCU)
+    done = np.zeros(first.size, np.bool_)
+    for begun, ends in COMPLETES.items():
+        done |= (kind[first.site] == np.uint8(begun)) & np.isin(kind[second.site], ends)
     return done
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import bisect
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +74,24 @@ class Kallsyms:
         if name in self._data:
             return self._data[name]
         return next((a for a, (n, _) in zip(self._addresses, self._names, strict=True) if n == name), 0)
+
+
+def function_spans(names: Collection[str]) -> dict[str, range]:
+    """Where these functions of the kernel itself lie; those that kallsyms hides or lacks are left out.
+
+    A function ends where the next symbol begins, so its padding is counted in.
+    """
+    text = _read(KALLSYMS)
+    every = sorted({int(address, 16) for address in re.findall(rb"^([0-9a-f]+) [tTwW] ", text, re.M)})
+    alternatives = "|".join(map(re.escape, sorted(filter(None, names))))
+    found = re.findall(rf"^([0-9a-f]+) [tTwW] ({alternatives})$".encode(), text, re.M)
+    spans = {}
+    for digits, name in found:
+        begin = int(digits, 16)
+        after = bisect.bisect_right(every, begin)
+        if begin and after < len(every):
+            spans[name.decode()] = range(begin, every[after])
+    return spans
 
 
 def _read(path: Path) -> bytes:

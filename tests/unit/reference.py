@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 from slabtrace.trace.schema import Flag, Kind
 from tests.unit.synthetic import Event
 
+# A free that is told twice: (first kind, second kind).
+GOES_ON = {
+    (Kind.KFREE_RCU, Kind.KFREE),
+    (Kind.KFREE_RCU, Kind.BULK_FREE),
+    (Kind.NOLOCK_FREE, Kind.KFREE_RCU),
+    (Kind.WRONG_CACHE_FREE, Kind.CACHE_FREE),
+    (Kind.WRONG_CACHE_FREE, Kind.BULK_FREE),
+}
+
 
 @dataclass
 class Outcome:
@@ -80,7 +89,7 @@ class Reference:
             self.out.old_frees.add(at)
         elif twice(self.events[last], event):
             self.out.duplicate_frees.add(at)
-        elif self.events[last].kind == Kind.KFREE_RCU and event.kind in (Kind.KFREE, Kind.BULK_FREE):
+        elif (self.events[last].kind, event.kind) in GOES_ON:
             self.out.completions.add(at)
         else:
             self.out.second_frees.add(at)
@@ -154,4 +163,4 @@ def twice(a: Event, b: Event) -> bool:
         return False
     large = a.flags & b.flags & Flag.LARGE and a.bytes_req == b.bytes_req and not a.is_free
     twin = b.flags & Flag.RECOVERED and (a.kind, a.call_site, a.cpu) == (b.kind, b.call_site, b.cpu)
-    return bool((large and b.ts - a.ts < 10_000) or twin)
+    return bool(large or twin)

@@ -18,7 +18,7 @@ from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.timeline import Peaks
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.schema import Flag, Kind
-from tests.unit.reference import Outcome
+from tests.unit.reference import GOES_ON, Outcome
 from tests.unit.reference import pair as reference
 from tests.unit.synthetic import Event, alloc, free, intern, page_end, sites_of
 
@@ -120,7 +120,7 @@ def test_a_late_event_within_a_chunk_is_put_where_it_belongs() -> None:
     assert (out.freed, out.live, out.inferred) == ({(0, 2)}, {1}, set())
 
 
-@pytest.mark.parametrize(("apart", "twice"), [(9_999, True), (10_000, False)])
+@pytest.mark.parametrize(("apart", "twice"), [(7_000_000, True), (9_999_999, True), (10_000_000, False)])
 def test_a_large_kmalloc_that_fires_twice_is_one_object(apart: int, twice: bool) -> None:
     events = [alloc(1, 0x10, flags=Flag.LARGE), alloc(1 + apart, 0x10, flags=Flag.LARGE, call_site=0x999)]
     out = vectorised(events, cuts=(1,))
@@ -190,14 +190,16 @@ def test_what_is_allocated_when_the_slab_ends_is_not_in_it() -> None:
     assert vectorised([alloc(2, 0x1000), page_end(2, 0x1000, 0x1000)]).live == {0}
 
 
-@pytest.mark.parametrize("completion", [Kind.KFREE, Kind.BULK_FREE])
+@pytest.mark.parametrize(("begun", "completion"), sorted(GOES_ON))
 @pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2, 3)])
-def test_a_kfree_rcu_frees_at_once_and_is_completed_later(completion: Kind, cuts: tuple[int, ...]) -> None:
+def test_a_kfree_rcu_frees_at_once_and_is_completed_later(
+    begun: Kind, completion: Kind, cuts: tuple[int, ...]
+) -> None:
     events = [
         alloc(1, 0x10),
-        free(2, 0x10, kind=Kind.KFREE_RCU),
+        free(2, 0x10, kind=begun),
         free(50_000_000, 0x10, kind=completion),
-        free(60_000_000, 0x10),  # and this is one too many
+        free(60_000_000, 0x10, kind=Kind.CACHE_FREE),  # and this is one too many
     ]
     out = vectorised(events, cuts)
     assert (out.freed, out.completions, out.second_frees) == ({(0, 1)}, {2}, {3})
