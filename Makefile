@@ -19,6 +19,7 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 # A Python of one's own brings venv along; Debian's needs a package for it.
 VENV_DEB = $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv)
 LIVE_DEB := python3-bpfcc
+TEST_DEB := chromium golang-go tmux # which read back what slabtrace writes: pages, profiles, screens
 
 # With sudo in somebody else's checkout, the files made in it stay that person's.
 ROOT  := $(filter 0,$(shell id -u))
@@ -57,6 +58,7 @@ unit: $(VENV)/.stamp
 
 # pytest's closing line is the last one. Without root the live tests skip, saying so.
 test: lint
+	@$(if $(ROOT),tools/apt-need $(TEST_DEB))
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
 demo: need-root $(VENV)/.stamp

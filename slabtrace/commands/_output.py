@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from slabtrace.errors import UsageError
 
@@ -35,10 +38,17 @@ def replace(path: Path, content: bytes) -> None:
 
     Run through sudo, the file belongs to the user who ran sudo.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that becomes `path` when the block ends well, and vanishes when it does not."""
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             os.fchmod(file.fileno(), 0o666 & ~_umask())
         _give_to_invoker(Path(beside))
         Path(beside).replace(path)

@@ -18,7 +18,7 @@ from slabtrace.render.plots.canvas import (
     time_axis,
     titled,
 )
-from slabtrace.render.units import size
+from slabtrace.units import size
 
 if TYPE_CHECKING:
     import pandas as pd

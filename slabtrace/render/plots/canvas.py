@@ -13,8 +13,8 @@ from matplotlib.figure import Figure  # without pyplot: no display, no global st
 from matplotlib.ticker import FuncFormatter
 
 from slabtrace.render.text import elide, escape
-from slabtrace.render.units import byte_unit, count, rate
 from slabtrace.resources import reports_dir
+from slabtrace.units import byte_unit, count, rate
 
 if TYPE_CHECKING:
     import pandas as pd

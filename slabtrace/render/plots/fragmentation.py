@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from slabtrace.render.plots.canvas import QUIET, ROOM, name, nothing, titled
-from slabtrace.render.units import byte_unit, size
+from slabtrace.units import byte_unit, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

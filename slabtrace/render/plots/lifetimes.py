@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from slabtrace.render.plots.canvas import LINES, QUIET, name, nothing, titled
-from slabtrace.render.units import count, duration, percent
+from slabtrace.units import count, duration, percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from slabtrace.render.plots.canvas import Notes, loss_legend, nothing, time_axis, titled
-from slabtrace.render.units import rate, size
+from slabtrace.units import rate, size
 
 if TYPE_CHECKING:
     import pandas as pd
