@@ -216,14 +216,19 @@ class Trace:
         return stack_totals(self._scanned(), self._lookup)
 
     def mismatches(self) -> pd.DataFrame:
-        """Addresses freed twice, with the evidence: see analysis.mismatches."""
-        from slabtrace.analysis.mismatches import SecondFrees, mismatches
+        """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches."""
+        from slabtrace.analysis.mismatch_proof import MismatchProof
+        from slabtrace.analysis.mismatches import Findings, Suspects
+        from slabtrace.analysis.object_layout import ObjectLayout
 
-        second = SecondFrees()
-        self._scan([second])
-        confidence = self.completeness().confidence
-        events = self._reader.events()
-        return mismatches(second.events(), events, self._sites, self._caches, self._lookup, confidence)
+        manifest = self.manifest
+        layout = ObjectLayout(self._reader.table("caches"), self._sites, manifest.host)
+        named = not manifest.coverage.free_traced_after
+        suspects = Suspects(self._sites, layout, cache_is_named=named)
+        self._scan([suspects])
+        proof = MismatchProof(manifest, self._losses(), bool(self.damage))
+        findings = Findings(self._sites, self._caches, self._lookup, layout, proof)
+        return findings.table(suspects, self._reader.events())
 
     def _scanned(self) -> Summary:
         """The summary of all events, made by the first scan."""

@@ -1,119 +1,202 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frees that contradict what was seen before: an address freed twice with no allocation between.
+"""Frees that contradict what was seen before, each with the events that prove it.
 
-That is a double free, or the allocation between the two was missed: the confidence says whether
-one can have been.  Evidence is gathered in a second pass over the events of those addresses only.
+  double-free        an address freed twice with no allocation between
+  invalid-free       an address where no object begins (object_layout.py)
+  wrong-cache-free   kmem_cache_free with another cache than the object's
+
+Not among them: the return of memory after a kfree_rcu (duplicates.py), an address used again after a
+free that was missed (pairing.py infers that free), the free of an object older than the recording, and
+kfree of an object of any cache, which the allocator takes.  What each may claim says mismatch_proof.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from slabtrace.analysis.cache_names import Caches
-from slabtrace.analysis.lifetimes import Paired
+from slabtrace.analysis.confidence import NO_BOUND
+from slabtrace.analysis.evidence import History, in_words
+from slabtrace.analysis.lifetimes import How, Paired, Positions
+from slabtrace.analysis.mismatch_proof import MismatchProof, confidence
+from slabtrace.analysis.object_layout import ObjectLayout
 from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.summary import Lookup
 from slabtrace.trace.batch import EventBatch, concatenate
+from slabtrace.trace.schema import Kind
 
-COLUMNS = ("kind", "ptr", "cache", "confidence", "alloc", "first_free", "second_free")
-MOST = 10_000  # findings told one by one: more would say that the trace lacks events, not more
+COLUMNS = (
+    "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
+    "second_free",
+)  # fmt: skip
+MOST = 10_000  # findings of a kind told one by one: more would say that the trace lacks events, not more
 
 
-class SecondFrees:
-    """Collects the second frees of a scan, the first MOST of them; `count` counts all."""
+class Found:
+    """Frees of one kind of mismatch, the first MOST of them; `count` counts all."""
 
     def __init__(self) -> None:
         self.count = 0
         self._parts: list[EventBatch] = []
         self._kept = 0
 
-    def add(self, paired: Paired) -> None:
-        """Take one chunk."""
-        found = paired.second_frees
-        self.count += len(found)
-        if len(found) and self._kept < MOST:
-            self._parts.append(paired.events.take(np.sort(found)[: MOST - self._kept]))
+    def add(self, events: EventBatch, positions: Positions) -> None:
+        """Take those at `positions`."""
+        self.count += len(positions)
+        if len(positions) and self._kept < MOST:
+            self._parts.append(events.take(np.sort(positions)[: MOST - self._kept]))
             self._kept += self._parts[-1].size
 
-    def events(self) -> EventBatch | None:
-        """The second frees in time order; None if there are none."""
-        return concatenate(self._parts) if self._parts else None
+    def events(self) -> list[EventBatch]:
+        """Each as a batch of one, in time order."""
+        if not self._parts:
+            return []
+        every = concatenate(self._parts)
+        return [every.take(slice(at, at + 1)) for at in range(every.size)]
 
 
-def mismatches(
-    second: EventBatch | None,
-    batches: Iterable[EventBatch],
-    sites: Sites,
-    caches: Caches,
-    lookup: Lookup,
-    confidence: str,
-) -> pd.DataFrame:
-    """One row for each second free, in time order: COLUMNS, kind "double-free".
+class Suspects:
+    """Collects suspicious frees from a scan: `double`, `invalid`, `wrong_cache`.
 
-    alloc, first_free, second_free: dicts of ts_ns (since the recording's start), cpu, tid, tgid,
-    comm, call_site, symbol, stack (list of str); None for what was not seen.
+    `cache_is_named`: whether kmem_cache_free's tracepoint shows the cache that its caller named, or
+    may; where the address had to tell (before 6.1), it cannot differ from the object's.
     """
-    if second is None:
-        return pd.DataFrame(columns=list(COLUMNS))
-    history = _history(second, batches, sites)
-    rows = []
-    for at in range(second.size):
-        alloc, first = _before(history, sites, int(second.ptr[at]), int(second.ts_ns[at]))
-        site = int(second.site[at])
-        evidence = [_describe(each, sites, lookup) for each in (alloc, first, second.take(slice(at, at + 1)))]
-        name = _cache_name(sites, caches, site, alloc)
-        rows.append(("double-free", int(second.ptr[at]), name, confidence, *evidence))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    def __init__(self, sites: Sites, layout: ObjectLayout, cache_is_named: bool) -> None:
+        self.double, self.invalid, self.wrong_cache = Found(), Found(), Found()
+        self._layout = layout
+        kind, cache = sites["kind"], sites["cache"]
+        named = (
+            np.isin(kind, (Kind.CACHE_FREE, Kind.BULK_FREE)) if cache_is_named else np.zeros(len(kind), bool)
+        )
+        self._named = np.where(named, cache, np.uint64(0))
+        self._cache = cache
+        self._complaint: NDArray[np.bool_] = kind == np.uint8(Kind.WRONG_CACHE_FREE)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk."""
+        events, second = paired.events, paired.second_frees
+        strays = np.concatenate([paired.old_frees, second])
+        bad = self._layout.into(events.take(strays)) > 0
+        self.invalid.add(events, strays[bad])
+        complained = self._complaint[paired.site[second]]
+        self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])
+        self.wrong_cache.add(events, self._wrong_cache(paired))
+
+    def _wrong_cache(self, paired: Paired) -> Positions:
+        """Frees that were complained of, and those that name another cache than their allocation."""
+        pairs = paired.ended(How.FREED)
+        end = paired.end[pairs]
+        named = self._named[paired.site[end]]
+        cache = self._cache[paired.site[paired.alloc[pairs]]]
+        found = [end[(named != 0) & (cache != 0) & (named != cache)]]
+        if self._complaint.any():
+            found.append(np.flatnonzero(self._complaint[paired.site[paired.own]]) + paired.begin)
+        return np.unique(np.concatenate(found))
 
 
-def _history(second: EventBatch, batches: Iterable[EventBatch], sites: Sites) -> EventBatch:
-    """All events of objects at the addresses of `second`, sorted by address, then time."""
-    addresses = np.sort(second.ptr)
-    parts = []
-    for batch in batches:
-        place = np.minimum(np.searchsorted(addresses, batch.ptr), len(addresses) - 1)
-        found = np.flatnonzero(addresses[place] == batch.ptr)
-        parts.append(batch.take(found[~sites.page_end[batch.site[found]]]))
-    every = concatenate(parts)
-    return every.take(np.lexsort((every.ts_ns, every.ptr)))
+@dataclass
+class Findings:
+    """Makes rows of suspicious frees, with all that it takes to look their evidence up."""
+
+    sites: Sites
+    caches: Caches
+    lookup: Lookup
+    layout: ObjectLayout
+    proof: MismatchProof
+
+    def table(self, suspects: Suspects, batches: Iterable[EventBatch]) -> pd.DataFrame:
+        """One row for each finding, the surest first, then by time: COLUMNS.
+
+        kind, ptr, cache (the object's), confidence, maybe_missed (Int64: events missed that could
+        explain it; <NA> where nothing bounds them), offset (invalid-free: bytes into the object; else
+        <NA>), named_cache (wrong-cache-free: that was named, None where the kernel hides it), alloc,
+        first_free, second_free (dicts as evidence.in_words; None for what was not seen or there is not).
+        """
+        double, invalid, wrong = (
+            each.events() for each in (suspects.double, suspects.invalid, suspects.wrong_cache)
+        )
+        addresses = [int(e.ptr[0]) for e in [*double, *wrong]]
+        addresses += [start for e in invalid for start in self.layout.starts(e)]
+        if not addresses:
+            return pd.DataFrame(columns=list(COLUMNS))
+        history = History(np.array(addresses, np.uint64), batches, self.sites)
+        rows = [row for e in double if (row := self._double(e, history))]
+        rows += [self._wrong_cache(e, history) for e in wrong]
+        rows += [self._invalid(e, history) for e in invalid]
+        return _table(rows)
+
+    def _double(self, second: EventBatch, history: History) -> dict[str, Any] | None:
+        """None where the first free was not seen, but proved by its slab's end: an allocation was missed."""
+        alloc, first, clear = history.before(int(second.ptr[0]), int(second.ts_ns[0]))
+        if first is None:
+            return None
+        missed = self.proof.double(int(first.ts_ns[0]), clear)
+        return self._row("double-free", second, missed, alloc, first, second)
+
+    def _wrong_cache(self, free: EventBatch, history: History) -> dict[str, Any]:
+        alloc, _, _ = history.before(int(free.ptr[0]), int(free.ts_ns[0]))
+        complained = int(self.sites["kind"][free.site[0]]) == Kind.WRONG_CACHE_FREE
+        missed = self.proof.wrong_cache(int(alloc.ts_ns[0]) if alloc else 0, complained)
+        row = self._row("wrong-cache-free", free, missed, alloc, free, None)
+        named = self._cache_name(free)
+        if alloc is not None:
+            row["cache"] = self._cache_name(alloc)
+        return row | {"named_cache": named if named != row["cache"] else None}
+
+    def _invalid(self, free: EventBatch, history: History) -> dict[str, Any]:
+        start, alloc = self._object_around(free, history)
+        row = self._row("invalid-free", free, self.proof.invalid(alloc is not None), alloc, free, None)
+        return row | {"offset": int(free.ptr[0]) - start}
+
+    def _object_around(self, free: EventBatch, history: History) -> tuple[int, EventBatch | None]:
+        """Where the object that a freed address lies in begins, and its allocation if it was seen."""
+        ptr, ts_ns = int(free.ptr[0]), int(free.ts_ns[0])
+        starts = self.layout.starts(free)
+        for start in starts:
+            alloc, _, _ = history.before(start, ts_ns)
+            if alloc is not None and ptr < start + int(self.sites["bytes_alloc"][alloc.site[0]]):
+                return start, alloc
+        return starts[0], None
+
+    def _cache_name(self, event: EventBatch) -> str:
+        return self.caches.names[int(self.caches.of_site[event.site[0]])]
+
+    def _row(
+        self,
+        kind: str,
+        free: EventBatch,
+        missed: int,
+        alloc: EventBatch | None,
+        first: EventBatch,
+        second: EventBatch | None,
+    ) -> dict[str, Any]:
+        """The columns of a finding; a free that names no cache (kfree_bulk) takes its allocation's."""
+        nameless = self.sites["cache"][free.site[0]] == 0 and alloc is not None
+        told = (in_words(each, self.sites, self.caches, self.lookup) for each in (alloc, first, second))
+        return {
+            "kind": kind,
+            "ptr": int(free.ptr[0]),
+            "cache": self._cache_name(alloc if nameless and alloc else free),
+            "maybe_missed": missed,
+            "offset": None,
+            "named_cache": None,
+            **dict(zip(("alloc", "first_free", "second_free"), told, strict=True)),
+            "ts_ns": int(free.ts_ns[0]),
+        }
 
 
-def _before(
-    history: EventBatch, sites: Sites, ptr: int, ts_ns: int
-) -> tuple[EventBatch | None, EventBatch | None]:
-    """(the last allocation before `ts_ns` at `ptr`, the first free after it); None for what was not seen."""
-    begin, end = np.searchsorted(history.ptr, np.array([ptr, ptr + 1], np.uint64)).tolist()
-    now = begin + int(np.searchsorted(history.ts_ns[begin:end], ts_ns))
-    allocs = np.flatnonzero(~sites.free[history.site[begin:now]]) + begin
-    alloc = history.take(allocs[-1:]) if len(allocs) else None
-    free = int(allocs[-1]) + 1 if len(allocs) else begin
-    return alloc, history.take(slice(free, free + 1)) if free < now else None
-
-
-def _cache_name(sites: Sites, caches: Caches, site: int, alloc: EventBatch | None) -> str:
-    """The cache that was freed to; a free that names none (kfree_bulk) takes its allocation's."""
-    nameless = sites["cache"][site] == 0 and alloc is not None
-    return caches.names[int(caches.of_site[alloc.site[0] if alloc is not None and nameless else site])]
-
-
-def _describe(event: EventBatch | None, sites: Sites, lookup: Lookup) -> dict[str, Any] | None:
-    """One event in words."""
-    if event is None:
-        return None
-    row = int(lookup.tasks.rows(event.tid, event.ts_ns)[0])
-    ts_ns, site = int(event.ts_ns[0]), int(event.site[0])
-    call_site = int(sites["call_site"][site])
-    return {
-        "ts_ns": ts_ns - lookup.started_ns,
-        "cpu": int(event.cpu[0]),
-        "tid": int(event.tid[0]),
-        "tgid": int(lookup.tasks.tgid[row]) if row >= 0 else None,
-        "comm": lookup.tasks.comm[row] if row >= 0 else None,
-        "call_site": call_site,
-        "symbol": lookup.symbols.name(call_site, ts_ns),
-        "stack": lookup.stacks.names(int(sites["stack_id"][site]), ts_ns),
-    }
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    rows = sorted(rows, key=lambda row: (row["maybe_missed"], row["ts_ns"]))
+    missed = [row["maybe_missed"] for row in rows]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame["confidence"] = [confidence(n) for n in missed]
+    frame["maybe_missed"] = pd.array([None if n == NO_BOUND else n for n in missed], "Int64")
+    frame["offset"] = frame["offset"].astype("Int64")
+    return frame

@@ -6,14 +6,17 @@ from __future__ import annotations
 import os
 import platform
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 from slabtrace.capture import btf
 from slabtrace.capture.kallsyms import Kallsyms
+from slabtrace.capture.slab_walk import SlabCache
 from slabtrace.trace.manifest import Host
 
 _NOTES = Path("/sys/kernel/notes")
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
+_KFENCE_INTERVAL = Path("/sys/module/kfence/parameters/sample_interval")
 _NT_GNU_BUILD_ID = 3
 
 
@@ -42,7 +45,7 @@ def build_id(path: Path = _NOTES) -> str:
     return ""
 
 
-def describe(kallsyms: Kallsyms) -> Host:
+def describe(kallsyms: Kallsyms, caches: Iterable[SlabCache]) -> Host:
     """The host as the manifest tells it."""
     return Host(
         hostname=platform.node(),
@@ -55,4 +58,14 @@ def describe(kallsyms: Kallsyms) -> Host:
         build_id=build_id(),
         stext=kallsyms.address("_stext"),
         btf=btf.VMLINUX.exists(),
+        kfence=_kfence(),
+        red_left_pad={cache.name: cache.red_left_pad for cache in caches if cache.red_left_pad},
     )
+
+
+def _kfence() -> bool:
+    """Whether KFENCE takes samples: it is built in, and its interval (ms) is not 0."""
+    try:
+        return int(_KFENCE_INTERVAL.read_text()) > 0
+    except (OSError, ValueError):
+        return False

@@ -73,7 +73,7 @@ def new_manifest(session: Session) -> Manifest:
         started_ns=now,
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         realtime_minus_monotonic_ns=time.time_ns() - now,
-        host=describe(session.kallsyms),
+        host=describe(session.kallsyms, session.caches.values()),
         options=session.options.to_manifest() | {"buffer_bytes": session.rings.geometry.bytes},
     )
 

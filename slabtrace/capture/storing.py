@@ -170,14 +170,15 @@ class Storing:
         self._unwanted = np.concatenate([self._unwanted, np.array(unwanted, dtype=bool)])
 
     def _fill_sizes(self, sites: SiteRows) -> None:
-        """kmem_cache_alloc says the cache only (since 6.1): its sizes are the object's."""
+        """What names the cache only (kmem_cache_alloc since 6.1, bulk) has the sizes of its objects."""
         for i in np.flatnonzero(sites["cache"]).tolist():
             cache = self._session.cache_at(int(sites["cache"][i]))
             if cache is None:
                 continue
             self._store_caches([cache])
-            if sites["kind"][i] == Kind.CACHE_ALLOC and not sites["bytes_alloc"][i]:
-                sites["bytes_req"][i], sites["bytes_alloc"][i] = cache.object_size, cache.size
+            if not sites["kind"][i] & FREE_BIT and not sites["bytes_alloc"][i]:
+                sites["bytes_req"][i] = sites["bytes_req"][i] or cache.object_size
+                sites["bytes_alloc"][i] = cache.size
 
     def _store_caches(self, caches: list[SlabCache]) -> None:
         new = [cache for cache in caches if self._known_caches.get(cache.address) != cache]

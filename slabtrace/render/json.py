@@ -35,7 +35,10 @@ STAT = (
     "cache", "caches", "call_site", "symbol", "hits", "frees", "inferred", "outstanding", "bytes_req",
     "bytes_alloc", "pingpong", "frag",
 )  # fmt: skip
-MISMATCHES = ("kind", "ptr", "cache", "confidence", "alloc", "first_free", "second_free")
+MISMATCHES = (
+    "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
+    "second_free",
+)  # fmt: skip
 
 ADDRESSES = frozenset({"ptr", "call_site"})
 

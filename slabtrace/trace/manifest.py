@@ -25,7 +25,11 @@ FAILED = "failed: "  # and the reason
 
 @dataclass
 class Host:
-    """The traced machine.  `stext` is the load address of the kernel's text, 0 if hidden."""
+    """The traced machine.  `stext` is the load address of the kernel's text, 0 if hidden.
+
+    `kfence`: whether KFENCE takes samples of allocations; None: not known.  `red_left_pad`: bytes
+    before each object, of the caches (by name) that are debugged (slab_debug=Z); of all others 0.
+    """
 
     hostname: str = ""
     release: str = ""
@@ -37,6 +41,8 @@ class Host:
     build_id: str = ""
     stext: int = 0
     btf: bool = False
+    kfence: bool | None = None
+    red_left_pad: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

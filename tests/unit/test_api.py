@@ -234,7 +234,7 @@ def test_a_second_free_is_a_mismatch_with_its_evidence(trace: Trace) -> None:
     assert (finding["alloc"]["ts_ns"], finding["alloc"]["symbol"]) == (300, "load_msg+0x1a [ipc]")
     assert (finding["alloc"]["comm"], finding["first_free"]["comm"]) == ("sh", "messages")
     assert (finding["first_free"]["ts_ns"], finding["second_free"]["ts_ns"]) == (600, 700)
-    assert finding["second_free"]["tgid"] == 80
+    assert finding["second_free"]["pid"] == 80
 
 
 def test_no_second_free_is_no_mismatch(tmp_path: Path) -> None:

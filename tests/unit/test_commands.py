@@ -220,7 +220,7 @@ def test_the_limit_says_what_it_hides(run: Run) -> None:
 
 def test_mismatches_show_each_event(run: Run) -> None:
     _, out, _ = run("mismatches", "t.slab", trace=FakeTrace([MISMATCH]))
-    assert "double-free of 0xffff888004205500 in kmalloc-cg-192 (exact)" in out
+    assert "double-free of 0xffff888004205500 in kmalloc-cg-192; exact" in out
     assert r"freed again at 3 us on CPU 1 by evil\x1b]0;owned\x07 (pid 4321)" in out
     assert "      kfree_sensitive+0x1" in out.splitlines()
 
