@@ -3,7 +3,8 @@
 
 suspect       keeps growing: old objects stay, and more came all along
 retained      came in a burst, or no longer comes: kept, but not growing
-reclaimable   the cache is one that the kernel shrinks when memory is short (SLAB_RECLAIM_ACCOUNT)
+reclaimable   the cache is one that the kernel shrinks when memory is short (SLAB_RECLAIM_ACCOUNT), or
+              its objects came with such (companions.py)
 young         nothing in it is old enough to judge
 
 What slabtrace itself keeps, and what by_design.py knows, is never suspected.
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.ages import PARTS, Ages
 from slabtrace.analysis.by_design import Design, by_design
+from slabtrace.analysis.companions import has_companion
 from slabtrace.analysis.counts import Counts
 from slabtrace.analysis.groups import Groups
 from slabtrace.analysis.kept import Kept
@@ -37,6 +39,8 @@ SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young
 LEAST_OLD = 5  # old objects that a suspicion needs
 LEAST_STEADINESS = 0.6
 LEAST_LATE_SHARE = 0.25  # of the old objects, that came in the later half: it has not ended
+ATTACHED_SHARE = 0.9  # of a group's objects, that came with a reclaimable one
+ATTACHED = "came with objects that the kernel gives up when memory is short, such as inodes"
 POINTS = 32  # of the series that slopes are taken of
 COLUMNS = (
     "class", "score", "why", "growth_bytes_per_s", "growth_low", "growth_high", "old", "old_freed",
@@ -50,7 +54,8 @@ class Judged:
 
     `of_site`: the group of each site, -1 for none, shape (s,); `bytes_alloc`: an object's size by
     site, shape (s,); `alloc_ns`, `site`: time and site of every live object, each in one of the
-    groups; `reclaimable`, `own`: shape (k,); `by_design`: what is known of each group beforehand.
+    groups; `reclaimable`, `own`: shape (k,); `by_design`: what is known of each group beforehand;
+    `companion`: whether each live object came with a reclaimable one.
     """
 
     of_site: Positions
@@ -60,6 +65,7 @@ class Judged:
     reclaimable: NDArray[np.bool_]
     own: NDArray[np.bool_]
     by_design: Sequence[Design | None]
+    companion: NDArray[np.bool_]
 
 
 def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame:
@@ -69,16 +75,17 @@ def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame
     """
     row = np.full(len(groups) + 1, -1, np.intp)  # of the group -1, of no allocation: the last
     row[outstanding["group"].to_numpy()] = np.arange(len(outstanding))
+    live = kept.objects.live
+    names = zip(outstanding["cache"], outstanding["symbol"], strict=True)
     judged = Judged(
         of_site=row[groups.of_site],
         bytes_alloc=kept.sites["bytes_alloc"].astype(np.int64),
-        alloc_ns=kept.objects.live.ts_ns,
-        site=kept.objects.live.site.astype(np.intp),
+        alloc_ns=live.ts_ns,
+        site=live.site.astype(np.intp),
         reclaimable=outstanding["reclaimable"].to_numpy(bool),
         own=outstanding["own"].to_numpy(bool),
-        by_design=[
-            by_design(*each) for each in zip(outstanding["cache"], outstanding["symbol"], strict=True)
-        ],
+        by_design=[by_design(*each) for each in names],
+        companion=has_companion(live, _in_reclaimable_caches(kept)),
     )
     return ranked(outstanding.drop(columns="group"), judge(kept.ages, judged))
 
@@ -104,8 +111,10 @@ def judge(ages: Ages, judged: Judged) -> pd.DataFrame:
         }
     )
     frame["score"] = _score(found, growth).round(3)
-    frame["class"] = _classes(found, growth, judged)
+    attached = _attached(judged)
+    frame["class"] = _classes(found, growth, judged, attached)
     frame["known"] = ["" if each is None else each.reason for each in judged.by_design]
+    frame.loc[attached & ~judged.reclaimable, "known"] = ATTACHED
     frame["length_ns"] = ages.end_ns - ages.begin_ns
     frame["why"] = [why(each) for each in frame.to_dict("records")]
     return frame[list(COLUMNS)]
@@ -146,10 +155,24 @@ def _score(found: Survival, growth: Slope) -> NDArray[np.float64]:
     return score
 
 
-def _classes(found: Survival, growth: Slope, judged: Judged) -> list[str]:
+def _in_reclaimable_caches(kept: Kept) -> NDArray[np.bool_]:
+    """Whether each live object is in one."""
+    of_cache = np.array(kept.caches.reclaimable, np.bool_)
+    return of_cache[kept.caches.of_site[kept.objects.live.site]]
+
+
+def _attached(judged: Judged) -> NDArray[np.bool_]:
+    """Groups whose live objects came with a reclaimable one, nearly all of them."""
+    member = judged.of_site[judged.site]
+    number = np.bincount(member, minlength=len(judged.own))
+    with_one = np.bincount(member[judged.companion], minlength=len(judged.own))
+    return with_one >= ATTACHED_SHARE * np.maximum(number, 1)
+
+
+def _classes(found: Survival, growth: Slope, judged: Judged, attached: NDArray[np.bool_]) -> list[str]:
     shrinks = np.array([each is not None and each.shrinks for each in judged.by_design], np.bool_)
     expected = np.array([each is not None for each in judged.by_design], np.bool_) | judged.own
     grows = (growth.low > 0) & (found.old >= LEAST_OLD) & (found.kept_share >= 1 - FREED_SHARE)
     grows &= (found.steadiness >= LEAST_STEADINESS) & (found.late_share >= LEAST_LATE_SHARE)
-    cases = [judged.reclaimable | shrinks, found.old == 0, grows & ~expected]
+    cases = [judged.reclaimable | shrinks | attached, found.old == 0, grows & ~expected]
     return [str(each) for each in np.select(cases, [RECLAIMABLE, YOUNG, SUSPECT], RETAINED).tolist()]
