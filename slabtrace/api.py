@@ -215,6 +215,12 @@ class Trace:
 
         return stack_totals(self._scanned(), self._lookup)
 
+    def survivors(self, buckets: int = 48) -> pd.DataFrame:
+        """When what is outstanding was allocated, by cache and stack: see analysis.survivors."""
+        from slabtrace.analysis.survivors import survivors
+
+        return survivors(self._scanned(), self._lookup, self.length_ns, buckets)
+
     def mismatches(self) -> pd.DataFrame:
         """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches."""
         from slabtrace.analysis.mismatch_proof import MismatchProof

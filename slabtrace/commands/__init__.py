@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "stat": Entry("Reading a trace", "Totals, and perf-kmem-like tables by call site or cache."),
     "caches": Entry("Reading a trace", "Each slab cache: traffic, peak, waste, the kernel's own count."),
     "plot": Entry("Reading a trace", "Draw usage, rates, lifetimes, … over time as PNG or SVG."),
+    "report": Entry("Reading a trace", "Write one HTML page with all of it, for a bug report."),
     "flame": Entry("Reading a trace", "Draw the stacks of what is outstanding as a flame graph."),
     "export": Entry("Reading a trace", "Write folded, speedscope, pprof, Perfetto, Parquet, CSV, JSON."),
     "completion": Entry("Other", "Print the completion script for bash, zsh or fish."),

@@ -17,22 +17,24 @@ def write_info(out: TextIO, path: str, manifest: Manifest, completeness: Any, le
 
     `length_ns`: how long the recording lasted.
     """
-    write_fields(
-        out,
-        [
-            ("trace", f"{path} ({manifest.status})"),
-            ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
-            ("by", f"slabtrace {manifest.tool_version or '(unknown version)'}"),
-            ("options", _options(manifest)),
-            ("host", _host(manifest)),
-            *_command(manifest),
-            ("events", _events(manifest, length_ns)),
-            ("on disk", _on_disk(manifest)),
-            *_coverage(manifest.coverage),
-            ("lost", _losses(completeness)),
-            *_recovered(completeness),
-        ],
-    )
+    write_fields(out, fields(path, manifest, completeness, length_ns))
+
+
+def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> list[tuple[str, str]]:
+    """(name, value) of all that is told, unescaped; a name may come several times."""
+    return [
+        ("trace", f"{path} ({manifest.status})"),
+        ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
+        ("by", f"slabtrace {manifest.tool_version or '(unknown version)'}"),
+        ("options", _options(manifest)),
+        ("host", _host(manifest)),
+        *_command(manifest),
+        ("events", _events(manifest, length_ns)),
+        ("on disk", _on_disk(manifest)),
+        *_coverage(manifest.coverage),
+        ("lost", _losses(completeness)),
+        *_recovered(completeness),
+    ]
 
 
 def _options(manifest: Manifest) -> str:

@@ -45,15 +45,17 @@ class Notes:
 
 
 @contextmanager
-def styled(salt: str = "slabtrace") -> Iterator[None]:
-    """The style for drawing and saving; `salt` keeps the ids of several SVGs in one page apart."""
-    with style.context(reports_dir() / STYLE), rc_context({"svg.hashsalt": salt}):
+def _styled(fonttype: str) -> Iterator[None]:
+    with style.context(reports_dir() / STYLE), rc_context({"svg.fonttype": fonttype}):
         yield
 
 
-def save(draw: Callable[[], Figure], out: BinaryIO, file_format: str, salt: str = "slabtrace") -> None:
-    """Write the figure that `draw` makes to `out` as "png" or "svg"."""
-    with styled(salt):
+def save(draw: Callable[[], Figure], out: BinaryIO, file_format: str, fonttype: str = "path") -> None:
+    """Write the figure that `draw` makes to `out` as "png" or "svg".
+
+    `fonttype`: "path" draws the letters of an SVG as shapes, "none" leaves them text.
+    """
+    with _styled(fonttype):
         # No date and no random ids: the same trace gives the same bytes.
         metadata = {"Date": None} if file_format == "svg" else None
         draw().savefig(out, format=file_format, metadata=metadata)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one-page report: what its template shows, made of a trace's tables.
+
+However long the trace, the page is short: the worst groups, the busiest caches, graphs of a fixed
+number of frames.  What is left out is counted and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slabtrace.render.html.flame import flame_graph
+from slabtrace.render.html.page import render
+from slabtrace.render.html.spark import spark
+from slabtrace.render.info import fields
+from slabtrace.units import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
+
+    from slabtrace.trace.manifest import Manifest
+
+GROUPS, FINDINGS, CACHES = 20, 20, 250
+SPARK_POINTS = 60
+EVIDENCE = (
+    ("alloc", "allocated"),
+    ("free", "freed"),
+    ("first_free", "first freed"),
+    ("second_free", "freed again"),
+)
+FLAMES = (
+    ("outstanding", "Allocated while recording and not freed by its end"),
+    ("allocated", "All that was allocated"),
+    ("churn", "Allocated and freed again while recording"),
+)
+
+
+@dataclass
+class Plot:
+    """A picture of the page: what it is called, what it shows, and the SVG."""
+
+    heading: str
+    svg: Markup
+
+
+@dataclass
+class Tables:
+    """All that a report shows: a Trace's tables by the names of its methods."""
+
+    manifest: Manifest
+    length_ns: int
+    damage: Sequence[str]
+    completeness: Any
+    leaks: pd.DataFrame
+    survivors: pd.DataFrame
+    mismatches: pd.DataFrame
+    caches: pd.DataFrame
+    usage: pd.DataFrame
+    stack_totals: pd.DataFrame
+
+
+def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> bytes:
+    """The page about the trace called `name`, made by slabtrace `version`, as UTF-8."""
+    groups, findings, caches = tables.leaks, tables.mismatches, _busy(tables.caches)
+    return render(
+        "report.html",
+        version,
+        name=name,
+        tables=tables,
+        groups=_groups(groups.head(GROUPS), tables),
+        hidden_groups=max(len(groups) - GROUPS, 0),
+        classes=_classes(groups),
+        findings=[_finding(row) for row in findings.head(FINDINGS).to_dict("records")],
+        hidden_findings=max(len(findings) - FINDINGS, 0),
+        caches=_caches(caches.head(CACHES), tables.usage),
+        hidden_caches=max(len(tables.caches) - CACHES, 0) if len(caches) > CACHES else 0,
+        idle_caches=len(tables.caches) - len(caches),
+        plots=plots,
+        flames=[(what, words, flame_graph(tables.stack_totals, what)) for what, words in FLAMES],
+        environment=fields(name, tables.manifest, tables.completeness, tables.length_ns),
+    )
+
+
+def _classes(groups: pd.DataFrame) -> dict[str, int]:
+    """How many groups there are of each class, suspects even if none; empty where they are not judged."""
+    found = groups["class"].dropna().value_counts()
+    if found.empty:
+        return {}
+    return {"suspect": int(found.get("suspect", 0))} | {str(name): int(n) for name, n in found.items()}
+
+
+def _groups(groups: pd.DataFrame, tables: Tables) -> list[dict[Any, Any]]:
+    """The ranked groups, each with the sparkline of when its objects came."""
+    rows = groups.to_dict("records")
+    rises = {
+        (row["cache"], row["call_site"], tuple(row["stack"])): row["objects"]
+        for row in tables.survivors.to_dict("records")
+    }
+    return [_group(row, rises.get((row["cache"], row["call_site"], tuple(row["stack"])), [])) for row in rows]
+
+
+def _group(row: dict[Any, Any], rise: Sequence[float]) -> dict[Any, Any]:
+    """One group; what was not judged of it is None."""
+    label = "When the outstanding objects were allocated, from the recording's start to its end"
+    group = {"why": "", **row, "spark": spark(rise, label, from_zero=True)}
+    for key in ("class", "growth_bytes_per_s"):
+        group[key] = None if unknown(row.get(key)) else row[key]
+    return group
+
+
+def _finding(row: dict[Any, Any]) -> dict[Any, Any]:
+    """A mismatch with the events that contradict each other, in the order they happened."""
+    events = [(words, row[key]) for key, words in EVIDENCE if isinstance(row.get(key), dict)]
+    return {**row, "events": events}
+
+
+def _busy(caches: pd.DataFrame) -> pd.DataFrame:
+    """The caches that saw an event, or of which the kernel's own count changed."""
+    changed = (caches["slabinfo_end"] - caches["slabinfo_start"]).fillna(0) != 0
+    return caches[(caches["allocs"] + caches["frees"] > 0) | changed.astype(bool)]
+
+
+def _caches(caches: pd.DataFrame, usage: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Rows of the table of caches, each with the sparkline of its objects."""
+    series = {str(name): rows["objects"].tolist() for name, rows in usage.groupby("cache")}
+    return [
+        {**row, "spark": spark(_fewer(series.get(row["cache"], [])), f"Objects of {row['cache']} in use")}
+        for row in caches.to_dict("records")
+    ]
+
+
+def _fewer(values: Sequence[float]) -> list[float]:
+    """SPARK_POINTS of them, evenly taken, the last included."""
+    step = max(len(values) // SPARK_POINTS, 1)
+    return list(values[step - 1 :: step])
