@@ -14,6 +14,7 @@
 #include "twin.h"
 #include "task.h"
 #include "peek.h"
+#include "percpu.h"
 
 #define ZERO_SIZE_PTR 16
 

@@ -18,12 +18,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from slabtrace.analysis.account import Account, Unsampled, take_account
 from slabtrace.analysis.ages import Ages
 from slabtrace.analysis.cache_names import Caches, name_caches
 from slabtrace.analysis.completeness import Completeness, assess, recovered
+from slabtrace.analysis.confidence import Missed
 from slabtrace.analysis.counts import Counts, SiteCounts, by_group
 from slabtrace.analysis.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
@@ -32,6 +34,7 @@ from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.processes import SitesByProcess
 from slabtrace.analysis.scan import Accumulator, paired_chunks, scan
 from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.slab_states import SlabStates, UnseenAllocations
 from slabtrace.analysis.slabinfo import Samples, samples_by_cache
 from slabtrace.analysis.summary import Lookup, Summary
 from slabtrace.analysis.symbols import Stacks, Symbols
@@ -224,11 +227,13 @@ class Trace:
     def mismatches(self) -> pd.DataFrame:
         """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches."""
         from slabtrace.analysis.mismatch_proof import MismatchProof
-        from slabtrace.analysis.mismatches import Findings, Suspects
-        from slabtrace.analysis.object_layout import ObjectLayout
+        from slabtrace.analysis.mismatches import Findings
+        from slabtrace.analysis.object_layout import ObjectLayout, recorded_shapes
+        from slabtrace.analysis.suspects import Suspects
 
         manifest = self.manifest
-        layout = ObjectLayout(self._reader.table("caches"), self._sites, manifest.host)
+        shapes = recorded_shapes(self._reader.table("caches"), manifest.host)
+        layout = ObjectLayout(shapes, self._sites, manifest.host.page_size)
         named = not manifest.coverage.free_traced_after
         suspects = Suspects(self._sites, layout, cache_is_named=named)
         self._scan([suspects])
@@ -249,7 +254,8 @@ class Trace:
         kept = self._kept_objects(question._replace(by_process=by == "process"))
         module = modules(kept.sites, self._lookup.stacks, self._lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
-        proof = prove(self._account(), self._inferred(), self._losses(), self.manifest, bool(self.damage))
+        damaged = bool(self.damage)
+        proof = prove(self._slabs, self._account(), self._missed(), self._losses(), self.manifest, damaged)
         return outstanding(kept, self._lookup, groups, proof), groups, kept
 
     def _kept_objects(self, question: Question) -> Kept:
@@ -284,14 +290,16 @@ class Trace:
 
     def _scan(self, accumulators: Sequence[Accumulator]) -> Summary:
         """Read all events once for `accumulators`, and for the summary if that is still missing."""
+        pairer = self._pairer()
+        if self._summary is not None:
+            scan(self._watched_events(), pairer, accumulators)
+            return self._summary
         counts = SiteCounts(self._sites)
-        unsampled = Unsampled(self._sites, self._slabinfo)
-        every: list[Accumulator] = [*accumulators]
-        if self._summary is None:
-            every += [counts, unsampled]
-        live = scan(self._watched_events(), self._pairer(), every)
-        if self._summary is None:
-            self._summary = Summary(self._sites, self._caches, counts, live, unsampled.events)
+        unsampled, unseen = Unsampled(self._sites, self._slabinfo), UnseenAllocations(self._slabs)
+        live = scan(self._watched_events(), pairer, [*accumulators, counts, unsampled, unseen])
+        self._summary = Summary(
+            self._sites, self._caches, counts, live, unsampled.events, unseen.by_cache(pairer)
+        )
         return self._summary
 
     def _watched_events(self) -> Iterator[EventBatch]:
@@ -310,6 +318,14 @@ class Trace:
         seen = self.manifest.totals.recovered - int(summary.counts.duplicates.sum())
         return Losses(self._reader.table("losses"), self.manifest, max(stored, seen))
 
+    def _missed(self) -> Missed:
+        allocations = np.zeros(len(self._caches), np.int64)
+        row = dict(zip(self._sites["cache"].tolist(), self._caches.of_site.tolist(), strict=True))
+        for cache, count in self._scanned().unseen_allocations.items():
+            if cache in row:
+                allocations[row[cache]] += count
+        return Missed(self._inferred(), allocations)
+
     def _inferred(self) -> Counts:
         return by_group(self._caches.of_site, self._scanned().counts.inferred, len(self._caches))
 
@@ -317,7 +333,8 @@ class Trace:
         return take_account(self._scanned(), self._slabinfo, self.manifest.host)
 
     def _pairer(self, sites: Sites | None = None) -> Pairer:
-        return Pairer(sites or self._sites, free_traced_after=self.manifest.coverage.free_traced_after)
+        late = self.manifest.coverage.free_traced_after
+        return Pairer(sites or self._sites, free_traced_after=late, slabs=self._slabs)
 
     @cached_property
     def _sites(self) -> Sites:
@@ -330,6 +347,10 @@ class Trace:
     @cached_property
     def _slabinfo(self) -> dict[str, Samples]:
         return samples_by_cache(self._reader.table("slabinfo"))
+
+    @cached_property
+    def _slabs(self) -> SlabStates:
+        return SlabStates(self._reader.table("slabs"))
 
     @cached_property
     def _tasks(self) -> Tasks:

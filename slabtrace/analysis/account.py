@@ -45,7 +45,7 @@ class Unsampled:
     def add(self, paired: Paired) -> None:
         """Take one chunk; those wholly between the samples cost nothing."""
         ts_ns = paired.events.ts_ns[paired.own]
-        if ts_ns[0] >= self._begin_ns and ts_ns[-1] <= self._end_ns:
+        if not len(ts_ns) or (ts_ns[0] >= self._begin_ns and ts_ns[-1] <= self._end_ns):
             return
         outside = np.flatnonzero((ts_ns < self._begin_ns) | (ts_ns > self._end_ns)) + paired.begin
         self.events += np.bincount(paired.site[outside], minlength=len(self.events))

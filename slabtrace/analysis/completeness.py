@@ -36,7 +36,8 @@ class Completeness:
     among the `events` alone.  `dropped`: the ring was full or programs nested too deep.
     `recursion_missed`: skipped by the kernel's recursion guard; of these a twin program `recovered`
     some, or all, and `skipped` is the rest.  `missed_frees_inferred`: not seen, but proved by their
-    address being allocated again or (`inferred_by_page_end`) by the end of their slab.
+    address being allocated again, by the end of their slab (`inferred_by_page_end`), or because
+    their slab held the object free when the recording ended (`found_free`).
     `unmatched_frees`: frees whose allocation was not seen; of these `old_frees` had none in the
     whole trace before (the object is older than the recording, or its allocation was missed) and
     `second_frees` followed another free of the address (a double free, or a missed allocation).
@@ -53,6 +54,7 @@ class Completeness:
     skipped: int = 0
     missed_frees_inferred: int = 0
     inferred_by_page_end: int = 0
+    found_free: int = 0
     stacks_lost: int = 0
     failed_allocs: int = 0
     null_frees: int = 0
@@ -101,6 +103,7 @@ def assess(
         skipped=losses.skipped,
         missed_frees_inferred=int(counts.inferred.sum()),
         inferred_by_page_end=int(counts.page_ended.sum()),
+        found_free=int(counts.found_free.sum()),
         stacks_lost=losses.stacks_lost,
         failed_allocs=totals.failed_allocs,
         null_frees=totals.null_frees,

@@ -21,6 +21,11 @@ A free that was proved though it was not seen (its address or slab used again) w
 these ways.  Where more of a cache were than all losses together, and every known path is watched,
 some way is not known, and nothing is claimed of that cache.
 
+The slabs themselves are asked at the end (slab_states.py).  An object that its slab then held in use
+cannot have been freed silently, unless its address was also taken again silently: with every path
+of allocation watched that is excluded.  With one unwatched it is assumed of caches that show no
+unseen allocation at all, and then the finding is not called exact, however few may be freed.
+
 `exact`: none can have been freed.  `bounded`: at most `maybe_freed`.  `unprovable`: no bound is known.
 Files of the trace that are damaged make everything unprovable: what they held is not known.
 """
@@ -28,6 +33,8 @@ Files of the trace that are damaged make everything unprovable: what they held i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +43,8 @@ from slabtrace.analysis.account import Account
 from slabtrace.analysis.counts import Counts
 from slabtrace.analysis.lifetimes import Positions
 from slabtrace.analysis.losses import Losses
+from slabtrace.analysis.slab_states import SlabStates
+from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 
 EXACT, BOUNDED, UNPROVABLE = "exact", "bounded", "unprovable"
@@ -48,53 +57,110 @@ ALLOCATIONS = frozenset({"kmem_cache_alloc_bulk", "kmalloc_nolock"})
 PROOFS = frozenset({"mm_page_free"})  # hides neither: without it fewer missed frees are proved
 
 # Options by which a recording leaves out events.
-FILTERS = ("cache", "min_size", "max_size", "pid", "comm", "sample")
+TASK_FILTERS = ("min_size", "max_size", "pid", "comm", "sample")  # of a cache some, but not all
+FILTERS = ("cache", *TASK_FILTERS)
+
+
+class Missed(NamedTuple):
+    """What shows of events not seen, by cache, shape (c,): frees proved, and objects in use at the end
+    whose allocation was not seen (slab_states.py)."""
+
+    frees: Counts
+    allocations: Counts
+
+
+class Retaken(IntEnum):
+    """Whether an address can have been freed and taken again, both unseen, by the end of a recording."""
+
+    NO = 0  # every allocation is seen, or counted as lost
+    ASSUMED_NOT = 1  # a path of allocation is unwatched; nothing shows that the cache uses it
+    YES = 2  # unseen allocations there were
+
+
+class Bounds(NamedTuple):
+    """Of each group, shape (g,).
+
+    `maybe_freed`: the most objects freed unseen (NO_BOUND: any), `assumed`: whether that rests on an
+    assumption; `in_use`: how many objects their slabs held in use at the end.
+    """
+
+    maybe_freed: Counts
+    assumed: NDArray[np.bool_]
+    in_use: Counts
 
 
 @dataclass
 class Proof:
-    """What bounds the frees not seen: `losses` by time, `silent` by cache (NO_BOUND: nothing does)."""
+    """What bounds the frees not seen: `losses` by time, `silent` by cache (NO_BOUND: nothing does).
 
+    `retaken`: Retaken, by cache.  `slabs`: what they said at the end.
+    """
+
+    slabs: SlabStates
     losses: Losses
     silent: Counts
+    retaken: NDArray[np.int8]
 
-    def maybe_freed(self, ts_ns: NDArray[np.int64], member: Positions, cache_of_group: Positions) -> Counts:
-        """The most objects of each group that may have been freed unseen, shape (g,).
+    def bounds(self, live: EventBatch, member: Positions, cache_of_group: Positions) -> Bounds:
+        """How many of the n objects `live` in each group may have been freed unseen.
 
-        `ts_ns`, `member`: allocation time and group of each object, shape (n,); `cache_of_group`:
-        a row of Caches, shape (g,).  NO_BOUND where there is none.
+        `member`: the group of each, shape (n,); `cache_of_group`: a row of Caches, shape (g,).
         """
-        groups = len(cache_of_group)
+        groups, retaken = len(cache_of_group), self.retaken[cache_of_group]
+        held = self.slabs.held(live)
+        in_use, size = (np.bincount(each, minlength=groups) for each in (member[held], member))
+        doubtful = ~held | (retaken[member] == Retaken.YES)
+        lost = self._lost(live.ts_ns[doubtful], member[doubtful], groups)
+        lost += self._lost(live.ts_ns[~doubtful], member[~doubtful], groups, events_each=2)
+        silent = self.silent[cache_of_group]
+        doubts = np.bincount(member[doubtful], minlength=groups)
+        most = np.minimum(size, lost + np.minimum(silent, doubts))
+        unknown = (silent == NO_BOUND) & (doubts == size)
+        assumed = (silent > 0) & (in_use > 0) & (retaken == Retaken.ASSUMED_NOT)
+        return Bounds(np.where(unknown, NO_BOUND, most), assumed, in_use)
+
+    def _lost(self, ts_ns: NDArray[np.int64], member: Positions, groups: int, events_each: int = 1) -> Counts:
+        """The most objects of each group whose frees can be among the events lost.
+
+        `events_each`: how many must have been lost for one: two where its address was taken again.
+        """
         size = np.bincount(member, minlength=groups)
         order = np.lexsort((-ts_ns, member))
         first = np.cumsum(size) - size
         newer = np.arange(1, len(order) + 1) - first[member[order]]
-        bound = self.losses.since(ts_ns[order]) + size[member[order]] - newer
+        bound = self.losses.since(ts_ns[order]) // events_each + size[member[order]] - newer
         lost = size.copy()
         np.minimum.at(lost, member[order], bound)
-        silent = self.silent[cache_of_group]
-        most: Counts = np.where(silent == NO_BOUND, NO_BOUND, np.minimum(size, lost + silent))
-        return most
+        return lost
 
 
-def prove(account: Account, inferred: Counts, losses: Losses, manifest: Manifest, damaged: bool) -> Proof:
-    """What the trace can prove of each cache.  `inferred`: missed frees proved, by cache, shape (c,)."""
+def prove(
+    slabs: SlabStates, account: Account, missed: Missed, losses: Losses, manifest: Manifest, damaged: bool
+) -> Proof:
+    """What the trace can prove of each cache."""
     unwatched = {path.path for path in manifest.coverage.unattached} - PROOFS
-    silent = np.where(inferred > losses.total, NO_BOUND, 0)
+    unknown_way = missed.frees > losses.total
+    silent = np.where(unknown_way, NO_BOUND, 0)
+    retaken = np.where(unknown_way, Retaken.YES, Retaken.NO).astype(np.int8)
+    if unwatched - FREES:
+        unseen = (missed.allocations > 0) | filtered(manifest, TASK_FILTERS)
+        retaken = np.where(unseen, Retaken.YES, Retaken.ASSUMED_NOT).astype(np.int8)
     if damaged:
-        silent[:] = NO_BOUND
+        silent[:], retaken[:] = NO_BOUND, Retaken.YES
     elif unwatched - ALLOCATIONS:
         bound = np.maximum(-account.residue, 0) + account.slack + losses.total
         sealed = unwatched <= FREES and not filtered(manifest)
         silent = np.where(account.known & sealed, bound, NO_BOUND)
-    return Proof(losses, silent)
+    return Proof(slabs, losses, silent, retaken)
 
 
-def filtered(manifest: Manifest) -> bool:
+def filtered(manifest: Manifest, filters: tuple[str, ...] = FILTERS) -> bool:
     """Whether the recording left out events on request: then the kernel's account is of more than it."""
-    return any(manifest.options.get(name) not in (None, False, [], "", 0) for name in FILTERS)
+    return any(manifest.options.get(name) not in (None, False, [], "", 0) for name in filters)
 
 
-def in_words(maybe_freed: Counts) -> list[str]:
-    """The confidence of each group."""
-    return [EXACT if n == 0 else UNPROVABLE if n == NO_BOUND else BOUNDED for n in maybe_freed.tolist()]
+def in_words(maybe_freed: Counts, assumed: NDArray[np.bool_] | None = None) -> list[str]:
+    """The confidence of each group; nothing that is `assumed` is exact."""
+    words = np.where(maybe_freed == NO_BOUND, UNPROVABLE, BOUNDED).astype(object)
+    words[(maybe_freed == 0) & (True if assumed is None else ~assumed)] = EXACT
+    return [str(word) for word in words]

@@ -16,16 +16,17 @@ class SiteCounts:
     """Counters of shape (s,), int64, by site.
 
     `seen`: events.  `duplicates`: those of them that were recorded twice.
-    By the site of the allocation: `inferred` (ended by a missed free), `page_ended` (those of them
-    that the end of their slab proved) and `pingpong` (freed on another CPU than allocated on).
+    By the site of the allocation: `inferred` (ended by a missed free; those that the end of their
+    slab proved are `page_ended`, those that their slab held free at the end `found_free`) and
+    `pingpong` (freed on another CPU than allocated on).
     By the site of the free: `old` (object older than the recording), `second` (freed already) and
     `completions` (of a kfree_rcu).
     """
 
     def __init__(self, sites: Sites) -> None:
         self._size = len(sites)
-        self.seen, self.duplicates, self.inferred, self.page_ended, self.pingpong = (
-            np.zeros(self._size, np.int64) for _ in range(5)
+        self.seen, self.duplicates, self.inferred, self.page_ended, self.found_free, self.pingpong = (
+            np.zeros(self._size, np.int64) for _ in range(6)
         )
         self.old, self.second, self.completions = (np.zeros(self._size, np.int64) for _ in range(3))
 
@@ -45,6 +46,7 @@ class SiteCounts:
             how, at = paired.how[unfreed], paired.ended_site[unfreed]
             self.inferred += self._count(at[how != How.DUPLICATE])
             self.page_ended += self._count(at[how == How.PAGE_END])
+            self.found_free += self._count(at[how == How.FOUND_FREE])
             self.duplicates += self._count(at[how == How.DUPLICATE])
 
     def _count(self, site: NDArray[np.intp]) -> Counts:

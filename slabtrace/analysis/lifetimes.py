@@ -23,6 +23,7 @@ class How(IntEnum):
     INFERRED = 2  # its address was allocated again: a free since its allocation was missed
     DUPLICATE = 3  # not an object: one allocation that was recorded twice, the second counts
     PAGE_END = 4  # its slab was given back: a free since its allocation was missed
+    FOUND_FREE = 5  # its slab held it free at the end of the recording: likewise
 
 
 class Strays(NamedTuple):

@@ -23,7 +23,7 @@ from slabtrace.trace.batch import EventBatch
 COLUMNS = (
     "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
     "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
-    "maybe_freed", "module", "reclaimable",
+    "maybe_freed", "in_use", "module", "reclaimable",
 )  # fmt: skip
 
 
@@ -37,7 +37,8 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     start), comms (list of str), pids (list of int; both most objects first), own (bool: all of them
     allocated by slabtrace's recorder itself, storing this trace), confidence ("exact", "bounded" or
     "unprovable": see analysis.confidence), maybe_freed (Int64: how many of the outstanding may have
-    been freed unseen at most; <NA> where nothing bounds it), module (None if not told apart, "" for
+    been freed unseen at most; <NA> where nothing bounds it), in_use (how many of the outstanding
+    their slabs held in use at the end), module (None if not told apart, "" for
     the kernel's own text), reclaimable (bool: the cache is), group (row of `groups`).
     """
     live, caches = kept_objects.objects.live, kept_objects.caches
@@ -53,8 +54,9 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     frame["call_site"], frame["module"] = groups.call_site[kept], groups.module[kept]
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
     frame["stack"] = [lookup.stacks.names(each) for each in groups.stack_id[kept].tolist()]
-    maybe = proof.maybe_freed(live.ts_ns, member, groups.cache)[kept]
-    frame["confidence"] = in_words(maybe)
+    bounds = proof.bounds(live, member, groups.cache)
+    maybe = bounds.maybe_freed[kept]
+    frame["confidence"], frame["in_use"] = in_words(maybe, bounds.assumed[kept]), bounds.in_use[kept]
     frame["maybe_freed"] = pd.array([None if n == NO_BOUND else n for n in maybe.tolist()], "Int64")
     frame["group"] = kept
     keys = {"own": True, "bytes_alloc": False, "outstanding": False, "oldest_ns": True}

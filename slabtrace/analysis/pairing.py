@@ -9,6 +9,7 @@ At one address, in time order: an allocation then a free is a lifetime.  Two all
 free between them was missed; so it was if the slab ended (page_ends.py).  Two frees: a double free,
 or the allocation between them was missed.  A free at an address not seen before: its object is
 older than the recording.  Several records of one event (duplicates.py) are none of these.
+At the very end the slabs themselves may tell what else is free (slab_states.py).
 
 Live objects are sorted together with the events of a chunk, as if allocated at its begin: one
 sort joins all.  A chunk is as long as the live set, within limits, so that costs the same again.
@@ -25,8 +26,9 @@ from slabtrace.analysis.lifetimes import How, Paired, Positions, Strays
 from slabtrace.analysis.order import ByAddress, by_address, time_order
 from slabtrace.analysis.page_ends import NOTHING, Closed, closed_by_page_end
 from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.slab_states import SlabStates
 from slabtrace.analysis.traced_after import LATE_NS, in_new_order, put_late_frees_back, quiet_cut
-from slabtrace.trace.batch import EventBatch, concatenate
+from slabtrace.trace.batch import EventBatch, UInt64, concatenate
 
 CHUNK_EVENTS = 1 << 17  # fewest events worth a sort: below, the fixed cost of a chunk shows
 LONGEST_CHUNK = 1 << 21  # most events that a large live set makes a chunk wait for: 130 MiB of work
@@ -47,14 +49,20 @@ class Pairer:
 
     `sites` may grow between calls (Sites.extend): it must know the sites of all events fed.
     `free_traced_after`: the kernel traces kmem_cache_free late (traced_after.py).
+    `slabs`: what the slabs said at the end of the recording.
     `live`: the allocations not yet freed, sorted by ptr.  It lags by the `waiting` events that
     are not yet paired; after `flush` it is exact.
     """
 
     def __init__(
-        self, sites: Sites, chunk_events: int = CHUNK_EVENTS, free_traced_after: bool = False
+        self,
+        sites: Sites,
+        chunk_events: int = CHUNK_EVENTS,
+        free_traced_after: bool = False,
+        slabs: SlabStates | None = None,
     ) -> None:
         self.sites = sites
+        self._slabs = slabs
         self._late_frees = free_traced_after
         self.chunk_events = chunk_events
         self.live = NONE
@@ -80,6 +88,28 @@ class Pairer:
         """Pair what is still waiting; None if nothing is."""
         chunk, self._pending, self.waiting = self._pending, [], 0
         return self._pair(chunk) if chunk else None
+
+    def settle(self) -> Paired | None:
+        """After the last event: end the lifetimes of what is live by the events, and free in its slab."""
+        if self._slabs is None:
+            return None
+        alloc, when_ns = self._slabs.free_at_last(self.live)
+        if not len(alloc):
+            return None
+        ends = self.live.take(alloc)._replace(ts_ns=when_ns)
+        events = concatenate([self.live, ends])
+        site = events.site.astype(np.intp)
+        end = np.arange(self.live.size, events.size)
+        how = np.full(len(alloc), How.FOUND_FREE, np.uint8)
+        free = np.arange(events.size) >= self.live.size
+        self.live = self.live.take(np.delete(np.arange(self.live.size), alloc))
+        none = Strays(NO_POSITIONS, NO_POSITIONS, NO_POSITIONS, NO_POSITIONS)
+        # the chunk has no events of its own: it begins behind the last
+        return Paired(events, events.size, site, free, None, alloc, end, how, *none)
+
+    def freed(self, ptr: UInt64) -> NDArray[np.bool_]:
+        """Whether the events have ever freed an object at each address, shape (n,)."""
+        return self._freed.contains(ptr)
 
     def _take_chunk(self, following: EventBatch) -> list[EventBatch]:
         """The pending events, if enough, less those not earlier than `following` begins.

@@ -24,9 +24,9 @@ def paired_chunks(batches: Iterable[EventBatch], pairer: Pairer) -> Iterator[Pai
         paired = pairer.feed(batch)
         if paired is not None:
             yield paired
-    last = pairer.flush()
-    if last is not None:
-        yield last
+    for last in (pairer.flush(), pairer.settle()):
+        if last is not None:
+            yield last
 
 
 def scan(batches: Iterable[EventBatch], pairer: Pairer, accumulators: Iterable[Accumulator]) -> EventBatch:

@@ -38,6 +38,7 @@ class Summary:
     """A scanned trace: counts by site, and the allocations left live (sorted by ptr).
 
     `unsampled`: events by site outside what slabinfo sampled (account.Unsampled), shape (s,).
+    `unseen_allocations`: by address of the cache (slab_states.UnseenAllocations).
     """
 
     sites: Sites
@@ -45,6 +46,7 @@ class Summary:
     counts: SiteCounts
     live: EventBatch
     unsampled: Counts
+    unseen_allocations: dict[int, int]
 
     @cached_property
     def objects(self) -> Objects:

@@ -17,6 +17,7 @@ _SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _PROG_LOAD, _PROG_TEST_RUN, _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
 _PROG_TYPE_RAW_TRACEPOINT, _PROG_TYPE_TRACING = 17, 26
 _TRACE_FENTRY, _TRACE_FEXIT = 24, 25
+_TEST_RUN_ON_CPU = 1
 # BPF_LOG_STATS: errors and totals, not each instruction (5.2; 06ee7115b0d1)
 _LOG_STATISTICS, _LOG_BYTES = 4, 1 << 16
 
@@ -48,17 +49,19 @@ def _call(command: int, attributes: bytes) -> tuple[int, bytes]:
     return answer, buffer.raw
 
 
-def test_run(program_fd: int, arguments: list[int]) -> None:
-    """Run a raw tracepoint program once, with the given u64 tracepoint arguments.
+def test_run(program_fd: int, arguments: list[int], cpu: int | None = None) -> None:
+    """Run a raw tracepoint program once, with the given u64 tracepoint arguments, here or on `cpu`.
 
-    BPF_PROG_TEST_RUN takes raw tracepoint programs since 5.10.  Raises OSError.
+    BPF_PROG_TEST_RUN takes raw tracepoint programs since 5.10.  Raises OSError: ENXIO where `cpu` is offline.
     """
     context = (ct.c_uint64 * len(arguments))(*arguments)
-    # test: prog_fd, retval, data_size_in/out, data_in/out, repeat, duration, ctx_size_in/out, ctx_in/out, ...
+    flags = 0 if cpu is None else _TEST_RUN_ON_CPU
+    # test: prog_fd, retval, data_size_in/out, data_in/out, repeat, duration, ctx_size_in/out, ctx_in/out,
+    # flags, cpu, batch_size
     attributes = struct.pack(
         "=IIIIQQIIIIQQIIII",
         *(program_fd, 0, 0, 0, 0, 0, 0, 0, ct.sizeof(context), 0, ct.addressof(context), 0),
-        *(0, 0, 0, 0),
+        *(flags, cpu or 0, 0, 0),
     )
     _bpf(_PROG_TEST_RUN, attributes)
 

@@ -15,17 +15,27 @@ from slabtrace.capture.slab_walk import SlabCache
 from slabtrace.trace.manifest import Host
 
 _NOTES = Path("/sys/kernel/notes")
-_POSSIBLE = Path("/sys/devices/system/cpu/possible")
+_CPUS, _NODES = (Path(f"/sys/devices/system/{each}/possible") for each in ("cpu", "node"))
 _KFENCE_INTERVAL = Path("/sys/module/kfence/parameters/sample_interval")
 _NT_GNU_BUILD_ID = 3
 
 
 def possible_cpus() -> int:
     """One more than the highest CPU number that can ever be online (the kernel's nr_cpu_ids)."""
+    return _highest(_CPUS, (os.cpu_count() or 1) - 1) + 1
+
+
+def possible_nodes() -> int:
+    """One more than the highest number of a NUMA node; 1 where the kernel knows none."""
+    return _highest(_NODES, 0) + 1
+
+
+def _highest(listed: Path, otherwise: int) -> int:
+    """The last number of a list such as "0-3,8"."""
     try:
-        return int(_POSSIBLE.read_text().strip().rpartition("-")[2].rpartition(",")[2]) + 1
+        return int(listed.read_text().strip().rpartition("-")[2].rpartition(",")[2])
     except (OSError, ValueError):
-        return os.cpu_count() or 1
+        return otherwise
 
 
 def build_id(path: Path = _NOTES) -> str:

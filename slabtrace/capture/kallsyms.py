@@ -22,13 +22,20 @@ class Symbol(NamedTuple):
     module: str
 
 
+Entry = tuple[int, str, str]  # address, name, module
+
+
 class Kallsyms:
-    """All functions the kernel names, sorted by address; reloaded when the set of modules changes."""
+    """All functions the kernel names, sorted by address; reloaded when the set of modules changes.
+
+    Functions of a module that went stay known until another takes their place: what it allocated lives
+    on, and its addresses may be met late.
+    """
 
     def __init__(self) -> None:
-        self._modules = b""
+        self._modules: list[bytes] = []
+        self._entries: list[Entry] = []
         self._addresses: list[int] = []
-        self._names: list[tuple[str, str]] = []
         self._data: dict[str, int] = {}
         self.reload()
 
@@ -39,24 +46,24 @@ class Kallsyms:
 
     def refresh(self) -> bool:
         """Reload if a module came or went since the last load; returns whether it did."""
-        if _read(MODULES) == self._modules:
+        if _modules() == self._modules:
             return False
         self.reload()
         return True
 
     def reload(self) -> None:
         """Read /proc/kallsyms anew."""
-        self._modules = _read(MODULES)
-        entries: list[tuple[int, str, str]] = []
+        self._modules = _modules()
+        entries: list[Entry] = []
         for line in _read(KALLSYMS).decode(errors="replace").splitlines():
             address, kind, name, *module = line.split()
             if kind in _TEXT:
                 entries.append((int(address, 16), name, module[0].strip("[]") if module else ""))
             elif name in ("slab_caches",):  # data: named only with CONFIG_KALLSYMS_ALL
                 self._data[name] = int(address, 16)
-        entries = sorted(entry for entry in entries if entry[0])
-        self._addresses = [entry[0] for entry in entries]
-        self._names = [entry[1:] for entry in entries]
+        entries = [entry for entry in entries if entry[0]]
+        self._entries = sorted(entries + _gone(self._entries, entries))
+        self._addresses = [entry[0] for entry in self._entries]
 
     def resolve(self, address: int) -> Symbol | None:
         """The function that the return address `address` belongs to, or None if it is below every symbol.
@@ -66,14 +73,34 @@ class Kallsyms:
         index = bisect.bisect_right(self._addresses, address - 1) - 1
         if index < 0:
             return None
-        name, module = self._names[index]
+        _, name, module = self._entries[index]
         return Symbol(name, address - self._addresses[index], module)
 
     def address(self, name: str) -> int:
         """Address of a function (its first), or of slab_caches; 0 if it is not there."""
         if name in self._data:
             return self._data[name]
-        return next((a for a, (n, _) in zip(self._addresses, self._names, strict=True) if n == name), 0)
+        return next((a for a, n, _ in self._entries if n == name), 0)
+
+
+def _gone(before: list[Entry], now: list[Entry]) -> list[Entry]:
+    """Functions of modules that are no more, but for those in whose place another module is."""
+    present: dict[str, list[int]] = {}
+    for address, _, module in now:
+        span = present.setdefault(module, [address, address])
+        span[0], span[1] = min(span[0], address), max(span[1], address)
+    taken = [span for module, span in present.items() if module]
+    return [
+        entry
+        for entry in before
+        if entry[2] not in present and not any(first <= entry[0] <= last for first, last in taken)
+    ]
+
+
+def _modules() -> list[bytes]:
+    """Name, size and address of every module, without what else changes (users, state)."""
+    lines = (line.split() for line in _read(MODULES).splitlines())
+    return [b" ".join([*words[:2], *words[5:6]]) for words in lines]
 
 
 def function_spans(names: Collection[str]) -> dict[str, range]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel functions (kfuncs) that the programs call, although bcc cannot compile such calls.
+"""What bcc cannot compile, put into a program before it is loaded: kernel functions, and a map itself.
 
-The C side calls a number that is no helper's (bpf/kernel_memory.h); here, before a program is
-loaded, the call becomes that of a kernel function by its BTF id.
+The C side calls a number that is no helper's (bpf/kernel_memory.h), which becomes the call of a
+kernel function by its BTF id; and it loads a map by a number (bpf/percpu.h).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from slabtrace.capture.btf import Btf
 
 _CALL = 0x85  # BPF_JMP | BPF_CALL
 _PSEUDO_KFUNC = 2  # BPF_PSEUDO_KFUNC_CALL, in the source register's half of `registers`
+_LOAD_64, _PSEUDO_MAP = 0x18, 1  # BPF_LD | BPF_IMM | BPF_DW, BPF_PSEUDO_MAP_FD
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("imm", "<i4")])
 
 RDONLY_CAST = 0x7A110001  # the number that stands for bpf_rdonly_cast
@@ -62,6 +63,14 @@ class Kfuncs:
             code["registers"][ours] = _PSEUDO_KFUNC << 4
             code["imm"][ours] = type_id
         return code.tobytes()
+
+
+def point_at_map(instructions: bytes, number: int, map_fd: int) -> bytes:
+    """The instructions of a program, with the map put where it loads the one called `number`."""
+    code = np.frombuffer(bytearray(instructions), dtype=_INSTRUCTION)
+    loads = (code["code"] == _LOAD_64) & (code["registers"] >> 4 == _PSEUDO_MAP) & (code["imm"] == number)
+    code["imm"][loads] = map_fd
+    return code.tobytes()
 
 
 def _encoded(words: tuple[tuple[int, int, int, int], ...]) -> bytes:

@@ -20,8 +20,11 @@ import numpy as np
 
 from slabtrace.capture import bpf_syscall
 from slabtrace.capture.compiler import import_bcc
-from slabtrace.capture.kfuncs import Kfuncs
+from slabtrace.capture.kfuncs import Kfuncs, point_at_map
+from slabtrace.capture.layout import header_numbers
 from slabtrace.errors import CaptureError
+
+_PERCPU_ELEMENTS_ITSELF = header_numbers("percpu.h")["PERCPU_ELEMENTS_ITSELF"]
 
 
 class Programs:
@@ -54,6 +57,7 @@ class Programs:
         """The instructions of a program, its maps filled in by bcc, its kernel functions by us."""
         lib, module, name = import_bcc().libbcc.lib, self._bpf.module, program.encode()
         code = ct.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
+        code = point_at_map(code, _PERCPU_ELEMENTS_ITSELF, self.map_fd("percpu_elements"))
         return self._kfuncs.resolve(code)
 
     def attach(self, program: str, tracepoint: str) -> None:
@@ -116,9 +120,12 @@ class Programs:
         self._maps.append(memory)
         return np.frombuffer(memory, dtype=dtype, count=count)
 
-    def run_once(self, program: str, arguments: list[int]) -> None:
-        """Run a loaded program once on made-up tracepoint arguments (BPF_PROG_TEST_RUN)."""
-        bpf_syscall.test_run(self.load(program), arguments)
+    def run_once(self, program: str, arguments: list[int], cpu: int | None = None) -> None:
+        """Run a loaded program once on made-up tracepoint arguments (BPF_PROG_TEST_RUN), here or on `cpu`.
+
+        Raises OSError where that CPU is offline.
+        """
+        bpf_syscall.test_run(self.load(program), arguments, cpu)
 
     def recursion_misses(self) -> dict[str, int]:
         """Per program ever attached, how often the kernel skipped it because it was already running."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from slabtrace import __version__
 from slabtrace.capture.command import TracedCommand
@@ -25,12 +27,14 @@ from slabtrace.capture.priority import raise_priority
 from slabtrace.capture.session import Session
 from slabtrace.capture.settle import settle
 from slabtrace.capture.sites import SiteTable
+from slabtrace.capture.slab_check import SlabRow, check_slabs
 from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
-from slabtrace.capture.storing import Storing
+from slabtrace.capture.storing import Observer, Storing
 from slabtrace.capture.tasks import running_tasks
-from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest
 from slabtrace.trace.writer import TraceWriter
+
+T = TypeVar("T")
 
 FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
 BOOKS_NS = 1_000_000_000
@@ -86,13 +90,13 @@ class Recorder:
         session: Session,
         writer: TraceWriter,
         report: Callable[[Progress], None],
-        observe: Callable[[EventBatch], None] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._session = session
         self._writer = writer
         self._report = report
         self._intake = Intake(SiteTable())
-        self._store = Storing(session, writer, observe)
+        self._store = Storing(session, writer, observer)
         self._slabinfo = SlabinfoSampler()
         self._ledger = Ledger(session.rings, session.programs)
         self._failure: BaseException | None = None
@@ -117,7 +121,8 @@ class Recorder:
             self._begin()
             exit_status = self._run(plan)
             if plan.settled:
-                self._settle()
+                self._meanwhile(settle)
+            self._check_slabs()
         except BaseException as error:
             self._failure = error
         self._end()
@@ -160,13 +165,23 @@ class Recorder:
         while not self._stop and time.monotonic() < deadline and running():
             self._turn()
 
-    def _settle(self) -> None:
-        """Go on recording while the kernel frees."""
+    def _meanwhile(self, work: Callable[[], T]) -> T:
+        """Do something in a thread of its own, and go on recording."""
         with ThreadPoolExecutor(1) as pool:
-            settling = pool.submit(settle)
-            while not settling.done():
+            working = pool.submit(work)
+            while not working.done():
                 self._turn()
-        settling.result()
+        return working.result()
+
+    def _check_slabs(self) -> None:
+        """While still recording, ask the slabs what is free, once all events until now are stored."""
+        stored = threading.Event()
+        self._drain()
+        self._hand_over(self._session.rings.watermark())
+        self._store.call(stored.set)
+        self._meanwhile(stored.wait)
+        rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
+        self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
 
     def _turn(self) -> None:
         """One poll: drain, hand over what is due, keep the books, and rest."""
@@ -208,7 +223,7 @@ class Recorder:
         self._next_books = now_ns + BOOKS_NS
         self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
         self._sample_slabinfo(now_ns)
-        self._session.kallsyms.refresh()
+        self._store.call(self._session.kallsyms.refresh)
         self._store.call(self._save_totals)
         self._report(self._progress(now_ns))
 

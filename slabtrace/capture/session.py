@@ -7,18 +7,20 @@ import fnmatch
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from slabtrace.capture import silent, slab_walk
+from slabtrace.capture import silent, slab_shape, slab_walk
 from slabtrace.capture.btf import Btf
 from slabtrace.capture.compiler import compile_bpf
 from slabtrace.capture.glob import CommGlob
-from slabtrace.capture.host import possible_cpus
+from slabtrace.capture.host import possible_cpus, possible_nodes
 from slabtrace.capture.kallsyms import Kallsyms
 from slabtrace.capture.kernel import TASK_TRACEPOINTS, KernelShape, examine
 from slabtrace.capture.kfuncs import Kfuncs
 from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureOptions
+from slabtrace.capture.percpu import PerCpu
 from slabtrace.capture.programs import Programs
 from slabtrace.capture.rings import SLOT_BYTES, RingGeometry, Rings
 from slabtrace.capture.silent import SilentPath
+from slabtrace.capture.slab_shape import SlabShape
 from slabtrace.capture.slab_walk import SlabCache, SlabWalk
 from slabtrace.errors import CaptureError, UsageError
 from slabtrace.trace.manifest import Coverage, Unattached
@@ -34,7 +36,7 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            self.shape, self.silent, kfuncs = _examine()
+            self.shape, self.silent, self.slab_shape, kfuncs = _examine()
             geometry = ring_geometry(options.buffer_mib)
             defines = self.shape.defines() | self.silent.defines() | kfuncs.defines()
             compiled = compile_bpf(defines | geometry.defines() | options.defines())
@@ -160,6 +162,11 @@ class Session:
         """Leave nothing behind in the kernel."""
         self.programs.close()
 
+    def percpu(self) -> PerCpu:
+        """Where the CPUs keep what is their own."""
+        pptrs = None if self.slab_shape is None else self.slab_shape.pptrs
+        return PerCpu(self.programs, self.walk, pptrs, self.rings.geometry.cpus)
+
     def coverage(self) -> Coverage:
         """What is attached, and which paths of this kernel nothing watches."""
         attached = self.programs.attached
@@ -171,10 +178,15 @@ class Session:
         )
 
 
-def _examine() -> tuple[KernelShape, silent.SilentCoverage, Kfuncs]:
+def _examine() -> tuple[KernelShape, silent.SilentCoverage, SlabShape | None, Kfuncs]:
     types = Btf()
     try:
-        return examine(types), silent.examine(types), Kfuncs(types)
+        return (
+            examine(types),
+            silent.examine(types),
+            slab_shape.examine(types, possible_nodes()),
+            Kfuncs(types),
+        )
     finally:
         types.close()
 

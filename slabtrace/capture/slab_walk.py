@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +44,14 @@ class SlabCache:
     reclaimable: bool  # SLAB_RECLAIM_ACCOUNT: the kernel can shrink it under memory pressure
 
 
+class SlabPlace(NamedTuple):
+    """A slab: the addresses of its struct slab, of its first byte, and of its kmem_cache."""
+
+    struct: int
+    memory: int
+    cache: int
+
+
 class SlabWalk:
     """Reads kernel memory through the `peek` program."""
 
@@ -51,17 +61,33 @@ class SlabWalk:
         dtype = struct_dtype("peek.h", "peeked")
         self._peeked = programs.mapped("peeked", dtype, 1)
         self._limit = header_numbers("peek.h")["PEEK_BYTES"]
+        self._one_at_a_time = threading.Lock()  # there is one buffer between the program and us
 
     def read(self, address: int, length: int) -> bytes | None:
         """`length` (at most PEEK_BYTES) bytes of kernel memory, or None where nothing can be read."""
-        self._programs.run_once("peek", [address % _U64, min(length, self._limit)])
-        if self._peeked["status"][0] != 0:
-            return None
-        return bytes(self._peeked["bytes"][0][:length])
+        with self._one_at_a_time:
+            self._programs.run_once("peek", [address % _U64, min(length, self._limit)])
+            if self._peeked["status"][0] != 0:
+                return None
+            return bytes(self._peeked["bytes"][0][:length])
 
-    def _u64(self, address: int) -> int:
+    def read_long(self, address: int, length: int) -> bytes | None:
+        """As `read`, of any length."""
+        parts = [
+            self.read(address + start, min(self._limit, length - start))
+            for start in range(0, length, self._limit)
+        ]
+        return None if None in parts else b"".join(part for part in parts if part is not None)
+
+    def u64(self, address: int) -> int:
+        """A word of kernel memory, 0 if unreadable."""
         raw = self.read(address, 8)
         return int(struct.unpack("<Q", raw)[0]) if raw else 0
+
+    def u32(self, address: int) -> int:
+        """Half a word of kernel memory, 0 if unreadable."""
+        raw = self.read(address, 4)
+        return int(struct.unpack("<I", raw)[0]) if raw else 0
 
     def string(self, address: int, limit: int = 128) -> str:
         """A NUL-terminated string, cut at `limit` bytes; "" if unreadable."""
@@ -107,10 +133,26 @@ class SlabWalk:
             cache = self.cache(node - link) if node < _KERNEL_IMAGE else None
             if cache is not None:
                 found.append(cache)
-            node = self._u64(node)
+            node = self.u64(node)
             if node in (0, any_cache + link):
                 break
         return found
+
+    def slab_at(self, vmemmap: int, page: int) -> SlabPlace | None:
+        """The slab that the page at this address belongs to; None if it is of no slab (bpf/cache_of.h)."""
+        shape = self._shape
+        address = head = (vmemmap + page // PAGE_SIZE * shape.sizeof_page) % _U64
+        raw = self.read(address, shape.sizeof_page) or b""
+        word = int(struct.unpack_from("<Q", raw, shape.compound_head)[0]) if raw else 0
+        if word & 1:
+            masked = shape.compound_masked and word >= 0xFFFF_FFFF_0000_0000
+            head = address & word if masked else word - 1
+            raw = self.read(head, shape.sizeof_page) or b""
+        test = struct.unpack_from("<I", raw, shape.slab_page.offset)[0] if raw else 0
+        if test & shape.slab_page.mask != shape.slab_page.value:
+            return None
+        (cache,) = struct.unpack_from("<Q", raw, shape.slab_cache)
+        return SlabPlace(head, page + (head - address) // shape.sizeof_page * PAGE_SIZE, cache)
 
     def learn_vmemmap(self, caches: list[SlabCache]) -> int:
         """Where the array of struct page begins, as `page = vmemmap + (ptr >> 12) * sizeof(page)`.
@@ -127,15 +169,15 @@ class SlabWalk:
 
     def _vmemmap_votes(self, cache: SlabCache) -> list[int]:
         shape = self._shape
-        node = self._u64(cache.address + shape.cache_fields["node"])
+        node = self.u64(cache.address + shape.cache_fields["node"])
         if not node:
             return []
         head = node + shape.cache_node_partial
-        slab = (self._u64(head) - shape.slab_list) % _U64
+        slab = (self.u64(head) - shape.slab_list) % _U64
         if slab == (head - shape.slab_list) % _U64:
             return []  # the list is empty
-        freelist = self._u64(slab + shape.slab_freelist)
-        if not freelist or self._u64(slab + shape.slab_cache) != cache.address:
+        freelist = self.u64(slab + shape.slab_freelist)
+        if not freelist or self.u64(slab + shape.slab_cache) != cache.address:
             return []  # taken off the list while we looked
         start = freelist & ~((PAGE_SIZE << cache.order) - 1)
         return [(slab - (start // PAGE_SIZE) * shape.sizeof_page) % _U64]
@@ -157,7 +199,7 @@ def find_any_cache(programs: Programs, shape: KernelShape, kallsyms_slab_caches:
             return int(caught[0])
     if kallsyms_slab_caches:
         walk = SlabWalk(programs, shape)
-        return walk._u64(kallsyms_slab_caches) - shape.cache_fields["list"]
+        return walk.u64(kallsyms_slab_caches) - shape.cache_fields["list"]
     raise CaptureError(
         "no slab cache can be found: neither a tracepoint nor /proc/kallsyms names one",
         "set kernel.kptr_restrict=0 or 1 and run as root; the kernel needs CONFIG_KALLSYMS_ALL=y",

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from slabtrace.capture.session import Session
 from slabtrace.capture.slab_walk import SlabCache
 from slabtrace.capture.stacks import StackReader
 from slabtrace.capture.tasks import read_comm
+from slabtrace.capture.touched import TouchedPages
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.schema import FREE_BIT, Kind
 from slabtrace.trace.writer import TraceWriter
@@ -42,26 +43,36 @@ _SITE_FIELDS = (
 SiteRows = np.ndarray[Any, np.dtype[np.void]]
 
 
+class Observer(Protocol):
+    """Is shown what is stored, in the storing thread: it must be quick."""
+
+    def sites(self, rows: Mapping[str, Any]) -> None:
+        """The next sites, columns as in schema.SITES."""
+
+    def events(self, batch: EventBatch) -> None:
+        """The next events, in time order; their sites were shown before."""
+
+
 class Storing:
     """Takes batches in the order they were drained; `check` re-raises what went wrong in the thread."""
 
-    def __init__(
-        self, session: Session, writer: TraceWriter, observe: Callable[[EventBatch], None] | None
-    ) -> None:
+    def __init__(self, session: Session, writer: TraceWriter, observer: Observer | None) -> None:
         self._session = session
         self._writer = writer
-        self._observe = observe
+        self._observer = observer
         self._merge = TimeMerge()
         self._stacks = StackReader(session.programs) if session.options.stacks else None
         self._sites = 0
         self._change = np.zeros(0, dtype=np.int8)
+        self._in_slab = np.zeros(0, dtype=bool)
         self._unwanted = np.zeros(0, dtype=bool)
+        self.touched = TouchedPages()
         self._known_symbols: set[int] = set()
         self._known_caches: dict[int, SlabCache] = {}
         self.events = self.allocs = self.frees = 0
         self.span_ns: tuple[int, int | None] = (0, None)  # events outside are left out
         self._error: BaseException | None = None
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[Callable[[], object] | None] = queue.Queue(QUEUE)
         self._thread = threading.Thread(target=self._run, name="slabtrace-store", daemon=True)
         self._thread.start()
 
@@ -89,7 +100,7 @@ class Storing:
         """Store caches that the session found."""
         self._put(lambda: self._store_caches(caches))
 
-    def call(self, action: Callable[[], None]) -> None:
+    def call(self, action: Callable[[], object]) -> None:
         """Run something between two batches, in the storing thread."""
         self._put(action)
 
@@ -105,7 +116,7 @@ class Storing:
         if self._error is not None:
             raise self._error
 
-    def _put(self, action: Callable[[], None]) -> None:
+    def _put(self, action: Callable[[], object]) -> None:
         if self._error is None:
             self._queue.put(action)
 
@@ -130,6 +141,7 @@ class Storing:
         self._store_tasks(names, unnamed)
         if len(sites):
             self._store_sites(sites.copy())
+        self.touched.add(batch.ptr[self._in_slab[batch.site]])
         ordered = self._within(self._merge.merge(batch, watermark_ns))
         if self._unwanted.any():
             ordered = ordered.take(~self._unwanted[ordered.site])
@@ -139,8 +151,8 @@ class Storing:
             changes = self._change[ordered.site]
             self.allocs += int(np.count_nonzero(changes > 0))
             self.frees += int(np.count_nonzero(changes < 0))
-            if self._observe is not None:
-                self._observe(ordered)
+            if self._observer is not None:
+                self._observer.events(ordered)
 
     def _within(self, ordered: EventBatch) -> EventBatch:
         """Only what happened while every program was attached."""
@@ -162,10 +174,14 @@ class Storing:
         columns = {name: np.ascontiguousarray(sites[name]) for name in _SITE_FIELDS}
         columns["site"] = np.arange(self._sites, self._sites + len(sites), dtype=np.uint32)
         self._writer.rows("sites", columns)
+        if self._observer is not None:
+            self._observer.sites(columns)
         self._sites += len(sites)
         # +1 an allocation, -1 a free, 0 the end of a page
         change = np.where(sites["kind"] & FREE_BIT, -1, 1) * (sites["kind"] != Kind.PAGE_END)
         self._change = np.concatenate([self._change, change.astype(np.int8)])
+        in_slab = (change > 0) & (sites["cache"] != 0)
+        self._in_slab = np.concatenate([self._in_slab, in_slab])
         unwanted = [not self._session.wanted(self._session.caches.get(c)) for c in sites["cache"].tolist()]
         self._unwanted = np.concatenate([self._unwanted, np.array(unwanted, dtype=bool)])
 
@@ -209,6 +225,8 @@ class Storing:
         """Resolve addresses not met before, while their module is still there."""
         kallsyms = self._session.kallsyms
         new = sorted(set(addresses) - self._known_symbols)
+        if new:
+            kallsyms.refresh()  # they may be a new module's
         self._known_symbols.update(new)
         resolved = [(a, s) for a in new if (s := kallsyms.resolve(a)) is not None]
         columns = {

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 LEAKS = (
     "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
     "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
-    "own", "maybe_freed", "score", "why", "growth_low", "growth_high", "old", "old_freed", "horizon_ns",
-    "sibling_ns", "steadiness", "late_share", "module", "reclaimable",
+    "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
+    "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable",
 )  # fmt: skip
 CACHES = (
     "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",

@@ -96,10 +96,12 @@ def _judgement(group: dict[Any, Any]) -> str:
 
 def _confidence(group: dict[Any, Any]) -> str:
     """What the finding claims: whether any of its objects may have been freed unseen."""
+    in_use = f", {count(group['in_use'])} found in use at the end" if group["in_use"] else ""
     if group["confidence"] == "exact":
-        return "exact"
-    most = "any" if unknown(group["maybe_freed"]) else f"at most {count(group['maybe_freed'])}"
-    return f"{group['confidence']}: {most} may be freed"
+        return f"exact{in_use}"
+    maybe = group["maybe_freed"]
+    most = "any" if unknown(maybe) else f"at most {count(maybe)}" if maybe else "none"
+    return f"{group['confidence']}: {most} may be freed{in_use}"
 
 
 def _growth(group: dict[Any, Any]) -> str:

@@ -82,11 +82,15 @@ class TraceReader:
             self._note(segment.damage)
 
     def table(self, name: str) -> pa.Table:
-        """The side table `name` (a key of schema.SIDE_TABLES); empty if its file is missing."""
+        """The side table `name` (a key of schema.SIDE_TABLES); empty if its file is missing.
+
+        That is damage, unless the trace is older than the table.
+        """
         wanted = schema.SIDE_TABLES[name]
         path = self.path / f"{name}.arrow"
         if not path.exists():
-            if self.manifest.status == manifests.COMPLETE:
+            known = self.manifest.version[1] >= schema.SINCE_MINOR.get(name, 0)
+            if known and self.manifest.status == manifests.COMPLETE:
                 self._note(f"{path.name} is missing.")
             return wanted.empty_table()
         table = Segment(path, wanted)

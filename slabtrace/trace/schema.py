@@ -7,7 +7,7 @@ reader would misread raises MAJOR; a new file or column raises MINOR.
     NAME.slab/manifest.json       what, where, when, how, totals; status "recording" -> "complete"
               events/00000.arrow  Arrow IPC files, zstd, ordered by ts_ns, EVENTS below
               sites.arrow caches.arrow stacks.arrow symbols.arrow tasks.arrow
-              losses.arrow slabinfo.arrow marks.arrow      side tables, Arrow IPC files
+              losses.arrow slabinfo.arrow marks.arrow slabs.arrow      side tables, Arrow IPC files
 
 All times are CLOCK_MONOTONIC in ns; all sizes are bytes; addresses are the kernel's own.
 """
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 FORMAT = "slabtrace"
 MAJOR = 1
-MINOR = 0
+MINOR = 1
 
 MANIFEST = "manifest.json"
 EVENTS_DIR = "events"
@@ -153,6 +153,19 @@ SLABINFO = pa.schema(
     ]
 )
 
+# The check at the end: the slabs that were allocated from, as the slab allocator's own lists say.
+# An object allocated before ts_ns and not freed after it was, at some time after it, as `free` says.
+SLABS = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("slab", pa.uint64()),  # address of its first object
+        ("cache", pa.uint64()),
+        ("stride", pa.uint32()),  # from one object to the next
+        ("objects", pa.uint16()),
+        ("free", pa.binary()),  # bit i % 8 of byte i // 8: the object at slab + i * stride is free
+    ]
+)
+
 MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
 
 SIDE_TABLES: dict[str, pa.Schema] = {
@@ -163,5 +176,8 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "tasks": TASKS,
     "losses": LOSSES,
     "slabinfo": SLABINFO,
+    "slabs": SLABS,
     "marks": MARKS,
 }
+
+SINCE_MINOR = {"slabs": 1}  # side tables that traces of earlier versions cannot have

@@ -44,7 +44,7 @@ def test_the_page_of_a_slab_object_leads_back_to_its_cache(session: Session) -> 
     shape = session.shape
     for cache in list(session.caches.values())[:50]:
         page = (session.vmemmap + (cache.address >> 12) * shape.sizeof_page) % (1 << 64)
-        head = session.walk._u64(page + shape.compound_head)
+        head = session.walk.u64(page + shape.compound_head)
         if head & 1:
             page = head - 1
-        assert session.walk._u64(page + shape.slab_cache) == boot.address
+        assert session.walk.u64(page + shape.slab_cache) == boot.address

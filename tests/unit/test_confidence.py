@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 import slabtrace
 from slabtrace.analysis.confidence import Proof
 from slabtrace.analysis.losses import SLACK_NS, Losses
+from slabtrace.analysis.slab_states import SlabStates
 from slabtrace.trace import schema
+from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Coverage, Host, Manifest, Totals, Unattached
 from slabtrace.trace.schema import Kind, Loss
 from tests.unit.synthetic import START, Event, alloc, free, page_end, write_trace
@@ -36,7 +38,7 @@ def loss(second: int, kind: Loss, count: int = 1, program: str = "") -> dict[str
 def claim(folder: Path, events: list[Event] = EVENTS, losses: Any = (), **of: Any) -> tuple[str, int | None]:
     """(confidence, maybe_freed) of the one group of a recording of ten seconds."""
     tables = {"losses": list(losses), "slabinfo": of.pop("slabinfo", [])}
-    tables["caches"] = [CACHE]
+    tables |= {"caches": [CACHE], "slabs": of.pop("slabs", [])}
     path = write_trace(folder / "t", events, tables, manifest=Manifest(status="complete", **of), seconds=10)
     (group,) = slabtrace.open(path).outstanding("cache").to_dict("records")
     return group["confidence"], None if group["maybe_freed"] is pa.NA else group["maybe_freed"]
@@ -190,9 +192,11 @@ def test_the_bound_is_the_most_objects_that_can_be_matched_with_losses(
     rows = [{**loss(0, Loss.RING_FULL), "end_ns": second * S - SLACK_NS} for second in lost]
     losses = Losses(pa.Table.from_pylist(rows, schema.LOSSES), Manifest(), 0)
     ts_ns = np.array(objects, np.int64) * S
-    member = np.zeros(len(objects), np.intp)
-    proof = Proof(losses, np.zeros(1, np.int64))
-    (found,) = proof.maybe_freed(ts_ns, member, np.zeros(1, np.intp)).tolist()
+    none, rows_of_zero = np.zeros(len(objects), np.intp), np.zeros(1, np.intp)
+    live = EventBatch(ts_ns, *(none.astype(kind) for kind in ("u8", "u4", "u4", "u2")))
+    unasked = SlabStates(schema.SLABS.empty_table())
+    proof = Proof(unasked, losses, rows_of_zero, np.zeros(1, np.int8))
+    (found,) = proof.bounds(live, none, rows_of_zero).maybe_freed.tolist()
     assert found == max(n for n in range(len(objects) + 1) if _possible(objects, lost, n))
 
 
@@ -203,6 +207,74 @@ def _possible(objects: list[int], lost: list[int], n: int) -> bool:
         for chosen in combinations(objects, n)
         for freed in combinations(lost, n)
     )
+
+
+# What the slab at 0x1000 says at second 9: 64 objects of 0x1000 bytes each, some of them free.
+def slab(*free_at: int, second: int = 9) -> list[dict[str, Any]]:
+    bits = np.zeros(64, np.bool_)
+    bits[[address // 0x1000 - 1 for address in free_at]] = True
+    row = {"ts_ns": START + second * S, "slab": 0x1000, "cache": 0xC0, "stride": 0x1000, "objects": 64}
+    return [row | {"free": np.packbits(bits, bitorder="little").tobytes()}]
+
+
+EVERYTHING_FREE = range(
+    0x5000, 0x41000, 0x1000
+)  # but the three outstanding: what was never allocated, and 0x2000
+UNWATCHED_FREES = Coverage(unattached=[Unattached("kvfree_call_rcu", "refused")])
+UNWATCHED = Coverage(
+    unattached=[Unattached("kvfree_call_rcu", "refused"), Unattached("kmem_cache_alloc_bulk", "refused")]
+)
+
+
+def test_what_its_slab_holds_in_use_was_not_freed_silently(tmp_path: Path) -> None:
+    held = slab(0x2000, *EVERYTHING_FREE)
+    assert claim(tmp_path / "a", coverage=UNWATCHED_FREES) == ("unprovable", None)
+    assert claim(tmp_path / "b", coverage=UNWATCHED_FREES, slabs=held) == ("exact", 0)
+
+
+def test_what_was_allocated_after_its_slab_was_asked_may_be_freed(tmp_path: Path) -> None:
+    early = slab(0x2000, *EVERYTHING_FREE, second=5)  # the third object came at 7
+    assert claim(tmp_path, coverage=UNWATCHED_FREES, slabs=early) == ("bounded", 1)
+
+
+def test_an_address_may_be_taken_again_by_an_unwatched_way(tmp_path: Path) -> None:
+    """Assumed not to happen in a cache that shows no unseen allocation: no longer exact."""
+    held = slab(0x2000, *EVERYTHING_FREE)
+    assert claim(tmp_path, coverage=UNWATCHED, slabs=held) == ("bounded", 0)
+
+
+def test_an_unseen_allocation_takes_the_assumption_away(tmp_path: Path) -> None:
+    """The events freed 0x2000, its slab holds it in use: somebody allocated it unseen."""
+    held = slab(*EVERYTHING_FREE)
+    assert claim(tmp_path, coverage=UNWATCHED, slabs=held) == ("unprovable", None)
+
+
+def test_a_free_about_the_time_of_the_check_is_no_sign(tmp_path: Path) -> None:
+    late = [*EVENTS, alloc(8 * S, 0x5000), free(9 * S - 1_000_000, 0x5000)]
+    held = slab(0x2000, *EVERYTHING_FREE[1:])
+    assert claim(tmp_path, late, coverage=UNWATCHED, slabs=held) == ("bounded", 0)
+
+
+def test_two_lost_events_free_and_take_again(tmp_path: Path) -> None:
+    """Of objects in use at the end, one for every two events lost may be another."""
+    held, three = slab(0x2000, *EVERYTHING_FREE), [loss(8, Loss.RING_FULL, 3)]
+    assert claim(tmp_path / "a", losses=three) == ("bounded", 3)
+    assert claim(tmp_path / "b", losses=three, slabs=held) == ("bounded", 1)
+
+
+def test_what_its_slab_holds_free_is_not_outstanding(tmp_path: Path) -> None:
+    folder = write_trace(
+        tmp_path / "t",
+        EVENTS,
+        {"caches": [CACHE], "slabs": slab(0x2000, 0x3000, *EVERYTHING_FREE)},
+        manifest=Manifest(status="complete", coverage=UNWATCHED),
+        seconds=10,
+    )
+    trace = slabtrace.open(folder)
+    (group,) = trace.outstanding("call_site").to_dict("records")
+    assert (group["allocated"], group["freed"], group["outstanding"], group["in_use"]) == (4, 2, 2, 2)
+    complete = trace.completeness()
+    assert (complete.missed_frees_inferred, complete.found_free) == (1, 1)
 
 
 def test_a_kfree_rcu_is_a_free_that_was_seen(tmp_path: Path) -> None:

@@ -154,6 +154,16 @@ def test_without_an_end_the_last_whole_segment_tells_it(tmp_path: Path) -> None:
     assert TraceReader(trace).span() == (START, START + 90)
 
 
+def test_a_trace_older_than_a_side_table_is_whole_without_it(tmp_path: Path) -> None:
+    folder = write_trace(
+        tmp_path / "t", [alloc(1, 0x1000)], manifest=Manifest(version=[1, 0], status="complete")
+    )
+    (folder / "slabs.arrow").unlink()
+    reader = TraceReader(folder)
+    assert reader.table("slabs").num_rows == 0
+    assert reader.damage == []
+
+
 def test_a_missing_side_table_is_empty_and_said(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     (trace / "stacks.arrow").unlink()

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the slabs say at the end of a recording is so: messages are in use until their queue is removed."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import slabtrace
+from slabtrace.capture import slab_check
+from slabtrace.capture.options import CaptureOptions
+from slabtrace.capture.session import Session
+from slabtrace.trace.batch import UInt64
+from tests.live.conftest import Leaver, slabtrace_json
+from tests.live.test_exact_counts import groups_of
+
+MESSAGES = 211  # more than a slab holds, so that some lie on slabs that no CPU allocates from
+IPC_RMID = 0
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    session = Session(CaptureOptions(stacks=False, buffer_mib=1))
+    yield session
+    session.close()
+
+
+def messages(leaver: Leaver) -> UInt64:
+    """Addresses of the messages left in the queue: the last allocations of their site."""
+    sites = slabtrace.open(leaver.trace)
+    (group,) = (g for g in groups_of(leaver) if g["symbol"].startswith(("load_msg+", "alloc_msg+")))
+    call_site = int(group["call_site"], 16)
+    found: dict[int, bool] = {}
+    for batch in sites.events(["ptr", "kind", "call_site"]):
+        for row in batch.to_pylist():
+            if row["call_site"] == call_site:
+                found[row["ptr"]] = True
+            elif row["ptr"] in found:
+                del found[row["ptr"]]
+    return np.array(sorted(found), np.uint64)
+
+
+def in_use(session: Session, ptr: UInt64) -> int:
+    """How many of the objects at `ptr` their slabs hold in use."""
+    pages = np.unique(ptr >> np.uint64(12)) << np.uint64(12)
+    count = 0
+    for row in slab_check.check_slabs(session, pages):
+        free = np.unpackbits(np.frombuffer(row.free, np.uint8), bitorder="little")
+        used = np.flatnonzero(free[: row.objects] == 0).astype(np.uint64)
+        count += int(np.isin(np.uint64(row.slab) + np.uint64(row.stride) * used, ptr).sum())
+    return count
+
+
+def test_messages_are_in_use_until_their_queue_is_removed(
+    record_leaver: Callable[..., Leaver], session: Session
+) -> None:
+    leaver = record_leaver(MESSAGES, 0, 0, 0)
+    ptr = messages(leaver)
+    assert len(ptr) == MESSAGES
+    assert in_use(session, ptr) == MESSAGES
+    assert ctypes.CDLL(None).msgctl(leaver.queue, IPC_RMID, None) == 0
+    assert in_use(session, ptr) == 0
+
+
+def test_every_message_left_is_told_to_be_in_use(record_leaver: Callable[..., Leaver]) -> None:
+    leaver = record_leaver(MESSAGES, 0, 0, 0)
+    (group,) = (g for g in groups_of(leaver) if g["symbol"].startswith(("load_msg+", "alloc_msg+")))
+    assert group["outstanding"] == group["in_use"] == MESSAGES
+    assert group["confidence"] in ("exact", "bounded")
+    assert group["maybe_freed"] == 0
+
+
+def test_what_every_cpu_has_to_itself_is_found(session: Session) -> None:
+    """Each CPU allocates from a slab of its own: the pointers we compute lead to slabs of the cache."""
+    percpu, shape, walk = session.percpu(), session.slab_shape, session.walk
+    assert shape is not None
+    if shape.cpu_slab is None:
+        pytest.skip("CPUs have no slabs of their own on this kernel")
+    online = Path("/sys/devices/system/cpu/online").read_text().strip()
+    assert len(percpu.bases) == int(online.rpartition("-")[2]) + 1
+    found = 0
+    for cache in session.caches.values():
+        for address in percpu.addresses(walk.u64(cache.address + shape.cpu_slab)):
+            slab = walk.u64(address + shape.cpu_current)
+            if slab:
+                assert walk.u64(slab + shape.slab_cache) == cache.address, cache.name
+                found += 1
+    assert found > len(percpu.bases)
+
+
+def test_a_free_object_found_at_the_end_is_not_outstanding(
+    record_leaver: Callable[..., Leaver],
+) -> None:
+    """Maple nodes are freed by kfree_rcu: where nothing watches that, their slabs tell."""
+    leaver = record_leaver(0, 0, 0, 0, options=("--grace", "0.2s"))
+    content = slabtrace_json("info", str(leaver.trace))
+    watched = not any(
+        each["path"] == "kvfree_call_rcu" for each in content["manifest"]["coverage"]["unattached"]
+    )
+    if watched:
+        pytest.skip("kfree_rcu is watched on this kernel")
+    assert content["completeness"]["found_free"] > 0
