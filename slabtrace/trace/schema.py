@@ -40,7 +40,7 @@ class Kind(IntEnum):
     KFREE_RCU = 0x15  # a logical free: the memory returns after a grace period
     PAGE_END = 0x16  # the slab of `bytes_alloc` bytes at `ptr` was given back: nothing lives there any more
     # kmem_cache_free was told another cache than the object's: `cache` is the one it was told where that
-    # is known, else the object's own.  Kernels up to 6.19 or so go on to a CACHE_FREE; later ones free nothing.
+    # is known, else the object's own.  Kernels before 7.0 go on to a CACHE_FREE; later ones free nothing.
     WRONG_CACHE_FREE = 0x17
 
 

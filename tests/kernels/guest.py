@@ -18,6 +18,7 @@ from tests.kernels import initramfs
 from tests.kernels.packages import Kernel, LabError
 
 ROOT = Path(os.environ.get("SLABTRACE_LAB_TREE") or Path(__file__).resolve().parents[2])
+SHARED = "/run/lab"  # the folder of `run`, as the guest sees it
 _PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
 _COMPLAINT = re.compile(
     r"(WARNING: .*|BUG: .*|Oops: .*|general protection fault.*|INFO: .*(?:stall|blocked).*)"
@@ -31,6 +32,7 @@ class Outcome:
     status: int | None
     output: str
     failure: str
+    panicked: bool
     complaints: list[str]
     seconds: float
     folder: Path
@@ -103,6 +105,7 @@ def _outcome(folder: Path, seconds: float, ended: bool) -> Outcome:
         status=int(status) if status and not failure else None,
         output=read(folder / "output"),
         failure=failure,
+        panicked=panic is not None,
         complaints=_COMPLAINT.findall(console),
         seconds=seconds,
         folder=folder,

@@ -6,7 +6,9 @@
  *
  * Each fault is a function of its own that is never inlined, and what it calls here always is, so that
  * call sites and stacks name the fault.
- * Those called leak_* keep their objects for ever; those called free_* give all of them back.
+ * Those called leak_* keep their objects for ever; those called free_* give all of them back, in ways
+ * that are allowed.  Those called bad_* free wrongly, each in a cache that nothing else uses and that it never
+ * allocates from again: what is spoilt, nobody meets.
  */
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -28,6 +30,8 @@ struct object {
 };
 
 static struct kmem_cache *cache;
+/* One for each of the bad frees, and one that a free is told wrongly. */
+static struct kmem_cache *for_double, *for_interior, *for_wrong, *for_panic, *other;
 
 /* A constructor keeps a cache from being merged with others, on every kernel. */
 static void construct(void *object)
@@ -160,6 +164,63 @@ static noinline void free_singly_bulk(int count)
 	}
 }
 
+/* Every allocator of today takes an object of any cache here. */
+static noinline void free_by_kfree(int count)
+{
+	while (count--)
+		kfree(kmem_cache_alloc(cache, GFP_KERNEL));
+}
+
+/*
+ * What bad frees free: all is allocated before the first of them.  Three of four objects stay, so that
+ * no slab ever counts as empty, whatever is freed too often.
+ */
+#define MOST_BAD 64
+static void *victims[MOST_BAD];
+
+static __always_inline void allocate_victims(struct kmem_cache *from, int count)
+{
+	int i;
+
+	for (i = 0; i < 4 * count; i++)
+		victims[i / 4] = kmem_cache_alloc(from, GFP_KERNEL);
+}
+
+/* With another free between, which the allocator's own check (FREELIST_HARDENED) does not notice. */
+static noinline void bad_double_free(int count)
+{
+	int i;
+
+	allocate_victims(for_double, 2 * count);
+	for (i = 0; i < 2 * count; i += 2) {
+		kmem_cache_free(for_double, victims[i]);
+		kmem_cache_free(for_double, victims[i + 1]);
+		kmem_cache_free(for_double, victims[i]);
+	}
+}
+
+static noinline void bad_interior_free(int count)
+{
+	allocate_victims(for_interior, count);
+	while (count--)
+		kfree(victims[count] + sizeof(void *));
+}
+
+static noinline void bad_cache_free(int count)
+{
+	allocate_victims(for_wrong, count);
+	while (count--)
+		kmem_cache_free(other, victims[count]);
+}
+
+/* At once: the allocator's own check ends this task, and (oops=panic) the machine. */
+static noinline void bad_panic(int count)
+{
+	allocate_victims(for_panic, 1);
+	while (count--)
+		kmem_cache_free(for_panic, victims[0]);
+}
+
 /* What an interrupt or another CPU shall free. */
 static struct object *handed_over;
 
@@ -230,6 +291,11 @@ static const struct fault {
 	FAULT(free_softirq),
 	FAULT(free_hardirq),
 	FAULT(free_other_cpu),
+	FAULT(free_by_kfree),
+	FAULT(bad_double_free),
+	FAULT(bad_interior_free),
+	FAULT(bad_cache_free),
+	FAULT(bad_panic),
 };
 
 static ssize_t fault_write(struct file *file, const char __user *text, size_t length, loff_t *at)
@@ -242,6 +308,8 @@ static ssize_t fault_write(struct file *file, const char __user *text, size_t le
 		return -EINVAL;
 	if (sscanf(line, "%31s %d", name, &count) != 2 || count < 0)
 		return -EINVAL;
+	if (!strncmp(name, "bad_", 4) && count > MOST_BAD / 2)
+		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(faults); i++) {
 		if (!strcmp(faults[i].name, name)) {
 			faults[i].run(count);
@@ -253,22 +321,29 @@ static ssize_t fault_write(struct file *file, const char __user *text, size_t le
 
 static const struct proc_ops operations = {.proc_write = fault_write};
 
+static struct kmem_cache *make_cache(const char *name)
+{
+	return kmem_cache_create(name, sizeof(struct object), 0, 0, construct);
+}
+
+/* What fails here, fails in a test: nothing is taken back. */
 static int __init faults_init(void)
 {
-	cache = kmem_cache_create("slabtrace_object", sizeof(struct object), 0, 0, construct);
-	if (!cache)
+	cache = make_cache("slabtrace_object");
+	for_double = make_cache("slabtrace_double");
+	for_interior = make_cache("slabtrace_interior");
+	for_wrong = make_cache("slabtrace_wrong");
+	for_panic = make_cache("slabtrace_panic");
+	other = make_cache("slabtrace_other");
+	if (!cache || !for_double || !for_interior || !for_wrong || !for_panic || !other)
 		return -ENOMEM;
-	if (!proc_create("slabtrace_faults", 0200, NULL, &operations)) {
-		kmem_cache_destroy(cache);
-		return -ENOMEM;
-	}
-	return 0;
+	return proc_create("slabtrace_faults", 0200, NULL, &operations) ? 0 : -ENOMEM;
 }
 
 static void __exit faults_exit(void)
 {
 	remove_proc_entry("slabtrace_faults", NULL);
-	/* the cache stays where objects of it do: destroying it would be a fault of another kind */
+	/* the caches stay, as objects of them do: destroying them would be a fault of another kind */
 }
 
 module_init(faults_init);

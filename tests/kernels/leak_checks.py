@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What slabtrace must have found of the workload's leaks, and of all that gives back what it takes.
+
+Checks read the trace on the host, through slabtrace's public interface.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import slabtrace
+from slabtrace.trace.schema import Kind
+from tests.kernels.workload import EXCHANGED, FAULTS, KEPT, OPEN, Fault
+
+# Objects freed by paths that fire no tracepoint: by fault, which kind of free, and how many.
+SILENT = {
+    "free_rcu": (Kind.KFREE_RCU, 137),
+    "free_bulk": (Kind.BULK_FREE, 139),
+    "free_singly_bulk": (Kind.BULK_FREE, 151),
+    "free_bulk_singly": (Kind.CACHE_FREE, 149),  # allocated by one
+}
+
+# Sheaves (6.18) and the arrays that cgroups add to a slab.
+_ITS_OWN = re.compile(r"(__pcs_\w+|\w*sheaf\w*|alloc_slab_obj_exts|memcg_alloc_\w+)\+0x")
+
+Group = dict[str, Any]  # a row of one of slabtrace's tables
+
+
+class Findings:
+    """A trace, and questions to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.trace = slabtrace.open(path)
+
+    @cached_property
+    def stacks(self) -> list[Group]:
+        """What is outstanding, by stack."""
+        return _rows(self.trace.outstanding("stack"))
+
+    @cached_property
+    def of_leaver(self) -> list[Group]:
+        """The same, of what the leaver allocated."""
+        return _rows(self.trace.outstanding("stack", comm=["leaver"]))
+
+    @cached_property
+    def lifetimes(self) -> list[Group]:
+        """Every object that came and went: see analysis.joins.LIFETIME."""
+        return [row for batch in self.trace.lifetimes() for row in batch.to_pylist()]
+
+    @cached_property
+    def mismatches(self) -> list[Group]:
+        """Every mismatch."""
+        return _rows(self.trace.mismatches())
+
+    @cached_property
+    def call_sites(self) -> list[Group]:
+        """What was allocated at each call site, whatever became of it."""
+        return _rows(self.trace.stat("call_site"))
+
+
+def _rows(table: Any) -> list[Group]:
+    rows: list[Group] = table.to_dict("records")
+    return rows
+
+
+def made_by(groups: list[Group], function: str) -> list[Group]:
+    """The groups allocated by a function (a pattern): not what the allocator did for itself on its way."""
+    site = re.compile(rf"({function})(\.\w+)*\+0x")
+    return [group for group in groups if site.match(group["symbol"])]
+
+
+def through(groups: list[Group], function: str) -> list[Group]:
+    """The groups whose stacks pass through a function, less what the slab allocator needs for itself."""
+    return [
+        group
+        for group in groups
+        if any(line.startswith(f"{function}+") for line in group["stack"])
+        and not _ITS_OWN.match(group["symbol"])
+    ]
+
+
+def total(groups: list[Group], what: str) -> int:
+    return sum(int(group[what]) for group in groups)
+
+
+def equal(what: str, found: object, wanted: object) -> None:
+    """A check that says what it found."""
+    if found != wanted:
+        raise AssertionError(f"{what}: {found}, not {wanted}")
+
+
+def frames(group: Group) -> list[str]:
+    """The functions of a group's stack, innermost first."""
+    return [line.partition("+")[0] for line in group["stack"]]
+
+
+def check_messages(findings: Findings) -> None:
+    groups = made_by(findings.of_leaver, "load_msg|alloc_msg")
+    equal("outstanding", total(groups, "outstanding"), KEPT)
+    equal("allocated", total(groups, "allocated"), KEPT + EXCHANGED)
+    equal("freed", total(groups, "freed"), EXCHANGED)
+    equal("bytes asked for", total(groups, "bytes_req"), KEPT * 112)
+    names = {group["cache"] for group in groups}
+    if not names <= {"kmalloc-128", "kmalloc-cg-128", "msg_msg-128"} or len(names) != 1:
+        raise AssertionError(f"caches: {names}")
+
+
+def check_pipes(findings: Findings) -> None:
+    """Each object of a pipe comes once, but files twice."""
+    by_cache: dict[str, int] = {}
+    for group in through(findings.of_leaver, "create_pipe_files"):
+        by_cache[group["cache"]] = by_cache.get(group["cache"], 0) + group["outstanding"]
+    equal("files", by_cache.get("filp"), 2 * OPEN)
+    equal("inodes", by_cache.get("inode_cache"), OPEN)
+    equal("dentries", by_cache.get("dentry"), OPEN)
+    own = sorted(n for cache, n in by_cache.items() if cache.startswith("kmalloc"))
+    equal("pipe_inode_info and its buffers", own, [OPEN, OPEN])
+
+
+def check_fault(fault: Fault) -> Callable[[Findings], None]:
+    """That exactly what a fault left is outstanding, in the right cache, with the right sizes."""
+
+    def check(findings: Findings) -> None:
+        groups = made_by(findings.stacks, fault.name)
+        equal("outstanding", total(groups, "outstanding"), fault.kept)
+        sites = made_by(findings.call_sites, fault.name)
+        equal("allocated", total(sites, "hits"), fault.allocated or fault.count)
+        equal("bytes asked for", total(groups, "bytes_req"), fault.kept * fault.bytes_req)
+        for group in groups:
+            equal("stack", (frames(group)[0], "fault_write" in frames(group)), (fault.name, True))
+            if not re.fullmatch(fault.cache, group["cache"]):
+                raise AssertionError(f"cache: {group['cache']}, not {fault.cache}")
+
+    return check
+
+
+def check_unloaded(findings: Findings) -> None:
+    """The module is gone, its objects and their symbols are not."""
+    for fault in FAULTS:
+        for group in made_by(findings.stacks, fault.name):
+            mine = [line for line in group["stack"] if line.startswith((fault.name, "fault_write"))]
+            equal(fault.name, [line.partition("[")[2] for line in mine], ["slabtrace_faults]"] * 2)
+
+
+def check_silent_paths(findings: Findings) -> None:
+    """What no tracepoint tells of is seen as what it is, each object of it."""
+    for name, (kind, count) in SILENT.items():
+        sites = {group["call_site"] for group in made_by(findings.call_sites, name)}
+        freed = [row for row in findings.lifetimes if row["call_site"] in sites]
+        equal(f"{name}: freed", len(freed), count)
+        equal(f"{name}: freed by", {row["free_kind"] for row in freed}, {kind})
+
+
+def check_nothing_wrong(findings: Findings) -> None:
+    """What is allowed is no mismatch."""
+    names = {fault.name for fault in FAULTS}
+    wrong = [each for each in findings.mismatches if names & blamed(each)]
+    equal("mismatches", [(each["kind"], *sorted(blamed(each) & names)) for each in wrong], [])
+
+
+def blamed(finding: Group) -> set[str]:
+    """The functions in all stacks of a mismatch."""
+    events = (finding[key] for key in ("alloc", "first_free", "second_free"))
+    return {name for event in events if event for name in frames(event)}
+
+
+def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
+    """(name, check) of all that is asked of the recording of leaks_script."""
+    yield "messages", check_messages
+    yield "pipes", check_pipes
+    for fault in FAULTS:
+        yield fault.name, check_fault(fault)
+    yield "silent paths", check_silent_paths
+    yield "unloaded module", check_unloaded
+    yield "no mismatch", check_nothing_wrong

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What slabtrace must have found of the workload's wrong frees, however the guest ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tests.kernels.leak_checks import Findings, Group, blamed, equal, frames
+from tests.kernels.workload import BAD_FREES, OTHER_CACHE, PANIC, BadFree
+
+
+def of(findings: Findings, bad: BadFree) -> list[Group]:
+    """The mismatches in which a function of the module has a part."""
+    return [each for each in findings.mismatches if bad.name in blamed(each)]
+
+
+def check_bad_free(bad: BadFree) -> Callable[[Findings], None]:
+    """Each of a fault's frees, and nothing else, with who, when, where and by which way."""
+
+    def check(findings: Findings) -> None:
+        found = of(findings, bad)
+        equal("kinds", [each["kind"] for each in found], [bad.kind] * bad.count)
+        equal("objects", len({each["ptr"] for each in found}), bad.count)
+        equal("caches", {each["cache"] for each in found}, {bad.cache})
+        unsure = {each["confidence"] for each in found} - {"exact", "bounded"}
+        equal("confidence", unsure, set())
+        for each in found:
+            _check_events(each, bad)
+
+    return check
+
+
+def _check_events(finding: Group, bad: BadFree) -> None:
+    keys = ["alloc", "first_free"] + ["second_free"] * (bad.kind == "double-free")
+    events = [finding[key] for key in keys]
+    if None in events:
+        raise AssertionError(f"{keys}: {[event and event['symbol'] for event in events]}")
+    for event in events:
+        equal("stack", (frames(event)[0], "fault_write" in frames(event)), (bad.name, True))
+        equal(
+            "task", (event["comm"], event["pid"] == event["tid"], event["cpu"] in (0, 1)), ("sh", True, True)
+        )
+    times = [event["ts_ns"] for event in events]
+    equal("times", times, sorted(set(times)))
+    equal("call sites", len({event["call_site"] for event in events}), len(events))
+
+
+def check_offset(findings: Findings) -> None:
+    """The interior frees are a pointer's size into their objects."""
+    found = of(findings, BAD_FREES[1])
+    equal("offsets", {each["offset"] for each in found}, {8})
+    equal("pointers", {each["ptr"] - 8 for each in found}, {each["ptr"] - each["offset"] for each in found})
+
+
+def check_named_cache(findings: Findings) -> None:
+    """The cache that was named is told where the kernel tells it."""
+    found = of(findings, BAD_FREES[2])
+    names = {each["named_cache"] for each in found}
+    if names not in ({OTHER_CACHE}, {None}):
+        raise AssertionError(f"named: {names}")
+
+
+def check_nothing_else(findings: Findings) -> None:
+    """No other function of the module is blamed."""
+    known = {bad.name for bad in BAD_FREES} | {PANIC.split()[0]}
+    others = [
+        each["kind"]
+        for each in findings.mismatches
+        if "fault_write" in blamed(each) and not known & blamed(each)
+    ]
+    equal("others", others, [])
+
+
+def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
+    """(name, check) of all that is asked of the recording of mismatches_script."""
+    for bad in BAD_FREES:
+        yield bad.name, check_bad_free(bad)
+    yield "interior offset", check_offset
+    yield "named cache", check_named_cache
+    yield "nothing else", check_nothing_else

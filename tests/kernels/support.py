@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The support table of README.md: what each kernel lets slabtrace see, taken from its recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import slabtrace
+from slabtrace.api import Trace
+from slabtrace.errors import SlabtraceError
+from tests.kernels.experiment import folder
+from tests.kernels.workload import BAD_FREES
+
+# Paths that fire no tracepoint, in a word.
+SILENT = {
+    "kmem_cache_alloc_bulk": "bulk allocation",
+    "kmem_cache_free_bulk": "bulk free",
+    "kvfree_call_rcu": "kfree_rcu",
+    "kfree_call_rcu_nolock": "kfree_rcu_nolock",
+    "kmalloc_nolock": "kmalloc_nolock",
+    "kfree_nolock": "kfree_nolock",
+}
+
+
+def column(label: str) -> dict[str, str]:
+    """The cells of one kernel, by row; empty if it has no recordings."""
+    try:
+        leaks = slabtrace.open(folder(label, "leaks") / "trace.slab")
+        cells = {"": leaks.manifest.host.release, **{name: cell(leaks) for name, cell in _CELLS.items()}}
+    except SlabtraceError:
+        return {}
+    try:
+        wrong = slabtrace.open(folder(label, "mismatches") / "trace.slab")
+    except SlabtraceError:
+        return cells
+    found = wrong.mismatches()
+    for bad in BAD_FREES:
+        mine = found[(found["kind"] == bad.kind) & (found["cache"] == bad.cache)]
+        surest = ", ".join(sorted(set(mine["confidence"])))
+        cells[bad.kind] = f"{len(mine)} of {bad.count}, {surest}" if len(mine) else "not seen"
+        if bad.kind == "wrong-cache-free" and len(mine) and mine["named_cache"].isna().all():
+            cells[bad.kind] += "; the named cache is hidden"
+    return cells
+
+
+def table(columns: list[dict[str, str]]) -> str:
+    """The columns that are not empty as a table in Markdown."""
+    columns = [each for each in columns if each]
+    names = list(dict.fromkeys(name for each in columns for name in each))
+    lines = [[name, *(each.get(name, "–") for each in columns)] for name in names]
+    lines.insert(1, ["---"] * (len(columns) + 1))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _twins(trace: Trace) -> str:
+    lost = trace.completeness().skipped
+    if not trace.manifest.coverage.twins:
+        return "not needed"
+    return f"recovered by twins; {lost or 'none'} lost"
+
+
+def _silent(watched: bool) -> Callable[[Trace], str]:
+    def cell(trace: Trace) -> str:
+        coverage = trace.manifest.coverage
+        names = {name.removeprefix("on_") for name in coverage.attached}
+        if not watched:
+            names = {path.path for path in coverage.unattached}
+        return ", ".join(words for name, words in SILENT.items() if name in names) or "none"
+
+    return cell
+
+
+def _page_ends(trace: Trace) -> str:
+    return "yes" if "mm_page_free" in trace.manifest.coverage.attached else "no"
+
+
+def _verdict(trace: Trace) -> str:
+    completeness = trace.completeness()
+    text: str = completeness.confidence
+    if completeness.missed_frees_inferred:
+        text += f"; {completeness.missed_frees_inferred} missed frees inferred"
+    return text
+
+
+_CELLS: dict[str, Callable[[Trace], str]] = {
+    "events that interrupt a program": _twins,
+    "silent paths seen": _silent(watched=True),
+    "silent paths only inferred": _silent(watched=False),
+    "missed frees proved by the end of a slab": _page_ends,
+    "findings of the lab's recording": _verdict,
+}
