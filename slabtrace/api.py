@@ -120,7 +120,7 @@ class Trace:
     def completeness(self) -> Completeness:
         """What was seen, what was lost, and whether anything was."""
         summary = self._scanned()
-        return assess(summary.sites, summary.counts, self.manifest, self._losses(), self.damage)
+        return assess(summary, self._slabs, self.manifest, self._losses(), self.damage)
 
     def reconciliation(self) -> pd.DataFrame:
         """Each cache's change as traced beside the kernel's own count: see analysis.reconcile."""

@@ -15,15 +15,21 @@ import numpy as np
 from slabtrace.analysis.counts import SiteCounts
 from slabtrace.analysis.losses import Losses
 from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.slab_states import SlabStates
+from slabtrace.analysis.summary import Summary
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.schema import Flag
 
 EVENT = ("event was", "events were")
 FREE = ("free was", "frees were")
 _CONSEQUENCE = {
-    "bounded": "At most {:,} of the objects called outstanding may have been freed unseen.",
+    "bounded": "At most {lost:,} of the objects called outstanding may have been freed unseen.",
     "unprovable": "Objects called outstanding may have been freed unseen; nothing bounds their number.",
 }
+_ASKED = (
+    "Of the {outstanding:,} objects outstanding, {in_use:,} were found in use in their slabs at the end; "
+    "of the others, any may have been freed unseen."
+)
 PATH = ("path of allocation or free was", "paths of allocation or free were")
 
 
@@ -41,6 +47,8 @@ class Completeness:
     `unmatched_frees`: frees whose allocation was not seen; of these `old_frees` had none in the
     whole trace before (the object is older than the recording, or its allocation was missed) and
     `second_frees` followed another free of the address (a double free, or a missed allocation).
+    `outstanding`: objects that were allocated while recording, and are not known to be freed; `in_use`:
+    those of them that their slabs held in use at the end.
     `late`: stored out of order, so perhaps paired wrongly.  `unattached`: paths of allocation or
     free that nothing watched.
     """
@@ -64,6 +72,8 @@ class Completeness:
     duplicates: int = 0
     rcu_completions: int = 0
     page_ends: int = 0
+    outstanding: int = 0
+    in_use: int = 0
     late: int = 0
     unattached: list[str] = field(default_factory=list)
     damaged: bool = False
@@ -89,9 +99,10 @@ class Completeness:
 
 
 def assess(
-    sites: Sites, counts: SiteCounts, manifest: Manifest, losses: Losses, damage: Sequence[str]
+    summary: Summary, slabs: SlabStates, manifest: Manifest, losses: Losses, damage: Sequence[str]
 ) -> Completeness:
     """The completeness of a scanned trace."""
+    sites, counts = summary.sites, summary.counts
     totals, real = manifest.totals, counts.seen - counts.duplicates - counts.completions
     result = Completeness(
         events=int(counts.seen.sum()),
@@ -113,6 +124,8 @@ def assess(
         duplicates=int(counts.duplicates.sum()),
         rcu_completions=int(counts.completions.sum()),
         page_ends=int(counts.seen[sites.page_end].sum()),
+        outstanding=summary.live.size,
+        in_use=int(slabs.held(summary.live).sum()),
         late=losses.late,
         unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
         damaged=bool(damage),
@@ -144,4 +157,7 @@ def _verdict(result: Completeness) -> str:
     reasons = [f"{number:,} {one if number == 1 else more}" for number, one, more in missing if number]
     if result.damaged:
         reasons.append("files of the trace are damaged or unfinished")
-    return f"Not complete: {'; '.join(reasons)}. {_CONSEQUENCE[result.confidence].format(result.lost)}"
+    asked = result.confidence == "unprovable" and result.in_use and not result.damaged
+    consequence = _ASKED if asked else _CONSEQUENCE[result.confidence]
+    numbers = {"lost": result.lost, "outstanding": result.outstanding, "in_use": result.in_use}
+    return f"Not complete: {'; '.join(reasons)}. {consequence.format_map(numbers)}"

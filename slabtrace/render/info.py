@@ -93,7 +93,7 @@ def _losses(completeness: Any) -> str:
         (completeness.stacks_lost, "without their stack"),
         (
             completeness.missed_frees_inferred,
-            "frees missed, proved by their address or slab being used again",
+            "frees missed, proved by their address or slab being used again, or found free at the end",
         ),
         (completeness.unmatched_frees, "frees of objects whose allocation was not seen"),
     ]
