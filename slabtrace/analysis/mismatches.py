@@ -18,87 +18,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from slabtrace.analysis.cache_names import Caches
 from slabtrace.analysis.confidence import NO_BOUND
 from slabtrace.analysis.evidence import History, in_words
-from slabtrace.analysis.lifetimes import How, Paired, Positions
 from slabtrace.analysis.mismatch_proof import MismatchProof, confidence
 from slabtrace.analysis.object_layout import ObjectLayout
 from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.summary import Lookup
-from slabtrace.trace.batch import EventBatch, concatenate
+from slabtrace.analysis.suspects import Suspects
+from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.schema import Kind
 
 COLUMNS = (
     "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
     "second_free",
 )  # fmt: skip
-MOST = 10_000  # findings of a kind told one by one: more would say that the trace lacks events, not more
-
-
-class Found:
-    """Frees of one kind of mismatch, the first MOST of them; `count` counts all."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._parts: list[EventBatch] = []
-        self._kept = 0
-
-    def add(self, events: EventBatch, positions: Positions) -> None:
-        """Take those at `positions`."""
-        self.count += len(positions)
-        if len(positions) and self._kept < MOST:
-            self._parts.append(events.take(np.sort(positions)[: MOST - self._kept]))
-            self._kept += self._parts[-1].size
-
-    def events(self) -> list[EventBatch]:
-        """Each as a batch of one, in time order."""
-        if not self._parts:
-            return []
-        every = concatenate(self._parts)
-        return [every.take(slice(at, at + 1)) for at in range(every.size)]
-
-
-class Suspects:
-    """Collects suspicious frees from a scan: `double`, `invalid`, `wrong_cache`.
-
-    `cache_is_named`: whether kmem_cache_free's tracepoint shows the cache that its caller named, or
-    may; where the address had to tell (before 6.1), it cannot differ from the object's.
-    """
-
-    def __init__(self, sites: Sites, layout: ObjectLayout, cache_is_named: bool) -> None:
-        self.double, self.invalid, self.wrong_cache = Found(), Found(), Found()
-        self._layout = layout
-        kind, cache = sites["kind"], sites["cache"]
-        named = (
-            np.isin(kind, (Kind.CACHE_FREE, Kind.BULK_FREE)) if cache_is_named else np.zeros(len(kind), bool)
-        )
-        self._named = np.where(named, cache, np.uint64(0))
-        self._cache = cache
-        self._complaint: NDArray[np.bool_] = kind == np.uint8(Kind.WRONG_CACHE_FREE)
-
-    def add(self, paired: Paired) -> None:
-        """Take one chunk."""
-        events, second = paired.events, paired.second_frees
-        strays = np.concatenate([paired.old_frees, second])
-        bad = self._layout.into(events.take(strays)) > 0
-        self.invalid.add(events, strays[bad])
-        complained = self._complaint[paired.site[second]]
-        self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])
-        self.wrong_cache.add(events, self._wrong_cache(paired))
-
-    def _wrong_cache(self, paired: Paired) -> Positions:
-        """Frees that were complained of, and those that name another cache than their allocation."""
-        pairs = paired.ended(How.FREED)
-        end = paired.end[pairs]
-        named = self._named[paired.site[end]]
-        cache = self._cache[paired.site[paired.alloc[pairs]]]
-        found = [end[(named != 0) & (cache != 0) & (named != cache)]]
-        if self._complaint.any():
-            found.append(np.flatnonzero(self._complaint[paired.site[paired.own]]) + paired.begin)
-        return np.unique(np.concatenate(found))
 
 
 @dataclass

@@ -14,6 +14,9 @@ thing cannot be known afterwards: whether the page was KFENCE's, where objects l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -27,20 +30,34 @@ UNKNOWN = np.int64(-1)  # the cache, or its layout, is not known
 LARGEST_ORDER = 10  # of a large kmalloc (MAX_PAGE_ORDER)
 
 
+class Shape(NamedTuple):
+    """What a cache's layout follows from: bytes from one object to the next, the usual order of its
+    slabs, and bytes before each object."""
+
+    size: int
+    order: int
+    red_left_pad: int
+
+
+NO_SHAPE = Shape(0, 0, 0)
+
+
+def recorded_shapes(caches: pa.Table, host: Host) -> dict[int, Shape]:
+    """The shapes of the caches of a trace's caches.arrow, by address."""
+    columns = (caches.column(name).to_pylist() for name in ("cache", "name", "size", "order"))
+    return {
+        cache: Shape(size, order, host.red_left_pad.get(name, 0))
+        for cache, name, size, order in zip(*columns, strict=True)
+    }
+
+
 class ObjectLayout:
-    """The layout of every site's cache.
+    """The layout of every site's cache.  `shapes`: by address; those missing are not known."""
 
-    `caches`: the trace's caches.arrow.
-    """
-
-    def __init__(self, caches: pa.Table, sites: Sites, host: Host) -> None:
-        page_size = host.page_size
-        rows = {row["cache"]: row for row in caches.to_pylist()}
-        found = [rows.get(cache, {}) for cache in sites["cache"].tolist()]
+    def __init__(self, shapes: Mapping[int, Shape], sites: Sites, page_size: int) -> None:
+        found = [shapes.get(cache, NO_SHAPE) for cache in sites["cache"].tolist()]
         self._page = page_size
-        self._size = np.array([row.get("size") or 0 for row in found], np.int64)
-        self._pad = np.array([host.red_left_pad.get(row.get("name", ""), 0) for row in found], np.int64)
-        usual = np.array([row.get("order") or 0 for row in found], np.int64)
+        self._size, usual, self._pad = np.array(found, np.int64).reshape(-1, len(NO_SHAPE)).T
         pages = np.maximum(-(-self._size // page_size), 1)
         least = np.ceil(np.log2(pages)).astype(np.int64)
         self._slab_bytes = tuple(page_size << order for order in (usual, least))

@@ -140,6 +140,7 @@ def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quie
     from slabtrace.capture.command import TracedCommand, invoking_user
     from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
+    from slabtrace.commands._watch import Watch
     from slabtrace.trace.writer import TraceWriter, check_place
 
     check_place(folder, force)
@@ -150,7 +151,8 @@ def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quie
         user = invoking_user()
         owner = (user.uid, user.gid) if user.differs else None
         writer = TraceWriter(folder, new_manifest(session), owner, force)
-        recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status)
+        watch = None if quiet else Watch(session, writer.manifest)
+        recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
         with _signals(recorder):
             recorder.record(plan)
         return writer.manifest

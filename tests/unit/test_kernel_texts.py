@@ -126,3 +126,56 @@ def test_arguments_are_named_by_type_and_order(types: list[str], expected: dict[
 def test_arguments_nobody_knows_are_refused() -> None:
     with pytest.raises(CaptureError, match="arguments slabtrace does not know"):
         _name_arguments("kfree", ["struct folio *", "int"])
+
+
+ALPHA = "ffffffffc0100000 t leak\t[alpha]\nffffffffc0100200 t keep\t[alpha]\n"
+BETA = "ffffffffc0100100 t other\t[beta]\n"
+TEXT = "ffffffff81000000 T _stext\n"
+
+
+def swap_modules(tmp_path: Path, modules: str, text: str) -> None:
+    (tmp_path / "modules").write_text(modules)
+    (tmp_path / "kallsyms").write_text(text)
+
+
+def test_a_module_that_comes_and_goes_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = symbols(monkeypatch, tmp_path, TEXT)
+    swap_modules(tmp_path, "alpha 16384 0 - Live 0xffffffffc0100000 (OE)\n", TEXT + ALPHA)
+    assert names.refresh() and not names.refresh()
+    assert names.resolve(0xFFFFFFFFC0100026) == ("leak", 0x26, "alpha")
+    swap_modules(tmp_path, "", TEXT)
+    assert names.refresh()
+    assert names.resolve(0xFFFFFFFFC0100226) == ("keep", 0x26, "alpha")
+
+
+def test_the_users_of_a_module_are_no_reason_to_read_all_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = symbols(monkeypatch, tmp_path, TEXT)
+    swap_modules(tmp_path, "alpha 16384 0 - Loading 0xffffffffc0100000 (OE+)\n", TEXT + ALPHA)
+    assert names.refresh()
+    swap_modules(tmp_path, "alpha 16384 1 beta, Live 0xffffffffc0100000 (OE)\n", TEXT + ALPHA)
+    assert not names.refresh()
+
+
+def test_a_module_in_anothers_place_takes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = symbols(monkeypatch, tmp_path, TEXT + ALPHA)
+    swap_modules(tmp_path, "beta 16384 0 - Live 0xffffffffc0100000\n", TEXT + BETA)
+    assert names.refresh()
+    assert names.resolve(0xFFFFFFFFC0100126) == ("other", 0x26, "beta")
+    assert names.resolve(0xFFFFFFFFC0100226) == ("keep", 0x26, "alpha"), "nobody took that place"
+
+
+def test_where_functions_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kernel = "ffffffff81000000 T one\nffffffff81000040 t two\nffffffff81000100 D three\n"
+    symbols(monkeypatch, tmp_path, kernel + "ffffffff81000100 T end\nffffffffc0100000 t one\t[alpha]\n")
+    found = kallsyms.function_spans({"one", "two", "three", "none", ""})
+    assert found == {
+        "one": range(0xFFFFFFFF81000000, 0xFFFFFFFF81000040),
+        "two": range(0xFFFFFFFF81000040, 0xFFFFFFFF81000100),
+    }
+
+
+def test_hidden_addresses_tell_of_no_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    symbols(monkeypatch, tmp_path, "0000000000000000 T one\n0000000000000000 T two\n")
+    assert kallsyms.function_spans({"one"}) == {}

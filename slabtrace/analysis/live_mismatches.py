@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mismatches as they happen, found by the same pairing as afterwards (mismatches.py), at a bounded cost.
+
+Pairing takes 0.1-0.2 us an event, and the recorder has no time to spare under load: so a batch of more
+than MOST_EVENTS is not looked at, and then all that was known of addresses is forgotten, because what
+followed a missed allocation must not look like a double free.  `slabtrace mismatches` finds those later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from slabtrace.analysis.object_layout import ObjectLayout, Shape
+from slabtrace.analysis.pairing import Pairer
+from slabtrace.analysis.sites import Array, Sites
+from slabtrace.analysis.suspects import Suspects
+from slabtrace.trace.batch import EventBatch
+
+MOST_EVENTS = 1 << 16  # of a batch, which is half a second's: 2 % of a CPU
+MOST_LIVE = 1 << 20  # objects; more would take too long to sort with every batch
+
+
+class LiveFinding(NamedTuple):
+    """A suspicious free: its kind of mismatch, and where and by which task it happened."""
+
+    kind: str
+    ptr: int
+    cache: int  # address of the kmem_cache that was freed to, 0 if not known
+    call_site: int
+    tid: int
+
+
+class LiveMismatches:
+    """Takes a recording's sites and events as they are stored.
+
+    `cache_is_named`: see Suspects.  `allocs_seen`: whether every path of allocations is watched and
+    none is left out; else two frees prove nothing.  `kfence`: whether a page may be KFENCE's.
+    """
+
+    def __init__(self, page_size: int, cache_is_named: bool, allocs_seen: bool, kfence: bool) -> None:
+        self.sites = Sites()
+        self._page_size = page_size
+        self._named = cache_is_named
+        self._allocs_seen = allocs_seen
+        self._kfence = kfence
+        self._pairer: Pairer | None = None
+        self._layout: ObjectLayout | None = None
+        self.skipped = 0  # batches not looked at
+
+    def add_sites(self, rows: Mapping[str, Array]) -> None:
+        """Append sites, as Sites.extend."""
+        self.sites.extend(rows)
+        self._layout = None
+
+    def add(self, batch: EventBatch, shapes: Mapping[int, Shape]) -> Iterator[LiveFinding]:
+        """The suspicious frees that the next events, in time order, bring to light."""
+        if batch.size > MOST_EVENTS or (self._pairer and self._pairer.live.size > MOST_LIVE):
+            self._pairer = None
+            self.skipped += 1
+            return
+        self._pairer = self._pairer or Pairer(self.sites, free_traced_after=not self._named)
+        self._pairer.feed(batch)
+        paired = self._pairer.flush()
+        if paired is None:
+            return
+        if self._layout is None:
+            self._layout = ObjectLayout(shapes, self.sites, self._page_size)
+        suspects = Suspects(self.sites, self._layout, self._named)
+        suspects.add(paired)
+        if self._allocs_seen:
+            yield from self._told("double-free", suspects.double.events())
+            yield from self._told("wrong-cache-free", suspects.wrong_cache.events())
+        if not self._kfence:
+            yield from self._told("invalid-free", suspects.invalid.events())
+
+    def _told(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
+        for free in frees:
+            site = int(free.site[0])
+            cache, call_site = (int(self.sites[name][site]) for name in ("cache", "call_site"))
+            yield LiveFinding(kind, int(free.ptr[0]), cache, call_site, int(free.tid[0]))

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says on stderr, while recording, what looks like a wrong free: one line each, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from slabtrace.analysis.live_mismatches import LiveFinding
+    from slabtrace.capture.session import Session
+    from slabtrace.trace.batch import EventBatch
+    from slabtrace.trace.manifest import Manifest
+
+MOST_LINES = 10
+
+
+class Watch:
+    """An observer of the recorder's (capture.storing.Observer).  Lives in its storing thread."""
+
+    def __init__(self, session: Session, manifest: Manifest) -> None:
+        self._session = session
+        self._manifest = manifest
+        self._live: Any = None
+        self._lines = 0
+
+    def sites(self, rows: Mapping[str, Any]) -> None:
+        """Take sites as they are stored."""
+        self._started().add_sites(rows)
+
+    def events(self, batch: EventBatch) -> None:
+        """Take events as they are stored, and speak up."""
+        from slabtrace.analysis.object_layout import Shape
+
+        caches = self._session.caches.values()
+        shapes = {cache.address: Shape(cache.size, cache.order, cache.red_left_pad) for cache in caches}
+        for finding in self._started().add(batch, shapes):
+            self._lines += 1
+            if self._lines <= MOST_LINES:
+                click.echo(f"\r\033[K{self._line(finding)}" if _terminal() else self._line(finding), err=True)
+            elif self._lines == MOST_LINES + 1:
+                click.echo("more wrong frees follow; `slabtrace mismatches` will show them all", err=True)
+
+    def _started(self) -> Any:
+        """Made with the first sites: by then it is known what is attached."""
+        if self._live is None:
+            from slabtrace.analysis.confidence import FREES, PROOFS, filtered
+            from slabtrace.analysis.live_mismatches import LiveMismatches
+
+            manifest = self._manifest
+            unwatched = {path.path for path in manifest.coverage.unattached} - FREES - PROOFS
+            self._live = LiveMismatches(
+                manifest.host.page_size,
+                cache_is_named=not manifest.coverage.free_traced_after,
+                allocs_seen=not unwatched and not filtered(manifest),
+                kfence=manifest.host.kfence is not False,
+            )
+        return self._live
+
+    def _line(self, finding: LiveFinding) -> str:
+        """In words, hostile ones escaped."""
+        from slabtrace.capture.tasks import read_comm
+        from slabtrace.render.text import escape
+
+        cache = self._session.caches.get(finding.cache)
+        symbol = self._session.kallsyms.resolve(finding.call_site)
+        where = f"{finding.call_site:#x}"
+        if symbol is not None:
+            where = f"{symbol.name}+{symbol.offset:#x}" + (f" [{symbol.module}]" if symbol.module else "")
+        return escape(
+            f"apparent {finding.kind} of {finding.ptr:#x} in {cache.name if cache else 'an unknown cache'}"
+            f" by {read_comm(finding.tid) or 'a task'} (tid {finding.tid}) at {where}"
+        )
+
+
+def _terminal() -> bool:
+    import sys
+
+    return sys.stderr.isatty()
