@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +103,11 @@ def _end(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
 
 
 def slabtrace(
-    folder: Path, stacks: str = "none", cpu: int | None = None
+    folder: Path, stacks: str = "none", cpu: int | None = None, options: Sequence[str] = ()
 ) -> contextlib.AbstractContextManager[Running]:
     """`slabtrace record`, of this checkout, into `folder`/t.slab."""
     trace = folder / "t.slab"
-    command = [sys.executable, "-m", "slabtrace", "record", "--stacks", stacks, "-o", str(trace)]
+    command = [sys.executable, "-m", "slabtrace", "record", "--stacks", stacks, *options, "-o", str(trace)]
     return running(
         command, folder, lambda _: bool(manifest(trace).get("coverage", {}).get("attached")), cpu=cpu
     )
