@@ -32,7 +32,7 @@ from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
 from slabtrace.capture.storing import Observer, Storing
 from slabtrace.capture.tasks import running_tasks
 from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest
-from slabtrace.trace.writer import TraceWriter
+from slabtrace.trace.sink import Sink
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Recorder:
     def __init__(
         self,
         session: Session,
-        writer: TraceWriter,
+        writer: Sink,
         report: Callable[[Progress], None],
         observer: Observer | None = None,
     ) -> None:

@@ -25,7 +25,7 @@ from slabtrace.capture.tasks import read_comm
 from slabtrace.capture.touched import TouchedPages
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.schema import FREE_BIT, Kind
-from slabtrace.trace.writer import TraceWriter
+from slabtrace.trace.sink import Sink
 
 QUEUE = 32  # batches of 131,072 events, 26 bytes each: 110 MB at most
 _SITE_FIELDS = (
@@ -56,7 +56,7 @@ class Observer(Protocol):
 class Storing:
     """Takes batches in the order they were drained; `check` re-raises what went wrong in the thread."""
 
-    def __init__(self, session: Session, writer: TraceWriter, observer: Observer | None) -> None:
+    def __init__(self, session: Session, writer: Sink, observer: Observer | None) -> None:
         self._session = session
         self._writer = writer
         self._observer = observer

@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 # The command NAME is the attribute `command` of the module slabtrace.commands.NAME.
 COMMANDS: dict[str, Entry] = {
     "record": Entry("Recording (as root)", "Record the running kernel's slab allocations and frees."),
+    "top": Entry("Recording (as root)", "Watch live who allocates, who keeps, and what grows."),
     "doctor": Entry("Recording (as root)", "Say whether this machine can trace, and what to do if not."),
     "demo": Entry("Recording (as root)", "Leak a known number of kernel objects and find them."),
     "info": Entry("Reading a trace", "What was recorded, where, how, and how completely."),

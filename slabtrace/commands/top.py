@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`slabtrace top`: who allocates, who keeps and what grows, live; nothing is stored."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from slabtrace.commands.record import Duration
+from slabtrace.errors import UsageError
+
+if TYPE_CHECKING:
+    from slabtrace.analysis.live import LiveTrace
+    from slabtrace.capture.options import CaptureOptions
+    from slabtrace.capture.recorder import Recorder
+
+SORTS = ("bytes", "outstanding", "allocs", "frees", "growth")
+ROWS = 20
+
+
+@click.command("top")
+@click.option(
+    "--by",
+    type=click.Choice(["cache", "call-site"]),
+    default="call-site",
+    show_default=True,
+    help="One row per slab cache, or per call site and cache.",
+)
+@click.option(
+    "-s", "--sort", type=click.Choice(SORTS), default="bytes", show_default=True, help="Largest first."
+)
+@click.option("-i", "--interval", type=Duration(), default="1s", show_default=True, help="Renew so often.")
+@click.option(
+    "-b", "--batch", type=click.IntRange(1), metavar="N", help="Print N moments as plain text, then end."
+)
+@click.option(
+    "-l", "--limit", type=click.IntRange(0), default=ROWS, show_default=True, metavar="N",
+    help="With --batch: rows of a moment; 0 shows all.",
+)  # fmt: skip
+@click.option(
+    "--stacks",
+    type=click.Choice(["none", "all"]),
+    default="all",
+    show_default=True,
+    help="Record kernel stacks, to drill down into; without them it costs a fraction.",
+)
+@click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
+@click.option("--pid", type=click.IntRange(1), metavar="N", help="Only objects this process allocates.")
+@click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
+@click.option(
+    "--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small)."
+)
+def command(
+    by: str,
+    sort: str,
+    interval: float,
+    batch: int | None,
+    limit: int,
+    stacks: str,
+    caches: tuple[str, ...],
+    pid: int | None,
+    comm: str | None,
+    buffer: int | None,
+) -> None:
+    """Watch slab memory live: what is allocated from now on and not freed, by call site or cache.
+
+    `growth` is taken over the last 60 moments; `grows` marks what rose all the while. That is a
+    hint: `slabtrace record` and `slabtrace leaks` judge with the objects' ages and lifetimes. Keys:
+    c caches, s call sites, o order, / filter, p pause, Enter the stacks of a row, Esc back, q quit.
+
+    \b
+    Examples:
+      sudo slabtrace top
+      sudo slabtrace top --by cache --stacks none
+      sudo slabtrace top --batch 5 --interval 2s --sort growth
+    """
+    if interval < 0.1:
+        raise UsageError("--interval is too short", "renew every 100ms at most")
+    if batch is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("top needs a terminal", "print plain text with --batch N")
+    from slabtrace.capture import preflight
+    from slabtrace.capture.options import CaptureOptions
+
+    preflight.require()
+    options = CaptureOptions(
+        stacks=stacks == "all", cache=caches, pid=pid, comm=comm, buffer_mib=buffer, extra={"mode": "top"}
+    )
+    grouping = by.replace("-", "_")
+    with _traced(options) as (live, running):
+        if batch is None:
+            from slabtrace.render.top_app import TopApp
+
+            TopApp(live, grouping, sort, interval, running).run()
+        else:
+            _print_moments(live, running, grouping, sort, interval, batch, limit)
+
+
+@contextmanager
+def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], bool]]]:
+    """The running kernel, traced in a thread: what is seen, and whether it goes on.
+
+    Raises what went wrong in the thread; leaves nothing behind in the kernel.
+    """
+    from slabtrace.analysis.live import LiveTrace
+    from slabtrace.capture.recorder import Plan, Recorder, new_manifest
+    from slabtrace.capture.session import Session
+
+    session = Session(options)
+    failures: list[BaseException] = []
+    try:
+        live = LiveTrace(new_manifest(session))
+        recorder = Recorder(session, live, lambda _: None)
+
+        def record() -> None:
+            try:
+                recorder.record(Plan())
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=record, name="slabtrace-top")
+        with _ended_by_signals(recorder):
+            thread.start()
+            try:
+                yield live, thread.is_alive
+            finally:
+                recorder.stop()
+                thread.join()
+    finally:
+        session.close()
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _ended_by_signals(recorder: Recorder) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end it in good order."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: recorder.stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_moments(
+    live: LiveTrace, running: Callable[[], bool], by: str, sort: str, interval: float, number: int, limit: int
+) -> None:
+    from slabtrace.render.top_text import chosen, head, write_moment
+
+    live.snapshot(time.monotonic_ns())  # rates are since the moment before
+    for _ in range(number):
+        deadline = time.monotonic() + interval
+        while running() and time.monotonic() < deadline:
+            time.sleep(min(0.05, interval))
+        if not running():
+            return
+        live.snapshot(time.monotonic_ns())
+        frame = live.table(by)
+        rows = [words for _, words in chosen(frame, live.tables, by, sort)]
+        seconds = (time.monotonic_ns() - live.manifest.started_ns) / 1e9
+        write_moment(sys.stdout, head(frame, seconds, live), rows[: limit or None], by)
+        sys.stdout.flush()
