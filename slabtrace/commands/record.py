@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slabtrace.commands._output import check_new
+from slabtrace.commands.report import write_report
+
 if TYPE_CHECKING:
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.recorder import Plan, Progress, Recorder
@@ -44,6 +47,7 @@ class Duration(click.ParamType[float]):
 Examples:
   sudo slabtrace record -d 30s                       trace everything for half a minute
   sudo slabtrace record -o t.slab -- make -j8        trace as long as a command runs
+  sudo slabtrace record --report t.html -- ./program record, and write the page for a bug report
   sudo slabtrace record --cache 'kmalloc-*' --stacks none
   sudo slabtrace record --comm 'nginx*' --min-size 1024 -d 5m
 """,
@@ -84,7 +88,13 @@ Examples:
     is_flag=True,
     help="Before the end, wait out RCU and drop the machine's reclaimable caches: what is left was kept.",
 )
-@click.option("--force", is_flag=True, help="Replace an existing trace of that name.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Also write the page of `slabtrace report`.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing trace, and report, of that name.")
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.argument("command_line", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
@@ -101,6 +111,7 @@ def command(
     twins: str,
     grace: float,
     settle: bool,
+    report: Path | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -127,13 +138,17 @@ def command(
         twins=twins,
         extra={"duration": duration, "mode": "events", "grace": grace, "settle": settle},
     )
+    if report is not None:
+        check_new(report, force)
     preflight.require()
     folder = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
     manifest = _record(options, Plan(duration, command_line, grace, settle), folder, force, quiet)
+    if report is not None:
+        write_report(str(folder), report, quiet)
     if as_json:
         _print_json(folder)
     elif not quiet:
-        click.echo(_summary(folder, manifest), err=True)
+        click.echo(_summary(folder, manifest, report), err=True)
 
 
 def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quiet: bool) -> Manifest:
@@ -193,7 +208,7 @@ def _status_line(progress: Progress) -> None:
     click.echo(f"\r\033[K{text[:79]}", nl=False, err=True)
 
 
-def _summary(folder: Path, manifest: Manifest) -> str:
+def _summary(folder: Path, manifest: Manifest, report: Path | None) -> str:
     from slabtrace.render.units import count, size
 
     totals = manifest.totals
@@ -204,7 +219,7 @@ def _summary(folder: Path, manifest: Manifest) -> str:
     ]
     if manifest.command is not None and manifest.command.exit_status:
         lines.append(f"the command ended with status {manifest.command.exit_status}")
-    lines.append(f"next: slabtrace leaks {folder}")
+    lines.append(f"report: {report}" if report is not None else f"next: slabtrace leaks {folder}")
     return "\n".join(lines)
 
 
