@@ -95,8 +95,8 @@ def outcome(trace: Path, leaks: int) -> Outcome:
 
 @contextmanager
 def churning(seconds: int, leaks: int) -> Iterator[None]:
-    """The load, which gives everything back at the end of the block."""
-    command = [str(built("churn")), str(seconds), str(ROUNDS), str(leaks)]
+    """The load, of its full rate whatever else runs; at the end of the block it gives everything back."""
+    command = ["nice", "-n", "-10", str(built("churn")), str(seconds), str(ROUNDS), str(leaks)]
     load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         yield
