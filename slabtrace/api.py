@@ -30,6 +30,7 @@ from slabtrace.analysis.counts import Counts, SiteCounts, by_group
 from slabtrace.analysis.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.losses import Losses
+from slabtrace.analysis.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.processes import SitesByProcess
 from slabtrace.analysis.scan import Accumulator, paired_chunks, scan
@@ -37,6 +38,7 @@ from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.slab_states import SlabStates, UnseenAllocations
 from slabtrace.analysis.slabinfo import Samples, samples_by_cache
 from slabtrace.analysis.summary import Lookup, Summary
+from slabtrace.analysis.suspects import Suspects
 from slabtrace.analysis.symbols import Stacks, Symbols
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.analysis.timeline import Peaks, Timeline
@@ -68,6 +70,7 @@ class Trace:
         self._peaks: Peaks | None = None
         self._timeline: Timeline | None = None
         self._histogram: LifetimeHistogram | None = None
+        self._suspects: Suspects | None = None
         self._kept: dict[Question, Kept] = {}  # what was asked last
         self.progress: Callable[[int], None] | None = None
 
@@ -228,18 +231,23 @@ class Trace:
         """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches."""
         from slabtrace.analysis.mismatch_proof import MismatchProof
         from slabtrace.analysis.mismatches import Findings
-        from slabtrace.analysis.object_layout import ObjectLayout, recorded_shapes
-        from slabtrace.analysis.suspects import Suspects
 
-        manifest = self.manifest
-        shapes = recorded_shapes(self._reader.table("caches"), manifest.host)
-        layout = ObjectLayout(shapes, self._sites, manifest.host.page_size)
-        named = not manifest.coverage.free_traced_after
-        suspects = Suspects(self._sites, layout, cache_is_named=named)
-        self._scan([suspects])
-        proof = MismatchProof(manifest, self._losses(), bool(self.damage))
-        findings = Findings(self._sites, self._caches, self._lookup, layout, proof)
+        suspects = self._suspects or self._new_suspects()
+        if self._suspects is None:
+            self._scan([suspects])
+        proof = MismatchProof(self.manifest, self._losses(), bool(self.damage))
+        findings = Findings(self._sites, self._caches, self._lookup, self._layout, proof)
         return findings.table(suspects, self._reader.events())
+
+    def read_once(self) -> None:
+        """Read all events once for usage, leaks and mismatches together, which else read them each."""
+        ages, self._suspects = Ages(len(self._sites), *self.span_ns), self._new_suspects()
+        summary = self._scan([*self._new_timelines(BUCKETS), ages, self._suspects])
+        self._kept = {Question(): every_object(self._sites, self._caches, summary.objects, ages)}
+
+    def _new_suspects(self) -> Suspects:
+        named = not self.manifest.coverage.free_traced_after
+        return Suspects(self._sites, self._layout, cache_is_named=named)
 
     def _scanned(self) -> Summary:
         """The summary of all events, made by the first scan."""
@@ -281,12 +289,17 @@ class Trace:
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
         """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""
-        if self._timeline is None or self._peaks is None or len(self._timeline.ends_ns) != buckets:
-            self._timeline = Timeline(self._sites, self._caches, *self.span_ns, buckets)
-            self._peaks = Peaks(self._caches)
-            self._histogram = LifetimeHistogram(self._caches)
-            self._scan([self._timeline, self._peaks, self._histogram])
-        return self._timeline, self._peaks
+        if self._timeline is not None and self._peaks is not None and len(self._timeline.ends_ns) == buckets:
+            return self._timeline, self._peaks
+        timeline, peaks, histogram = self._new_timelines(buckets)
+        self._scan([timeline, peaks, histogram])
+        return timeline, peaks
+
+    def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:
+        """What a scan is to fill, remembered."""
+        self._timeline = timeline = Timeline(self._sites, self._caches, *self.span_ns, buckets)
+        self._peaks, self._histogram = peaks, histogram = Peaks(self._caches), LifetimeHistogram(self._caches)
+        return timeline, peaks, histogram
 
     def _scan(self, accumulators: Sequence[Accumulator]) -> Summary:
         """Read all events once for `accumulators`, and for the summary if that is still missing."""
@@ -347,6 +360,12 @@ class Trace:
     @cached_property
     def _slabinfo(self) -> dict[str, Samples]:
         return samples_by_cache(self._reader.table("slabinfo"))
+
+    @cached_property
+    def _layout(self) -> ObjectLayout:
+        host = self.manifest.host
+        shapes = recorded_shapes(self._reader.table("caches"), host)
+        return ObjectLayout(shapes, self._sites, host.page_size)
 
     @cached_property
     def _slabs(self) -> SlabStates:

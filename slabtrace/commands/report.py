@@ -56,6 +56,7 @@ def write_report(trace: str, output: Path, quiet: bool = False) -> None:
 
     opened = slabtrace.open(trace)
     with reading(opened, quiet):
+        opened.read_once()
         tables = _tables(opened)
     plots = _plots(opened)
     replace(output, report(Path(trace).name, slabtrace.__version__, tables, plots))
@@ -65,7 +66,7 @@ def _tables(opened: Trace) -> Tables:
     from slabtrace.render.html.report import Tables
 
     return Tables(
-        usage=opened.usage(),  # first: its scan serves most of the others
+        usage=opened.usage(),
         manifest=opened.manifest,
         length_ns=opened.length_ns,
         completeness=opened.completeness(),
