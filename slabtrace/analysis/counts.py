@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,14 +19,17 @@ class SiteCounts:
 
     `seen`: events.  `duplicates`: those of them that were recorded twice.
     By the site of the allocation: `inferred` (ended by a missed free; those that the end of their
-    slab proved are `page_ended`, those that their slab held free at the end `found_free`) and
-    `pingpong` (freed on another CPU than allocated on).
+    slab proved are `page_ended`, those that their slab held free at the end `found_free`),
+    `pingpong` (freed on another CPU than allocated on) and `crossnode` (of these, on another NUMA
+    node; `node_of_cpu` by CPU, empty: one node).
     By the site of the free: `old` (object older than the recording), `second` (freed already) and
     `completions` (of a kfree_rcu).
     """
 
-    def __init__(self, sites: Sites) -> None:
+    def __init__(self, sites: Sites, node_of_cpu: Sequence[int] = ()) -> None:
         self._size = len(sites)
+        self._node = np.array(node_of_cpu if len(set(node_of_cpu)) > 1 else [], np.int64)
+        self.crossnode: Counts = np.zeros(self._size, np.int64)
         self.seen, self.duplicates, self.inferred, self.page_ended, self.found_free, self.pingpong = (
             np.zeros(self._size, np.int64) for _ in range(6)
         )
@@ -40,7 +45,11 @@ class SiteCounts:
         self.completions += self._count(site[paired.completions])
         cpu = paired.events.cpu
         moved = np.flatnonzero(cpu.take(alloc) != cpu.take(paired.end))
-        self.pingpong += self._count(paired.ended_site[moved[paired.how[moved] == How.FREED]])
+        moved = moved[paired.how[moved] == How.FREED]
+        self.pingpong += self._count(paired.ended_site[moved])
+        if len(self._node):
+            crossed = self._node[cpu[alloc[moved]]] != self._node[cpu[paired.end[moved]]]
+            self.crossnode += self._count(paired.ended_site[moved[crossed]])
         unfreed = np.flatnonzero(paired.how != How.FREED)
         if len(unfreed):
             how, at = paired.how[unfreed], paired.ended_site[unfreed]

@@ -8,7 +8,10 @@ from typing import Protocol
 
 from slabtrace.analysis.lifetimes import Paired
 from slabtrace.analysis.pairing import Pairer
+from slabtrace.trace.ahead import ahead
 from slabtrace.trace.batch import EventBatch
+
+AHEAD = 1  # chunks paired before they are counted: one is up to 130 MiB
 
 
 class Accumulator(Protocol):
@@ -32,7 +35,7 @@ def paired_chunks(batches: Iterable[EventBatch], pairer: Pairer) -> Iterator[Pai
 def scan(batches: Iterable[EventBatch], pairer: Pairer, accumulators: Iterable[Accumulator]) -> EventBatch:
     """Feed `accumulators` with the whole of `batches`; the objects left live, sorted by ptr."""
     every = list(accumulators)
-    for paired in paired_chunks(batches, pairer):
+    for paired in ahead(paired_chunks(batches, pairer), AHEAD, "slabtrace-pair"):
         for accumulator in every:
             accumulator.add(paired)
     return pairer.live

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.counts import Counts, by_group
+from slabtrace.analysis.gfp import gfp_kinds
 from slabtrace.analysis.groups import group_sites
 from slabtrace.analysis.summary import Summary
 from slabtrace.analysis.symbols import Symbols
 
 COLUMNS = (
     "cache", "caches", "call_site", "symbol", "hits", "bytes_req", "bytes_alloc", "frees", "inferred",
-    "outstanding", "pingpong", "frag",
+    "outstanding", "pingpong", "frag", "waste_bytes", "crossnode", "atomic", "accounted", "zeroed",
 )  # fmt: skip
 
 
@@ -25,7 +26,8 @@ def site_totals(summary: Summary) -> dict[str, Counts]:
     """What became of the allocations of each site, arrays of shape (s,); 0 for sites of frees.
 
     hits (allocations), bytes_req, bytes_alloc (of all of them), frees (seen), inferred (frees
-    missed but proved), outstanding, pingpong (freed on another CPU).
+    missed but proved), outstanding, pingpong (freed on another CPU), crossnode (on another node), and
+    of the hits those that were atomic, accounted, zeroed (see analysis.gfp).
     """
     sites, counts, objects = summary.sites, summary.counts, summary.objects
     hits = np.where(sites.free, 0, objects.allocated)
@@ -37,6 +39,8 @@ def site_totals(summary: Summary) -> dict[str, Counts]:
         "inferred": counts.inferred,
         "outstanding": objects.held,
         "pingpong": counts.pingpong,
+        "crossnode": counts.crossnode,
+        **{name: np.where(kind, hits, 0) for name, kind in gfp_kinds(sites).items()},
     }
 
 
@@ -45,7 +49,8 @@ def stat(summary: Summary, symbols: Symbols, by: str) -> pd.DataFrame:
 
     Columns: cache (its name; by call site the one with most hits), caches (how many there are),
     call_site (address, 0 by cache), symbol, then those of `site_totals`, and frag: 1 - bytes_req /
-    bytes_alloc, the share of the memory that nobody asked for.  Raises ValueError for another `by`.
+    bytes_alloc, the share of the memory that nobody asked for, waste_bytes: their difference.
+    Raises ValueError for another `by`.
     """
     if by not in ("call_site", "cache"):
         raise ValueError(f"by is call_site or cache, not {by!r}")
@@ -57,6 +62,7 @@ def stat(summary: Summary, symbols: Symbols, by: str) -> pd.DataFrame:
     frame = _one_per_call_site(frame) if by == "call_site" else frame.assign(caches=1)
     frame["symbol"] = [symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
     frame["frag"] = 1 - frame["bytes_req"] / frame["bytes_alloc"].clip(lower=1)
+    frame["waste_bytes"] = frame["bytes_alloc"] - frame["bytes_req"]
     frame = frame[frame["hits"] > 0].sort_values(["bytes_alloc", "hits"], ascending=False, kind="stable")
     return frame[list(COLUMNS)].reset_index(drop=True)
 

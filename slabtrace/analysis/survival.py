@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from slabtrace.analysis.ages import OCTAVES
 from slabtrace.analysis.counts import Counts
 from slabtrace.analysis.lifetimes import Positions
+from slabtrace.analysis.percentiles import percentile
 
 LEAST_AGE_NS = 1_000_000_000  # RCU, deferred closes and workqueues free that late
 SMALLEST_SHARE, LARGEST_SHARE = 1 / 16, 1 / 2  # of the recording, that a horizon may be
@@ -64,7 +65,7 @@ def survival(
     is_old = age >= np.where(horizon > 0, horizon, length + 1)[member]
     until = begin_ns + length - horizon
     came = _came(alloc_ns[is_old], member[is_old], begin_ns, until, groups)
-    return Survival(horizon, old, old_freed, median_lifetime(lived), _steadiness(came), _late_share(came))
+    return Survival(horizon, old, old_freed, percentile(lived, 0.5), _steadiness(came), _late_share(came))
 
 
 def horizons(length_ns: int) -> range:
@@ -73,18 +74,6 @@ def horizons(length_ns: int) -> range:
     first = int(np.ceil(np.log2(least)))
     last = int(np.floor(np.log2(max(LARGEST_SHARE * length_ns, 1))))
     return range(first, min(last, OCTAVES - 1) + 1)
-
-
-def median_lifetime(lived: Counts) -> NDArray[np.float64]:
-    """The median of lifetimes counted by octave, its place in its octave interpolated: shape (g,), ns."""
-    total = lived.sum(axis=1)
-    running = np.cumsum(lived, axis=1)
-    octave = (running < (total / 2)[:, None]).sum(axis=1).clip(max=OCTAVES - 1)
-    rows = np.arange(len(lived))
-    inside = np.maximum(lived[rows, octave], 1)
-    share = (total / 2 - (running[rows, octave] - lived[rows, octave])) / inside
-    median: NDArray[np.float64] = np.where(total > 0, 2.0 ** (octave + share), np.nan)
-    return median
 
 
 def _came(

@@ -16,6 +16,7 @@ from slabtrace.trace.manifest import Host
 
 _NOTES = Path("/sys/kernel/notes")
 _CPUS, _NODES = (Path(f"/sys/devices/system/{each}/possible") for each in ("cpu", "node"))
+_NODE_FOLDERS = Path("/sys/devices/system/node")
 _KFENCE_INTERVAL = Path("/sys/module/kfence/parameters/sample_interval")
 _NT_GNU_BUILD_ID = 3
 
@@ -36,6 +37,16 @@ def _highest(listed: Path, otherwise: int) -> int:
         return int(listed.read_text().strip().rpartition("-")[2].rpartition(",")[2])
     except (OSError, ValueError):
         return otherwise
+
+
+def cpu_nodes(nodes: Path = _NODE_FOLDERS) -> list[int]:
+    """The NUMA node of each possible CPU; empty where the kernel does not say."""
+    found = {
+        int(link.name.removeprefix("cpu")): int(node.name.removeprefix("node"))
+        for node in nodes.glob("node[0-9]*")
+        for link in node.glob("cpu[0-9]*")
+    }
+    return [found.get(cpu, 0) for cpu in range(possible_cpus())] if found else []
 
 
 def build_id(path: Path = _NOTES) -> str:
@@ -63,6 +74,7 @@ def describe(kallsyms: Kallsyms, caches: Iterable[SlabCache]) -> Host:
         version=platform.version(),
         machine=platform.machine(),
         cpus=possible_cpus(),
+        cpu_nodes=cpu_nodes(),
         page_size=os.sysconf("SC_PAGE_SIZE"),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         build_id=build_id(),

@@ -23,6 +23,7 @@ from slabtrace.capture.command import TracedCommand
 from slabtrace.capture.host import describe
 from slabtrace.capture.intake import CAPACITY, Intake
 from slabtrace.capture.ledger import Ledger
+from slabtrace.capture.marks import Mark, MarkListener
 from slabtrace.capture.priority import raise_priority
 from slabtrace.capture.session import Session
 from slabtrace.capture.settle import settle
@@ -99,6 +100,7 @@ class Recorder:
         self._store = Storing(session, writer, observer)
         self._slabinfo = SlabinfoSampler()
         self._ledger = Ledger(session.rings, session.programs)
+        self.marks = MarkListener()
         self._failure: BaseException | None = None
         self._stop = False
         self._next_books = self._next_flush = self._cpu_before_ns = 0
@@ -186,6 +188,7 @@ class Recorder:
     def _turn(self) -> None:
         """One poll: drain, hand over what is due, keep the books, and rest."""
         self._max_fill = max(self._max_fill, fill := self._session.rings.fill())
+        self._store_marks()
         emptied = self._drain()
         now = time.monotonic_ns()
         if now >= self._next_books:
@@ -193,6 +196,11 @@ class Recorder:
         if emptied:
             self._adapt(fill)
             time.sleep(self._pause)
+
+    def _store_marks(self) -> None:
+        marks = self.marks.take()
+        columns = {name: [getattr(mark, name) for mark in marks] for name in Mark._fields}
+        self._store.rows("marks", columns)
 
     def _adapt(self, fill: float) -> None:
         """Rest longer while the rings stay emptier than the target, shorter when fuller."""
@@ -265,6 +273,8 @@ class Recorder:
         if self._failure is None:
             self._attempt(lambda: self._sample_slabinfo(time.monotonic_ns(), everything=True))
         manifest = self._writer.manifest
+        self._attempt(self._store_marks)
+        self.marks.close()
         manifest.ended_ns = time.monotonic_ns()
         self._store.span_ns = (manifest.started_ns, manifest.ended_ns)
         self._attempt(self._session.stop)

@@ -28,12 +28,18 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "record": Entry("Recording (as root)", "Record the running kernel's slab allocations and frees."),
     "top": Entry("Recording (as root)", "Watch live who allocates, who keeps, and what grows."),
+    "mark": Entry("Recording (as root)", "Write a mark into the recordings that run now."),
     "doctor": Entry("Recording (as root)", "Say whether this machine can trace, and what to do if not."),
     "demo": Entry("Recording (as root)", "Leak a known number of kernel objects and find them."),
     "info": Entry("Reading a trace", "What was recorded, where, how, and how completely."),
     "leaks": Entry("Reading a trace", "Objects never freed, grouped by stack, call site or cache."),
     "mismatches": Entry("Reading a trace", "Frees and allocations that contradict each other."),
     "stat": Entry("Reading a trace", "Totals, and perf-kmem-like tables by call site or cache."),
+    "lifetimes": Entry(
+        "Reading a trace", "How long objects lived: distributions, temporary ones, survivors."
+    ),
+    "diff": Entry("Reading a trace", "What a newer recording holds that an older one did not."),
+    "check": Entry("Reading a trace", "Whether a trace keeps given rules; for CI."),
     "caches": Entry("Reading a trace", "Each slab cache: traffic, peak, waste, the kernel's own count."),
     "plot": Entry("Reading a trace", "Draw usage, rates, lifetimes, … over time as PNG or SVG."),
     "report": Entry("Reading a trace", "Write one HTML page with all of it, for a bug report."),

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from slabtrace.commands import _filters as filters
+from slabtrace.commands._opening import moment, open_trace, window_options
 from slabtrace.commands._options import (
     cache_option,
     call_site_option,
@@ -18,11 +18,7 @@ from slabtrace.commands._options import (
     task_options,
     trace_argument,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from slabtrace.api import Trace
+from slabtrace.commands._suppressions import read_suppressions, suppressions_option
 
 LIMIT = 10
 
@@ -31,10 +27,10 @@ LIMIT = 10
 @trace_argument
 @click.option(
     "--by",
-    type=click.Choice(["stack", "call-site", "cache"]),
+    type=click.Choice(["stack", "call-site", "module", "process", "cache"]),
     default="stack",
     show_default=True,
-    help="What makes objects one group.",
+    help="What makes objects of one cache one group.",
 )
 @cache_option
 @call_site_option
@@ -46,6 +42,21 @@ LIMIT = 10
     metavar="N",
     help="Only groups with at least N objects outstanding.",
 )
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    type=click.Choice(["suspect", "retained", "young", "reclaimable"]),
+    help="Only groups of this class.",
+)
+@click.option(
+    "--between",
+    nargs=2,
+    metavar="MARK MARK",
+    help="Only what was allocated between two marks (or times), and not freed by the end.",
+)
+@suppressions_option
+@window_options
 @limit_option(LIMIT)
 @json_option
 def command(
@@ -56,13 +67,19 @@ def command(
     pids: tuple[int, ...],
     comms: tuple[str, ...],
     min_outstanding: int,
+    classes: tuple[str, ...],
+    between: tuple[str, str] | None,
+    suppressions: str | None,
+    begin: str | None,
+    end: str | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
     """Show the objects that were allocated while recording and not freed by its end.
 
-    Outstanding is not yet leaked: caches of the kernel's own keep objects on purpose, and the
-    youngest groups may be about to be freed. The stack's innermost function comes first. Each group
+    Outstanding is not yet leaked. A `suspect` keeps growing: its old objects stay, and more come all
+    along. `retained` came once and stays, `young` is too new to judge, `reclaimable` is given up
+    when memory is short. Suspects come first, by how much they surely grow. Each group
     says what it claims: `exact`, or how many of its objects at most may have been freed unseen
     (`unsure`; ?: no bound is known).
 
@@ -73,30 +90,34 @@ def command(
       slabtrace leaks boot.slab --cache 'kmalloc-*' --min-outstanding 100
       slabtrace leaks boot.slab --symbol 'nf_conntrack|\\[my_module\\]'
       slabtrace leaks boot.slab --pid 4321 --by call-site
+      slabtrace leaks boot.slab --between "before login" "after logout"
       slabtrace leaks boot.slab --json | jq '.groups[0].stack'
     """
-    import slabtrace
     from slabtrace.render import json
     from slabtrace.render.leaks import write_leaks
+    from slabtrace.render.suppressed import write_suppressed
     from slabtrace.render.verdict import write_verdict
 
-    opened = slabtrace.open(trace)
+    opened = open_trace(trace, begin, end)
+    rules = read_suppressions(suppressions)
     grouping = by.replace("-", "_")
-    groups = _of_tasks(opened, grouping, pids, comms)
+    if pids or comms:
+        filters.check_tasks(opened.tasks(), pids, comms)
+    times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
+    groups = opened.leaks(by=grouping, pid=pids, comm=comms, between=times)
     groups = filters.by_cache(groups, caches, filters.aliases(opened.caches()) if caches else {})
     groups = filters.by_call_site(groups, call_site)
     groups = groups[groups["outstanding"] >= min_outstanding]
+    if classes:
+        groups = groups[groups["class"].isin(classes)]
+    groups, used = rules.apply(groups)
     shown = groups.head(row_limit(limit, LIMIT, as_json) or len(groups))
     completeness = opened.completeness()
     if as_json:
         head = json.document("leaks", trace, completeness, opened.damage)
-        json.write({**head, "by": grouping, "groups": json.rows(shown, json.LEAKS)}, sys.stdout)
+        rows = json.rows(shown, json.LEAKS)
+        json.write({**head, "by": grouping, "suppressed": json.plain(used), "groups": rows}, sys.stdout)
         return
     write_leaks(sys.stdout, shown, len(groups) - len(shown), grouping, opened.length_ns)
+    write_suppressed(sys.stdout, used)
     write_verdict(sys.stdout, completeness, opened.damage)
-
-
-def _of_tasks(opened: Trace, grouping: str, pids: tuple[int, ...], comms: tuple[str, ...]) -> pd.DataFrame:
-    if pids or comms:
-        filters.check_tasks(opened.tasks(), pids, comms)
-    return opened.leaks(by=grouping, pid=pids, comm=comms)

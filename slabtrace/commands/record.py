@@ -179,9 +179,10 @@ def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quie
 
 @contextmanager
 def _signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the recording in good order."""
+    """Ctrl-C, SIGTERM and a closed terminal end the recording in good order; SIGUSR1 sets a mark."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: recorder.stop()) for number in numbers}
+    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: recorder.marks.signal())
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slabtrace.commands import _filters as filters
+from slabtrace.commands._opening import open_trace, window_options
 from slabtrace.commands._options import (
     cache_option,
     call_site_option,
@@ -22,6 +23,8 @@ from slabtrace.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slabtrace.api import Trace
+
 LIMIT = 20
 
 # The sort keys (perf kmem's where it has them) and the columns they stand for; largest first.
@@ -33,7 +36,13 @@ SORT_KEYS = {
     "outstanding": "outstanding",
     "pingpong": "pingpong",
     "frag": "frag",
+    "crossnode": "crossnode",
+    "waste": "waste_bytes",
+    "atomic": "atomic",
+    "ptr": "ptr",
+    "callsite": "symbol",
 }
+TEXTS = ("symbol", "ptr")  # smallest first
 
 
 def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
@@ -49,11 +58,15 @@ def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -
 @trace_argument
 @click.option(
     "--by",
-    type=click.Choice(["call-site", "cache"]),
+    type=click.Choice(["call-site", "cache", "ptr"]),
     default="call-site",
     show_default=True,
-    help="One row per call site, or per slab cache.",
+    help="One row per call site, slab cache, or address.",
 )
+@click.option("--caller", "by", flag_value="call-site", help="As --by call-site (perf kmem's name).")
+@click.option("--alloc", "by", flag_value="ptr", help="As --by ptr (perf kmem's name): by object address.")
+@click.option("--peaks", is_flag=True, help="When each cache held most, and which call sites held it then.")
+@click.option("--gfp", is_flag=True, help="Add how many allocations were atomic, accounted, zeroed.")
 @click.option(
     "-s",
     "--sort",
@@ -66,6 +79,7 @@ def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -
 )
 @cache_option
 @call_site_option
+@window_options
 @limit_option(LIMIT)
 @json_option
 def command(
@@ -74,6 +88,10 @@ def command(
     sort: list[str],
     caches: tuple[str, ...],
     call_site: str | None,
+    peaks: bool,
+    gfp: bool,
+    begin: str | None,
+    end: str | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -87,30 +105,63 @@ def command(
     Examples:
       slabtrace stat boot.slab
       slabtrace stat boot.slab --by cache -s frag,bytes -l 10
+      slabtrace stat boot.slab --alloc -s hit -l 5
+      slabtrace stat boot.slab --from "before login" --to "after login"
       slabtrace stat boot.slab --cache 'kmalloc-*' --json
     """
-    import slabtrace
     from slabtrace.render import json
-    from slabtrace.render.stat import write_stat, write_summary
+    from slabtrace.render.stat import write_pointers, write_stat, write_summary
     from slabtrace.render.verdict import write_verdict
 
-    opened = slabtrace.open(trace)
+    opened = open_trace(trace, begin, end)
+    if peaks:
+        _show_peaks(opened, trace, caches, limit, as_json)
+        return
     grouping = by.replace("-", "_")
-    known = filters.aliases(opened.caches()) if caches else {}
-    table, completeness = opened.stat(by=grouping), opened.completeness()
-    table = filters.by_cache(table, caches, known)
-    table = _by_call_site(table, call_site, grouping).sort_values(sort, ascending=False, kind="stable")
+    table = _chosen(opened, grouping, caches, call_site)
+    _check_keys(sort, table)
+    table = table.sort_values(sort, ascending=[key in TEXTS for key in sort], kind="stable")
+    completeness = opened.completeness()
     shown = table.head(row_limit(limit, LIMIT, as_json) or len(table))
     if as_json:
         head = json.document("stat", trace, completeness, opened.damage)
-        json.write({**head, "by": grouping, "rows": json.rows(shown, json.STAT)}, sys.stdout)
+        keys = json.POINTERS if by == "ptr" else json.STAT
+        json.write({**head, "by": grouping, "rows": json.rows(shown, keys)}, sys.stdout)
         return
     write_summary(sys.stdout, opened.stat(by="cache"), completeness, opened.length_ns)
-    write_stat(sys.stdout, shown, len(table) - len(shown), grouping)
+    if by == "ptr":
+        write_pointers(sys.stdout, shown, len(table) - len(shown))
+    else:
+        write_stat(sys.stdout, shown, len(table) - len(shown), grouping, gfp, opened.length_ns)
     write_verdict(sys.stdout, completeness, opened.damage)
 
 
-def _by_call_site(table: pd.DataFrame, call_site: str | None, grouping: str) -> pd.DataFrame:
-    if call_site is not None and grouping == "cache":
-        raise UsageError("--call-site cannot choose among rows by cache", "leave out --by cache")
-    return filters.by_call_site(table, call_site)
+def _chosen(opened: Trace, grouping: str, caches: tuple[str, ...], call_site: str | None) -> pd.DataFrame:
+    """The rows that the filters leave.  Raises UsageError where a filter cannot choose among them."""
+    if call_site is not None and grouping != "call_site":
+        raise UsageError(f"--call-site cannot choose among rows by {grouping}", "leave out --by")
+    if caches and grouping == "ptr":
+        raise UsageError("--cache cannot choose among rows by address", "leave out --alloc")
+    known = filters.aliases(opened.caches()) if caches else {}
+    return filters.by_call_site(filters.by_cache(opened.stat(by=grouping), caches, known), call_site)
+
+
+def _check_keys(sort: list[str], table: pd.DataFrame) -> None:
+    missing = [key for key, column in SORT_KEYS.items() if column in sort and column not in table]
+    if missing:
+        raise UsageError(f"these rows cannot be sorted by {', '.join(missing)}", "choose other keys with -s")
+
+
+def _show_peaks(opened: Trace, trace: str, caches: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    from slabtrace.render import json
+    from slabtrace.render.stat import write_peaks
+    from slabtrace.render.verdict import write_verdict
+
+    table = filters.by_cache(opened.peaks(), caches, filters.aliases(opened.caches()) if caches else {})
+    shown = table.head(row_limit(limit, LIMIT, as_json) or len(table))
+    if as_json:
+        head = json.document("stat", trace, opened.completeness(), opened.damage)
+        json.write({**head, "by": "peak", "rows": json.rows(shown, json.PEAKS)}, sys.stdout)
+        return
+    write_peaks(sys.stdout, shown, len(table) - len(shown))
+    write_verdict(sys.stdout, opened.completeness(), opened.damage)

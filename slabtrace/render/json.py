@@ -33,8 +33,19 @@ CACHES = (
 RECONCILIATION = ("cache", "aliases", "kernel", "traced", "residue", "slack", "explained", "why")
 STAT = (
     "cache", "caches", "call_site", "symbol", "hits", "frees", "inferred", "outstanding", "bytes_req",
-    "bytes_alloc", "pingpong", "frag",
+    "bytes_alloc", "pingpong", "frag", "waste_bytes", "crossnode", "atomic", "accounted", "zeroed",
 )  # fmt: skip
+LIFETIMES = (
+    "cache", "call_site", "symbol", "stack", "module", "allocated", "freed", "p50_ns", "p90_ns", "p99_ns",
+    "longest_ns", "temporary", "survivors", "histogram",
+)  # fmt: skip
+CHECK = ("rule", "finding", "cache", "symbol", "stack", "why")
+DIFF = (
+    "state", "significant", "p", "cache", "stack", "module", "class", "own", "outstanding_old",
+    "outstanding_new", "bytes_old", "bytes_new", "growth_old", "growth_new", "why",
+)  # fmt: skip
+PEAKS = ("cache", "ts_ns", "objects", "bytes", "held_by")
+POINTERS = ("ptr", "hits", "bytes_req", "bytes_alloc", "pingpong", "frag")
 MISMATCHES = (
     "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
     "second_free",

@@ -29,6 +29,7 @@ class Host:
 
     `kfence`: whether KFENCE takes samples of allocations; None: not known.  `red_left_pad`: bytes
     before each object, of the caches (by name) that are debugged (slab_debug=Z); of all others 0.
+    `cpu_nodes`: the NUMA node of each possible CPU; empty: not known.
     """
 
     hostname: str = ""
@@ -43,6 +44,7 @@ class Host:
     btf: bool = False
     kfence: bool | None = None
     red_left_pad: dict[str, int] = field(default_factory=dict)
+    cpu_nodes: list[int] = field(default_factory=list)
 
 
 @dataclass

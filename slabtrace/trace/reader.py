@@ -8,12 +8,9 @@ a reading: what is whole is yielded, and `TraceReader.damage` says in sentences 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +18,10 @@ import pyarrow as pa
 from slabtrace.errors import TraceError
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
+from slabtrace.trace.ahead import ahead
 from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.segments import Segment
-
-T = TypeVar("T")
 
 AHEAD = 3  # batches decoded before they are asked for
 
@@ -56,7 +52,7 @@ class TraceReader:
         """
         known = len(self.sites)
         unknown = 0
-        for record in _ahead(self._record_batches()):
+        for record in ahead(self._record_batches(), AHEAD, "slabtrace-read"):
             batch = EventBatch(*(plain(record.column(name)) for name in schema.EVENTS.names))
             if batch.size and batch.site.max() >= known:
                 unknown += int((batch.site >= known).sum())
@@ -127,12 +123,3 @@ class TraceReader:
     def _note(self, sentence: str) -> None:
         if sentence and sentence not in self.damage:
             self.damage.append(sentence)
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """`items`, the next few computed in a thread: decompression runs beside the analysis."""
-    with ThreadPoolExecutor(1, thread_name_prefix="slabtrace-read") as thread:
-        pending = deque(thread.submit(next, items, None) for _ in range(AHEAD))
-        while (item := pending.popleft().result()) is not None:
-            pending.append(thread.submit(next, items, None))
-            yield item

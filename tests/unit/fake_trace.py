@@ -140,6 +140,11 @@ STAT = [
         "bytes_alloc": group["allocated"] * 125,
         "pingpong": pingpong,
         "frag": 0.2,
+        "waste_bytes": group["allocated"] * 25,
+        "crossnode": 0,
+        "atomic": 1,
+        "accounted": 0,
+        "zeroed": 2,
     }
     for group, pingpong in zip(GROUPS, (3, 1), strict=True)
 ]
@@ -201,7 +206,13 @@ class FakeTrace:
     def completeness(self) -> FakeCompleteness:
         return FakeCompleteness()
 
-    def leaks(self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()) -> pd.DataFrame:
+    def leaks(
+        self,
+        by: str = "stack",
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[Any, Any] | None = None,
+    ) -> pd.DataFrame:
         """Filters whole groups, each of which is one task's."""
         mine = [g for g in GROUPS if not pid or g["pids"][0] in pid]
         return pd.DataFrame([g for g in mine if not comm or g["comms"][0] in comm])

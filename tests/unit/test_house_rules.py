@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "resources": {"errors"},
     "trace": {"errors", "trace", "slabtrace"},
     "analysis": {"errors", "units", "trace", "analysis"},
-    "api": {"errors", "trace", "analysis"},
+    "scanned": {"errors", "trace", "analysis"},
+    "api": {"errors", "trace", "analysis", "scanned"},
     "render": {"errors", "units", "resources", "trace", "analysis", "render"},
     "capture": {"errors", "resources", "trace", "capture", "slabtrace"},
     "commands": {

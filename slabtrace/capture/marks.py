@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Marks set from outside while a recording runs: by `slabtrace mark TEXT`, or by SIGUSR1.
+
+The recorder listens on a Unix datagram socket in the abstract namespace, named by its pid: nothing
+is left behind in a file system, whatever ends it, and /proc/net/unix tells who records.  The
+kernel says who sent a datagram (SCM_CREDENTIALS): root and whoever ran sudo are heard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from slabtrace.capture.command import invoking_user
+from slabtrace.errors import UsageError
+
+LONGEST_TEXT = 1000  # characters
+ANSWER_S = 2.0
+OLDEST_NS = 1_000_000_000  # a mark's own time is believed so far back
+_NAME = "\0slabtrace-marks-"
+_LISTED = re.compile(r"@slabtrace-marks-(\d+)$")
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+class Mark(NamedTuple):
+    """A row of marks.arrow."""
+
+    ts_ns: int
+    text: str
+
+
+class MarkListener:
+    """The recorder's end; root and the user behind sudo may mark."""
+
+    def __init__(self) -> None:
+        self._allowed = {0, os.geteuid(), invoking_user().uid}
+        self._signals: list[int] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        with contextlib.suppress(OSError):  # a second recorder in this process: the first one is heard
+            self._socket.bind(f"{_NAME}{os.getpid()}")
+        self._numbered = 0
+
+    def signal(self) -> None:
+        """Set a mark; may be called from a signal handler."""
+        self._signals.append(time.monotonic_ns())
+
+    def take(self) -> list[Mark]:
+        """The marks set since the last call, in the order of time."""
+        marks = []
+        while self._signals:
+            self._numbered += 1
+            marks.append(Mark(self._signals.pop(0), f"SIGUSR1 {self._numbered}"))
+        while (mark := self._receive()) is not None:
+            marks.append(mark)
+        return sorted(marks)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+    def _receive(self) -> Mark | None:
+        """The next mark that somebody sent who may; None where nothing waits."""
+        while True:
+            try:
+                content, ancillary, _, sender = self._socket.recvmsg(8 * LONGEST_TEXT, 128)
+            except (BlockingIOError, InterruptedError):
+                return None
+            mark = self._read(content) if self._may_mark(ancillary) else None
+            answer = {"marked": mark is not None}
+            with contextlib.suppress(OSError):  # whoever asked is gone
+                self._socket.sendto(json.dumps(answer).encode(), sender)
+            if mark is not None:
+                return mark
+
+    def _may_mark(self, ancillary: list[tuple[int, int, bytes]]) -> bool:
+        return any(
+            kind == socket.SCM_CREDENTIALS and _CREDENTIALS.unpack(data)[1] in self._allowed
+            for _, kind, data in ancillary
+        )
+
+    def _read(self, content: bytes) -> Mark | None:
+        """What a datagram says.  The time is the sender's, unless it cannot be."""
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            told = json.loads(content)
+            now, sent, text = time.monotonic_ns(), int(told["ts_ns"]), str(told["text"])
+            return Mark(sent if now - OLDEST_NS < sent <= now else now, text[:LONGEST_TEXT])
+        return None
+
+
+def recorders(listing: Path = Path("/proc/net/unix")) -> list[int]:
+    """Pids of the recorders that listen for marks."""
+    found = (_LISTED.search(line) for line in listing.read_text(errors="replace").splitlines())
+    return sorted({int(match.group(1)) for match in found if match})
+
+
+def set_mark(text: str, pids: list[int]) -> None:
+    """Set a mark in the recordings of these recorders, at one time.
+
+    Raises UsageError where one does not answer, or does not let this user.
+    """
+    now = time.monotonic_ns()
+    content = json.dumps({"ts_ns": now, "text": text}).encode()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.bind("")  # an abstract address of the kernel's choice, to be answered at
+        client.settimeout(ANSWER_S)
+        for pid in pids:
+            _ask(client, content, pid)
+
+
+def _ask(client: socket.socket, content: bytes, pid: int) -> None:
+    try:
+        client.sendto(content, f"{_NAME}{pid}")
+        answer = json.loads(client.recv(1 << 16))
+    except (TimeoutError, ConnectionRefusedError):
+        raise UsageError(f"the recorder {pid} does not answer", "has it just ended?") from None
+    if not answer.get("marked"):
+        raise UsageError(f"the recorder {pid} takes no marks from this user", "run it with sudo")

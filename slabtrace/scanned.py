@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recorded trace as the tables of api.py are made of it: read, scanned, and what a scan left, kept.
+
+Every scan reads all events once.  The first one also makes the summary that nearly all tables need.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slabtrace.analysis.account import Account, Unsampled, take_account
+from slabtrace.analysis.ages import Ages
+from slabtrace.analysis.cache_names import Caches, name_caches
+from slabtrace.analysis.completeness import recovered
+from slabtrace.analysis.confidence import Missed
+from slabtrace.analysis.counts import Counts, SiteCounts, by_group
+from slabtrace.analysis.kept import Kept, Question, by_process, chosen, every_object
+from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
+from slabtrace.analysis.losses import Losses
+from slabtrace.analysis.object_layout import ObjectLayout, recorded_shapes
+from slabtrace.analysis.pairing import Pairer
+from slabtrace.analysis.processes import SitesByProcess
+from slabtrace.analysis.scan import Accumulator, scan
+from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.slab_states import SlabStates, UnseenAllocations
+from slabtrace.analysis.slabinfo import Samples, samples_by_cache
+from slabtrace.analysis.summary import Lookup, Summary
+from slabtrace.analysis.suspects import Suspects
+from slabtrace.analysis.symbols import Stacks, Symbols
+from slabtrace.analysis.tasks import Tasks
+from slabtrace.analysis.timeline import Peaks, Timeline
+from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.reader import TraceReader
+from slabtrace.trace.window import WindowReader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slabtrace.analysis.groups import Groups
+
+
+class ScannedTrace:
+    """The part of Trace that reads.  `progress`, if set, is called while events are read."""
+
+    def __init__(self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None) -> None:
+        self._reader = TraceReader(path) if window_ns is None else WindowReader(path, *window_ns)
+        self._summary: Summary | None = None
+        self._peaks: Peaks | None = None
+        self._timeline: Timeline | None = None
+        self._histogram: LifetimeHistogram | None = None
+        self._suspects: Suspects | None = None
+        self._kept: dict[Question, Kept] = {}  # what was asked last
+        self.progress: Callable[[int], None] | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was recorded, where, when and how."""
+        return self._reader.manifest
+
+    @property
+    def damage(self) -> list[str]:
+        """Sentences on what is missing or cut, empty for a whole trace; complete once events were read."""
+        return self._reader.damage
+
+    @cached_property
+    def span_ns(self) -> tuple[int, int]:
+        """Start and end of the recording, CLOCK_MONOTONIC ns."""
+        return self._reader.span()
+
+    @property
+    def length_ns(self) -> int:
+        """How long the recording lasted."""
+        begin, end = self.span_ns
+        return end - begin
+
+    def _scanned(self) -> Summary:
+        """The summary of all events, made by the first scan."""
+        return self._summary or self._scan([])
+
+    def _grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
+        """What is outstanding of the objects asked for, with the groups it is in."""
+        from slabtrace.analysis.confidence import prove
+        from slabtrace.analysis.groups import group_sites, modules
+        from slabtrace.analysis.outstanding import outstanding
+
+        kept = self._kept_objects(question._replace(by_process=by == "process"))
+        module = modules(kept.sites, self._lookup.stacks, self._lookup.symbols)
+        groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
+        damaged = bool(self.damage)
+        proof = prove(self._slabs, self._account(), self._missed(), self._losses(), self.manifest, damaged)
+        return outstanding(kept, self._lookup, groups, proof), groups, kept
+
+    def _kept_objects(self, question: Question) -> Kept:
+        """What became of the objects asked for, by a scan of their own if they were not just asked for."""
+        if question not in self._kept:
+            self._kept = {question: self._asked(question)}
+        return self._kept[question]
+
+    def _asked(self, question: Question) -> Kept:
+        if question == Question():
+            ages = Ages(len(self._sites), *self.span_ns)
+            return every_object(self._sites, self._caches, self._scan([ages]).objects, ages)
+        choice, events = question.choice(self._tasks), self._watched_events()
+        if not question.by_process:
+            ages = Ages(len(self._sites), *self.span_ns, choice)
+            return chosen(choice, events, self._pairer(self._sites), self._caches, ages)
+        pairs = SitesByProcess(self._reader.events(), self._sites, self._tasks)
+        ages = Ages(len(pairs.sites), *self.span_ns, choice)
+        caches = by_process(pairs, self._caches)
+        kept = chosen(choice, pairs.events(events), self._pairer(pairs.sites), caches, ages)
+        kept.process = pairs.process
+        return kept
+
+    def _new_suspects(self) -> Suspects:
+        named = not self.manifest.coverage.free_traced_after
+        return Suspects(self._sites, self._layout, cache_is_named=named)
+
+    def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
+        """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""
+        if self._timeline is not None and self._peaks is not None and len(self._timeline.ends_ns) == buckets:
+            return self._timeline, self._peaks
+        timeline, peaks, histogram = self._new_timelines(buckets)
+        self._scan([timeline, peaks, histogram])
+        return timeline, peaks
+
+    def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:
+        """What a scan is to fill, remembered."""
+        self._timeline = timeline = Timeline(self._sites, self._caches, *self.span_ns, buckets)
+        self._peaks, self._histogram = peaks, histogram = Peaks(self._caches), LifetimeHistogram(self._caches)
+        return timeline, peaks, histogram
+
+    def _scan(self, accumulators: Sequence[Accumulator]) -> Summary:
+        """Read all events once for `accumulators`, and for the summary if that is still missing."""
+        pairer = self._pairer()
+        if self._summary is not None:
+            scan(self._watched_events(), pairer, accumulators)
+            return self._summary
+        counts = SiteCounts(self._sites, self.manifest.host.cpu_nodes)
+        unsampled, unseen = Unsampled(self._sites, self._slabinfo), UnseenAllocations(self._slabs)
+        live = scan(self._watched_events(), pairer, [*accumulators, counts, unsampled, unseen])
+        self._summary = Summary(
+            self._sites, self._caches, counts, live, unsampled.events, unseen.by_cache(pairer)
+        )
+        return self._summary
+
+    def _watched_events(self) -> Iterator[EventBatch]:
+        """All events, telling `progress` how many were read."""
+        read = 0
+        for batch in self._reader.events():
+            read += batch.size
+            if self.progress is not None:
+                self.progress(read)
+            yield batch
+
+    def _losses(self) -> Losses:
+        summary = self._scanned()
+        stored = recovered(summary.sites, summary.counts)
+        # a filter leaves out events that a twin saw: they were not missed; duplicates count twice there
+        seen = self.manifest.totals.recovered - int(summary.counts.duplicates.sum())
+        return Losses(self._reader.table("losses"), self.manifest, max(stored, seen))
+
+    def _missed(self) -> Missed:
+        allocations = np.zeros(len(self._caches), np.int64)
+        row = dict(zip(self._sites["cache"].tolist(), self._caches.of_site.tolist(), strict=True))
+        for cache, count in self._scanned().unseen_allocations.items():
+            if cache in row:
+                allocations[row[cache]] += count
+        return Missed(self._inferred(), allocations)
+
+    def _inferred(self) -> Counts:
+        return by_group(self._caches.of_site, self._scanned().counts.inferred, len(self._caches))
+
+    def _account(self) -> Account:
+        return take_account(self._scanned(), self._slabinfo, self.manifest.host)
+
+    def _pairer(self, sites: Sites | None = None) -> Pairer:
+        late = self.manifest.coverage.free_traced_after
+        return Pairer(sites or self._sites, free_traced_after=late, slabs=self._slabs)
+
+    @cached_property
+    def _sites(self) -> Sites:
+        return Sites.from_table(self._reader.sites)
+
+    @cached_property
+    def _caches(self) -> Caches:
+        return name_caches(self._reader.table("caches"), self._sites, list(self._slabinfo))
+
+    @cached_property
+    def _slabinfo(self) -> dict[str, Samples]:
+        return samples_by_cache(self._reader.table("slabinfo"))
+
+    @cached_property
+    def _layout(self) -> ObjectLayout:
+        host = self.manifest.host
+        shapes = recorded_shapes(self._reader.table("caches"), host)
+        return ObjectLayout(shapes, self._sites, host.page_size)
+
+    @cached_property
+    def _slabs(self) -> SlabStates:
+        return SlabStates(self._reader.table("slabs"))
+
+    @cached_property
+    def _tasks(self) -> Tasks:
+        return Tasks(self._reader.table("tasks"))
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        symbols = Symbols(self._reader.table("symbols"))
+        stacks = Stacks(self._reader.table("stacks"), symbols)
+        return Lookup(symbols, stacks, self._tasks, self.span_ns[0], self.manifest.recorder.pid)
