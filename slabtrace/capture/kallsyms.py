@@ -12,6 +12,7 @@ from typing import NamedTuple
 KALLSYMS = Path("/proc/kallsyms")
 MODULES = Path("/proc/modules")
 _TEXT = "tTwW"
+LONGEST = 1 << 16  # bytes of a function, where nothing says how long the last one is
 
 
 class Symbol(NamedTuple):
@@ -29,11 +30,12 @@ class Kallsyms:
     """All functions the kernel names, sorted by address; reloaded when the set of modules changes.
 
     Functions of a module that went stay known until another takes their place: what it allocated lives
-    on, and its addresses may be met late.
+    on, and its addresses may be met late.  One that came and went before it was noticed stays unknown.
     """
 
     def __init__(self) -> None:
         self._modules: list[bytes] = []
+        self._ends: dict[str, int] = {}  # behind the last function of a module
         self._entries: list[Entry] = []
         self._addresses: list[int] = []
         self._data: dict[str, int] = {}
@@ -62,19 +64,20 @@ class Kallsyms:
             elif name in ("slab_caches",):  # data: named only with CONFIG_KALLSYMS_ALL
                 self._data[name] = int(address, 16)
         entries = [entry for entry in entries if entry[0]]
+        self._ends |= _ends(entries, self._modules)
         self._entries = sorted(entries + _gone(self._entries, entries))
         self._addresses = [entry[0] for entry in self._entries]
 
     def resolve(self, address: int) -> Symbol | None:
-        """The function that the return address `address` belongs to, or None if it is below every symbol.
+        """The function that the return address `address` belongs to, or None if no known one has it.
 
         The call lies before it: a call that ends a function returns, on paper, into the next one.
         """
         index = bisect.bisect_right(self._addresses, address - 1) - 1
         if index < 0:
             return None
-        _, name, module = self._entries[index]
-        return Symbol(name, address - self._addresses[index], module)
+        begin, name, module = self._entries[index]
+        return Symbol(name, address - begin, module) if address <= self._ends[module] else None
 
     def address(self, name: str) -> int:
         """Address of a function (its first), or of slab_caches; 0 if it is not there."""
@@ -95,6 +98,16 @@ def _gone(before: list[Entry], now: list[Entry]) -> list[Entry]:
         for entry in before
         if entry[2] not in present and not any(first <= entry[0] <= last for first, last in taken)
     ]
+
+
+def _ends(entries: list[Entry], modules: list[bytes]) -> dict[str, int]:
+    """Where each module ends, as /proc/modules says; the kernel, and BPF, soon after their last symbol."""
+    ends = {module: address + LONGEST for address, _, module in sorted(entries)}
+    for line in modules:
+        name, size, *address = line.decode(errors="replace").split()
+        if address and int(address[0], 16):
+            ends[name] = int(address[0], 16) + int(size)
+    return ends
 
 
 def _modules() -> list[bytes]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,11 +18,17 @@ MOST_LINES = 10
 
 
 class Watch:
-    """An observer of the recorder's (capture.storing.Observer).  Lives in its storing thread."""
+    """An observer of the recorder's (capture.storing.Observer).  Lives in its storing thread.
 
-    def __init__(self, session: Session, manifest: Manifest) -> None:
+    `say`: takes each line; to stderr by default.
+    """
+
+    def __init__(
+        self, session: Session, manifest: Manifest, say: Callable[[str], None] | None = None
+    ) -> None:
         self._session = session
         self._manifest = manifest
+        self._say = say or _to_stderr
         self._live: Any = None
         self._lines = 0
 
@@ -39,9 +45,9 @@ class Watch:
         for finding in self._started().add(batch, shapes):
             self._lines += 1
             if self._lines <= MOST_LINES:
-                click.echo(f"\r\033[K{self._line(finding)}" if _terminal() else self._line(finding), err=True)
+                self._say(self._line(finding))
             elif self._lines == MOST_LINES + 1:
-                click.echo("more wrong frees follow; `slabtrace mismatches` will show them all", err=True)
+                self._say("more wrong frees follow; `slabtrace mismatches` will show them all")
 
     def _started(self) -> Any:
         """Made with the first sites: by then it is known what is attached."""
@@ -75,7 +81,8 @@ class Watch:
         )
 
 
-def _terminal() -> bool:
+def _to_stderr(line: str) -> None:
+    """A line of its own, in the place of the status line if there is one."""
     import sys
 
-    return sys.stderr.isatty()
+    click.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)

@@ -8,7 +8,7 @@ import sys
 import time
 
 from tests.kernels import guest, support
-from tests.kernels.experiment import PASSED, Row, examine, folder
+from tests.kernels.experiment import HERE, PASSED, Row, examine, examine_here, folder
 from tests.kernels.packages import SUITES, LabError, obtain
 
 
@@ -16,7 +16,7 @@ def main() -> int:
     """Examine each kernel, row by row; then what they can, as README.md shows it."""
     arguments = _arguments()
     failed, columns = False, []
-    for label in arguments.kernels or SUITES:
+    for label in arguments.kernels or [*SUITES, HERE]:
         begun = time.monotonic()
         try:
             rows = _try(label, arguments)
@@ -33,13 +33,18 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.kernels", description=__doc__)
-    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help=f"of {', '.join(SUITES)}; default all")
+    parser.add_argument(
+        "kernels",
+        nargs="*",
+        metavar="KERNEL",
+        help=f"of {', '.join([*SUITES, HERE])} (the running one); default all",
+    )
     parser.add_argument("--timeout", type=float, default=420, help="seconds that a guest may take")
     parser.add_argument("--run", metavar="COMMAND", help="run this shell command in the guest instead")
     arguments = parser.parse_args()
-    unknown = [label for label in arguments.kernels if label not in SUITES]
+    unknown = [label for label in arguments.kernels if label not in (*SUITES, HERE)]
     if unknown:
-        parser.error(f"no such kernel: {', '.join(unknown)}; there are {', '.join(SUITES)}")
+        parser.error(f"no such kernel: {', '.join(unknown)}; there are {', '.join([*SUITES, HERE])}")
     if arguments.timeout <= 0:
         parser.error("--timeout must be more than 0 seconds")
     return arguments
@@ -47,6 +52,8 @@ def _arguments() -> argparse.Namespace:
 
 def _try(label: str, arguments: argparse.Namespace) -> list[Row]:
     begun = time.monotonic()
+    if label == HERE:
+        return [_say(row) for row in examine_here()]
     kernel = obtain(label)
     rows = [_say(Row(label, "fetch", PASSED, time.monotonic() - begun))]
     if arguments.run:

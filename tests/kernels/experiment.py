@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The experiment with one kernel: two guests side by side, and what their recordings must hold.
+"""The experiments with one kernel: its guests, and what their recordings must hold.
 
-One does what is allowed and what leaks; the other what is wrong, up to what may end it.
+`examine` has two guests side by side: one does what is allowed and what leaks, the other what is
+wrong, up to what may end it.  `examine_at_once` does all but the last in one guest.  `examine_here` has
+no guest: the kernel that runs us does as much as user space can drive.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +26,8 @@ from tests.kernels.leak_checks import Findings
 from tests.kernels.packages import Kernel, cache_folder
 
 PASSED = "ok"
+TRACE = f"{guest.SHARED}/trace.slab"  # in every guest
+HERE = "here"  # the label of the running kernel
 Check = tuple[str, Callable[[Findings], None]]
 
 
@@ -47,14 +55,46 @@ def examine(kernel: Kernel, timeout: float) -> list[Row]:
     begun = time.monotonic()
     module = build.module(kernel)
     rows = [Row(kernel.label, "build", PASSED, time.monotonic() - begun)]
-    trace = f"{guest.SHARED}/trace.slab"
+    scripts = workload.leaks_script(build.leaver(), module, TRACE), workload.mismatches_script(module, TRACE)
     with ThreadPoolExecutor(2) as pool:
-        leaks = pool.submit(_record, kernel, "leaks", workload.leaks_script(build.leaver(), module), timeout)
-        wrong = pool.submit(_record, kernel, "mismatches", workload.mismatches_script(module, trace), timeout)
-    rows += _guest_rows(kernel, "leaks", leaks.result(), dies=False)
-    rows += _findings(kernel, "leaks", leak_checks.checks())
+        leaks = pool.submit(_record, kernel, "leaks", scripts[0], timeout)
+        wrong = pool.submit(_record, kernel, "mismatches", scripts[1], timeout)
+    rows += _guest_rows(kernel, "leaks", leaks.result())
+    rows += _findings(kernel.label, "leaks", leak_checks.checks())
     rows += _guest_rows(kernel, "mismatches", wrong.result(), dies=True)
-    return rows + _findings(kernel, "mismatches", mismatch_checks.checks())
+    return rows + _findings(kernel.label, "mismatches", mismatch_checks.checks())
+
+
+def examine_at_once(kernel: Kernel, timeout: float) -> list[Row]:
+    """The same with one guest, which does nothing that may end it."""
+    script = workload.whole_script(build.leaver(), build.module(kernel), TRACE)
+    outcome = _record(kernel, "whole", script, timeout)
+    rows = _guest_rows(kernel, "whole", outcome)
+    checks = [*leak_checks.checks(), *mismatch_checks.checks()]
+    return rows + _findings(kernel.label, "whole", checks)
+
+
+def examine_here() -> list[Row]:
+    """Messages and pipes on the running kernel.  Needs root."""
+    place = folder(HERE, "leaks")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    leaver = [str(build.leaver()), *map(str, workload.LEFT)]
+    argv = [sys.executable, "-m", "slabtrace", "record", "-o", str(place / "trace.slab"), "--", *leaver]
+    begun = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=guest.ROOT)
+    result = PASSED if done.returncode == 0 else done.stderr.strip()
+    rows = [Row(HERE, "record", result, time.monotonic() - begun)]
+    if done.returncode:
+        return rows
+    _tidy_up(*map(int, done.stdout.split()))
+    return rows + _findings(HERE, "leaks", leak_checks.of_user_space())
+
+
+def _tidy_up(queue: int, child: int) -> None:
+    """Give back what the leaver left (tests/live/leaver.c)."""
+    subprocess.run(["ipcrm", "-q", str(queue)], check=False)
+    os.kill(child, signal.SIGKILL)
 
 
 def _record(kernel: Kernel, experiment: str, script: str, timeout: float) -> guest.Outcome:
@@ -63,12 +103,13 @@ def _record(kernel: Kernel, experiment: str, script: str, timeout: float) -> gue
     return guest.run(kernel, argv, folder(kernel.label, experiment), timeout, {"workload.sh": script})
 
 
-def _guest_rows(kernel: Kernel, experiment: str, outcome: guest.Outcome, dies: bool) -> list[Row]:
+def _guest_rows(kernel: Kernel, experiment: str, outcome: guest.Outcome, dies: bool = False) -> list[Row]:
     """How the guest and its steps ended; `dies`: it may panic, its kernel complain and its steps not end."""
     failure = "" if dies and outcome.panicked else outcome.failure
     rows = [Row(kernel.label, f"guest: {experiment}", failure or PASSED, outcome.seconds)]
     if not dies:
-        rows += [Row(kernel.label, "console", line) for line in outcome.complaints]
+        unexpected = [line for line in outcome.complaints if not workload.COMPLAINT.search(line)]
+        rows += [Row(kernel.label, "console", line) for line in unexpected]
     for line in guest.read(outcome.folder / "steps.jsonl").splitlines():
         step = json.loads(line)
         words = (step["stderr"] or step["stdout"]).strip().splitlines()[:1]
@@ -77,16 +118,16 @@ def _guest_rows(kernel: Kernel, experiment: str, outcome: guest.Outcome, dies: b
     return rows
 
 
-def _findings(kernel: Kernel, experiment: str, checks: Iterable[Check]) -> list[Row]:
+def _findings(label: str, experiment: str, checks: Iterable[Check]) -> list[Row]:
     try:
-        findings = Findings(folder(kernel.label, experiment) / "trace.slab")
+        findings = Findings(folder(label, experiment) / "trace.slab")
     except SlabtraceError as error:
-        return [Row(kernel.label, "trace", f"FAILED  {error}")]
+        return [Row(label, "trace", f"FAILED  {error}")]
     rows = []
     for name, check in checks:
         try:
             check(findings)
-            rows.append(Row(kernel.label, name, PASSED))
+            rows.append(Row(label, name, PASSED))
         except AssertionError as error:
-            rows.append(Row(kernel.label, name, f"FAILED  {error}"))
+            rows.append(Row(label, name, f"FAILED  {error}"))
     return rows

@@ -168,10 +168,15 @@ def blamed(finding: Group) -> set[str]:
     return {name for event in events if event for name in frames(event)}
 
 
-def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
-    """(name, check) of all that is asked of the recording of leaks_script."""
+def of_user_space() -> Iterator[tuple[str, Callable[[Findings], None]]]:
+    """(name, check) of what the leaver does, which needs no module."""
     yield "messages", check_messages
     yield "pipes", check_pipes
+
+
+def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
+    """(name, check) of all that is asked of the recording of leaks_script."""
+    yield from of_user_space()
     for fault in FAULTS:
         yield fault.name, check_fault(fault)
     yield "silent paths", check_silent_paths

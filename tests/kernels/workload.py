@@ -7,10 +7,11 @@ stack.  What must be found of them is in leak_checks.py and mismatch_checks.py.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-KEPT, EXCHANGED, PIPES, OPEN = 23, 1009, 101, 41
+LEFT = KEPT, EXCHANGED, PIPES, OPEN = 23, 1009, 101, 41  # what the leaver is told
 SMALL, LARGE = 200, 32 << 10  # bytes asked for by the module
 
 
@@ -65,32 +66,51 @@ BAD_FREES = (
     BadFree("bad_cache_free", 5, "wrong-cache-free", "slabtrace_wrong"),
 )
 OTHER_CACHE = "slabtrace_other"  # that bad_cache_free names
+# What the kernel says of a free to another cache; of nothing else that is done, it complains.
+COMPLAINT = re.compile("kmem_cache_free|cache_from_obj|warn_free_bad_obj")
 PANIC = "bad_panic 2"  # a double free that most kernels notice and die of
 
-_FAULTS = "/proc/slabtrace_faults"
-# Returns once all that happened until now is stored: the manifest's count of stored events has grown
-# twice since, and between two such counts lies a flush of everything.
+# Returns once all that happened until now is stored, and a module that came is noticed: the manifest's
+# count of stored events has grown twice since, and between two such counts lies all of that.
 _STORED = """\
-stored() { grep -o '"events": [0-9]*' $1/manifest.json | head -n 1; }
+stored() { grep -o '"events": [0-9]*' %s/manifest.json | head -n 1; }
 for turn in 1 2; do
-	before=$(stored {trace})
-	until [ "$(stored {trace})" != "$before" ]; do usleep 100000; done
-done
-"""
+	before=$(stored)
+	until [ "$(stored)" != "$before" ]; do /bin/busybox usleep 100000; done
+done"""
 
 
-def leaks_script(leaver: Path, module: Path) -> str:
+def leaks_script(leaver: Path, module: Path, trace: str) -> str:
     """What is allowed, and what leaks.  The module comes late, and goes while its objects live."""
-    lines = [f"/bin/busybox insmod {module}", f"{leaver} {KEPT} {EXCHANGED} {PIPES} {OPEN}"]
-    lines += [f"echo {fault.name} {fault.count} > {_FAULTS}" for fault in FAULTS]
-    lines += [f"/bin/busybox rmmod {module.stem}"]
-    return "\n".join(lines) + "\n"
+    return _script(module, [_leave(leaver), *_FAULTS_DONE, _STORED % trace, _unload(module)])
 
 
 def mismatches_script(module: Path, trace: str) -> str:
     """What is wrong.  Last of all, when the rest is on disk, what may end the guest."""
-    lines = [f"/bin/busybox insmod {module}"]
-    lines += [f"echo {bad.name} {bad.count} > {_FAULTS}" for bad in BAD_FREES]
-    lines += [_STORED.replace("usleep", "/bin/busybox usleep").replace("{trace}", trace)]
-    lines += [f"echo {PANIC} > {_FAULTS}"]
-    return "\n".join(lines) + "\n"
+    return _script(module, [*_BAD_DONE, _STORED % trace, _do(PANIC)])
+
+
+def whole_script(leaver: Path, module: Path, trace: str) -> str:
+    """Both in one guest, without what may end it."""
+    done = [_leave(leaver), *_FAULTS_DONE, *_BAD_DONE]
+    return _script(module, [*done, _STORED % trace, _unload(module)])
+
+
+def _script(module: Path, lines: list[str]) -> str:
+    return "\n".join([f"/bin/busybox insmod {module}", *lines]) + "\n"
+
+
+def _leave(leaver: Path) -> str:
+    return " ".join(map(str, [leaver, *LEFT]))
+
+
+def _unload(module: Path) -> str:
+    return f"/bin/busybox rmmod {module.stem}"
+
+
+def _do(order: str) -> str:
+    return f"echo {order} > /proc/slabtrace_faults"
+
+
+_FAULTS_DONE = [_do(f"{fault.name} {fault.count}") for fault in FAULTS]
+_BAD_DONE = [_do(f"{bad.name} {bad.count}") for bad in BAD_FREES]

@@ -179,3 +179,12 @@ def test_where_functions_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_hidden_addresses_tell_of_no_function(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     symbols(monkeypatch, tmp_path, "0000000000000000 T one\n0000000000000000 T two\n")
     assert kallsyms.function_spans({"one"}) == {}
+
+
+def test_an_address_behind_a_modules_end_is_nobodys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As of a module that came and went unnoticed."""
+    swap_modules(tmp_path, "alpha 16384 0 - Live 0xffffffffc0100000 (OE)\n", "")
+    names = symbols(monkeypatch, tmp_path, TEXT + ALPHA)
+    assert names.resolve(0xFFFFFFFFC0104000) == ("keep", 0x3E00, "alpha"), "the last return address in it"
+    assert names.resolve(0xFFFFFFFFC0104001) is None
+    assert names.resolve(0xFFFFFFFFA0000000) is None, "between the kernel and its modules"

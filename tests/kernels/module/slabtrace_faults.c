@@ -12,6 +12,7 @@
  */
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/rcupdate.h>
@@ -186,16 +187,23 @@ static __always_inline void allocate_victims(struct kmem_cache *from, int count)
 		victims[i / 4] = kmem_cache_alloc(from, GFP_KERNEL);
 }
 
-/* With another free between, which the allocator's own check (FREELIST_HARDENED) does not notice. */
+/*
+ * With the free of another object of the same slab between: the allocator's own check (FREELIST_HARDENED)
+ * compares with the last one only.
+ */
 static noinline void bad_double_free(int count)
 {
 	int i;
 
-	allocate_victims(for_double, 2 * count);
-	for (i = 0; i < 2 * count; i += 2) {
+	allocate_victims(for_double, 3 * count);
+	for (i = 1; i < 3 * count && count; i++) {
+		if (virt_to_head_page(victims[i - 1]) != virt_to_head_page(victims[i]))
+			continue;
+		kmem_cache_free(for_double, victims[i - 1]);
 		kmem_cache_free(for_double, victims[i]);
-		kmem_cache_free(for_double, victims[i + 1]);
-		kmem_cache_free(for_double, victims[i]);
+		kmem_cache_free(for_double, victims[i - 1]);
+		count--;
+		i++;
 	}
 }
 
@@ -308,7 +316,7 @@ static ssize_t fault_write(struct file *file, const char __user *text, size_t le
 		return -EINVAL;
 	if (sscanf(line, "%31s %d", name, &count) != 2 || count < 0)
 		return -EINVAL;
-	if (!strncmp(name, "bad_", 4) && count > MOST_BAD / 2)
+	if (!strncmp(name, "bad_", 4) && count > MOST_BAD / 3)
 		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(faults); i++) {
 		if (!strcmp(faults[i].name, name)) {
