@@ -28,7 +28,10 @@ KNOWN = (
     ),
     # mm/slub.c, 6.18: per-CPU arrays of free objects
     Design(
-        ANY, re.compile(r"^_*alloc_(empty|full)_sheaf\b"), False, "the allocator's own stock of free objects"
+        ANY,
+        re.compile(r"^(_*alloc_(empty|full)_sheaf|__pcs_replace_(empty|full)_main)\b"),
+        False,
+        "the allocator's own stock of free objects",
     ),
     # mm/vmalloc.c, 6.9: freed areas stay in pools by size, which a shrinker ("vmap-node") empties
     Design(
