@@ -9,7 +9,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 
-from benchmarks import machine, overhead, parts, slow_leak, startup, throughput, trust
+from benchmarks import machine, overhead, parts, reading, slow_leak, startup, throughput, trust
 
 BENCHMARKS = {
     "overhead": overhead.main,
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "throughput": throughput.main,
     "startup": startup.main,
     "slow-leak": slow_leak.main,
+    "reading": reading.main,
     "trust": trust.main,
 }
 

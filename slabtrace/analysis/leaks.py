@@ -11,7 +11,7 @@ What slabtrace itself keeps, and what by_design.py knows, is never suspected.
 
 The score, 0 to 1, is the product of what speaks for a leak: the share of its old objects that was
 kept, how steadily they came, and how certain the growth is (the slope's lower bound by the slope).
-A suspect needs a certain growth, enough old objects, and each of the shares below.
+A suspect needs a certain growth, so a score above 0, enough old objects, and each of the shares below.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young
 
 LEAST_OLD = 5  # old objects that a suspicion needs
 LEAST_STEADINESS = 0.6
+LEAST_SCORE = 0.3  # below, the growth may be next to nothing
 LEAST_LATE_SHARE = 0.25  # of the old objects, that came in the later half: it has not ended
 ATTACHED_SHARE = 0.9  # of a group's objects, that came with a reclaimable one
 ATTACHED = "came with objects that the kernel gives up when memory is short, such as inodes"
@@ -112,7 +113,7 @@ def judge(ages: Ages, judged: Judged) -> pd.DataFrame:
     )
     frame["score"] = _score(found, growth).round(3)
     attached = _attached(judged)
-    frame["class"] = _classes(found, growth, judged, attached)
+    frame["class"] = _classes(found, frame["score"].to_numpy(), judged, attached)
     frame["known"] = ["" if each is None else each.reason for each in judged.by_design]
     frame.loc[attached & ~judged.reclaimable, "known"] = ATTACHED
     frame["length_ns"] = ages.end_ns - ages.begin_ns
@@ -169,10 +170,12 @@ def _attached(judged: Judged) -> NDArray[np.bool_]:
     return with_one >= ATTACHED_SHARE * np.maximum(number, 1)
 
 
-def _classes(found: Survival, growth: Slope, judged: Judged, attached: NDArray[np.bool_]) -> list[str]:
+def _classes(
+    found: Survival, score: NDArray[np.float64], judged: Judged, attached: NDArray[np.bool_]
+) -> list[str]:
     shrinks = np.array([each is not None and each.shrinks for each in judged.by_design], np.bool_)
     expected = np.array([each is not None for each in judged.by_design], np.bool_) | judged.own
-    grows = (growth.low > 0) & (found.old >= LEAST_OLD) & (found.kept_share >= 1 - FREED_SHARE)
+    grows = (score >= LEAST_SCORE) & (found.old >= LEAST_OLD) & (found.kept_share >= 1 - FREED_SHARE)
     grows &= (found.steadiness >= LEAST_STEADINESS) & (found.late_share >= LEAST_LATE_SHARE)
     cases = [judged.reclaimable | shrinks | attached, found.old == 0, grows & ~expected]
     return [str(each) for each in np.select(cases, [RECLAIMABLE, YOUNG, SUSPECT], RETAINED).tolist()]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast a recording is read: `slabtrace stat` and `leaks` beside `perf kmem stat`, on the same load.
+
+A pipe made and closed in a loop on every CPU, recorded by both.  Then slabtrace alone on ten and a
+hundred times as much: time has to grow as the events do, memory not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks import machine
+from benchmarks.loads import Load
+from benchmarks.machine import Unavailable
+from benchmarks.table import print_table
+from benchmarks.tracers import Tracer, manifest, perf_kmem, slabtrace
+
+SIZES = (1_000_000, 10_000_000, 100_000_000)  # events
+ROUNDS = 3
+RATE_S = 0.1  # of load, to learn how many events a second it makes
+EVENTS_OF_ONE = 14  # slab events of making and closing a pipe, about
+_SAMPLES = re.compile(r"SAMPLE events:\s+(\d+)")
+
+
+class Run(NamedTuple):
+    """One command on one recording: events, wall time, and the most memory it held."""
+
+    events: int
+    seconds: float
+    rss_mib: float
+
+    @property
+    def events_per_s(self) -> float:
+        """Events read a second, the start of the program included."""
+        return self.events / self.seconds
+
+
+def main(quick: bool) -> None:
+    """Print one table."""
+    print("### Reading: stat and leaks beside perf kmem stat\n")
+    rounds = 1 if quick else ROUNDS
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="slabtrace-reading-", dir="/var/tmp") as name:
+        folder = Path(name)
+        try:
+            peer = _perf(folder, rounds)
+            rows.append(_row("perf kmem stat --caller", peer, peer.events_per_s))
+        except Unavailable as reason:
+            machine.note(f"perf kmem: {reason}")
+            peer = None
+        for events in SIZES[: 2 if quick else None]:
+            trace = _record(folder / str(events), slabtrace, events) / "t.slab"
+            count = int(manifest(trace)["totals"]["events"])
+            for command in ("stat", "leaks"):
+                told = [sys.executable, "-m", "slabtrace", command, str(trace)]
+                runs = [_timed(told, count) for _ in range(rounds)]
+                rows.append(_row(f"slabtrace {command}", _middle(runs), peer and peer.events_per_s))
+            subprocess.run(["rm", "-rf", str(trace)], check=True)
+    print_table(("command", "events", "s", "M events/s", "to perf", "peak MiB"), rows)
+
+
+def _perf(folder: Path, rounds: int) -> Run:
+    """`perf kmem stat` on its own recording of the load."""
+    place = _record(folder / "perf", perf_kmem, SIZES[0])
+    data = ["-i", str(place / "perf.data")]
+    stats = subprocess.run(["perf", "report", "--stats", *data], capture_output=True, text=True)
+    found = _SAMPLES.search(stats.stdout)
+    if found is None:
+        raise Unavailable("perf report does not say how many samples there are")
+    command = ["perf", "kmem", *data, "stat", "--caller", "-l", "20"]
+    return _middle([_timed(command, int(found.group(1))) for _ in range(rounds)])
+
+
+def _record(folder: Path, tracer: Tracer, events: int) -> Path:
+    """Record about so many events of the load on every CPU into `folder`."""
+    folder.mkdir()
+    machine.note(f"reading: recording {events:,} events with {tracer.__name__}")
+    with ExitStack() as stack:
+        loads = [stack.enter_context(Load("pipes", cpu)) for cpu in sorted(os.sched_getaffinity(0))]
+        with tracer(folder):
+            per_second = EVENTS_OF_ONE * _run(loads, RATE_S) / RATE_S
+            _run(loads, max(events / per_second - RATE_S, RATE_S))
+    return folder
+
+
+def _run(loads: Sequence[Load], seconds: float) -> int:
+    for load in loads:
+        load.begin("secs", seconds)
+    return sum(load.finish().operations for load in loads)
+
+
+def _timed(command: list[str], events: int) -> Run:
+    """Run a command; its output is thrown away.  wait4 gives the memory of this child alone."""
+    begun = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise Unavailable(f"{' '.join(command)} failed")
+    return Run(events, time.monotonic() - begun, _rss(usage))
+
+
+def _rss(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / 1024
+
+
+def _middle(runs: Sequence[Run]) -> Run:
+    return Run(runs[0].events, median(run.seconds for run in runs), max(run.rss_mib for run in runs))
+
+
+def _row(name: str, run: Run, peer: float | None) -> tuple[str, ...]:
+    speed = run.events_per_s
+    ratio = f"{speed / peer:.1f}x" if peer else "-"
+    return (name, f"{run.events:,}", f"{run.seconds:.2f}", f"{speed / 1e6:.2f}", ratio, f"{run.rss_mib:.0f}")
