@@ -101,6 +101,8 @@ def _outcome(folder: Path, seconds: float, ended: bool) -> Outcome:
         failure = f"the guest did not end within {seconds:.0f} s"
     elif not status:
         failure = "the guest ended before its command did"
+    if failure:
+        failure += f" (its console: {folder / 'console.log'})"
     return Outcome(
         status=int(status) if status and not failure else None,
         output=read(folder / "output"),

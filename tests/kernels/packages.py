@@ -29,6 +29,7 @@ _KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|headers|kbuild)-\d\S*
 # What the programs of linux-kbuild are linked with; the host's may be older.
 _LIBRARY = re.compile(r"libc6|libelf1(t64)?|zlib1g|libzstd1")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_NOTE = "kernel.json"  # written last
 # Of the thousands of modules, a guest loads virtio, 9p and overlayfs.
 _MODULE_FOLDERS = ("drivers/virtio", "net/9p", "fs", "lib", "crypto")
 
@@ -74,15 +75,24 @@ def cache_folder() -> Path:
 
 
 def obtain(label: str) -> Kernel:
-    """The kernel of that label, fetched if it is not there yet."""
+    """The kernel of that label, fetched if it is not there yet, or not whole."""
     folder = cache_folder() / label
-    note = folder / "kernel.json"
-    if not note.exists():
+    kernel = _kept(label, folder)
+    if kernel is None:
         shutil.rmtree(folder, ignore_errors=True)
         content = _fetch(label, folder)
-        note.write_text(json.dumps(content))
-    content = json.loads(note.read_text())
-    return Kernel(label, content["release"], folder / "root")
+        (folder / _NOTE).write_text(json.dumps(content))
+        kernel = Kernel(label, content["release"], folder / "root")
+    return kernel
+
+
+def _kept(label: str, folder: Path) -> Kernel | None:
+    """What the cache has; None for nothing, or for something broken."""
+    try:
+        kernel = Kernel(label, json.loads((folder / _NOTE).read_text())["release"], folder / "root")
+        return kernel if kernel.image.exists() and kernel.headers.is_dir() else None
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return None
 
 
 def _fetch(label: str, folder: Path) -> dict[str, str]:
