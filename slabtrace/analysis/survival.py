@@ -20,7 +20,7 @@ from slabtrace.analysis.percentiles import percentile
 
 LEAST_AGE_NS = 1_000_000_000  # RCU, deferred closes and workqueues free that late
 SMALLEST_SHARE, LARGEST_SHARE = 1 / 16, 1 / 2  # of the recording, that a horizon may be
-FREED_SHARE = 0.1  # the most of the objects beyond the horizon that may have been freed
+FREED_SHARE = 0.05  # the most of the objects beyond the horizon that may have been freed
 PARTS = 8  # that the time in which old objects came is divided into
 
 
