@@ -28,7 +28,6 @@ from benchmarks.tracers import Tracer, manifest, perf_kmem, slabtrace
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)  # events
 ROUNDS = 3
-RATE_S = 0.1  # of load, to learn how many events a second it makes
 EVENTS_OF_ONE = 14  # slab events of making and closing a pipe, about
 _SAMPLES = re.compile(r"SAMPLE events:\s+(\d+)")
 
@@ -89,15 +88,11 @@ def _record(folder: Path, tracer: Tracer, events: int) -> Path:
     with ExitStack() as stack:
         loads = [stack.enter_context(Load("pipes", cpu)) for cpu in sorted(os.sched_getaffinity(0))]
         with tracer(folder):
-            per_second = EVENTS_OF_ONE * _run(loads, RATE_S) / RATE_S
-            _run(loads, max(events / per_second - RATE_S, RATE_S))
+            for load in loads:
+                load.begin("ops", events / EVENTS_OF_ONE / len(loads))
+            for load in loads:
+                load.finish()
     return folder
-
-
-def _run(loads: Sequence[Load], seconds: float) -> int:
-    for load in loads:
-        load.begin("secs", seconds)
-    return sum(load.finish().operations for load in loads)
 
 
 def _timed(command: list[str], events: int) -> Run:

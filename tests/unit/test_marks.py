@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Marks: set through the socket, by a signal, refused, and found again by their text."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slabtrace.analysis.moments import moment
+from slabtrace.capture.marks import Mark, MarkListener, recorders, set_mark
+from slabtrace.errors import UsageError
+
+MARKS = pd.DataFrame({"ts_ns": [100, 200, 300, 400], "text": ["before", "login", "before", "after"]})
+
+
+def served(listener: MarkListener, until: int) -> list[Mark]:
+    """Ask the listener, as the recorder's loop does, until so many marks came."""
+    marks: list[Mark] = []
+    deadline = time.monotonic() + 10
+    while len(marks) < until and time.monotonic() < deadline:
+        marks += listener.take()
+    return marks
+
+
+def test_a_mark_reaches_the_recorder_with_the_senders_time() -> None:
+    listener = MarkListener()
+    assert os.getpid() in recorders()
+    begun = time.monotonic_ns()
+    sender = threading.Thread(target=set_mark, args=("after \x1b login", [os.getpid()]))
+    sender.start()
+    (mark,) = served(listener, 1)
+    sender.join()
+    listener.close()
+    assert mark.text == "after \x1b login" and begun <= mark.ts_ns <= time.monotonic_ns()
+    assert os.getpid() not in recorders()
+
+
+def test_signals_are_marks_with_numbers() -> None:
+    listener = MarkListener()
+    listener.signal()
+    listener.signal()
+    assert [mark.text for mark in listener.take()] == ["SIGUSR1 1", "SIGUSR1 2"]
+    assert listener.take() == []
+    listener.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"ts_ns": "x", "text": "t"}', b"\xff\xfe"])
+def test_what_is_no_mark_is_refused(content: bytes) -> None:
+    listener = MarkListener()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.bind("")
+        client.sendto(content, f"\0slabtrace-marks-{os.getpid()}")
+        assert listener.take() == []
+        assert client.recv(100) == b'{"marked": false}'
+    listener.close()
+
+
+def test_a_time_that_cannot_be_is_not_believed() -> None:
+    listener = MarkListener()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.bind("")
+        for ts_ns in (5, time.monotonic_ns() + 10**12):
+            client.sendto(b'{"ts_ns": %d, "text": "t"}' % ts_ns, f"\0slabtrace-marks-{os.getpid()}")
+        now = time.monotonic_ns()
+        assert all(now - 10**9 < mark.ts_ns < now + 10**9 for mark in served(listener, 2))
+    listener.close()
+
+
+def test_without_a_recorder_it_is_said() -> None:
+    with pytest.raises(UsageError, match="does not answer"):
+        set_mark("x", [2**22 + 1])
+
+
+def test_recorders_are_read_from_the_kernels_list(tmp_path: Path) -> None:
+    listing = tmp_path / "unix"
+    listing.write_text("Num RefCount\n0: 2 @slabtrace-marks-17\n0: 2 @other\n0: 2 /run/x@slabtrace-marks-x\n")
+    assert recorders(listing) == [17]
+
+
+@pytest.mark.parametrize(
+    ("named", "after", "found"), [("before", -1, 100), ("before", 100, 300), ("after", 0, 400), (77, -1, 77)]
+)
+def test_moments(named: str | int, after: int, found: int) -> None:
+    assert moment(named, MARKS, after) == found
+
+
+@pytest.mark.parametrize(
+    ("named", "after", "said"),
+    [("logn", -1, "'login'"), ("login", 250, "comes after"), ("zzz", -1, "marks are")],
+)
+def test_moments_that_are_none(named: str, after: int, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        moment(named, MARKS, after)
+    assert said in str(error.value)
