@@ -46,7 +46,7 @@ def diff(old: pd.DataFrame, new: pd.DataFrame, old_ns: int, new_ns: int) -> pd.D
             "the two traces have no group in common: their stacks cannot be matched",
             "were both recorded with stacks and symbols (kptr_restrict=0)?  Try --by cache",
         )
-    both = before.join(after, how="outer", lsuffix="_old", rsuffix="_new")
+    both = before.add_suffix("_old").join(after.add_suffix("_new"), how="outer")
     for name in SUMMED:
         both[[f"{name}_old", f"{name}_new"]] = both[[f"{name}_old", f"{name}_new"]].fillna(0.0)
     frame = pd.DataFrame(index=both.index)
