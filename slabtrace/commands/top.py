@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -87,8 +89,10 @@ def command(
         raise UsageError("top needs a terminal", "print plain text with --batch N")
     from slabtrace.capture import preflight
     from slabtrace.capture.options import CaptureOptions
+    from slabtrace.capture.priority import raise_priority
 
     preflight.require()
+    raise_priority()  # on a busy machine the screen must answer too
     options = CaptureOptions(
         stacks=stacks == "all", cache=caches, pid=pid, comm=comm, buffer_mib=buffer, extra={"mode": "top"}
     )
@@ -108,13 +112,17 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
     Raises what went wrong in the thread; leaves nothing behind in the kernel.
     """
-    from slabtrace.analysis.live import LiveTrace
     from slabtrace.capture.recorder import Plan, Recorder, new_manifest
     from slabtrace.capture.session import Session
 
-    session = Session(options)
+    with ThreadPoolExecutor(1) as pool:  # loading pandas takes as long as compiling the programs
+        loading = pool.submit(import_module, "slabtrace.analysis.live")
+        session = Session(options)
+        loading.result()
     failures: list[BaseException] = []
     try:
+        from slabtrace.analysis.live import LiveTrace
+
         live = LiveTrace(new_manifest(session))
         recorder = Recorder(session, live, lambda _: None)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from operator import gt
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -13,14 +14,14 @@ from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Input, Static
 
-from slabtrace.render.text import elide, escape
+from slabtrace.render.text import Column, cell_width, elide, escape
 from slabtrace.render.top_text import SORT_KEYS, cells, chosen, columns, head
 from slabtrace.units import plural, size
 
 if TYPE_CHECKING:
     from slabtrace.analysis.live import LiveTrace
 
-ROWS = 200  # of the table; a filter finds the others
+ROWS = 100  # of the table; a filter finds the others
 STACKS = 6  # of a row, those that hold most
 GROUPINGS = ("cache", "call_site")
 NAME_CELLS = 60
@@ -53,6 +54,7 @@ class TopApp(App[None]):
         self._live, self._by, self._sort = live, by, sort
         self._interval_s, self._goes_on = interval_s, running
         self._words = ""
+        self._widths: list[int] = []
         self._paused = False
         self._rows: list[dict[Any, Any]] = []
         self._drilled: dict[Any, Any] | None = None
@@ -102,13 +104,26 @@ class TopApp(App[None]):
         """Write the rows; the cursor stays in its place."""
         table = self.query_one(DataTable)
         place, scroll = table.cursor_row, table.scroll_y
-        table.clear(columns=True)
-        for column in columns(self._by):
-            table.add_column(Text(column.title, justify="right" if column.right else "left"))
-        for row in rows:
-            table.add_row(*(_cell(text, c.right) for text, c in zip(row, columns(self._by), strict=True)))
+        shown = [[elide(escape(text), NAME_CELLS) for text in row] for row in rows]
+        self._fit(table, shown)
+        for row in shown:
+            aligned = zip(row, columns(self._by), strict=True)
+            # Text, so that nothing in a name is taken for markup
+            table.add_row(*(Text(text, justify=_side(column), no_wrap=True) for text, column in aligned))
         table.cursor_coordinate = Coordinate(max(min(place, len(rows) - 1), 0), 0)
         table.scroll_to(y=scroll, animate=False)
+
+    def _fit(self, table: DataTable[Text], rows: list[list[str]]) -> None:
+        """Empty the table, its columns wide enough for `rows`; they grow only, lest they dance."""
+        titles = [column.title for column in columns(self._by)]
+        needed = [max(map(cell_width, column)) for column in zip(titles, *rows, strict=True)]
+        if len(needed) != len(self._widths) or any(map(gt, needed, self._widths)):
+            same = len(needed) == len(self._widths)
+            self._widths = list(map(max, needed, self._widths)) if same else needed
+            table.clear(columns=True)
+            for column, width in zip(columns(self._by), self._widths, strict=True):
+                table.add_column(Text(column.title, justify=_side(column)), width=width)
+        table.clear()
 
     def _draw_stacks(self, row: dict[Any, Any]) -> None:
         """The stacks of a row that hold most."""
@@ -176,6 +191,5 @@ class TopApp(App[None]):
         self._draw()
 
 
-def _cell(text: str, right: bool) -> Text:
-    """A cell: Text, so that nothing in a name is taken for markup."""
-    return Text(elide(escape(text), NAME_CELLS), justify="right" if right else "left", no_wrap=True)
+def _side(column: Column) -> Literal["left", "right"]:
+    return "right" if column.right else "left"

@@ -16,6 +16,7 @@ from xml.etree import ElementTree as Xml
 from markupsafe import Markup
 
 from slabtrace.render.stack_tree import Node, stack_tree
+from slabtrace.render.text import elide
 from slabtrace.units import percent, plural, size
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FRAMES = 2500  # of one graph: 500 KB of SVG; the narrowest are left out
 NARROWEST = 0.0004  # of the whole: half a pixel on a wide screen
 TEXT_FROM = 0.02  # frames at least this wide have their name written from the start
+LONGEST = 160  # letters of a name: the kernel's may have 512
 ROW, HEIGHT = 18, 17  # px
 COLOURS = 6  # classes k0 … in reports/report.css
 
@@ -91,11 +93,12 @@ def _draw(root: Xml.Element, frame: Frame, unit: str, total: int) -> None:
         root, "svg", {"class": _colour(node.name), **place, "y": str(frame.row * ROW), "height": str(HEIGHT)}
     )
     share = percent(node.value(unit) / total if total else 0)
-    words = f"{node.name}\n{size(node.bytes)}, {plural(node.objects, 'object')}, {share} of {unit}"
+    name = elide(node.name, LONGEST)
+    words = f"{name}\n{size(node.bytes)}, {plural(node.objects, 'object')}, {share} of {unit}"
     Xml.SubElement(box, "title").text = words
     Xml.SubElement(box, "rect", {"width": "100%", "height": "100%"})
     if frame.width >= TEXT_FROM:
-        Xml.SubElement(box, "text", {"x": "3", "y": "12.5"}).text = node.name
+        Xml.SubElement(box, "text", {"x": "3", "y": "12.5"}).text = name
 
 
 def _colour(name: str) -> str:
