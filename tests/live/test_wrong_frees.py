@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong frees on this kernel, all the way from the programs to `slabtrace mismatches`.
+
+No module can be loaded here that would free wrongly (tests/kernels has one), and no kernel should be
+harmed: the attached programs are run on made-up arguments (BPF_PROG_TEST_RUN) in the middle of a real
+recording.  The objects are real, so that their caches and layouts are: every struct kmem_cache is an
+object of the cache called kmem_cache, and lives as long as the test.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slabtrace.capture.options import CaptureOptions
+from slabtrace.capture.recorder import Plan, Recorder, new_manifest
+from slabtrace.capture.session import Session
+from slabtrace.commands._watch import Watch
+from slabtrace.trace.writer import TraceWriter
+from tests.live.conftest import slabtrace_json, wait_for
+
+MADE, FIRST, SECOND, INSIDE, ELSEWHERE = (0xFFFFFFFF81000000 + n * 0x111 for n in range(1, 6))  # call sites
+DOUBLE, INTERIOR, WRONG = 17, 19, 5
+
+
+class Kernel:
+    """What a module would do, told to the attached programs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._arguments = session.shape.arguments
+        self.cache, self.other = (
+            next(c.address for c in session.caches.values() if c.name == name)
+            for name in ("kmem_cache", "task_struct")
+        )
+        self.names_cache = "cache" in self._arguments["kmem_cache_free"]
+
+    def objects(self) -> list[int]:
+        return [cache.address for cache in self._session.caches.values()]
+
+    def alloc(self, ptr: int) -> None:
+        self._run("kmem_cache_alloc", ptr=ptr, cache=self.cache, call_site=MADE)
+
+    def free(self, ptr: int, call_site: int, cache: int = 0) -> None:
+        self._run("kmem_cache_free", ptr=ptr, cache=cache or self.cache, call_site=call_site)
+
+    def kfree(self, ptr: int, call_site: int) -> None:
+        self._run("kfree", ptr=ptr, call_site=call_site)
+
+    def _run(self, tracepoint: str, **arguments: int) -> None:
+        """The program and its twin, as the kernel does."""
+        places = self._arguments[tracepoint]
+        values = [0] * (max(places.values()) + 1)
+        for name, value in arguments.items():
+            if name in places:
+                values[places[name]] = value
+        for program in (tracepoint, f"{tracepoint}_twin"):
+            self._session.programs.run_once(program, values)
+
+
+def free_wrongly(kernel: Kernel) -> None:
+    objects = kernel.objects()
+    double, rest = objects[:DOUBLE], objects[DOUBLE:]
+    inside, wrong = rest[:INTERIOR], rest[INTERIOR : INTERIOR + WRONG]
+    for ptr in (*double, *inside, *wrong):
+        kernel.alloc(ptr)
+    for ptr in double:
+        kernel.free(ptr, FIRST)
+        kernel.kfree(ptr, SECOND)
+    for ptr in inside:
+        kernel.kfree(ptr + 24, INSIDE)
+    for ptr in wrong:
+        kernel.free(ptr, ELSEWHERE, kernel.other)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], bool]:
+    """(trace, what was said on stderr meanwhile, whether frees name their cache)."""
+    path = tmp_path_factory.mktemp("wrong") / "wrong.slab"
+    said: list[str] = []
+    session = Session(CaptureOptions(stacks=False, buffer_mib=8))
+    try:
+        writer = TraceWriter(path, new_manifest(session))
+        watch = Watch(session, writer.manifest, said.append)
+        recorder = Recorder(session, writer, lambda progress: None, watch)
+        recording = threading.Thread(target=recorder.record, args=[Plan()])
+        recording.start()
+        wait_for(lambda: writer.manifest.totals.events)
+        kernel = Kernel(session)
+        free_wrongly(kernel)
+        before = writer.manifest.totals.events
+        wait_for(
+            lambda: any("invalid-free" in line for line in said) and writer.manifest.totals.events > before
+        )
+        recorder.stop()
+        recording.join()
+        return path, said, kernel.names_cache
+    finally:
+        session.close()
+
+
+def findings(path: Path, call_site: int) -> list[dict[str, Any]]:
+    """Those whose last free happened there."""
+    every = slabtrace_json("mismatches", str(path), "-l", "0")["findings"]
+    return [e for e in every if (e["second_free"] or e["first_free"])["call_site"] == f"{call_site:#x}"]
+
+
+def test_double_frees(recorded: tuple[Path, list[str], bool]) -> None:
+    path, _, _ = recorded
+    found = findings(path, SECOND)
+    assert [f["kind"] for f in found] == ["double-free"] * DOUBLE
+    assert {f["cache"] for f in found} == {"kmem_cache"}
+    for finding in found:
+        events = [finding[key] for key in ("alloc", "first_free", "second_free")]
+        assert [e["call_site"] for e in events] == [f"{at:#x}" for at in (MADE, FIRST, SECOND)]
+        assert [e["called"] for e in events] == ["kmem_cache_alloc", "kmem_cache_free", "kfree"]
+        times = [e["ts_ns"] for e in events]
+        assert times == sorted(times) and len(set(times)) == 3
+        assert len({(e["pid"], e["comm"]) for e in events}) == 1, "this process"
+
+
+def test_frees_inside_objects(recorded: tuple[Path, list[str], bool]) -> None:
+    path, said, _ = recorded
+    found = findings(path, INSIDE)
+    assert [(f["kind"], f["cache"], f["offset"]) for f in found] == [
+        ("invalid-free", "kmem_cache", 24)
+    ] * INTERIOR
+    assert {f["confidence"] for f in found} == {"exact"}
+    assert all(int(f["ptr"], 16) - 24 and f["alloc"]["call_site"] == f"{MADE:#x}" for f in found)
+    assert any("apparent invalid-free" in line and "in kmem_cache by" in line for line in said)
+
+
+def test_frees_to_another_cache(recorded: tuple[Path, list[str], bool]) -> None:
+    path, _, names_cache = recorded
+    if not names_cache:
+        pytest.skip("before 6.1 the tracepoint of kmem_cache_free names no cache")
+    found = findings(path, ELSEWHERE)
+    assert [(f["kind"], f["cache"], f["named_cache"]) for f in found] == [
+        ("wrong-cache-free", "kmem_cache", "task_struct")
+    ] * WRONG
+
+
+def test_nothing_else_is_called_invalid(recorded: tuple[Path, list[str], bool]) -> None:
+    """Of all that this machine freed meanwhile, every address is an object's start."""
+    path, _, _ = recorded
+    every = slabtrace_json("mismatches", str(path), "-l", "0")["findings"]
+    sites = {e["first_free"]["call_site"] for e in every if e["kind"] == "invalid-free"}
+    assert sites == {f"{INSIDE:#x}"}
