@@ -45,13 +45,12 @@ static __always_inline int run_part(void *ctx, struct seen_event *seen, enum par
 		return 0;
 	if (!on_this_cpu(&claim))
 		return 0;
-	if (seen->ptr <= ZERO_SIZE_PTR) {
-		count_nothing(&claim, seen->kind);
-		return 0;
-	}
 	if (!lane_next(&claim))
 		return 0;
-	do_part(ctx, &claim, seen, part);
+	if (seen->ptr <= ZERO_SIZE_PTR)
+		count_nothing(claim.lane, seen);
+	else
+		do_part(ctx, &claim, seen, part);
 	lane_leave(&claim);
 	return 0;
 }

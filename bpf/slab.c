@@ -76,8 +76,6 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 {
 	struct slab_event *slot;
 
-	if (seen->flags & SLAB_RECOVERED) /* whether it is wanted or not: it was not missed */
-		claim->lane->recovered++;
 	if (!seen->cache)
 		seen->cache = cache_of(claim->state->vmemmap, seen->ptr, &seen->flags);
 	if (!wanted(seen)) {
@@ -93,22 +91,24 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 }
 
 /* An event without an object: a failed allocation, or a free of nothing. */
-static __always_inline void count_nothing(struct claim *claim, u8 kind)
+static __always_inline void count_nothing(struct lane *lane, const struct seen_event *seen)
 {
-	if (!lane_next(claim))
-		return;
-	if (kind & 0x10)
-		claim->lane->null_frees++;
+	if (seen->kind & 0x10)
+		lane->null_frees++;
 	else
-		claim->lane->failed_allocs++;
-	lane_leave(claim);
+		lane->failed_allocs++;
 }
 
-static __always_inline void record_object(void *ctx, struct claim *claim, struct seen_event *seen)
+static __always_inline void record_any(void *ctx, struct claim *claim, struct seen_event *seen)
 {
 	if (!lane_next(claim))
 		return;
-	record_in_lane(ctx, claim, seen);
+	if (seen->flags & SLAB_RECOVERED) /* whether it is stored or not: it was not missed */
+		claim->lane->recovered++;
+	if (seen->ptr <= ZERO_SIZE_PTR)
+		count_nothing(claim->lane, seen);
+	else
+		record_in_lane(ctx, claim, seen);
 	lane_leave(claim);
 }
 
@@ -118,13 +118,9 @@ static __always_inline int record(void *ctx, struct seen_event *seen)
 
 	if (!on_this_cpu(&claim))
 		return 0;
-	if (seen->ptr <= ZERO_SIZE_PTR) {
-		count_nothing(&claim, seen->kind);
-		return 0;
-	}
 	if (TWINS & (seen->kind & 0x10 ? TWINS_OF_FREES : TWINS_OF_ALLOCS))
 		twin_push(claim.state, seen->ptr, seen->kind);
-	record_object(ctx, &claim, seen);
+	record_any(ctx, &claim, seen);
 	return 0;
 }
 
@@ -133,13 +129,11 @@ static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 	struct claim claim;
 	u64 words;
 
-	if (seen->ptr <= ZERO_SIZE_PTR || !on_this_cpu(&claim))
-		return 0;
-	if (twin_pop(claim.state, seen->ptr, seen->kind))
+	if (!on_this_cpu(&claim) || twin_pop(claim.state, seen->ptr, seen->kind))
 		return 0;
 	words = claim.state->words;
 	seen->flags |= SLAB_RECOVERED;
-	record_object(ctx, &claim, seen);
+	record_any(ctx, &claim, seen);
 	/* forget words that events nested in this program left behind */
 	*(volatile u64 *)&claim.state->words = words;
 	return 0;

@@ -24,7 +24,7 @@ some way is not known, and nothing is claimed of that cache.
 The slabs themselves are asked at the end (slab_states.py).  An object that its slab then held in use
 cannot have been freed silently, unless its address was also taken again silently: with every path
 of allocation watched that is excluded.  With one unwatched it is assumed of caches that show no
-unseen allocation at all, and then the finding is not called exact, however few may be freed.
+unseen allocation but what events lost may have been, and then the finding is not called exact, however few may be freed.
 
 `exact`: none can have been freed.  `bounded`: at most `maybe_freed`.  `unprovable`: no bound is known.
 Files of the trace that are damaged make everything unprovable: what they held is not known.
@@ -143,7 +143,7 @@ def prove(
     silent = np.where(unknown_way, NO_BOUND, 0)
     retaken = np.where(unknown_way, Retaken.YES, Retaken.NO).astype(np.int8)
     if unwatched - FREES:
-        unseen = (missed.allocations > 0) | filtered(manifest, TASK_FILTERS)
+        unseen = (missed.allocations > losses.total) | filtered(manifest, TASK_FILTERS)
         retaken = np.where(unseen, Retaken.YES, Retaken.ASSUMED_NOT).astype(np.int8)
     if damaged:
         silent[:], retaken[:] = NO_BOUND, Retaken.YES

@@ -181,3 +181,14 @@ def test_a_full_ring_drops_and_counts(harness: Harness) -> None:
     assert len(harness.events()) == SLOTS
     harness.run("kfree", ptr=OBJECT)
     assert len(harness.events()) == 1, "a drained ring takes events again"
+
+
+def test_a_free_of_nothing_that_was_skipped_is_not_lost(harness: Harness) -> None:
+    """Half of all kfrees are of NULL: the kernel counts those it skips, so the twin must know them too."""
+    before = harness.count("recovered"), harness.count("null_frees")
+    for ptr in (0, 16):  # NULL, ZERO_SIZE_PTR
+        harness.hit("kfree", ptr=ptr)
+    assert (harness.count("recovered"), harness.count("null_frees")) == (before[0], before[1] + 2)
+    harness.run("kfree", twin=True, ptr=0)
+    assert (harness.count("recovered"), harness.count("null_frees")) == (before[0] + 1, before[1] + 3)
+    assert len(harness.events()) == 0
