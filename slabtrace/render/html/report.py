@@ -15,6 +15,7 @@ from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
 from slabtrace.render.info import fields
+from slabtrace.render.mismatches import DOUBLE, SINGLE
 from slabtrace.units import unknown
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
 GROUPS, FINDINGS, CACHES = 20, 20, 250
 SPARK_POINTS = 60
-EVIDENCE = (
-    ("alloc", "allocated"),
-    ("free", "freed"),
-    ("first_free", "first freed"),
-    ("second_free", "freed again"),
-)
 FLAMES = (
     ("outstanding", "Allocated while recording and not freed by its end"),
     ("allocated", "All that was allocated"),
@@ -113,8 +108,10 @@ def _group(row: dict[Any, Any], rise: Sequence[float]) -> dict[Any, Any]:
 
 def _finding(row: dict[Any, Any]) -> dict[Any, Any]:
     """A mismatch with the events that contradict each other, in the order they happened."""
-    events = [(words, row[key]) for key, words in EVIDENCE if isinstance(row.get(key), dict)]
-    return {**row, "events": events}
+    words = DOUBLE if isinstance(row.get("second_free"), dict) else SINGLE
+    events = [(told, row[key]) for key, told in words if isinstance(row.get(key), dict)]
+    known = {key: None if unknown(row.get(key)) else row[key] for key in ("offset", "named_cache")}
+    return {**row, **known, "events": events}
 
 
 def _busy(caches: pd.DataFrame) -> pd.DataFrame:
