@@ -48,7 +48,7 @@ def test_stat_peaks_name_the_moment_and_the_holder(told: Any) -> None:
     peak = next(row for row in rows if row["cache"].startswith("msg_msg"))
     assert peak["objects"] in (101, 102) and peak["bytes"] == peak["objects"] * 128  # one may be passing
     assert peak["held_by"][0]["symbol"].startswith("load_msg+")
-    assert 1e9 < peak["ts_ns"] < 3e9  # they are sent after a second of load
+    assert peak["ts_ns"] > 1e9  # they are sent after a second of load
 
 
 def test_stat_tells_what_the_gfp_flags_say(told: Any) -> None:
