@@ -22,9 +22,12 @@ these ways.  Where more of a cache were than all losses together, and every know
 some way is not known, and nothing is claimed of that cache.
 
 The slabs themselves are asked at the end (slab_states.py).  An object that its slab then held in use
-cannot have been freed silently, unless its address was also taken again silently: with every path
-of allocation watched that is excluded.  With one unwatched it is assumed of caches that show no
-unseen allocation but what events lost may have been, and then the finding is not called exact, however few may be freed.
+was not freed silently, but for two cases.  Its address may also have been taken again silently:
+excluded where every path of allocation is watched.  Or kfree_rcu, unwatched, freed it, and it still
+waits for a grace period: excluded where the recording waited that out (--settle).  Else both are
+assumed of caches that show nothing of the kind in the whole recording (no unseen allocation, no
+unseen free, but what events lost may have been), and then the finding is not called exact, however
+few may be freed.
 
 `exact`: none can have been freed.  `bounded`: at most `maybe_freed`.  `unprovable`: no bound is known.
 Files of the trace that are damaged make everything unprovable: what they held is not known.
@@ -52,7 +55,8 @@ NO_BOUND = np.int64(2**62)
 
 # Paths that fire no kmem tracepoint, by what passes there unseen (capture/silent.py).  A path not
 # listed here may hide both.
-FREES = frozenset({"kmem_cache_free_bulk", "kvfree_call_rcu", "kfree_nolock"})
+KFREE_RCU = "kvfree_call_rcu"
+FREES = frozenset({"kmem_cache_free_bulk", KFREE_RCU, "kfree_nolock"})
 ALLOCATIONS = frozenset({"kmem_cache_alloc_bulk", "kmalloc_nolock"})
 PROOFS = frozenset({"mm_page_free"})  # hides neither: without it fewer missed frees are proved
 
@@ -69,12 +73,12 @@ class Missed(NamedTuple):
     allocations: Counts
 
 
-class Retaken(IntEnum):
-    """Whether an address can have been freed and taken again, both unseen, by the end of a recording."""
+class InUse(IntEnum):
+    """What it proves that a slab held an object in use at the end: that it was not freed silently?"""
 
-    NO = 0  # every allocation is seen, or counted as lost
-    ASSUMED_NOT = 1  # a path of allocation is unwatched; nothing shows that the cache uses it
-    YES = 2  # unseen allocations there were
+    PROVES = 0
+    ASSUMED = 1  # it may have been freed by an unwatched path all the same; nothing shows that any was
+    NOTHING = 2  # objects of the cache are freed, or taken, by unwatched paths
 
 
 class Bounds(NamedTuple):
@@ -93,30 +97,30 @@ class Bounds(NamedTuple):
 class Proof:
     """What bounds the frees not seen: `losses` by time, `silent` by cache (NO_BOUND: nothing does).
 
-    `retaken`: Retaken, by cache.  `slabs`: what they said at the end.
+    `means`: InUse, by cache.  `slabs`: what they said at the end.
     """
 
     slabs: SlabStates
     losses: Losses
     silent: Counts
-    retaken: NDArray[np.int8]
+    means: NDArray[np.int8]
 
     def bounds(self, live: EventBatch, member: Positions, cache_of_group: Positions) -> Bounds:
         """How many of the n objects `live` in each group may have been freed unseen.
 
         `member`: the group of each, shape (n,); `cache_of_group`: a row of Caches, shape (g,).
         """
-        groups, retaken = len(cache_of_group), self.retaken[cache_of_group]
+        groups, means = len(cache_of_group), self.means[cache_of_group]
         held = self.slabs.held(live)
         in_use, size = (np.bincount(each, minlength=groups) for each in (member[held], member))
-        doubtful = ~held | (retaken[member] == Retaken.YES)
+        doubtful = ~held | (means[member] == InUse.NOTHING)
         lost = self._lost(live.ts_ns[doubtful], member[doubtful], groups)
         lost += self._lost(live.ts_ns[~doubtful], member[~doubtful], groups, events_each=2)
         silent = self.silent[cache_of_group]
         doubts = np.bincount(member[doubtful], minlength=groups)
         most = np.minimum(size, lost + np.minimum(silent, doubts))
         unknown = (silent == NO_BOUND) & (doubts == size)
-        assumed = (silent > 0) & (in_use > 0) & (retaken == Retaken.ASSUMED_NOT)
+        assumed = (silent > 0) & (in_use > 0) & (means == InUse.ASSUMED)
         return Bounds(np.where(unknown, NO_BOUND, most), assumed, in_use)
 
     def _lost(self, ts_ns: NDArray[np.int64], member: Positions, groups: int, events_each: int = 1) -> Counts:
@@ -139,19 +143,31 @@ def prove(
 ) -> Proof:
     """What the trace can prove of each cache."""
     unwatched = {path.path for path in manifest.coverage.unattached} - PROOFS
-    unknown_way = missed.frees > losses.total
-    silent = np.where(unknown_way, NO_BOUND, 0)
-    retaken = np.where(unknown_way, Retaken.YES, Retaken.NO).astype(np.int8)
-    if unwatched - FREES:
-        unseen = (missed.allocations > losses.total) | filtered(manifest, TASK_FILTERS)
-        retaken = np.where(unseen, Retaken.YES, Retaken.ASSUMED_NOT).astype(np.int8)
+    silent = np.where(missed.frees > losses.total, NO_BOUND, 0)
+    means = _meaning(unwatched, missed, losses, manifest)
     if damaged:
-        silent[:], retaken[:] = NO_BOUND, Retaken.YES
+        silent[:], means[:] = NO_BOUND, InUse.NOTHING
     elif unwatched - ALLOCATIONS:
         bound = np.maximum(-account.residue, 0) + account.slack + losses.total
         sealed = unwatched <= FREES and not filtered(manifest)
         silent = np.where(account.known & sealed, bound, NO_BOUND)
-    return Proof(slabs, losses, silent, retaken)
+    return Proof(slabs, losses, silent, means)
+
+
+def _meaning(unwatched: set[str], missed: Missed, losses: Losses, manifest: Manifest) -> NDArray[np.int8]:
+    """InUse of each cache."""
+    unseen_frees = missed.frees > losses.total
+    if not unwatched - PROOFS:  # then the frees went a way that is not known
+        return np.where(unseen_frees, InUse.NOTHING, InUse.PROVES).astype(np.int8)
+    taken = unwatched - FREES != set()
+    waiting = KFREE_RCU in unwatched and not manifest.options.get("settle")
+    shows = np.zeros(len(unseen_frees), np.bool_)
+    if taken:
+        shows |= (missed.allocations > losses.total) | filtered(manifest, TASK_FILTERS)
+    if waiting:
+        shows |= unseen_frees
+    otherwise = InUse.ASSUMED if taken or waiting else InUse.PROVES
+    return np.where(shows, InUse.NOTHING, otherwise).astype(np.int8)
 
 
 def filtered(manifest: Manifest, filters: tuple[str, ...] = FILTERS) -> bool:

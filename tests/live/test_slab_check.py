@@ -31,13 +31,15 @@ def session() -> Iterator[Session]:
 
 def messages(leaver: Leaver) -> UInt64:
     """Addresses of the messages left in the queue: the last allocations of their site."""
-    sites = slabtrace.open(leaver.trace)
+    trace = slabtrace.open(leaver.trace)
     (group,) = (g for g in groups_of(leaver) if g["symbol"].startswith(("load_msg+", "alloc_msg+")))
     call_site = int(group["call_site"], 16)
     found: dict[int, bool] = {}
-    for batch in sites.events(["ptr", "kind", "call_site"]):
+    command = trace.manifest.command
+    assert command is not None
+    for batch in trace.events(["ptr", "tgid", "call_site"]):
         for row in batch.to_pylist():
-            if row["call_site"] == call_site:
+            if (row["call_site"], row["tgid"]) == (call_site, command.pid):
                 found[row["ptr"]] = True
             elif row["ptr"] in found:
                 del found[row["ptr"]]
