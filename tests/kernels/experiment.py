@@ -68,8 +68,7 @@ def examine(kernel: Kernel, timeout: float) -> list[Row]:
 def examine_at_once(kernel: Kernel, timeout: float) -> list[Row]:
     """The same with one guest, which does nothing that may end it."""
     script = workload.whole_script(build.leaver(), build.module(kernel), TRACE)
-    outcome = _record(kernel, "whole", script, timeout)
-    rows = _guest_rows(kernel, "whole", outcome)
+    rows = _guest_rows(kernel, "whole", _record(kernel, "whole", script, timeout))
     checks = [*leak_checks.checks(), *mismatch_checks.checks()]
     return rows + _findings(kernel.label, "whole", checks)
 

@@ -22,18 +22,24 @@ SILENT = {
 }
 
 
-def column(label: str) -> dict[str, str]:
-    """The cells of one kernel, by row; empty if it has no recordings."""
-    try:
-        leaks = slabtrace.open(folder(label, "leaks") / "trace.slab")
+def column(label: str, once: bool = False) -> dict[str, str]:
+    """The cells of one kernel, by row, as far as it has recordings; `once`: of examine_at_once."""
+    leaks, wrong = (_opened(label, "whole" if once else name) for name in ("leaks", "mismatches"))
+    cells: dict[str, str] = {}
+    if leaks is not None:
         cells = {"": leaks.manifest.host.release, **{name: cell(leaks) for name, cell in _CELLS.items()}}
-    except SlabtraceError:
-        return {}
+    return cells | ({} if wrong is None else _wrong_frees(wrong))
+
+
+def _opened(label: str, experiment: str) -> Trace | None:
     try:
-        wrong = slabtrace.open(folder(label, "mismatches") / "trace.slab")
+        return slabtrace.open(folder(label, experiment) / "trace.slab")
     except SlabtraceError:
-        return cells
-    found = wrong.mismatches()
+        return None
+
+
+def _wrong_frees(trace: Trace) -> dict[str, str]:
+    found, cells = trace.mismatches(), {}
     for bad in BAD_FREES:
         mine = found[(found["kind"] == bad.kind) & (found["cache"] == bad.cache)]
         surest = ", ".join(sorted(set(mine["confidence"])))
