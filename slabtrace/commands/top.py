@@ -136,6 +136,8 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
         with _ended_by_signals(recorder):
             thread.start()
             try:
+                while thread.is_alive() and not live.manifest.coverage.attached:
+                    time.sleep(0.005)  # what is shown begins when every program is attached
                 yield live, thread.is_alive
             finally:
                 recorder.stop()

@@ -172,7 +172,7 @@ class TopApp(App[None]):
     def action_filter(self) -> None:
         """Ask for words to filter by."""
         self.query_one("#filter").display = True
-        self.query_one("#filter").focus()
+        self.screen.set_focus(self.query_one("#filter"))  # at once: what is typed next belongs there
 
     def action_pause(self) -> None:
         """Stop renewing, or go on; the kernel is traced all the while."""
