@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace mismatches`: frees and allocations that contradict each other."""
+"""`slabtrace mismatches`: frees that contradict what was seen before."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from slabtrace.commands import _filters as filters
 from slabtrace.commands._options import cache_option, json_option, limit_option, row_limit, trace_argument
 
 LIMIT = 10
+WATCHES_COMPLAINTS = "on_wrong_cache_free"  # the program of bpf/silent.h
 
 
 @click.command("mismatches")
@@ -19,10 +20,11 @@ LIMIT = 10
 @limit_option(LIMIT)
 @json_option
 def command(trace: str, caches: tuple[str, ...], limit: int | None, as_json: bool) -> None:
-    """Show frees and allocations that contradict each other, as an object freed twice.
+    """Show double frees, frees inside an object, and frees to the wrong cache.
 
-    Each finding shows the allocation, the first free and the second. An event that the recording
-    missed can look like a mismatch: the confidence says whether one can have been missed here.
+    Each finding shows the object's allocation and its frees: when, on which CPU, by whom, from where.
+    An event that the recording missed can look like a mismatch: the confidence says whether one can
+    have been missed here, and the surest findings come first.
 
     \b
     Examples:
@@ -32,7 +34,7 @@ def command(trace: str, caches: tuple[str, ...], limit: int | None, as_json: boo
     """
     import slabtrace
     from slabtrace.render import json
-    from slabtrace.render.mismatches import write_mismatches
+    from slabtrace.render.mismatches import write_mismatches, write_unseen_kind
     from slabtrace.render.verdict import write_verdict
 
     opened = slabtrace.open(trace)
@@ -45,4 +47,6 @@ def command(trace: str, caches: tuple[str, ...], limit: int | None, as_json: boo
         json.write({**head, "findings": json.rows(shown, json.MISMATCHES)}, sys.stdout)
         return
     write_mismatches(sys.stdout, shown, len(findings) - len(shown))
+    if WATCHES_COMPLAINTS not in opened.manifest.coverage.attached:
+        write_unseen_kind(sys.stdout)
     write_verdict(sys.stdout, completeness, opened.damage)

@@ -28,6 +28,16 @@ def write_mismatches(out: TextIO, findings: pd.DataFrame, hidden: int) -> None:
         out.write(f"… and {plural(hidden, 'finding')} more (-l 0 shows all)\n")
 
 
+def write_unseen_kind(out: TextIO) -> None:
+    """Say that a kind of mismatch may be hidden by the kernel that was recorded."""
+    write_paragraph(
+        out,
+        "Frees to the wrong cache are seen only if the kernel shows which cache was named: nothing watched"
+        " the allocator's own complaints while this was recorded.",
+    )
+    out.write("\n")
+
+
 def _write_finding(out: TextIO, finding: dict[Any, Any]) -> None:
     write_paragraph(out, f"{_headline(finding)}; {_confidence(finding)}")
     for key, words in DOUBLE if finding.get("second_free") else SINGLE:

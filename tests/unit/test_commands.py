@@ -225,6 +225,13 @@ def test_mismatches_show_each_event(run: Run) -> None:
     assert "      kfree_sensitive+0x1" in out.splitlines()
 
 
+def test_mismatches_say_which_kind_may_be_hidden(run: Run) -> None:
+    trace = FakeTrace()
+    assert "Frees to the wrong cache are seen only if" in run("mismatches", "t.slab", trace=trace)[1]
+    trace.manifest.coverage.attached.append("on_wrong_cache_free")
+    assert "wrong cache" not in run("mismatches", "t.slab", trace=trace)[1]
+
+
 def test_no_mismatches_is_said(run: Run) -> None:
     assert run("mismatches", "t.slab")[1].startswith("no mismatches")
 
