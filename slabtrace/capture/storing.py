@@ -198,6 +198,8 @@ class Storing:
 
     def _store_caches(self, caches: list[SlabCache]) -> None:
         new = [cache for cache in caches if self._known_caches.get(cache.address) != cache]
+        if not new:
+            return  # the rule: every site asks
         self._known_caches.update({cache.address: cache for cache in new})
         columns = {
             "cache": [c.address for c in new],
