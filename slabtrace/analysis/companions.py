@@ -2,9 +2,9 @@
 """Objects that hang on a reclaimable one: an inode's security blob, the target of a symbolic link.
 
 They lie in caches that nothing shrinks, but go when their inode is given up.  They are told by
-having come with it: in the same task, at the same moment.  The same holds of a leak that happens
-whenever an inode is made, until that inode is freed and the leaked object stays: then it has no
-living companion any more, and is suspected.
+having come with it: in the same task, at the same moment, one with one.  The same holds of a leak
+that happens whenever an inode is made, until that inode is freed and the leaked object stays: then
+it has no living companion any more, and is suspected.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ TOGETHER_NS = 200_000  # the most between the allocations of two objects that be
 MOST_APART = np.int64(2**62)
 
 
-def has_companion(live: EventBatch, reclaimable: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each live object came with a living reclaimable one, shape (n,).
+def companions(live: EventBatch, reclaimable: NDArray[np.bool_]) -> Positions:
+    """The living reclaimable object that each live object came with, as its position; -1: none.  Shape (n,).
 
     `reclaimable`: whether each is in a reclaimable cache itself, shape (n,); those are not asked.
     """
@@ -29,13 +29,14 @@ def has_companion(live: EventBatch, reclaimable: NDArray[np.bool_]) -> NDArray[n
     place = np.arange(len(order))
     before = np.maximum.accumulate(np.where(is_one, place, -1))
     after = np.minimum.accumulate(np.where(is_one, place, len(order))[::-1])[::-1]
-    near = np.zeros(len(order), np.bool_)
+    nearest, least = np.full(len(order), -1, np.intp), np.full(len(order), TOGETHER_NS)
     for other in (before, after):
-        known = np.flatnonzero((other >= 0) & (other < len(order)))
+        known = np.flatnonzero((other >= 0) & (other < len(order)) & ~is_one)
         apart = _apart(tid, ts_ns, known, other[known])
-        near[known] |= apart < TOGETHER_NS
-    found = np.zeros(len(order), np.bool_)
-    found[order] = near & ~is_one
+        nearer = np.flatnonzero(apart < least[known])
+        least[known[nearer]], nearest[known[nearer]] = apart[nearer], other[known[nearer]]
+    found = np.full(len(order), -1, np.intp)
+    found[order] = np.where(nearest >= 0, order[nearest], -1)
     return found
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.ages import PARTS, Ages
 from slabtrace.analysis.by_design import Design, by_design
-from slabtrace.analysis.companions import has_companion
+from slabtrace.analysis.companions import companions
 from slabtrace.analysis.counts import Counts
 from slabtrace.analysis.groups import Groups
 from slabtrace.analysis.kept import Kept
@@ -56,7 +56,7 @@ class Judged:
     `of_site`: the group of each site, -1 for none, shape (s,); `bytes_alloc`: an object's size by
     site, shape (s,); `alloc_ns`, `site`: time and site of every live object, each in one of the
     groups; `reclaimable`, `own`: shape (k,); `by_design`: what is known of each group beforehand;
-    `companion`: whether each live object came with a reclaimable one.
+    `companion`: the reclaimable object that each live object came with, -1 if with none.
     """
 
     of_site: Positions
@@ -66,7 +66,7 @@ class Judged:
     reclaimable: NDArray[np.bool_]
     own: NDArray[np.bool_]
     by_design: Sequence[Design | None]
-    companion: NDArray[np.bool_]
+    companion: Positions
 
 
 def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame
         reclaimable=outstanding["reclaimable"].to_numpy(bool),
         own=outstanding["own"].to_numpy(bool),
         by_design=[by_design(*each) for each in names],
-        companion=has_companion(live, _in_reclaimable_caches(kept)),
+        companion=companions(live, _in_reclaimable_caches(kept)),
     )
     return ranked(outstanding.drop(columns="group"), judge(kept.ages, judged))
 
@@ -163,10 +163,12 @@ def _in_reclaimable_caches(kept: Kept) -> NDArray[np.bool_]:
 
 
 def _attached(judged: Judged) -> NDArray[np.bool_]:
-    """Groups whose live objects came with a reclaimable one, nearly all of them."""
+    """Groups whose live objects came with a reclaimable one of their own, nearly all of them."""
     member = judged.of_site[judged.site]
     number = np.bincount(member, minlength=len(judged.own))
-    with_one = np.bincount(member[judged.companion], minlength=len(judged.own))
+    some = np.flatnonzero(judged.companion >= 0)
+    pairs = np.unique(np.stack([member[some], judged.companion[some]]), axis=1)
+    with_one = np.bincount(pairs[0], minlength=len(judged.own))
     return with_one >= ATTACHED_SHARE * np.maximum(number, 1)
 
 

@@ -77,7 +77,7 @@ def command(output: Path, force: bool) -> int:
     if status:
         return status  # record has said why
     opened = slabtrace.open(trace)
-    by_stack = opened.leaks(by="stack")
+    by_stack = opened.leaks(by="stack", comm=[workload.COMM])  # others make pipes too
     found = {left: by_stack[by_stack["symbol"].str.contains(left.call_sites)] for left in LEFT_BEHIND}
     _show_findings(opened, found)
     _plot(trace, output / PICTURE, {cache for groups in found.values() for cache in groups["cache"]})
@@ -108,7 +108,6 @@ def _record(trace: Path, force: bool) -> int:
     """
     program = [sys.executable, str(Path(workload.__file__))]
     record = [sys.executable, "-m", "slabtrace", "record", "-o", str(trace), *(["--force"] if force else [])]
-    record += ["--comm", workload.COMM]  # others make pipes too: their number is nobody's to know
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
