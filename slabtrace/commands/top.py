@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 SORTS = ("bytes", "outstanding", "allocs", "frees", "growth")
 ROWS = 20
+PATIENCE_S = 5  # for an ending in good order
+HANGUP = 129  # 128 + SIGHUP, as a shell reports it
 
 
 @click.command("top")
@@ -150,12 +153,24 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
 @contextmanager
 def _ended_by_signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end it in good order."""
+    """Ctrl-C, SIGTERM and a closed terminal end it in good order, or else after PATIENCE_S at once.
+
+    Textual waits for ever to write to a terminal that is gone.  What is attached goes with the process.
+    """
+    hurry = threading.Timer(PATIENCE_S, os._exit, (HANGUP,))
+    hurry.daemon = True
+
+    def end(*_: object) -> None:
+        recorder.stop()
+        with suppress(RuntimeError):  # a second signal: it runs already
+            hurry.start()
+
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: recorder.stop()) for number in numbers}
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
+        hurry.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

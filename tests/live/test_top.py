@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import pty
 import re
 import subprocess
 import sys
+import termios
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -91,6 +94,20 @@ def test_the_screen_shows_filters_and_drills_down(queue: Callable[[], None]) -> 
         see("ended with 0")
     finally:
         do("kill-server")
+
+
+def test_it_ends_with_its_terminal() -> None:
+    ours, theirs = pty.openpty()
+    top = subprocess.Popen(
+        TOP, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    while b"outstanding" not in seen:
+        seen += os.read(ours, 65536)
+    os.close(ours)  # SIGHUP
+    assert top.wait(timeout=60) in (0, 129)
 
 
 def test_it_needs_a_terminal_or_batch() -> None:
