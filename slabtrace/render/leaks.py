@@ -21,6 +21,7 @@ COLUMNS = (
     Column("unsure"),
     name_column("cache"),
 )
+TOLD_BY = {"call_site": "call site", "module": "module", "process": "process"}
 NAMES_SHOWN = 4  # comms of a group; the rest are counted
 
 
@@ -28,7 +29,7 @@ def write_leaks(out: TextIO, groups: pd.DataFrame, hidden: int, by: str, ended_n
     """Write the ranked `groups` (rows of analysis' leaks()) to `out`.
 
     `hidden`: how many further groups the limit cut off.  `by`: "stack" (shows each group's stack),
-    "call_site" or "cache".  `ended_ns`: when the recording ended, ns since its start.
+    "call_site", "module", "process" or "cache".  `ended_ns`: when the recording ended, ns since its start.
     """
     if groups.empty:
         out.write("nothing outstanding: every allocation that was seen was also freed\n")
@@ -70,7 +71,7 @@ def _write_tables(out: TextIO, groups: pd.DataFrame, by: str) -> None:
 
 def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
     """Groups as one table, a line each."""
-    sites = by == "call_site"
+    told = TOLD_BY.get(by)  # what tells the groups of one cache apart
     rows = (
         [
             str(group["rank"]),
@@ -80,11 +81,17 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
             size(group["bytes_alloc"]),
             _unsure(group),
             group["cache"],
-            *([group["symbol"]] if sites else []),
+            *([_told(group, by)] if told else []),
         ]
         for group in groups.to_dict("records")
     )
-    write_table(out, (*COLUMNS, name_column("call site")) if sites else COLUMNS, rows)
+    write_table(out, (*COLUMNS, name_column(told)) if told else COLUMNS, rows)
+
+
+def _told(group: dict[Any, Any], by: str) -> str:
+    if by == "module":
+        return str(group["module"]) or "(kernel)"
+    return _who(group) if by == "process" else str(group["symbol"])
 
 
 def _judgement(group: dict[Any, Any]) -> str:

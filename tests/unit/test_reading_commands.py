@@ -133,3 +133,9 @@ def test_a_window_shows_only_what_was_then(told: Any) -> None:
     assert row["outstanding"] == 20
     between = rows_of(told, "leaks", "slow-leak.slab", "--between", "5s", "15s", key="groups")[0]
     assert between["outstanding"] == 20
+
+
+@pytest.mark.parametrize(("by", "shown"), [("module", "(kernel)"), ("process", "workload (pid ")])
+def test_leaks_say_what_tells_groups_apart(told: Any, by: str, shown: str) -> None:
+    _, out, _ = told("leaks", "slow-leak.slab", "--by", by)
+    assert by in out.splitlines()[0] and shown in out.splitlines()[1]
