@@ -26,6 +26,7 @@ Z95 = 1.96
 NEW, GONE, GROWN, SHRUNK, SAME = STATES = ("new", "gone", "grown", "shrunk", "same")
 FOUND = (NEW, GROWN)
 SUMMED = ("outstanding", "bytes_alloc", "growth_bytes_per_s", "growth_variance")
+SHOWN = {"outstanding": "outstanding", "bytes": "bytes_alloc", "growth": "growth_bytes_per_s"}
 COLUMNS = (
     "state", "significant", "p", "cache", "stack", "module", "class", "own", "outstanding_old",
     "outstanding_new", "bytes_old", "bytes_new", "growth_old", "growth_new", "why",
@@ -46,26 +47,33 @@ def diff(old: pd.DataFrame, new: pd.DataFrame, old_ns: int, new_ns: int) -> pd.D
             "the two traces have no group in common: their stacks cannot be matched",
             "were both recorded with stacks and symbols (kptr_restrict=0)?  Try --by cache",
         )
+    both = _side_by_side(before, after)
+    frame = _compared(both)
+    share = new_ns / max(old_ns + new_ns, 1)
+    by_count = _rates_differ(frame["outstanding_old"], frame["outstanding_new"], share)
+    frame["p"] = np.minimum(2 * np.minimum(by_count, _slopes_differ(both)), 1.0)
+    frame["significant"] = frame["p"] < LEVEL / max(len(frame), 1)
+    frame["state"] = _states(frame, old_ns, new_ns)
+    return _ordered(frame)
+
+
+def _side_by_side(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Both recordings' columns by key, _old and _new; what one of them lacks has nothing outstanding."""
     both = before.add_suffix("_old").join(after.add_suffix("_new"), how="outer")
-    for name in SUMMED:
-        both[[f"{name}_old", f"{name}_new"]] = both[[f"{name}_old", f"{name}_new"]].fillna(0.0)
+    numbers = [f"{name}_{side}" for name in SUMMED for side in ("old", "new")]
+    both[numbers] = both[numbers].fillna(0.0)
+    return both
+
+
+def _compared(both: pd.DataFrame) -> pd.DataFrame:
+    """The columns that are shown, without judgement."""
     frame = pd.DataFrame(index=both.index)
-    for name, column in (
-        ("outstanding", "outstanding"),
-        ("bytes", "bytes_alloc"),
-        ("growth", "growth_bytes_per_s"),
-    ):
+    for name, column in SHOWN.items():
         frame[f"{name}_old"], frame[f"{name}_new"] = both[f"{column}_old"], both[f"{column}_new"]
     for name in ("class", "own", "why", "module"):
         frame[name] = both[f"{name}_new"].where(both[f"{name}_new"].notna(), both[f"{name}_old"])
-    share = new_ns / max(old_ns + new_ns, 1)
-    by_count = _rates_differ(frame["outstanding_old"], frame["outstanding_new"], share)
-    frame["p"] = np.minimum(by_count, _slopes_differ(both)) * 2
-    frame["p"] = frame["p"].clip(upper=1.0)
-    frame["significant"] = frame["p"] < LEVEL / max(len(frame), 1)
-    frame["state"] = _states(frame, old_ns, new_ns)
     frame["cache"], frame["stack"] = [key[0] for key in both.index], [list(key[1:]) for key in both.index]
-    return _ordered(frame)
+    return frame
 
 
 def _keyed(groups: pd.DataFrame) -> pd.DataFrame:

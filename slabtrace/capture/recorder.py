@@ -135,13 +135,13 @@ class Recorder:
     def _begin(self) -> None:
         self._session.start()
         manifest = self._writer.manifest
+        self._ledger.start(time.monotonic_ns())
         manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
         manifest.coverage = self._session.coverage()
         manifest.recorder.pid = os.getpid()
         self._cpu_before_ns = time.process_time_ns()
         self._store.span_ns = (manifest.started_ns, None)
         self._writer.save_manifest()
-        self._ledger.start(manifest.started_ns)
         names = list(running_tasks(manifest.started_ns))
         for name in names:
             self._intake.knows(name.tid, name.tgid)
@@ -199,8 +199,9 @@ class Recorder:
 
     def _store_marks(self) -> None:
         marks = self.marks.take()
-        columns = {name: [getattr(mark, name) for mark in marks] for name in Mark._fields}
-        self._store.rows("marks", columns)
+        if marks:
+            columns = {name: [getattr(mark, name) for mark in marks] for name in Mark._fields}
+            self._store.rows("marks", columns)
 
     def _adapt(self, fill: float) -> None:
         """Rest longer while the rings stay emptier than the target, shorter when fuller."""
@@ -229,11 +230,14 @@ class Recorder:
     def _keep_books(self, now_ns: int) -> None:
         """About once a second: losses, slabinfo, modules and caches, the manifest, the status line."""
         self._next_books = now_ns + BOOKS_NS
-        self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
+        self._keep_ledger(now_ns)
         self._sample_slabinfo(now_ns)
         self._store.call(self._session.kallsyms.refresh)
         self._store.call(self._save_totals)
         self._report(self._progress(now_ns))
+
+    def _keep_ledger(self, now_ns: int) -> None:
+        self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
 
     def _sample_slabinfo(self, now_ns: int, everything: bool = False) -> None:
         rows = self._slabinfo.sample(everything)
@@ -277,6 +281,8 @@ class Recorder:
         self.marks.close()
         manifest.ended_ns = time.monotonic_ns()
         self._store.span_ns = (manifest.started_ns, manifest.ended_ns)
+        # before detaching: what programs miss whose twins are gone already is outside the recording
+        self._attempt(lambda: self._keep_ledger(time.monotonic_ns()))
         self._attempt(self._session.stop)
         self._attempt(self._drain_rest)
         self._attempt(self._store.finish)
@@ -287,7 +293,7 @@ class Recorder:
         while not self._drain():
             pass
         self._hand_over(None)
-        self._store.rows("losses", self._ledger.sample(time.monotonic_ns(), self._store.late))
+        self._store.rows("losses", self._ledger.late(time.monotonic_ns(), self._store.late))
         self._store.call(self._save_totals)
 
     def _attempt(self, step: Callable[[], object]) -> None:
