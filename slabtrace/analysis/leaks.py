@@ -36,7 +36,7 @@ from slabtrace.analysis.why import why
 
 SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young", "reclaimable")
 
-LEAST_OLD = 5  # old objects that a suspicion needs
+LEAST_OLD = 8  # old objects that a suspicion needs
 LEAST_STEADINESS = 0.6
 LEAST_SCORE = 0.3  # below, the growth may be next to nothing
 LEAST_LATE_SHARE = 0.25  # of the old objects, that came in the later half: it has not ended
