@@ -50,11 +50,17 @@ class Ledger:
 
     def sample(self, now_ns: int, late: int) -> dict[str, list[Any]]:
         """Columns of losses.arrow for what was lost since the last sample; empty lists for nothing."""
-        rows = [*self._ring_losses(now_ns), *self._recursion_losses(now_ns)]
-        if late > self._late:
-            rows.append(LossRow(self._begin, now_ns, -1, Loss.LATE, "", late - self._late))
-        self._late, self._begin = late, now_ns
-        return {name: [row[i] for row in rows] for i, name in enumerate(LOSSES.names)}
+        rows = [*self._ring_losses(now_ns), *self._recursion_losses(now_ns), *self._late_events(now_ns, late)]
+        self._begin = now_ns
+        return _columns(rows)
+
+    def late(self, now_ns: int, late: int) -> dict[str, list[Any]]:
+        """As `sample`, of what was stored late alone: once nothing is attached any more."""
+        return _columns(self._late_events(now_ns, late))
+
+    def _late_events(self, now_ns: int, late: int) -> list[LossRow]:
+        grown, self._late = late - self._late, late
+        return [LossRow(self._begin, now_ns, -1, Loss.LATE, "", grown)] if grown else []
 
     def _ring_losses(self, now_ns: int) -> list[LossRow]:
         counters = self._rings.counters()
@@ -92,3 +98,7 @@ class Ledger:
             "recovered": sums["recovered"],
             "stacks_lost": sums["stack_lost"],
         }
+
+
+def _columns(rows: list[LossRow]) -> dict[str, list[Any]]:
+    return {name: [row[i] for row in rows] for i, name in enumerate(LOSSES.names)}
