@@ -18,7 +18,7 @@ enum slab_event_kind {
 	SLAB_BULK_FREE = 0x13,
 	SLAB_NOLOCK_FREE = 0x14,
 	SLAB_KFREE_RCU = 0x15,
-	SLAB_PAGE_END = 0x16, /* the slab at ptr, bytes_alloc long, was given back */
+	SLAB_PAGE_END = 0x16,	      /* the slab at ptr, bytes_alloc long, was given back */
 	SLAB_WRONG_CACHE_FREE = 0x17, /* kmem_cache_free was told another cache than the object's */
 	/* never stored in events: a task got the name held in ptr and call_site (16 bytes) */
 	SLAB_TASK_COMM = 0x40,
