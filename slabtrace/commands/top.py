@@ -88,7 +88,7 @@ def command(
     """
     if interval < 0.1:
         raise UsageError("--interval is too short", "renew every 100ms at most")
-    if batch is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if batch is None and not all(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("top needs a terminal", "print plain text with --batch N")
     from slabtrace.capture import preflight
     from slabtrace.capture.options import CaptureOptions

@@ -8,6 +8,7 @@ import fcntl
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
 import termios
@@ -98,8 +99,9 @@ def test_the_screen_shows_filters_and_drills_down(queue: Callable[[], None]) -> 
 
 def test_it_ends_with_its_terminal() -> None:
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 140, 0, 0))
     top = subprocess.Popen(
-        TOP, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, start_new_session=True,
+        TOP, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(theirs)
