@@ -1,0 +1,13 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What mixed.slab recorded: files found and read, git walking its history, and 400 pipes kept open for a
+# second, six times over.
+for _ in 1 2 3 4 5 6; do
+	find /usr/lib/python3* /usr/share -type f | head -8000 | xargs cat >/dev/null
+	git log -p >/dev/null
+	sleep 1
+	python3 -c '
+import os, time
+pipes = [os.pipe() for _ in range(400)]
+time.sleep(1)'
+done
