@@ -59,9 +59,9 @@ class Counter:
 def counting() -> Iterator[Counter]:
     """Count the slab events of all CPUs that concern an object.  Raises Unavailable."""
     with tempfile.NamedTemporaryFile("r") as result:
-        events = [option for event in EVENTS if event != "kmem:kfree" for option in ("-e", event)]
-        command = ["perf", "stat", "-x", ",", "-a", "-o", result.name, *events, "-e", "kmem:kfree"]
-        command += ["--filter", "ptr > 16", "--", "cat"]
+        # failed allocations and frees of nothing carry no object
+        events = [option for event in EVENTS for option in ("-e", event, "--filter", "ptr > 16")]
+        command = ["perf", "stat", "-x", ",", "-a", "-o", result.name, *events, "--", "cat"]
         counter = Counter([time.monotonic_ns()])
         perf = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if perf.stdin is None or perf.stdout is None:
