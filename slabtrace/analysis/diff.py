@@ -13,7 +13,7 @@ equal (their difference against both 95 % intervals).
 
 from __future__ import annotations
 
-from math import erfc, sqrt
+from math import comb, erfc, sqrt
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from slabtrace.analysis.frames import UNKNOWN, comparable, module_of
 from slabtrace.errors import UsageError
 
 LEVEL = 0.01
+MANY = 500  # objects
 Z95 = 1.96
 NEW, GONE, GROWN, SHRUNK, SAME = STATES = ("new", "gone", "grown", "shrunk", "same")
 FOUND = (NEW, GROWN)
@@ -97,11 +98,21 @@ def _keyed(groups: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rates_differ(old: pd.Series, new: pd.Series, share: float) -> np.ndarray:
-    """Two-sided p of the conditional test, by the normal approximation with a correction for continuity."""
-    total = (old + new).to_numpy(float)
-    spread = np.sqrt(np.maximum(total * share * (1 - share), 1e-12))
-    away = np.maximum(np.abs(new.to_numpy(float) - total * share) - 0.5, 0.0) / spread
-    return np.array([erfc(z / sqrt(2)) for z in away.tolist()])
+    """Two-sided p of the conditional test, for each pair of numbers."""
+    pairs = zip(old.astype(int).tolist(), new.astype(int).tolist(), strict=True)
+    return np.array([_binomial(more, less + more, share) for less, more in pairs])
+
+
+def _binomial(found: int, total: int, share: float) -> float:
+    """Two-sided p that of `total` objects, each here with the probability `share`, `found` are here.
+
+    Exact for few; for many the normal approximation, with a correction for continuity.
+    """
+    if total > MANY:
+        away = max(abs(found - total * share) - 0.5, 0.0) / sqrt(total * share * (1 - share))
+        return erfc(away / sqrt(2))
+    tail = range(found + 1) if found <= total * share else range(found, total + 1)
+    return min(2 * sum(comb(total, n) * share**n * (1 - share) ** (total - n) for n in tail), 1.0)
 
 
 def _slopes_differ(both: pd.DataFrame) -> np.ndarray:

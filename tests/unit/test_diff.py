@@ -61,6 +61,13 @@ def test_a_longer_recording_may_hold_more() -> None:
     assert compared([group(100)], [group(100)], 10 * MINUTE)["state"] == "shrunk"
 
 
+def test_few_objects_prove_little_however_the_lengths_differ() -> None:
+    """2 of 2 in the 23rd part of the time: p is twice 1/23 squared, 0.0038, and the best of two tests."""
+    table = diff(pd.DataFrame([group(2)]), pd.DataFrame([group(0), group(9, ["x+0x1"])]), MINUTE, 22 * MINUTE)
+    row = table[table["outstanding_old"] == 2].to_dict("records")[0]
+    assert row["p"] == pytest.approx(2 * 2 / 23**2) and not row["significant"]
+
+
 def test_a_slope_that_changed_is_significant_where_numbers_are_not() -> None:
     flat = group(100, growth_bytes_per_s=0.0, growth_low=-10.0, growth_high=10.0)
     steep = group(104, growth_bytes_per_s=200.0, growth_low=190.0, growth_high=210.0)
