@@ -157,6 +157,8 @@ class ScannedTrace:
             if self.progress is not None:
                 self.progress(read)
             yield batch
+        if self.progress is not None:
+            self.progress(max(read, self.manifest.totals.events))  # a pass has ended, whatever is missing
 
     def _losses(self) -> Losses:
         summary = self._scanned()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from slabtrace.commands._progress import watched
+
 if TYPE_CHECKING:
     from slabtrace.api import Trace
 
@@ -37,9 +39,9 @@ def open_trace(path: str, begin: str | None = None, end: str | None = None) -> T
 
     keep_freed_memory()
     opened = slabtrace.open(path)
-    if begin is None and end is None:
-        return opened
-    return opened.window(moment(opened, begin or "0s"), None if end is None else moment(opened, end))
+    if begin is not None or end is not None:
+        opened = opened.window(moment(opened, begin or "0s"), None if end is None else moment(opened, end))
+    return watched(opened)
 
 
 def moment(opened: Trace, text: str) -> str | int:

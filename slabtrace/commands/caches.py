@@ -9,6 +9,7 @@ import click
 
 from slabtrace.commands import _filters as filters
 from slabtrace.commands._options import cache_option, json_option, limit_option, row_limit, trace_argument
+from slabtrace.commands._progress import watched
 
 LIMIT = 20
 
@@ -64,7 +65,7 @@ def command(
     from slabtrace.render.caches import write_caches
     from slabtrace.render.verdict import write_verdict
 
-    opened = slabtrace.open(trace)
+    opened = watched(slabtrace.open(trace))
     table = opened.caches()
     table = filters.by_cache(table, caches, filters.aliases(table))
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")

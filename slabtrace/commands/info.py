@@ -8,6 +8,7 @@ import sys
 import click
 
 from slabtrace.commands._options import json_option, trace_argument
+from slabtrace.commands._progress import watched
 
 
 @click.command("info")
@@ -31,7 +32,7 @@ def command(trace: str, as_json: bool) -> None:
     from slabtrace.render.reconcile import write_reconciliation
     from slabtrace.render.verdict import write_verdict
 
-    opened = slabtrace.open(trace)
+    opened = watched(slabtrace.open(trace))
     completeness, accounts = opened.completeness(), opened.reconciliation()
     if as_json:
         head = json.document("info", trace, completeness, opened.damage)

@@ -9,6 +9,7 @@ import click
 
 from slabtrace.commands import _filters as filters
 from slabtrace.commands._options import cache_option, json_option, limit_option, row_limit, trace_argument
+from slabtrace.commands._progress import watched
 
 LIMIT = 10
 WATCHES_COMPLAINTS = "on_wrong_cache_free"  # the program of bpf/silent.h
@@ -37,7 +38,7 @@ def command(trace: str, caches: tuple[str, ...], limit: int | None, as_json: boo
     from slabtrace.render.mismatches import write_mismatches, write_unseen_kind
     from slabtrace.render.verdict import write_verdict
 
-    opened = slabtrace.open(trace)
+    opened = watched(slabtrace.open(trace))
     known = filters.aliases(opened.caches()) if caches else {}
     findings = filters.by_cache(opened.mismatches(), caches, known)
     shown = findings.head(row_limit(limit, LIMIT, as_json) or len(findings))
