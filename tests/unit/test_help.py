@@ -11,7 +11,7 @@ import pytest
 
 from slabtrace.commands import COMMANDS, cli
 
-HEAVY = ("numpy", "pandas", "pyarrow", "matplotlib", "bcc", "rich", "jinja2")
+HEAVY = ("numpy", "pandas", "pyarrow", "matplotlib", "bcc", "rich", "jinja2", "textual")
 
 
 def heavy_modules_after(code: str) -> str:

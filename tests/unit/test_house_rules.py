@@ -35,7 +35,13 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 # Third-party packages that only one place may import.
-ONLY_IN = {"matplotlib": "render/plots/", "bcc": "capture/", "click": "commands/", "jinja2": "render/"}
+ONLY_IN = {
+    "matplotlib": "render/plots/",
+    "bcc": "capture/",
+    "click": "commands/",
+    "jinja2": "render/html/",
+    "textual": "render/top_app.py",
+}
 
 
 def part_of(module: Path) -> str:
