@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from slabtrace.trace.batch import EventBatch
     from slabtrace.trace.manifest import Manifest
 
-MOST_LINES = 10
+MOST_LINES = 5  # of each kind
 
 
 class Watch:
@@ -30,7 +31,7 @@ class Watch:
         self._manifest = manifest
         self._say = say or _to_stderr
         self._live: Any = None
-        self._lines = 0
+        self._lines: Counter[str] = Counter()
 
     def sites(self, rows: Mapping[str, Any]) -> None:
         """Take sites as they are stored."""
@@ -43,11 +44,11 @@ class Watch:
         caches = self._session.caches.values()
         shapes = {cache.address: Shape(cache.size, cache.order, cache.red_left_pad) for cache in caches}
         for finding in self._started().add(batch, shapes):
-            self._lines += 1
-            if self._lines <= MOST_LINES:
+            self._lines[finding.kind] += 1
+            if self._lines[finding.kind] <= MOST_LINES:
                 self._say(self._line(finding))
-            elif self._lines == MOST_LINES + 1:
-                self._say("more wrong frees follow; `slabtrace mismatches` will show them all")
+            elif self._lines[finding.kind] == MOST_LINES + 1:
+                self._say(f"more follow like this {finding.kind}; `slabtrace mismatches` will show them all")
 
     def _started(self) -> Any:
         """Made with the first sites: by then it is known what is attached."""

@@ -21,12 +21,16 @@ SLABTRACE = [sys.executable, "-m", "slabtrace"]
 def step(results: Path, name: str, argv: list[str]) -> None:
     """Run a command and add a line about it to the results, so that a crash later takes nothing back."""
     begun = time.monotonic()
-    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    told = results / f"{name}.stderr"  # which the workload can read meanwhile
+    with told.open("w") as stderr:
+        done = subprocess.run(
+            argv, stdout=subprocess.PIPE, stderr=stderr, text=True, stdin=subprocess.DEVNULL
+        )
     row: dict[str, Any] = {
         "name": name,
         "status": done.returncode,
         "stdout": done.stdout,
-        "stderr": done.stderr,
+        "stderr": told.read_text(),
         "seconds": round(time.monotonic() - begun, 1),
     }
     with (results / "steps.jsonl").open("a") as file:

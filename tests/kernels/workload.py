@@ -70,30 +70,32 @@ OTHER_CACHE = "slabtrace_other"  # that bad_cache_free names
 COMPLAINT = re.compile("kmem_cache_free|cache_from_obj|warn_free_bad_obj")
 PANIC = "bad_panic 2"  # a double free that most kernels notice and die of
 
-# Returns once all that happened until now is stored, and a module that came is noticed: the manifest's
-# count of stored events has grown twice since, and between two such counts lies all of that.
-_STORED = """\
+# Returns once a module that came is noticed, unless the guest is starved: the manifest's count of stored
+# events has grown twice since.
+_NOTICED = """\
 stored() { grep -o '"events": [0-9]*' %s/manifest.json | head -n 1; }
 for turn in 1 2; do
 	before=$(stored)
 	until [ "$(stored)" != "$before" ]; do /bin/busybox usleep 100000; done
 done"""
+# Returns once the last of the wrong frees is stored: then `record` has said so.
+_TOLD = "until grep -q wrong-cache-free %s/../record.stderr; do /bin/busybox usleep 100000; done"
 
 
 def leaks_script(leaver: Path, module: Path, trace: str) -> str:
     """What is allowed, and what leaks.  The module comes late, and goes while its objects live."""
-    return _script(module, [_leave(leaver), *_FAULTS_DONE, _STORED % trace, _unload(module)])
+    return _script(module, [_leave(leaver), *_FAULTS_DONE, _NOTICED % trace, _unload(module)])
 
 
 def mismatches_script(module: Path, trace: str) -> str:
     """What is wrong.  Last of all, when the rest is on disk, what may end the guest."""
-    return _script(module, [*_BAD_DONE, _STORED % trace, _do(PANIC)])
+    return _script(module, [*_BAD_DONE, _TOLD % trace, _do(PANIC)])
 
 
 def whole_script(leaver: Path, module: Path, trace: str) -> str:
     """Both in one guest, without what may end it."""
     done = [_leave(leaver), *_FAULTS_DONE, *_BAD_DONE]
-    return _script(module, [*done, _STORED % trace, _unload(module)])
+    return _script(module, [*done, _TOLD % trace, _unload(module)])
 
 
 def _script(module: Path, lines: list[str]) -> str:
