@@ -89,7 +89,7 @@ def _keyed(groups: pd.DataFrame) -> pd.DataFrame:
     half = (frame["growth_high"] - frame["growth_low"]) / (2 * Z95)
     frame["growth_variance"] = half**2
     frame["key"] = pd.Series(keys, dtype=object, index=frame.index)
-    kept = frame[known].groupby("key", sort=False)
+    kept = frame[np.array(known, np.bool_)].groupby("key", sort=False)
     summed = kept[list(SUMMED)].sum()
     first = kept[["class", "own", "why", "module"]].first()
     joined = summed.join(first)

@@ -91,6 +91,13 @@ def test_groups_of_two_inlined_copies_become_one() -> None:
     assert (row["outstanding_old"], row["state"]) == (15, "same")
 
 
+def test_a_recording_that_left_nothing_can_be_compared() -> None:
+    some = pd.DataFrame([group(50)])
+    assert diff(some, some[:0], MINUTE, MINUTE)["state"].tolist() == ["gone"]
+    assert diff(some[:0], some, MINUTE, MINUTE)["state"].tolist() == ["new"]
+    assert diff(some[:0], some[:0], MINUTE, MINUTE).empty
+
+
 def test_traces_without_a_common_group_are_refused() -> None:
     with pytest.raises(UsageError, match="no group in common"):
         diff(pd.DataFrame([group(5)]), pd.DataFrame([group(5, ["another+0x1"])]), MINUTE, MINUTE)
