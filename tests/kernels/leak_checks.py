@@ -141,7 +141,9 @@ def check_fault(fault: Fault) -> Callable[[Findings], None]:
 def check_unloaded(findings: Findings) -> None:
     """The module is gone, its objects and their symbols are not."""
     for fault in FAULTS:
-        for group in made_by(findings.stacks, fault.name):
+        groups = made_by(findings.stacks, fault.name)
+        equal(f"{fault.name}: found", bool(groups), bool(fault.kept))
+        for group in groups:
             mine = [line for line in group["stack"] if line.startswith((fault.name, "fault_write"))]
             equal(fault.name, [line.partition("[")[2] for line in mine], ["slabtrace_faults]"] * 2)
 
