@@ -26,7 +26,8 @@ _CONSEQUENCE = {
     "bounded": "At most {lost:,} of the objects called outstanding may have been freed unseen.",
     "unprovable": "Objects called outstanding may have been freed unseen; nothing bounds their number.",
 }
-_ASKED = (
+_ALL_IN_USE = "All {outstanding:,} objects outstanding were found in use in their slabs at the end."
+_SOME_IN_USE = (
     "Of the {outstanding:,} objects outstanding, {in_use:,} were found in use in their slabs at the end; "
     "of the others, any may have been freed unseen."
 )
@@ -157,7 +158,8 @@ def _verdict(result: Completeness) -> str:
     reasons = [f"{number:,} {one if number == 1 else more}" for number, one, more in missing if number]
     if result.damaged:
         reasons.append("files of the trace are damaged or unfinished")
-    asked = result.confidence == "unprovable" and result.in_use and not result.damaged
-    consequence = _ASKED if asked else _CONSEQUENCE[result.confidence]
+    consequence = _CONSEQUENCE[result.confidence]
+    if result.confidence == "unprovable" and result.in_use and not result.damaged:
+        consequence = _ALL_IN_USE if result.in_use == result.outstanding else _SOME_IN_USE
     numbers = {"lost": result.lost, "outstanding": result.outstanding, "in_use": result.in_use}
     return f"Not complete: {'; '.join(reasons)}. {consequence.format_map(numbers)}"
