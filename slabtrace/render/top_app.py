@@ -33,7 +33,8 @@ class TopApp(App[None]):
     CSS = """
     #head { padding: 0 1; background: $boost; } #notes { padding: 0 1; color: $text-muted; }
     DataTable { height: 1fr; } #stacks { height: auto; max-height: 50%; overflow-y: auto; padding: 0 1;
-    border-top: solid $primary; display: none; } #filter { display: none; }
+    border-top: solid $primary; display: none; }
+    #filter { height: 0; border: none; padding: 0; } #filter.open { height: 1; padding: 0 1; }
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -171,8 +172,9 @@ class TopApp(App[None]):
 
     def action_filter(self) -> None:
         """Ask for words to filter by."""
-        self.query_one("#filter").display = True
-        self.screen.set_focus(self.query_one("#filter"))  # at once: what is typed next belongs there
+        asked = self.query_one("#filter")
+        asked.add_class("open")  # it only grows: what is not shown cannot take what is typed next
+        self.screen.set_focus(asked)
 
     def action_pause(self) -> None:
         """Stop renewing, or go on; the kernel is traced all the while."""
@@ -186,7 +188,7 @@ class TopApp(App[None]):
             self.query_one("#stacks").display = False
         else:
             self.query_one("#filter", Input).value = self._words = ""
-            self.query_one("#filter").display = False
+            self.query_one("#filter").remove_class("open")
         self.query_one(DataTable).focus()
         self._draw()
 

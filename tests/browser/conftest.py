@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.needs import need_program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # playwright's event loop must not outlive it: others run their own
 def browser() -> Iterator[Browser]:
     path = need_program("chromium", "google-chrome")
     with sync_playwright() as playwright:
