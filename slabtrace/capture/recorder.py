@@ -49,12 +49,14 @@ class Plan:
     """What to record and when to end: after `duration_s`, or `grace_s` after the command, or when told.
 
     `settled`: before the end, wait until the kernel has freed what it only keeps for later.
+    `slabs_asked`: at the end, ask the slabs what is free (slab_check.py).
     """
 
     duration_s: float | None = None
     argv: Sequence[str] = ()
     grace_s: float = 0.5
     settled: bool = False
+    slabs_asked: bool = True
 
 
 @dataclass
@@ -124,7 +126,8 @@ class Recorder:
             exit_status = self._run(plan)
             if plan.settled:
                 self._meanwhile(settle)
-            self._check_slabs()
+            if plan.slabs_asked:
+                self._check_slabs()
         except BaseException as error:
             self._failure = error
         self._end()

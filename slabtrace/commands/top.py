@@ -115,13 +115,14 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
     Raises what went wrong in the thread; leaves nothing behind in the kernel.
     """
-    from slabtrace.capture.recorder import Plan, Recorder, new_manifest
-    from slabtrace.capture.session import Session
-
     with ThreadPoolExecutor(1) as pool:  # loading pandas takes as long as compiling the programs
         loading = pool.submit(import_module, "slabtrace.analysis.live")
+        from slabtrace.capture.session import Session
+
         session = Session(options)
         loading.result()
+    from slabtrace.capture.recorder import Plan, Recorder, new_manifest
+
     failures: list[BaseException] = []
     try:
         from slabtrace.analysis.live import LiveTrace
@@ -131,7 +132,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
         def record() -> None:
             try:
-                recorder.record(Plan())
+                recorder.record(Plan(slabs_asked=False))
             except BaseException as error:
                 failures.append(error)
 
