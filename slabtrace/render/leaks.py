@@ -56,7 +56,8 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
         write_paragraph(out, f"   {group['why']}")
     frames = list(group["stack"]) or [group["symbol"]]
     out.writelines(f"    {escape(frame)}\n" for frame in frames)
-    out.write(f"  by {escape(_who(group))}; {_confidence(group)}\n\n")
+    write_paragraph(out, f"  by {_who(group)}; {_confidence(group)}")
+    out.write("\n")
 
 
 def _write_tables(out: TextIO, groups: pd.DataFrame, by: str) -> None:
