@@ -27,13 +27,14 @@ from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.processes import SitesByProcess
 from slabtrace.analysis.scan import Accumulator, scan
 from slabtrace.analysis.sites import Sites
-from slabtrace.analysis.slab_states import SlabStates, UnseenAllocations
+from slabtrace.analysis.slab_states import SlabStates
 from slabtrace.analysis.slabinfo import Samples, samples_by_cache
 from slabtrace.analysis.summary import Lookup, Summary
 from slabtrace.analysis.suspects import Suspects
 from slabtrace.analysis.symbols import Stacks, Symbols
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.analysis.timeline import Peaks, Timeline
+from slabtrace.analysis.unseen_allocations import UnseenAllocations
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.reader import TraceReader

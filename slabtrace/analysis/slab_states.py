@@ -4,27 +4,17 @@
 An object that the events leave live, and that its slab held free, was freed unseen.  One that its
 slab held in use was not, unless it was freed and its address taken again, both unseen.  Of
 objects on slabs that were not asked, or allocated after that, nothing is known.
-
-Allocations that no program sees leave a sign here: an object in use whose address the events leave
-free.  A cache without any such sign shows none of them (UnseenAllocations).
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from slabtrace.analysis.lifetimes import Paired, Positions
+from slabtrace.analysis.lifetimes import Positions
 from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch, UInt64
-
-if TYPE_CHECKING:
-    from slabtrace.analysis.pairing import Pairer
-
-BEFORE_NS = 10_000_000  # a free is traced at most so long before its object is free
 
 
 class SlabStates:
@@ -78,31 +68,3 @@ class SlabStates:
         known = (slab >= 0) & (index < self._objects[slab]) & (into % self._stride[slab] == 0)
         known &= live.ts_ns < self.ts_ns[slab]
         return np.where(known, slab, -1), np.where(known, self._begin[slab] + index, 0)
-
-
-class UnseenAllocations:
-    """Counts the objects that their slabs held in use although the events leave their address free."""
-
-    def __init__(self, slabs: SlabStates) -> None:
-        self._slabs = slabs
-        self._since_ns = int(slabs.ts_ns.min()) - BEFORE_NS if len(slabs) else 0
-        self._lately: list[UInt64] = []
-
-    def add(self, paired: Paired) -> None:
-        """Take one chunk: what happens about the time of the check says nothing."""
-        events = paired.events
-        first = paired.begin + int(np.searchsorted(events.ts_ns[paired.own], self._since_ns))
-        if len(self._slabs) and first < events.size:
-            self._lately.append(events.ptr[first:])
-
-    def by_cache(self, pairer: Pairer) -> dict[int, int]:
-        """{address of the cache: how many}, once `pairer` has taken all events."""
-        ptr, cache = self._slabs.in_use()
-        place = np.minimum(np.searchsorted(pairer.live.ptr, ptr), max(pairer.live.size - 1, 0))
-        live = pairer.live.ptr[place] == ptr if pairer.live.size else np.zeros(len(ptr), np.bool_)
-        candidates = np.flatnonzero(~live)
-        candidates = candidates[pairer.freed(ptr[candidates])]
-        lately = np.concatenate([np.empty(0, np.uint64), *self._lately])
-        unseen = candidates[~np.isin(ptr[candidates], lately)]
-        caches, counts = np.unique(cache[unseen], return_counts=True)
-        return dict(zip(caches.tolist(), counts.tolist(), strict=True))

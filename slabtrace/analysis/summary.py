@@ -38,7 +38,7 @@ class Summary:
     """A scanned trace: counts by site, and the allocations left live (sorted by ptr).
 
     `unsampled`: events by site outside what slabinfo sampled (account.Unsampled), shape (s,).
-    `unseen_allocations`: by address of the cache (slab_states.UnseenAllocations).
+    `unseen_allocations`: by address of the cache (unseen_allocations.py).
     """
 
     sites: Sites
