@@ -21,7 +21,6 @@ from slabtrace.capture.slab_walk import PAGE_SIZE, SlabCache, SlabWalk
 
 _TRIES = 3
 _SLAB_BYTES = 64  # of a struct slab: no larger than the struct page it lies on
-_CPU_BYTES = 24  # of struct kmem_cache_cpu: freelist, tid, slab
 
 FreeBits = NDArray[np.bool_]
 
@@ -98,8 +97,9 @@ class FreeObjects:
     def _of_cpu(self, slab: int) -> tuple[int, int] | None:
         """(freelist, transaction id) of the CPU that allocates from the slab; None if none does."""
         shape = self._shape
+        length = 8 + max(shape.cpu_freelist, shape.cpu_tid, shape.cpu_current)
         for address in self._cpus:
-            raw = self._walk.read(address, _CPU_BYTES) or bytes(_CPU_BYTES)
+            raw = self._walk.read(address, length) or bytes(length)
             if struct.unpack_from("<Q", raw, shape.cpu_current)[0] == slab:
                 freelist, tid = (
                     struct.unpack_from("<Q", raw, at)[0] for at in (shape.cpu_freelist, shape.cpu_tid)

@@ -45,7 +45,7 @@ def check_slabs(session: Session, pages: UInt64) -> list[SlabRow]:
         return []
     percpu, deadline = session.percpu(), time.monotonic() + LONGEST_S
     rows: list[SlabRow] = []
-    for cache, places in _by_cache(session, pages):
+    for cache, places in _by_cache(session, pages, deadline):
         with contextlib.suppress(ValueError):  # its objects stay unknown
             rows += _ask(FreeObjects(session.walk, shape, percpu, cache), places, deadline)
     return rows
@@ -77,10 +77,15 @@ def _add(state: SlabState, addresses: set[int]) -> None:
         state.free[[index for index, address in enumerate(objects) if address in addresses]] = True
 
 
-def _by_cache(session: Session, pages: UInt64) -> Iterator[tuple[SlabCache, list[SlabPlace]]]:
-    """The slabs on these pages, each once, by cache."""
+def _by_cache(
+    session: Session, pages: UInt64, deadline: float
+) -> Iterator[tuple[SlabCache, list[SlabPlace]]]:
+    """The slabs on these pages, each once, by cache; half the time is left for asking them."""
+    until = (time.monotonic() + deadline) / 2
     found: dict[int, dict[int, SlabPlace]] = {}
     for page in pages.tolist():
+        if time.monotonic() > until:
+            break
         place = session.walk.slab_at(session.vmemmap, page)
         if place is not None:
             found.setdefault(place.cache, {})[place.struct] = place
