@@ -45,7 +45,7 @@ def closed_by_page_end(
         ends = page_ends[size == each]
         found.append(_first_ends(events, sort, ends[events.ptr[ends] % each == 0], each))
     place, end = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    order = np.lexsort((events.ts_ns[end], place))  # slabs of several sizes may have been there
+    order = np.lexsort((end, place))  # slabs of several sizes may have been there, and end at one time
     place, end = place[order], end[order]
     first = np.append(True, place[1:] != place[:-1])[: len(place)]
     return _still_live(events, sites, sort, Closed(place[first], end[first]), late_ns)
