@@ -19,7 +19,8 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 # A Python of one's own brings venv along; Debian's needs a package for it.
 VENV_DEB = $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv)
 LIVE_DEB := python3-bpfcc
-TEST_DEB := chromium golang-go tmux # which read back what slabtrace writes: pages, profiles, screens
+LAB_DEB  := qemu-system-x86 busybox-static cpio # boot other kernels
+TEST_DEB := chromium golang-go tmux $(LAB_DEB) # read back what slabtrace writes: pages, profiles, screens
 
 # With sudo in somebody else's checkout, the files made in it stay that person's.
 ROOT  := $(filter 0,$(shell id -u))
@@ -69,7 +70,7 @@ bench: $(VENV)/.stamp
 
 # Debian kernels in QEMU: make kernels K=6.12, or all of them.
 kernels: need-root $(VENV)/.stamp
-	tools/apt-need $(LIVE_DEB) qemu-system-x86 busybox-static cpio
+	tools/apt-need $(LIVE_DEB) $(LAB_DEB)
 	$(BIN)/python -m tests.kernels $(K)
 
 dist: $(VENV)/.stamp

@@ -28,6 +28,7 @@ enum slab_event_flag {
 	SLAB_RECOVERED = 0x01,
 	SLAB_LARGE = 0x02,
 	SLAB_CACHE_UNKNOWN = 0x04,
+	SLAB_INTERIOR = 0x08, /* of a free: no object begins there */
 };
 
 struct slab_event {

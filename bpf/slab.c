@@ -9,6 +9,7 @@
 #include "event.h"
 #include "ring.h"
 #include "cache_of.h"
+#include "object_start.h"
 #include "filter.h"
 #include "stack.h"
 #include "twin.h"
@@ -85,6 +86,9 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 	slot = slot_claim(claim);
 	if (!slot)
 		return;
+	if (seen->kind & 0x10 &&
+	    !object_begins(claim->state->vmemmap, seen->cache, seen->ptr, seen->flags))
+		seen->flags |= SLAB_INTERIOR;
 	fill(slot, seen, claim->cpu);
 	slot->stack_id = stack_of(ctx, claim->lane);
 	slot_commit(claim);

@@ -119,8 +119,9 @@ class ScannedTrace:
         return kept
 
     def _new_suspects(self) -> Suspects:
-        named = not self.manifest.coverage.free_traced_after
-        return Suspects(self._sites, self._layout, cache_is_named=named)
+        coverage = self.manifest.coverage
+        named = not coverage.free_traced_after
+        return Suspects(self._sites, self._layout, cache_is_named=named, judged=coverage.frees_judged)
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
         """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""

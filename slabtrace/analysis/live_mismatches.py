@@ -35,15 +35,15 @@ class LiveMismatches:
     """Takes a recording's sites and events as they are stored.
 
     `cache_is_named`: see Suspects.  `allocs_seen`: whether every path of allocations is watched and
-    none is left out; else two frees prove nothing.  `kfence`: whether a page may be KFENCE's.
+    none is left out; else two frees prove nothing.  `judged`: see Suspects.
     """
 
-    def __init__(self, page_size: int, cache_is_named: bool, allocs_seen: bool, kfence: bool) -> None:
+    def __init__(self, page_size: int, cache_is_named: bool, allocs_seen: bool, judged: bool) -> None:
         self.sites = Sites()
         self._page_size = page_size
         self._named = cache_is_named
         self._allocs_seen = allocs_seen
-        self._kfence = kfence
+        self._judged = judged
         self._pairer: Pairer | None = None
         self._layout: ObjectLayout | None = None
         self.skipped = 0  # batches not looked at
@@ -66,12 +66,12 @@ class LiveMismatches:
             return
         if self._layout is None:
             self._layout = ObjectLayout(shapes, self.sites, self._page_size)
-        suspects = Suspects(self.sites, self._layout, self._named)
+        suspects = Suspects(self.sites, self._layout, self._named, self._judged)
         suspects.add(paired)
         if self._allocs_seen:
             yield from self._told("double-free", suspects.double.events())
             yield from self._told("wrong-cache-free", suspects.wrong_cache.events())
-        if not self._kfence:
+        if self._judged:
             yield from self._told("invalid-free", suspects.invalid.events())
 
     def _told(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:

@@ -12,8 +12,10 @@ wrong-cache-free: told by the allocator's own complaint, it is exact.  Told by t
 allocation and the free of its address name, a free and an allocation missed between would explain it.
 
 invalid-free: the address is no object's start in a slab of its cache.  No missed event explains that.
-It is exact if the object around it was seen, which proves the layout of that very slab, or if the
-machine's KFENCE is off, whose objects lie anywhere in a page; else unprovable.
+It is exact if the programs judged so while it was freed (bpf/object_start.h).  Where arithmetic judged
+afterwards, of bulk frees and in traces of older versions, it is exact if the object around it was seen,
+which proves the layout of that very slab, or if the machine's KFENCE is off, whose objects lie
+anywhere in a page; else unprovable.
 """
 
 from __future__ import annotations
@@ -53,9 +55,9 @@ class MismatchProof:
             return 0
         return int(NO_BOUND) if self._any_unseen else self._since(alloc_ns)
 
-    def invalid(self, object_seen: bool) -> int:
-        """Of a free of no object's start; `object_seen`: the object around it was."""
-        return 0 if object_seen or self._kfence_off else int(NO_BOUND)
+    def invalid(self, judged: bool, object_seen: bool) -> int:
+        """Of a free of no object's start, `judged` so meanwhile; `object_seen`: the object around it was."""
+        return 0 if judged or object_seen or self._kfence_off else int(NO_BOUND)
 
     def _since(self, ts_ns: int) -> int:
         return int(self._losses.since(np.array([ts_ns]))[0])

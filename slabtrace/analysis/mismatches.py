@@ -2,7 +2,7 @@
 """Frees that contradict what was seen before, each with the events that prove it.
 
   double-free        an address freed twice with no allocation between
-  invalid-free       an address where no object begins (object_layout.py)
+  invalid-free       an address where no object begins (bpf/object_start.h; object_layout.py)
   wrong-cache-free   kmem_cache_free with another cache than the object's
 
 Not among them: the return of memory after a kfree_rcu (duplicates.py), an address used again after a
@@ -28,7 +28,7 @@ from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.summary import Lookup
 from slabtrace.analysis.suspects import Suspects
 from slabtrace.trace.batch import EventBatch
-from slabtrace.trace.schema import Kind
+from slabtrace.trace.schema import Flag, Kind
 
 COLUMNS = (
     "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
@@ -87,7 +87,9 @@ class Findings:
 
     def _invalid(self, free: EventBatch, history: History) -> dict[str, Any]:
         start, alloc = self._object_around(free, history)
-        row = self._row("invalid-free", free, self.proof.invalid(alloc is not None), alloc, free, None)
+        judged = bool(self.sites["flags"][free.site[0]] & np.uint8(Flag.INTERIOR))
+        missed = self.proof.invalid(judged, alloc is not None)
+        row = self._row("invalid-free", free, missed, alloc, free, None)
         return row | {"offset": int(free.ptr[0]) - start}
 
     def _object_around(self, free: EventBatch, history: History) -> tuple[int, EventBatch | None]:

@@ -8,8 +8,9 @@ allocate_slab); an address counts as a start if it is one by either.  A large km
 page.  The kernel's own freed addresses fit in 5,015,660 of 5,015,660 cases (KERNEL-FACTS 6).
 
 This is arithmetic on what the programs read while the free happened (the owner of the page) and on
-what never changes (the cache's layout), so it is done here and costs a recording nothing.  Only one
-thing cannot be known afterwards: whether the page was KFENCE's, where objects lie anywhere; see `proof`.
+what never changes (the cache's layout).  It says how far into which object an address lies; whether the
+free was invalid it decides only where the programs did not (bpf/object_start.h): of bulk frees, and
+in traces of older versions.  Whether the page was KFENCE's, where objects lie anywhere, it cannot know.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from slabtrace.analysis.lifetimes import How, Paired, Positions
 from slabtrace.analysis.object_layout import ObjectLayout
 from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch, concatenate
-from slabtrace.trace.schema import Kind
+from slabtrace.trace.schema import Flag, Kind
 
 MOST = 10_000  # findings of a kind told one by one: more would say that the trace lacks events, not more
 
@@ -43,9 +43,12 @@ class Suspects:
 
     `cache_is_named`: whether kmem_cache_free's tracepoint shows the cache that its caller named, or
     may; where the address had to tell (before 6.1), it cannot differ from the object's.
+    `judged`: whether the programs judged where objects begin, of all frees but bulk ones.
     """
 
-    def __init__(self, sites: Sites, layout: ObjectLayout, cache_is_named: bool) -> None:
+    def __init__(
+        self, sites: Sites, layout: ObjectLayout, cache_is_named: bool, judged: bool = False
+    ) -> None:
         self.double, self.invalid, self.wrong_cache = Found(), Found(), Found()
         self._layout = layout
         kind, cache = sites["kind"], sites["cache"]
@@ -55,12 +58,17 @@ class Suspects:
         self._named = np.where(named, cache, np.uint64(0))
         self._cache = cache
         self._complaint: NDArray[np.bool_] = kind == np.uint8(Kind.WRONG_CACHE_FREE)
+        self._interior: NDArray[np.bool_] = (sites["flags"] & np.uint8(Flag.INTERIOR)) != 0
+        self._unjudged: NDArray[np.bool_] = (kind == np.uint8(Kind.BULK_FREE)) | (not judged)
 
     def add(self, paired: Paired) -> None:
         """Take one chunk."""
         events, second = paired.events, paired.second_frees
         strays = np.concatenate([paired.old_frees, second])
-        bad = self._layout.into(events.take(strays)) > 0
+        site = paired.site[strays]
+        bad = self._interior[site]
+        unjudged = np.flatnonzero(self._unjudged[site])
+        bad[unjudged] = self._layout.into(events.take(strays[unjudged])) > 0
         self.invalid.add(events, strays[bad])
         complained = self._complaint[paired.site[second]]
         self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])

@@ -40,6 +40,10 @@ _ARGUMENT_NAMES = {
 }
 
 
+_CACHE_FIELDS = ("name", "list", "size", "object_size", "flags", "oo", "red_left_pad")
+_RECIPROCAL = "reciprocal_size"  # of kmem_cache since 5.9 (4138fdfc8f27)
+
+
 @dataclass(frozen=True)
 class SlabPageTest:
     """How to tell a slab page: (u32 at `offset` of struct page) & `mask` == `value`."""
@@ -64,6 +68,7 @@ class KernelShape:
     slab_list: int
     slab_freelist: int
     slab_page: SlabPageTest
+    slab_counters: int | None  # None: this kernel keeps no such word
     cache_fields: dict[str, int]
     cache_node_partial: int
     task_fields: dict[str, int]
@@ -78,6 +83,11 @@ class KernelShape:
         return "cache" not in self.arguments["kmem_cache_free"]
 
     @property
+    def judges_frees(self) -> bool:
+        """Can the programs judge whether an object begins where something is freed (bpf/object_start.h)?"""
+        return self.slab_counters is not None and _RECIPROCAL in self.cache_fields
+
+    @property
     def tracepoints(self) -> list[str]:
         """The slab tracepoints this kernel has, in the order of TRACEPOINTS."""
         return [name for name in TRACEPOINTS if name in self.arguments]
@@ -89,8 +99,8 @@ class KernelShape:
             for tracepoint, arguments in self.arguments.items()
             for name, index in arguments.items()
         }
-        last = max(self.compound_head, self.slab_cache, self.slab_page.offset)
-        numbers |= {
+        last = max(self.compound_head, self.slab_cache, self.slab_page.offset, self.slab_counters or 0)
+        numbers |= self._judging() | {
             "SIZEOF_PAGE": self.sizeof_page,
             "PAGE_WORDS": last // 8 + 1,
             "PAGE_COMPOUND_HEAD": self.compound_head,
@@ -110,6 +120,23 @@ class KernelShape:
         }
         return numbers | {name: 1 for name, present in features.items() if present}
 
+    def _judging(self) -> dict[str, int]:
+        """The -D numbers for bpf/object_start.h."""
+        if not self.judges_frees:
+            return {}
+        places = {name: self.cache_fields[name] for name in ("size", _RECIPROCAL, "oo")}
+        first = min(places.values()) & ~7
+        return {
+            "JUDGE_FREES": 1,
+            "CACHE_FIRST": first,
+            "CACHE_WORDS": (max(places.values()) + 8 - first) // 8 + 1,
+            "CACHE_SIZE": places["size"],
+            "CACHE_RECIPROCAL": places[_RECIPROCAL],
+            "CACHE_OO": places["oo"],
+            "CACHE_RED_LEFT_PAD": self.cache_fields["red_left_pad"],
+            "SLAB_COUNTERS": self.slab_counters or 0,
+        }
+
 
 def examine(btf: Btf) -> KernelShape:
     """Learn the kernel's shape from its BTF.  Raises CaptureError for what slabtrace cannot do without."""
@@ -123,9 +150,11 @@ def examine(btf: Btf) -> KernelShape:
         slab_list=btf.offsetof(slab, "slab_list"),
         slab_freelist=btf.offsetof(slab, "freelist"),
         slab_page=_slab_page_test(btf),
+        slab_counters=btf.offsetof(slab, "counters") if btf.has_field(slab, "counters") else None,
         cache_fields={
             name: btf.offsetof("kmem_cache", name)
-            for name in ("name", "list", "size", "object_size", "flags", "oo", "red_left_pad")
+            for name in (*_CACHE_FIELDS, _RECIPROCAL)
+            if name in _CACHE_FIELDS or btf.has_field("kmem_cache", name)
         }
         | {"node": _first_node(btf)},
         cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),

@@ -175,6 +175,7 @@ class Session:
             twins=[name for name in attached if name.endswith("_twin")],
             unattached=[Unattached(path, reason) for path, reason in self.unwatched.items()],
             free_traced_after=self.shape.free_traced_after,
+            frees_judged=self.shape.judges_frees,
         )
 
 

@@ -62,7 +62,7 @@ class Watch:
                 manifest.host.page_size,
                 cache_is_named=not manifest.coverage.free_traced_after,
                 allocs_seen=not unwatched and not filtered(manifest),
-                kfence=manifest.host.kfence is not False,
+                judged=manifest.coverage.frees_judged,
             )
         return self._live
 

@@ -82,12 +82,15 @@ class Coverage:
 
     `free_traced_after`: kmem_cache_free is traced after the free, not before (up to 6.0), so that
     an allocation of the address on another CPU may carry the earlier time.
+    `frees_judged`: the programs judged of each free but a bulk one whether an object begins there
+    (Flag.INTERIOR).
     """
 
     attached: list[str] = field(default_factory=list)
     twins: list[str] = field(default_factory=list)
     unattached: list[Unattached] = field(default_factory=list)
     free_traced_after: bool = False
+    frees_judged: bool = False
 
 
 @dataclass

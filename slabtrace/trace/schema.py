@@ -53,6 +53,7 @@ class Flag(IntFlag):
     RECOVERED = 0x01  # recorded by the twin program: the first one was interrupted
     LARGE = 0x02  # a kmalloc beyond the largest slab cache: whole pages, `cache` is 0
     CACHE_UNKNOWN = 0x04  # the page's owner could not be read, `cache` is 0
+    INTERIOR = 0x08  # of a free: no object begins at this address (coverage.frees_judged)
 
 
 class Loss(IntEnum):

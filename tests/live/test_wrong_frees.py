@@ -15,15 +15,18 @@ from typing import Any
 
 import pytest
 
+import slabtrace
 from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.recorder import Plan, Recorder, new_manifest
 from slabtrace.capture.session import Session
 from slabtrace.commands._watch import Watch
+from slabtrace.trace.schema import Flag
 from slabtrace.trace.writer import TraceWriter
 from tests.live.conftest import slabtrace_json, wait_for
 
-MADE, FIRST, SECOND, INSIDE, ELSEWHERE = (0xFFFFFFFF81000000 + n * 0x111 for n in range(1, 6))  # call sites
-DOUBLE, INTERIOR, WRONG = 17, 19, 5
+# call sites
+MADE, FIRST, SECOND, INSIDE, ELSEWHERE, UNSEEN, STARTS = (0xFFFFFFFF81000000 + n * 0x111 for n in range(1, 8))
+DOUBLE, INTERIOR, WRONG, OLDER, BEGINNINGS = 17, 19, 5, 23, 29
 
 
 class Kernel:
@@ -64,7 +67,7 @@ class Kernel:
 def free_wrongly(kernel: Kernel) -> None:
     objects = kernel.objects()
     double, rest = objects[:DOUBLE], objects[DOUBLE:]
-    inside, wrong = rest[:INTERIOR], rest[INTERIOR : INTERIOR + WRONG]
+    inside, wrong, older = rest[:INTERIOR], rest[INTERIOR : INTERIOR + WRONG], rest[-OLDER:]
     for ptr in (*double, *inside, *wrong):
         kernel.alloc(ptr)
     for ptr in double:
@@ -74,6 +77,10 @@ def free_wrongly(kernel: Kernel) -> None:
         kernel.kfree(ptr + 24, INSIDE)
     for ptr in wrong:
         kernel.free(ptr, ELSEWHERE, kernel.other)
+    for ptr in older:  # whose allocations were not recorded
+        kernel.free(ptr + 40, UNSEEN)
+    for ptr in rest[-BEGINNINGS:]:
+        kernel.kfree(ptr, STARTS)
 
 
 @pytest.fixture(scope="module")
@@ -148,4 +155,22 @@ def test_nothing_else_is_called_invalid(recorded: tuple[Path, list[str], bool]) 
     path, _, _ = recorded
     every = slabtrace_json("mismatches", str(path), "-l", "0")["findings"]
     sites = {e["first_free"]["call_site"] for e in every if e["kind"] == "invalid-free"}
-    assert sites == {f"{INSIDE:#x}"}
+    assert sites == {f"{INSIDE:#x}", f"{UNSEEN:#x}"}
+
+
+def test_the_programs_judge_where_objects_begin(recorded: tuple[Path, list[str], bool]) -> None:
+    """By the slab, while it happens: it needs no allocation to have been seen."""
+    path, _, _ = recorded
+    found = findings(path, UNSEEN)
+    assert [(f["kind"], f["offset"], f["confidence"]) for f in found] == [
+        ("invalid-free", 40, "exact")
+    ] * OLDER
+    assert {f["alloc"] for f in found} == {None}
+    trace = slabtrace.open(path)
+    assert trace.manifest.coverage.frees_judged
+    flagged: dict[int, int] = {}
+    for batch in trace.events():
+        for row in batch.to_pylist():
+            if row["flags"] & Flag.INTERIOR:
+                flagged[row["call_site"]] = flagged.get(row["call_site"], 0) + 1
+    assert flagged == {INSIDE: INTERIOR, UNSEEN: OLDER}, "of all that this machine freed"

@@ -157,6 +157,27 @@ def test_an_invalid_free_might_be_kfences(tmp_path: Path, kfence: bool | None, c
     assert finding["confidence"] == confidence
 
 
+JUDGED = Manifest(host=Host(kfence=True), coverage=Coverage(frees_judged=True))
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_what_the_programs_judged_is_exact_with_kfence_on(tmp_path: Path, seen: bool) -> None:
+    made = [alloc(1, OBJECT, **MADE)] if seen else []
+    events = [*made, free(2, OBJECT + 8, flags=Flag.INTERIOR, **HERE)]
+    (finding,) = found(tmp_path, events, JUDGED)
+    assert (finding["kind"], finding["offset"], finding["confidence"]) == ("invalid-free", 8, "exact")
+
+
+def test_an_odd_address_that_the_programs_let_pass_is_kfences(tmp_path: Path) -> None:
+    assert found(tmp_path, [free(2, OBJECT + 8, **HERE)], JUDGED) == []
+
+
+def test_bulk_frees_are_judged_afterwards(tmp_path: Path) -> None:
+    bulk = {"kind": Kind.BULK_FREE, "cache": THINGS}
+    (finding,) = found(tmp_path, [free(2, OBJECT + 8, **bulk)], JUDGED)
+    assert (finding["kind"], finding["confidence"]) == ("invalid-free", "unprovable")
+
+
 @pytest.mark.parametrize(("goes_on", "named"), [(True, None), (False, "others")])
 def test_a_free_to_the_wrong_cache_that_the_kernel_complained_of(
     tmp_path: Path, goes_on: bool, named: str | None

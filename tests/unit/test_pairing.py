@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slabtrace.analysis.cache_names import Caches
@@ -331,7 +331,16 @@ def streams(draw: st.DrawFn) -> list[Event]:
     return list({replace(event, cpu=0): event for event in events}.values())  # names are unique
 
 
-@settings(max_examples=600)
+# Two slabs of different size end at one time: the object lived in the one that ended first.
+TWO_ENDS = [
+    Event(0, 0x10, Kind.KMALLOC),
+    Event(1, 0x00, Kind.PAGE_END, bytes_req=0, bytes_alloc=0x40),
+    Event(1, 0x00, Kind.PAGE_END, bytes_req=0, bytes_alloc=0x20),
+]
+
+
+@settings(max_examples=max(600, settings().max_examples))
+@example(events=TWO_ENDS, cuts=[], chunk_events=1, free_traced_after=False)
 @given(
     events=streams(),
     cuts=st.lists(st.integers(0, 40), max_size=6),

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The oldest and the newest kernel of the lab, side by side, in the time that a test may take.
 
-Not collected by `make test` yet: `pytest tests/kernels/two_kernels.py`.  `make kernels` examines all
-kernels, and what ends a guest.
+`make kernels` examines all kernels, and what ends a guest.
 """
 
 from __future__ import annotations
