@@ -41,7 +41,7 @@ class Comparison:
 
     def run(self, rounds: int) -> None:
         """Sample every tracer in turn, `rounds` times."""
-        probes = Probes(CaptureOptions(stacks=False))
+        probes = Probes(CaptureOptions(stacks="none"))
         try:
             with Load(self.load, load_cpu()) as load:
                 load.slices(1)

@@ -25,9 +25,10 @@ class Objects:
     """The compiled programs, and the steps from nothing to the whole: (label, what to attach)."""
 
     def __init__(self) -> None:
-        self._plain = Probes(CaptureOptions(stacks=False))
-        self._frees = Probes(CaptureOptions(stacks=False, twins="frees"))
-        self._stacks = Probes(CaptureOptions(stacks=True))
+        self._plain = Probes(CaptureOptions(stacks="none"))
+        self._frees = Probes(CaptureOptions(stacks="none", twins="frees"))
+        self._some_stacks = Probes(CaptureOptions(stacks="auto"))
+        self._stacks = Probes(CaptureOptions(stacks="all"))
 
     def steps(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
         """Each builds on the one before it; the last stands for itself."""
@@ -39,12 +40,13 @@ class Objects:
         yield "+ cache of a kmalloc object", self._plain.part("cache")
         yield "+ twins of the frees (--twins frees)", self._frees.whole()
         yield "+ twins of the allocations: --stacks none", self._plain.whole()
-        yield "+ stacks: --stacks all", self._stacks.whole()
+        yield "+ stacks of some: --stacks auto", self._some_stacks.whole()
+        yield "+ stacks of all: --stacks all", self._stacks.whole()
         yield TWO_EMPTY, self._plain.part("empty", "second")
 
     def close(self) -> int:
         """Leave nothing in the kernel; returns how many events found no free slot."""
-        everything = (self._plain, self._frees, self._stacks)
+        everything = (self._plain, self._frees, self._some_stacks, self._stacks)
         lost = sum(probes.dropped() for probes in everything)
         for probes in everything:
             probes.close()

@@ -180,6 +180,7 @@ def _says(text: str) -> Attached:
 # Name in the table, and how it is run; in the order of the table.
 ON_ONE_CPU: dict[str, Tracer] = {
     "slabtrace record --stacks none": lambda folder: slabtrace(folder, "none", tracer_cpu()),
+    "slabtrace record --stacks auto": lambda folder: slabtrace(folder, "auto", tracer_cpu()),
     "slabtrace record --stacks all": lambda folder: slabtrace(folder, "all", tracer_cpu()),
     "perf record, four kmem events": lambda folder: perf_record(folder, tracer_cpu()),
     "perf record -g, the same with stacks": lambda folder: perf_record(folder, tracer_cpu(), stacks=True),

@@ -111,7 +111,7 @@ static __always_inline bool bulk_begins(void *ctx, const struct bulk *bulk, stru
 		return false;
 	}
 	fill(event, &seen, claim->cpu);
-	event->stack_id = stack_of(ctx, claim->lane);
+	event->stack_id = stack_of(ctx, claim, event);
 	/* read back as a number that the verifier does not know: the loop is walked once, not for each lane */
 	bpf_probe_read_kernel(&number, sizeof(number), &claim->number);
 	claim->number = NESTED_LANES + (number & (LANES - NESTED_LANES - 1));

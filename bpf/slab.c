@@ -90,7 +90,7 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 	    !object_begins(claim->state->vmemmap, seen->cache, seen->ptr, seen->flags))
 		seen->flags |= SLAB_INTERIOR;
 	fill(slot, seen, claim->cpu);
-	slot->stack_id = stack_of(ctx, claim->lane);
+	slot->stack_id = stack_of(ctx, claim, slot);
 	slot_commit(claim);
 }
 

@@ -8,13 +8,15 @@
  */
 #pragma once
 
+#include "stack_budget.h"
+
 #ifdef STACKS
 #define SECOND_MAP 0x40000000
 
 BPF_STACK_TRACE(stacks, STACK_BUCKETS);
 BPF_STACK_TRACE(stacks2, STACK_BUCKETS);
 
-static __always_inline s32 stack_of(void *ctx, struct lane *lane)
+static __always_inline s32 stack_taken(void *ctx, struct lane *lane)
 {
 	s32 id = stacks.get_stackid(ctx, 0);
 
@@ -26,6 +28,16 @@ static __always_inline s32 stack_of(void *ctx, struct lane *lane)
 	lane->stack_lost++;
 	return id;
 }
+
+static __always_inline s32 stack_of(void *ctx, struct claim *claim, const struct slab_event *event)
+{
+#ifdef STACKS_AUTO
+	if (!(event->flags & SLAB_INTERIOR) &&
+	    !stack_due(claim->cpu, event->call_site, event->ts_ns))
+		return STACK_NOT_TAKEN;
+#endif
+	return stack_taken(ctx, claim->lane);
+}
 #else
-#define stack_of(ctx, lane) (-1)
+#define stack_of(ctx, claim, event) (-1)
 #endif

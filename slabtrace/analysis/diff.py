@@ -42,7 +42,8 @@ def diff(old: pd.DataFrame, new: pd.DataFrame, old_ns: int, new_ns: int) -> pd.D
     Significant ones first, those that grew most on top.  Raises UsageError where nothing of the two
     can be matched.
     """
-    before, after = _keyed(old), _keyed(new)
+    merged = _merged(old) | _merged(new)
+    before, after = _keyed(old, merged), _keyed(new, merged)
     if len(before) and len(after) and not set(before.index) & set(after.index):
         raise UsageError(
             "the two traces have no group in common: their stacks cannot be matched",
@@ -77,12 +78,27 @@ def _compared(both: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _keyed(groups: pd.DataFrame) -> pd.DataFrame:
+def _merged(groups: pd.DataFrame) -> set[tuple[str, ...]]:
+    """The (cache, function) of groups that several stacks share: the one shown may be another next time."""
+    several = groups[groups["stacks"] > 1]
+    return {
+        _key(cache, [], symbol) for cache, symbol in zip(several["cache"], several["symbol"], strict=True)
+    }
+
+
+def _key(cache: str, stack: list[str], symbol: str) -> tuple[str, ...]:
+    return cache, *comparable(stack or ([symbol] if symbol else []))
+
+
+def _keyed(groups: pd.DataFrame, merged: set[tuple[str, ...]]) -> pd.DataFrame:
     """`groups` by what can be compared; those that become the same are put together."""
     frame = groups.copy()
     stacks = zip(frame["cache"], frame["stack"], frame["symbol"], strict=True)
     keys = [
-        (cache, *comparable(list(stack) or ([symbol] if symbol else []))) for cache, stack, symbol in stacks
+        by_function
+        if (by_function := _key(cache, [], symbol)) in merged
+        else _key(cache, list(stack), symbol)
+        for cache, stack, symbol in stacks
     ]
     known = [not key[1:] or set(key[1:]) != {UNKNOWN} for key in keys]
     frame["module"] = [next(filter(None, map(module_of, key[1:])), "") for key in keys]

@@ -11,12 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.cache_names import Caches
+from slabtrace.analysis.sampled_stacks import shared_stacks
 from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.symbols import Stacks, Symbols
+from slabtrace.trace.schema import STACK_NOT_TAKEN
 
 # What is told apart within a cache; a process is one of the sites themselves (see processes.py).
 KEYS = {
     "stack": ["call_site", "stack_id"],
+    "own stack": ["call_site", "stack_id"],  # those drawn by lot not put together (sampled_stacks.py)
     "call_site": ["call_site"],
     "module": ["module"],
     "process": ["process"],
@@ -29,8 +32,9 @@ class Groups:
     """g groups of allocation sites.
 
     `of_site`: the group of each site, -1 for sites of frees, shape (s,).  `cache` (a row of
-    Caches), `call_site` (0 where not told apart), `stack_id` (-1 where not), `module` (None where
-    not) and `process` (-1 where not): shape (g,).
+    Caches), `call_site` (0 where not told apart), `stack_id` (-1 where not, STACK_NOT_TAKEN where
+    several share the group: sampled_stacks.py), `module` (None where not) and `process` (-1 where
+    not): shape (g,).
     """
 
     of_site: NDArray[np.intp]
@@ -61,7 +65,7 @@ def group_sites(
     columns = {
         "cache": caches.of_site,
         "call_site": sites["call_site"],
-        "stack_id": sites["stack_id"],
+        "stack_id": shared_stacks(sites, caches.of_site) if by == "stack" else sites["stack_id"],
         "module": module if module is not None else np.full(len(sites), "", object),
         "process": process if process is not None else np.full(len(sites), -1, np.int64),
     }
@@ -89,14 +93,21 @@ def modules(sites: Sites, stacks: Stacks, symbols: Symbols) -> NDArray[np.object
     """The module of each site, shape (s,): that of the innermost frame that lies in one, else "".
 
     Whoever asked for memory calls through the kernel's own helpers; the first module up the stack
-    is the one to ask.  Without a stack it is the call site's.
+    is the one to ask.  Without a stack it is the call site's; where stacks were drawn by lot, that of one
+    of the call site's.
     """
     known: dict[tuple[int, int], str] = {}
+    drawn = {
+        at: each
+        for at, each in zip(sites["call_site"].tolist(), sites["stack_id"].tolist(), strict=True)
+        if each >= 0
+    }
     found = np.full(len(sites), "", object)
     keys = zip(sites["stack_id"].tolist(), sites["call_site"].tolist(), strict=True)
     for site, key in enumerate(keys):
         if key not in known:
-            frames = list(stacks.frames(key[0])) or [key[1]]
+            stack_id = drawn.get(key[1], -1) if key[0] == STACK_NOT_TAKEN else key[0]
+            frames = list(stacks.frames(stack_id)) or [key[1]]
             known[key] = next(filter(None, map(symbols.module, frames)), "")
         found[site] = known[key]
     return found

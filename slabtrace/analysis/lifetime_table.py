@@ -20,6 +20,7 @@ from slabtrace.analysis.groups import Groups
 from slabtrace.analysis.kept import Kept
 from slabtrace.analysis.lifetimes import How, Paired
 from slabtrace.analysis.percentiles import percentile
+from slabtrace.analysis.sampled_stacks import shown_stacks
 from slabtrace.analysis.summary import Lookup
 
 TEMPORARY_NS = 1_000_000
@@ -70,7 +71,8 @@ def lifetime_table(kept: Kept, temporaries: Counts, lookup: Lookup, groups: Grou
     frame["cache"] = [kept.caches.names[row] for row in groups.cache.tolist()]
     frame["call_site"], frame["module"] = groups.call_site, groups.module
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
-    frame["stack"] = [lookup.stacks.names(each) for each in groups.stack_id.tolist()]
+    shown = shown_stacks(kept.sites, kept.objects.held, groups.of_site, groups.stack_id)
+    frame["stack"] = [lookup.stacks.names(each) for each in shown.stack_id.tolist()]
     frame["histogram"] = pd.Series([histogram(row) for row in lived], dtype=object)
     frame = frame[frame["allocated"] > 0].sort_values("allocated", ascending=False, kind="stable")
     return frame[list(COLUMNS)].reset_index(drop=True)

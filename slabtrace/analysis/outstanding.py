@@ -15,6 +15,7 @@ from slabtrace.analysis.counts import by_group
 from slabtrace.analysis.groups import Groups
 from slabtrace.analysis.kept import Kept
 from slabtrace.analysis.lifetimes import Positions
+from slabtrace.analysis.sampled_stacks import shown_stacks
 from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.summary import Lookup, Objects
 from slabtrace.analysis.tasks import Tasks
@@ -23,7 +24,7 @@ from slabtrace.trace.batch import EventBatch
 COLUMNS = (
     "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
     "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
-    "maybe_freed", "in_use", "module", "reclaimable",
+    "maybe_freed", "in_use", "module", "reclaimable", "stack_of", "stacked", "stacks",
 )  # fmt: skip
 
 
@@ -39,7 +40,9 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     "unprovable": see analysis.confidence), maybe_freed (Int64: how many of the outstanding may have
     been freed unseen at most; <NA> where nothing bounds it), in_use (how many of the outstanding
     their slabs held in use at the end), module (None if not told apart, "" for
-    the kernel's own text), reclaimable (bool: the cache is), group (row of `groups`).
+    the kernel's own text), reclaimable (bool: the cache is), stack_of, stacked, stacks (how many of the
+    outstanding have the stack shown, how many have any, and how many stacks the group has: all the
+    same and 1 where every event has one; see sampled_stacks.py), group (row of `groups`).
     """
     live, caches = kept_objects.objects.live, kept_objects.caches
     totals = _totals(kept_objects.sites, kept_objects.objects, groups)
@@ -53,7 +56,11 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     frame["reclaimable"] = [caches.reclaimable[row] for row in groups.cache[kept].tolist()]
     frame["call_site"], frame["module"] = groups.call_site[kept], groups.module[kept]
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
-    frame["stack"] = [lookup.stacks.names(each) for each in groups.stack_id[kept].tolist()]
+    held, stack_id = kept_objects.objects.held, groups.stack_id
+    shown = shown_stacks(kept_objects.sites, held, groups.of_site, stack_id)
+    frame["stack"] = [lookup.stacks.names(each) for each in shown.stack_id[kept].tolist()]
+    for name in ("stack_of", "stacked", "stacks"):
+        frame[name] = getattr(shown, name)[kept]
     bounds = proof.bounds(live, member, groups.cache)
     maybe = bounds.maybe_freed[kept]
     frame["confidence"], frame["in_use"] = in_words(maybe, bounds.assumed[kept]), bounds.in_use[kept]

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.counts import by_group
-from slabtrace.analysis.groups import group_sites
+from slabtrace.analysis.groups import Groups, group_sites
+from slabtrace.analysis.sampled_stacks import spread
 from slabtrace.analysis.stat import site_totals
 from slabtrace.analysis.summary import Lookup, Summary
+from slabtrace.trace.schema import STACK_NOT_TAKEN
 
 COUNTED = (
     "allocated_objects", "allocated_bytes", "freed_objects", "freed_bytes", "outstanding_objects",
@@ -18,16 +20,33 @@ COUNTED = (
 COLUMNS = ("cache", "stack", "addresses", *COUNTED)
 
 
+def _share_out(frame: pd.DataFrame, groups: Groups) -> None:
+    """Give what has no stack by lot to the stacks of its call site and cache, in proportion."""
+    numbers = frame[list(COUNTED)].to_numpy(np.int64, copy=True)
+    place = pd.DataFrame({"cache": groups.cache, "call_site": groups.call_site})
+    drawn = groups.stack_id >= 0
+    for row in np.flatnonzero(groups.stack_id == STACK_NOT_TAKEN).tolist():
+        same = np.flatnonzero((place == place.loc[row]).all(axis=1).to_numpy() & drawn)
+        if len(same):
+            parts = spread(numbers[row, 2:], numbers[same, 2:])  # freed and outstanding
+            allocated = parts[:, :2] + parts[:, 2:]
+            allocated[0] += numbers[row, :2] - allocated.sum(axis=0)
+            numbers[same] += np.hstack([allocated, parts])
+            numbers[row] = 0
+    frame[list(COUNTED)] = numbers
+
+
 def stack_totals(summary: Summary, lookup: Lookup) -> pd.DataFrame:
     """One row per cache and stack that allocated, most allocated_bytes first.
 
     stack: symbols (list of str), innermost first, the call site where no stack was recorded;
     addresses: theirs (list of int).  Bytes are bytes_alloc.  allocated is what `stat` calls hits,
     freed (seen, or missed but proved) and outstanding are what became of these; so their sums over
-    all rows are those of `stat`.
+    all rows are those of `stat`.  Where only some events of a call site have a stack, the others are
+    shared out among these stacks in proportion (sampled_stacks.py).
     """
     sites = summary.sites
-    groups = group_sites(sites, summary.caches, "stack")
+    groups = group_sites(sites, summary.caches, "own stack")
     totals = site_totals(summary)
     size = sites["bytes_alloc"].astype(np.int64)
     by_site = {
@@ -43,6 +62,7 @@ def stack_totals(summary: Summary, lookup: Lookup) -> pd.DataFrame:
         }
     )
     frame["cache"] = [summary.caches.names[row] for row in groups.cache.tolist()]
+    _share_out(frame, groups)
     ids, call_sites = groups.stack_id.tolist(), groups.call_site.tolist()
     frame["addresses"] = [
         list(lookup.stacks.frames(stack_id)) or [call_site]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.groups import group_sites
+from slabtrace.analysis.sampled_stacks import shown_stacks
 from slabtrace.analysis.summary import Lookup, Summary
 
 COLUMNS = ("cache", "call_site", "stack", "objects")
@@ -26,11 +27,13 @@ def survivors(summary: Summary, lookup: Lookup, length_ns: int, buckets: int) ->
     came = np.bincount(member.reshape(-1) * buckets + bucket, minlength=len(kept) * buckets)
     levels = np.zeros((len(kept), buckets + 1), np.int64)
     np.cumsum(came.reshape(len(kept), buckets), axis=1, out=levels[:, 1:])
+    held = np.bincount(live.site, minlength=len(summary.sites))
+    shown = shown_stacks(summary.sites, held, groups.of_site, groups.stack_id)
     frame = pd.DataFrame(
         {
             "cache": [summary.caches.names[row] for row in groups.cache[kept].tolist()],
             "call_site": groups.call_site[kept],
-            "stack": [lookup.stacks.names(each) for each in groups.stack_id[kept].tolist()],
+            "stack": [lookup.stacks.names(each) for each in shown.stack_id[kept].tolist()],
             "objects": levels.tolist(),
         }
     )

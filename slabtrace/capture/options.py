@@ -25,7 +25,7 @@ class CaptureOptions:
     Raises UsageError for values that contradict each other.
     """
 
-    stacks: bool = True
+    stacks: str = "all"  # "none", "auto" (bpf/stack_budget.h) or "all"
     cache: tuple[str, ...] = ()
     min_size: int | None = None
     max_size: int | None = None
@@ -58,8 +58,10 @@ class CaptureOptions:
         """The -D options for bpf/ that these options need."""
         defines: dict[str, int | str | None] = {}
         defines["TWINS"] = _TWINS[self.twins]
-        if self.stacks:
+        if self.stacks != "none":
             defines |= {"STACKS": None, "STACK_BUCKETS": STACK_BUCKETS}
+        if self.stacks == "auto":
+            defines["STACKS_AUTO"] = None
         if self.pid is not None:
             defines["FILTER_TGID"] = self.pid
         if self._by_size:
@@ -79,5 +81,4 @@ class CaptureOptions:
     def to_manifest(self) -> dict[str, Any]:
         """As the manifest keeps them."""
         content = {name: value for name, value in asdict(self).items() if name != "extra"}
-        content |= {"stacks": "all" if self.stacks else "none", "cache": list(self.cache)}
-        return content | self.extra
+        return content | {"cache": list(self.cache)} | self.extra

@@ -61,7 +61,7 @@ class Storing:
         self._writer = writer
         self._observer = observer
         self._merge = TimeMerge()
-        self._stacks = StackReader(session.programs) if session.options.stacks else None
+        self._stacks = StackReader(session.programs) if session.options.stacks != "none" else None
         self._sites = 0
         self._change = np.zeros(0, dtype=np.int8)
         self._in_slab = np.zeros(0, dtype=bool)

@@ -59,7 +59,7 @@ Examples:
     type=click.Choice(["none", "auto", "all"]),
     default="auto",
     show_default=True,
-    help="Record kernel stacks; `auto` equals `all` as yet. They cost several times the rest of an event.",
+    help="Kernel stacks: of all events or, where a call site has many, of some. A stack costs ten events.",
 )
 @click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
 @click.option(
@@ -128,7 +128,7 @@ def command(
     from slabtrace.capture.recorder import Plan
 
     options = CaptureOptions(
-        stacks=stacks != "none",
+        stacks=stacks,
         cache=caches,
         min_size=min_size,
         max_size=max_size,

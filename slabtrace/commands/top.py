@@ -97,7 +97,7 @@ def command(
     preflight.require()
     raise_priority()  # on a busy machine the screen must answer too
     options = CaptureOptions(
-        stacks=stacks == "all", cache=caches, pid=pid, comm=comm, buffer_mib=buffer, extra={"mode": "top"}
+        stacks=stacks, cache=caches, pid=pid, comm=comm, buffer_mib=buffer, extra={"mode": "top"}
     )
     grouping = by.replace("-", "_")
     with _traced(options) as (live, running):

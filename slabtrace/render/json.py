@@ -23,7 +23,8 @@ LEAKS = (
     "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
     "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
     "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
-    "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable",
+    "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable", "stack_of", "stacked",
+    "stacks",
 )  # fmt: skip
 CACHES = (
     "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",

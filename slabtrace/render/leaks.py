@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from slabtrace.render.sampling import stack_of
 from slabtrace.render.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.units import count, duration, plural, size, unknown
 
@@ -56,6 +57,8 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
         write_paragraph(out, f"   {group['why']}")
     frames = list(group["stack"]) or [group["symbol"]]
     out.writelines(f"    {escape(frame)}\n" for frame in frames)
+    if sampled := stack_of(group):
+        write_paragraph(out, f"  ({sampled})")
     write_paragraph(out, f"  by {_who(group)}; {_confidence(group)}")
     out.write("\n")
 

@@ -56,6 +56,9 @@ class Flag(IntFlag):
     INTERIOR = 0x08  # of a free: no object begins at this address (coverage.frees_judged)
 
 
+STACK_NOT_TAKEN = -2  # of a call site with many events, only some have a stack (bpf/stack_budget.h)
+
+
 class Loss(IntEnum):
     """What the column `kind` of losses.arrow counts."""
 
@@ -90,7 +93,7 @@ SITES = pa.schema(
         ("bytes_alloc", pa.uint32()),
         ("gfp_flags", pa.uint32()),
         ("node", pa.int16()),  # requested NUMA node, -1: any
-        ("stack_id", pa.int32()),  # key of stacks.arrow; negative: no stack
+        ("stack_id", pa.int32()),  # key of stacks.arrow; negative: no stack (STACK_NOT_TAKEN: by lot)
     ]
 )
 

@@ -41,7 +41,7 @@ def main(results: Path, doctor: bool) -> None:
     """The steps of one guest; workload.sh is written by the host (workload.py)."""
     if doctor:
         step(results, "doctor", [*SLABTRACE, "doctor"])
-    record = [*SLABTRACE, "record", "-o", str(results / "trace.slab"), "--grace", "2s"]
+    record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab"), "--grace", "2s"]
     step(results, "record", [*record, "--", "sh", "-e", str(results / "workload.sh")])
 
 

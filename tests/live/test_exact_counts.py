@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import slabtrace
 from slabtrace.trace import manifest
 from tests.live.conftest import Leaver, slabtrace_json
 
@@ -93,7 +94,7 @@ def check_leaver(record_leaver: RecordLeaver, *options: str) -> None:
 
 @pytest.mark.parametrize("run", range(RUNS))
 def test_exactly_what_was_left(record_leaver: RecordLeaver, run: int) -> None:
-    check_leaver(record_leaver)
+    check_leaver(record_leaver, "--stacks", "all")
 
 
 @pytest.mark.parametrize("run", range(RUNS))
@@ -102,6 +103,26 @@ def test_exactly_what_was_left_while_every_cpu_is_loaded(
 ) -> None:
     load()
     check_leaver(record_leaver, "--stacks", "none", "--grace", "2s")
+
+
+def test_with_some_stacks_the_counts_are_exact_and_the_stack_is_found(record_leaver: RecordLeaver) -> None:
+    """Of 10,030 messages most get no stack; all are one group, with the stack of those that do."""
+    leaver = record_leaver(KEPT, EXCHANGED, 0, 0, options=("--stacks", "auto"))
+    check_messages(groups_of(leaver, "stack"))
+    (group,) = (g for g in groups_of(leaver, "stack") if g["symbol"].startswith(("load_msg+", "alloc_msg+")))
+    assert any("msgsnd" in frame for frame in group["stack"])
+    assert group["stacks"] == 1 and group["stack_of"] == group["stacked"] < KEPT
+    sites = slabtrace.open(leaver.trace).stat("call_site")
+    drawn = stacks_drawn(leaver.trace, int(group["call_site"], 16))
+    assert sites["hits"].sum() > KEPT + EXCHANGED and 0 < drawn < (KEPT + EXCHANGED) // 4
+
+
+def stacks_drawn(trace: Path, call_site: int) -> int:
+    """How many events of a call site were stored with a stack."""
+    stored = 0
+    for batch in slabtrace.open(trace).events():
+        stored += sum(row["call_site"] == call_site and row["stack_id"] >= 0 for row in batch.to_pylist())
+    return stored
 
 
 def test_the_cache_table_agrees(record_leaver: RecordLeaver) -> None:

@@ -57,7 +57,7 @@ class Harness:
 def harness() -> Iterator[Harness]:
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cpus)})  # the programs keep their state per CPU
-    harness = Harness(CaptureOptions(stacks=False, buffer_mib=1))
+    harness = Harness(CaptureOptions(stacks="none", buffer_mib=1))
     yield harness
     harness.session.close()
     os.sched_setaffinity(0, cpus)

@@ -38,7 +38,7 @@ class Harness:
     """The programs of all silent paths, loaded, attached to nothing."""
 
     def __init__(self, array: int, words: list[int], **defines: int) -> None:
-        types, options, geometry = Btf(), CaptureOptions(stacks=False), ring_geometry(1)
+        types, options, geometry = Btf(), CaptureOptions(stacks="none"), ring_geometry(1)
         self.array, self.words = array, words
         numbers: dict[str, Any] = {"NOLOCK_ARGUMENTS": 4, "TRAMPOLINE_OF_X86": None, **defines}
         for path in silent.PATHS:
@@ -63,7 +63,7 @@ class Harness:
 
 @pytest.fixture(scope="module")
 def new() -> Iterator[Callable[..., Harness]]:
-    session = Session(CaptureOptions(stacks=False, buffer_mib=1))
+    session = Session(CaptureOptions(stacks="none", buffer_mib=1))
     array = next(iter(session.caches))
     raw = session.walk.read(array, 8 * 2 * BULK_MAX)
     session.close()

@@ -24,7 +24,7 @@ IPC_RMID = 0
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    session = Session(CaptureOptions(stacks=False, buffer_mib=1))
+    session = Session(CaptureOptions(stacks="none", buffer_mib=1))
     yield session
     session.close()
 

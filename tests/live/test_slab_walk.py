@@ -15,7 +15,7 @@ from slabtrace.capture.session import Session
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
-    session = Session(CaptureOptions(stacks=False, buffer_mib=1))
+    session = Session(CaptureOptions(stacks="none", buffer_mib=1))
     yield session
     session.close()
 

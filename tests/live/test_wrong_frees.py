@@ -88,7 +88,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str],
     """(trace, what was said on stderr meanwhile, whether frees name their cache)."""
     path = tmp_path_factory.mktemp("wrong") / "wrong.slab"
     said: list[str] = []
-    session = Session(CaptureOptions(stacks=False, buffer_mib=8))
+    session = Session(CaptureOptions(stacks="none", buffer_mib=8))
     try:
         writer = TraceWriter(path, new_manifest(session))
         watch = Watch(session, writer.manifest, said.append)

@@ -26,6 +26,7 @@ def group(outstanding: int, stack: list[str] = STACK, **fields: Any) -> dict[str
         "growth_bytes_per_s": 0.0,
         "growth_low": 0.0,
         "growth_high": 0.0,
+        "stacks": 1,
         "class": "retained",
         "own": False,
         "why": "because",

@@ -16,6 +16,7 @@ from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
 from slabtrace.render.info import fields
 from slabtrace.render.mismatches import DOUBLE, SINGLE
+from slabtrace.render.sampling import stack_of
 from slabtrace.units import unknown
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _groups(groups: pd.DataFrame, tables: Tables) -> list[dict[Any, Any]]:
 def _group(row: dict[Any, Any], rise: Sequence[float]) -> dict[Any, Any]:
     """One group; what was not judged of it is None."""
     label = "When the outstanding objects were allocated, from the recording's start to its end"
-    group = {"why": "", **row, "spark": spark(rise, label, from_zero=True)}
+    group = {"why": "", **row, "spark": spark(rise, label, from_zero=True), "sampled": stack_of(row)}
     for key in ("class", "growth_bytes_per_s"):
         group[key] = None if unknown(row.get(key)) else row[key]
     return group
