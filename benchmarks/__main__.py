@@ -9,7 +9,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 
-from benchmarks import machine, overhead, parts, reading, slow_leak, startup, throughput, trust
+from benchmarks import machine, overhead, parts, reading, scaling, slow_leak, startup, throughput, trust
 
 BENCHMARKS = {
     "overhead": overhead.main,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "slow-leak": slow_leak.main,
     "reading": reading.main,
     "trust": trust.main,
+    "scaling": scaling.main,
 }
 
 

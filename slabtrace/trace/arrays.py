@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrow columns of fixed-width numbers as NumPy arrays.
+"""Arrow columns as NumPy arrays, and the way back.
 
-pyarrow's own to_numpy imports pandas the first time it is called, which takes longer than reading
-a million events; these columns need nothing of it.
+pyarrow's own to_numpy and array() import pandas the first time they are called, which takes longer than
+reading a million events, and a recorder 40 MB that it has no use for; these columns need nothing of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,3 +37,30 @@ def _none_of(kind: pa.DataType) -> NDArray[Any]:
     plain_kind = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
     none: NDArray[Any] = np.empty(0, plain_kind.to_pandas_dtype())
     return none
+
+
+def column(values: Sequence[Any] | NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """A column of numbers, truth values, texts, bytes, or lists of such; no value may be None.
+
+    Numbers of an array of that type are not copied.
+    """
+    if pa.types.is_list(kind):
+        flat = [each for value in values for each in value]
+        return pa.Array.from_buffers(
+            kind, len(values), [None, _offsets(values)], children=[column(flat, kind.value_type)]
+        )
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        texts = [value if isinstance(value, bytes) else value.encode() for value in values]
+        return pa.Array.from_buffers(
+            kind, len(values), [None, _offsets(texts), pa.py_buffer(b"".join(texts))]
+        )
+    numbers = np.ascontiguousarray(values, dtype=kind.to_pandas_dtype())
+    if pa.types.is_boolean(kind):
+        numbers = np.packbits(numbers, bitorder="little")
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(numbers)])
+
+
+def _offsets(values: Sequence[Any] | NDArray[Any]) -> pa.Buffer:
+    """Where each of these begins and the last ends, were they one after the other."""
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.py_buffer(ends)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from slabtrace.errors import CANNOT_TRACE, SlabtraceError, UsageError
 from slabtrace.trace import schema
+from slabtrace.trace.arrays import column
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 
@@ -81,6 +82,11 @@ class TableWriter:
         except OSError as error:
             self._file.truncate(start)  # no torn batch stays behind
             raise _write_failed(self._path, error) from error
+
+
+def _record_batch(columns: Iterable[Any], fields: pa.Schema) -> pa.RecordBatch:
+    made = [column(values, field.type) for values, field in zip(columns, fields, strict=True)]
+    return pa.RecordBatch.from_arrays(made, schema=fields)
 
 
 class _Gather:
@@ -148,7 +154,7 @@ class TraceWriter:
         segment = self._segment
         if segment is None or segment.rows >= SEGMENT_EVENTS:
             segment = self._next_segment()
-        segment.append(pa.record_batch(list(batch), schema=schema.EVENTS))
+        segment.append(_record_batch(batch, schema.EVENTS))
 
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Append rows to a side table, given as columns: sequences or arrays of one length.
@@ -156,9 +162,7 @@ class TraceWriter:
         No rows, nothing happens.  Raises WriteError.
         """
         writer = self._tables[table]
-        batch = pa.record_batch(
-            [pa.array(columns[field.name], type=field.type) for field in writer.schema], schema=writer.schema
-        )
+        batch = _record_batch([columns[field.name] for field in writer.schema], writer.schema)
         if batch.num_rows:
             writer.append(batch)
 

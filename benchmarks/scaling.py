@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the recorder scales to machines larger than this one: its two threads on the rings of 1 to 128 CPUs.
+
+The rings are plain memory and the CPUs imagined, but the events are a recording's (a pipe made and
+closed in a loop), and what empties, orders and stores them is the recorder's own code: capture's
+Rings and Intake in the one thread, TimeMerge and TraceWriter in the other.  Both are timed by their CPU time,
+one after the other, so that a machine of two CPUs does for 128.
+
+For each number of CPUs: how many events lie in a lane at each poll, at a total of RATE events a second
+and the recorder's own pauses; what an event costs each thread; and how many events a second the slower of the
+two so keeps up with.  README.md says what follows.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import slabtrace
+from benchmarks import machine
+from benchmarks.loads import Load
+from benchmarks.table import print_table
+from benchmarks.tracers import slabtrace as recording
+from slabtrace.capture.intake import Intake
+from slabtrace.capture.layout import event_dtype
+from slabtrace.capture.ordering import TimeMerge
+from slabtrace.capture.rings import RingGeometry, Rings
+from slabtrace.capture.sites import SiteTable
+from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.writer import TraceWriter
+
+CPUS = (1, 2, 8, 32, 128)
+RATE = 20_000_000  # events a second, of all CPUs
+POLL_S = 0.002
+LANE_SLOTS = 1 << 14
+EVENTS = 6_000_000  # of each row
+RECORDED_S = 1.0
+_SITE = ("kind", "flags", "call_site", "cache", "bytes_req", "bytes_alloc", "gfp_flags", "node", "stack_id")
+
+
+class Costs(NamedTuple):
+    """CPU time of each thread, ns per event, and what was stored, bytes per event."""
+
+    cpus: int
+    in_a_lane: int
+    consumer_ns: float
+    storing_ns: float
+    stored_bytes: float
+
+    @property
+    def keeps_up(self) -> float:
+        """Events a second that the slower thread takes a whole CPU for."""
+        return 1e9 / max(self.consumer_ns, self.storing_ns)
+
+
+class Memory:
+    """In the place of the programs: maps that are plain memory."""
+
+    def mapped(self, name: str, dtype: Any, count: int) -> np.ndarray[Any, Any]:
+        """As Programs.mapped."""
+        return np.zeros(count, dtype)
+
+
+def recorded_slots(folder: Path) -> np.ndarray[Any, np.dtype[np.void]]:
+    """A load on every CPU, its events as they lay in the rings: event_dtype, ordered by time."""
+    with ExitStack() as stack:
+        loads = [stack.enter_context(Load("pipes", cpu)) for cpu in sorted(os.sched_getaffinity(0))]
+        with recording(folder):
+            for load in loads:
+                load.begin("secs", RECORDED_S)
+            for load in loads:
+                load.finish()
+    trace = slabtrace.open(folder / "t.slab")
+    parts = []
+    for batch in trace.events():
+        part = np.zeros(batch.num_rows, event_dtype())
+        for name in ("ts_ns", "ptr", "tid", "cpu", *_SITE):
+            part[name] = batch.column(name).to_numpy(zero_copy_only=False)
+        part["tgid"] = part["tid"]
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def rounds(slots: np.ndarray[Any, Any], cpus: int, in_a_lane: int) -> Iterator[np.ndarray[Any, Any]]:
+    """What every CPU writes between two polls, shape (cpus, in_a_lane): each a stretch of its own."""
+    length = cpus * in_a_lane
+    stretch = len(slots) // cpus
+    span = int(slots["ts_ns"][-1] - slots["ts_ns"][0])
+    for number in range(max(1, EVENTS // length)):
+        begin = (number * in_a_lane) % (stretch - in_a_lane)
+        part = np.stack([slots[cpu * stretch + begin :][:in_a_lane] for cpu in range(cpus)])
+        # all CPUs at one time, and each round after the last
+        part["ts_ns"] += number * span - part["ts_ns"][:, :1]
+        yield part
+
+
+def measure(slots: np.ndarray[Any, Any], cpus: int, folder: Path) -> Costs:
+    """Fill the rings, empty them, store, again and again."""
+    in_a_lane = max(1, min(LANE_SLOTS, int(RATE * POLL_S / cpus)))
+    rings = Rings(Memory(), RingGeometry(cpus, LANE_SLOTS))  # type: ignore[arg-type]
+    intake, merge = Intake(SiteTable()), TimeMerge()
+    writer = TraceWriter(folder / f"{cpus}.slab", Manifest())
+    taken = stored = 0.0
+    events = 0
+    for part in rounds(slots, cpus, in_a_lane):
+        _write(rings, part)
+        left: int | None = 0
+        while left is not None:
+            begun = time.thread_time()
+            left = rings.drain(intake.room, intake.accept)
+            full = left is not None or intake.room < 1 << 14
+            batch = intake.take() if full else None
+            intake.sites.take_new()
+            between = time.thread_time()
+            if batch is not None:
+                writer.events(merge.merge(batch, left))
+            taken, stored = taken + between - begun, stored + time.thread_time() - between
+        events += part.size
+    writer.events(merge.merge(intake.take(), None))
+    size = writer.bytes / events
+    writer.close("complete")
+    return Costs(cpus, in_a_lane, taken / events * 1e9, stored / events * 1e9, size)
+
+
+def _write(rings: Rings, part: np.ndarray[Any, Any]) -> None:
+    """What the programs do: fill slots of the task lanes, then commit them."""
+    words = part.view(np.uint64).reshape(*part.shape, -1)
+    for cpu, rows in enumerate(words):
+        base = cpu * rings.geometry.slots_per_cpu
+        head = int(rings._states["lane"]["head"][cpu, 0])
+        index = base + (np.arange(head, head + len(rows)) & (LANE_SLOTS - 1))
+        rings._slots[index] = rows
+        rings._states["lane"]["head"][cpu, 0] += np.uint64(len(rows))
+
+
+def main(quick: bool) -> None:
+    """Print one table."""
+    print(f"### Scaling: {RATE / 1e6:.0f} M events a second from 1 to 128 CPUs, on imagined rings\n")
+    with tempfile.TemporaryDirectory(prefix="slabtrace-scaling-") as name:
+        slots = recorded_slots(Path(name))
+        rows = []
+        for cpus in CPUS[:2] if quick else CPUS:
+            machine.note(f"scaling: {cpus} CPUs")
+            rows.append(measure(slots, cpus, Path(name)))
+    print_table(
+        ("CPUs", "events in a lane", "consumer ns/event", "storing ns/event", "bytes/event", "keeps up with"),
+        [
+            (
+                str(each.cpus),
+                f"{each.in_a_lane:,}",
+                f"{each.consumer_ns:.0f}",
+                f"{each.storing_ns:.0f}",
+                f"{each.stored_bytes:.1f}",
+                f"{each.keeps_up / 1e6:.1f} M/s",
+            )
+            for each in rows
+        ],
+    )
