@@ -45,6 +45,8 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry("Reading a trace", "Write one HTML page with all of it, for a bug report."),
     "flame": Entry("Reading a trace", "Draw the stacks of what is outstanding as a flame graph."),
     "export": Entry("Reading a trace", "Write folded, speedscope, pprof, Perfetto, Parquet, CSV, JSON."),
+    "pack": Entry("Reading a trace", "Make one file of a trace, which every command reads as well."),
+    "unpack": Entry("Reading a trace", "Make the folder of a packed trace."),
     "completion": Entry("Other", "Print the completion script for bash, zsh or fish."),
 }
 

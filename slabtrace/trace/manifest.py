@@ -16,6 +16,7 @@ from typing import Any
 
 from slabtrace.errors import TraceError
 from slabtrace.trace import schema
+from slabtrace.trace.files import Files, Folder
 from slabtrace.trace.typed_json import from_json
 
 RECORDING = "recording"
@@ -153,20 +154,27 @@ class Manifest:
 
 
 def load(folder: str | os.PathLike[str]) -> Manifest:
-    """Read the manifest of the trace `folder`.
+    """Read the manifest of the trace in `folder`.
 
     Raises TraceError if it is missing, cannot be read, is no slabtrace manifest, or was written
     by a newer MAJOR version of the format.
     """
-    path = Path(folder) / schema.MANIFEST
+    path = Path(folder)
+    return read(Folder(path), path)
+
+
+def read(files: Files, trace: Path) -> Manifest:
+    """Read the manifest among the files of the trace called `trace`.  Raises as `load`."""
+    path = trace / schema.MANIFEST
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        with files.open(schema.MANIFEST) as file:
+            content = json.loads(file.read())
+    except (FileNotFoundError, KeyError):
         raise TraceError(
-            f"{folder} has no {schema.MANIFEST}", "Is it a slabtrace trace (a NAME.slab folder)?"
+            f"{trace} has no {schema.MANIFEST}", "Is it a slabtrace trace (a NAME.slab folder)?"
         ) from None
     except OSError as error:
-        raise TraceError(f"{path} cannot be read: {error.strerror}") from None
+        raise TraceError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         raise TraceError(f"{path} is not valid JSON", "The trace is damaged.") from None
     return _checked(path, content)

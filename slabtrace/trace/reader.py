@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a NAME.slab folder: the manifest, the ordered events, the side tables.
+"""Reading a trace, a folder or packed: the manifest, the ordered events, the side tables.
 
 A few record batches at a time are held.  Damage never stops
 a reading: what is whole is yielded, and `TraceReader.damage` says in sentences what is not.
@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from slabtrace.errors import TraceError
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
 from slabtrace.trace.ahead import ahead
 from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.files import files_of
 from slabtrace.trace.segments import Segment
 
 AHEAD = 3  # batches decoded before they are asked for
@@ -29,16 +29,16 @@ AHEAD = 3  # batches decoded before they are asked for
 class TraceReader:
     """A recorded trace, opened.
 
-    Raises TraceError if `path` is no folder, or its manifest is missing, garbled or of a newer
-    MAJOR version.  `damage` grows while damaged files are met; it is empty for a whole trace.
+    `path`: a NAME.slab folder, or a packed trace.  Raises TraceError if it is neither, or its manifest is
+    missing, garbled or of a newer MAJOR version.  `damage` grows while damaged files are met; it is
+    empty for a whole trace.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not self.path.is_dir():
-            missing = "does not exist" if not self.path.exists() else "is not a NAME.slab folder"
-            raise TraceError(f"{self.path} {missing}")
-        self.manifest = manifests.load(self.path)
+        self._files = files_of(self.path)
+        self._names = self._files.names()
+        self.manifest = manifests.read(self._files, self.path)
         self.damage: list[str] = []
         self.segments = self._find_segments()
         if self.manifest.status != manifests.COMPLETE:
@@ -72,8 +72,8 @@ class TraceReader:
         return table.slice(0, rows)
 
     def _record_batches(self) -> Iterator[pa.RecordBatch]:
-        for path in self.segments:
-            segment = Segment(path, schema.EVENTS)
+        for name in self.segments:
+            segment = Segment(self._files, name, schema.EVENTS)
             yield from segment.batches(schema.EVENTS.names)
             self._note(segment.damage)
 
@@ -83,13 +83,13 @@ class TraceReader:
         That is damage, unless the trace is older than the table.
         """
         wanted = schema.SIDE_TABLES[name]
-        path = self.path / f"{name}.arrow"
-        if not path.exists():
+        file = f"{name}.arrow"
+        if file not in self._names:
             known = self.manifest.version[1] >= schema.SINCE_MINOR.get(name, 0)
             if known and self.manifest.status == manifests.COMPLETE:
-                self._note(f"{path.name} is missing.")
+                self._note(f"{file} is missing.")
             return wanted.empty_table()
-        table = Segment(path, wanted)
+        table = Segment(self._files, file, wanted)
         batches = list(table.batches(wanted.names))
         self._note(table.damage)
         return pa.Table.from_batches(batches).cast(wanted) if batches else wanted.empty_table()
@@ -102,18 +102,16 @@ class TraceReader:
         begin = self.manifest.started_ns
         if self.manifest.ended_ns is not None:
             return begin, max(begin, self.manifest.ended_ns)
-        for path in reversed(self.segments):
-            times = [
-                b.column(0)[-1].as_py() for b in Segment(path, schema.EVENTS).batches(["ts_ns"]) if b.num_rows
-            ]
+        for name in reversed(self.segments):
+            batches = Segment(self._files, name, schema.EVENTS).batches(["ts_ns"])
+            times = [batch.column(0)[-1].as_py() for batch in batches if batch.num_rows]
             if times:
                 return begin, max(begin, max(times))
         return begin, begin
 
-    def _find_segments(self) -> list[Path]:
-        """Paths of the segments by number; a gap in the numbers is damage."""
-        folder = self.path / schema.EVENTS_DIR
-        found = {int(p.stem): p for p in folder.glob("*.arrow") if p.stem.isascii() and p.stem.isdigit()}
+    def _find_segments(self) -> list[str]:
+        """Names of the segments by number; a gap in the numbers is damage."""
+        found = {int(Path(n).stem): n for n in self._names if n.startswith(f"{schema.EVENTS_DIR}/")}
         expected = max([*found, self.manifest.totals.segments - 1], default=-1) + 1
         missing = expected - len(found)
         if missing:

@@ -5,17 +5,17 @@ A file that was closed ends in a footer and is read through it.  One that was no
 was killed, the disk was full) is a valid stream after its 8-byte magic, up to the last whole
 record batch: all of that is read, and `damage` says what is not there.
 
-Files are memory-mapped; a batch lives in memory only while its reader holds it.
+Files are mapped into memory; a batch lives in memory only while its reader holds it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
 from slabtrace.errors import TraceError
+from slabtrace.trace.files import Files
 
 MAGIC = b"ARROW1"
 HEADER = 8  # the magic, padded, before the stream begins
@@ -29,16 +29,17 @@ class Segment:
     Raises TraceError if columns of `expected` that are read have another type.
     """
 
-    def __init__(self, path: Path, expected: pa.Schema) -> None:
-        self.path = path
+    def __init__(self, files: Files, name: str, expected: pa.Schema) -> None:
+        self.name = name
         self.damage = ""
+        self._files = files
         self._expected = expected
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the batches, in order, with `columns` only (in the order given)."""
         self.damage = ""
         try:
-            file = pa.memory_map(str(self.path))
+            file = self._files.open(self.name)
         except BROKEN as error:
             self._note(f"cannot be opened ({_first_line(error)})")
             return
@@ -94,11 +95,11 @@ class Segment:
             plain = found.value_type if isinstance(found, pa.DictionaryType) else found
             wanted = self._expected.field(name).type
             if plain != wanted:
-                raise TraceError(f"{self.path}: column {name} is {found or 'missing'}, not {wanted}")
+                raise TraceError(f"{self.name}: column {name} is {found or 'missing'}, not {wanted}")
         return pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
 
     def _note(self, what: str) -> None:
-        self.damage = f"{self.path.parent.name}/{self.path.name} {what}."
+        self.damage = f"{self.name} {what}."
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -12,6 +12,7 @@ import pytest
 from slabtrace.errors import TraceError
 from slabtrace.trace import schema
 from slabtrace.trace.batch import EventBatch, concatenate
+from slabtrace.trace.files import Folder
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.reader import TraceReader
 from slabtrace.trace.segments import Segment
@@ -39,7 +40,7 @@ def unfinished(trace: Path, content: bytes) -> TraceReader:
 def test_a_whole_trace_is_read_in_order_over_segments(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH, segment_batches=3)
     reader = TraceReader(trace)
-    assert [path.name for path in reader.segments] == [
+    assert [name.removeprefix("events/") for name in reader.segments] == [
         "00000.arrow",
         "00001.arrow",
         "00002.arrow",
@@ -233,13 +234,13 @@ def test_nulls_are_damage(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_cannot_be_opened_is_damage(tmp_path: Path) -> None:
-    segment = Segment(tmp_path / "gone.arrow", schema.EVENTS)
+    segment = Segment(Folder(tmp_path), "gone.arrow", schema.EVENTS)
     assert list(segment.batches(["ptr"])) == []
     assert "cannot be opened" in segment.damage
 
 
 @pytest.mark.parametrize(
-    ("make", "message"), [(None, "does not exist"), ("file", "is not a NAME.slab folder")]
+    ("make", "message"), [(None, "does not exist"), ("file", "is neither a NAME.slab folder")]
 )
 def test_what_is_no_folder_is_refused(tmp_path: Path, make: str | None, message: str) -> None:
     path = tmp_path / "t.slab"

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a trace, wherever they lie: in a NAME.slab folder, or packed into one file.
+
+A packed trace is a ZIP archive of those files, stored as they are (they are compressed already), so that
+each is read where it lies in the mapped archive, and nothing is ever unpacked to be read.  A compressed
+entry is refused: whatever a stranger's archive says, no more is read than it has bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+from slabtrace.errors import TraceError
+from slabtrace.trace import schema
+
+ALIGNMENT = 64  # of every file in the archive, as Arrow likes its buffers
+PACKED = ".slab.zip"
+_KNOWN = re.compile(rf"{schema.EVENTS_DIR}/[0-9]{{1,9}}\.arrow|[a-z]{{1,32}}\.arrow|{schema.MANIFEST}")
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, lengths of the name and of the extra field
+_PADDING = 0xD935  # the id of an extra field that only aligns (as Android's zipalign)
+
+
+class Files(Protocol):
+    """Files by their names in the trace, as "manifest.json", "events/00000.arrow"."""
+
+    def names(self) -> list[str]:
+        """The trace's files, those of a trace only, sorted."""
+
+    def open(self, name: str) -> pa.NativeFile:
+        """A file, mapped into memory.  Raises OSError or pa.ArrowException where it cannot be read."""
+
+
+class Folder:
+    """The files of a NAME.slab folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def names(self) -> list[str]:
+        """See Files."""
+        found = [*self._path.glob("*"), *(self._path / schema.EVENTS_DIR).glob("*")]
+        names = (str(path.relative_to(self._path)) for path in found)
+        return sorted(name for name in names if _KNOWN.fullmatch(name))
+
+    def open(self, name: str) -> pa.NativeFile:
+        """See Files."""
+        return pa.memory_map(str(self._path / name))
+
+
+class Packed:
+    """The files of an archive made by `pack`.  Raises TraceError if it is none."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                entries = {each.filename: each for each in archive.infolist()}
+            self._map = pa.memory_map(str(path))
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+            raise TraceError(f"{path} is neither a NAME.slab folder nor a packed one: {error}") from None
+        self._path = path
+        self._entries = {name: entries[name] for name in sorted(entries) if _KNOWN.fullmatch(name)}
+        for name, entry in self._entries.items():
+            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+                raise TraceError(
+                    f"{path}: {name} is compressed or encrypted",
+                    "another tool made it: unzip it, and read the folder",
+                )
+
+    def names(self) -> list[str]:
+        """See Files."""
+        return list(self._entries)
+
+    def open(self, name: str) -> pa.NativeFile:
+        """See Files."""
+        entry = self._entries[name]
+        header = self._map.read_at(_LOCAL_HEADER.size, entry.header_offset)
+        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
+            raise OSError(f"{name} has no header")
+        begin = entry.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header)[1:])
+        if begin + entry.file_size > self._map.size():
+            raise OSError(f"{name} is cut")
+        self._map.seek(begin)
+        return pa.BufferReader(self._map.read_buffer(entry.file_size))
+
+
+def files_of(path: Path) -> Files:
+    """The files of the trace at `path`.  Raises TraceError if there is none."""
+    if path.is_dir():
+        return Folder(path)
+    if not path.exists():
+        raise TraceError(f"{path} does not exist")
+    if not path.is_file():
+        raise TraceError(f"{path} is not a NAME.slab folder")
+    return Packed(path)
+
+
+def pack(folder: Path, to: BinaryIO) -> int:
+    """Write the files of a trace's folder as an archive; returns how many.  Raises OSError."""
+    names = Folder(folder).names()
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
+        for name in names:
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o600 << 16
+            fixed = to.tell() + _LOCAL_HEADER.size + len(name) + 4
+            entry.extra = struct.pack("<HH", _PADDING, -fixed % ALIGNMENT) + bytes(-fixed % ALIGNMENT)
+            with (folder / name).open("rb") as source, archive.open(entry, "w") as member:
+                shutil.copyfileobj(source, member, 1 << 20)
+    return len(names)
+
+
+def unpack(packed: Path, folder: Path) -> int:
+    """Write the files of an archive into `folder`, which is there and empty; returns how many.
+
+    Only files of a trace, by their exact names, are written.  Raises TraceError, OSError.
+    """
+    files = Packed(packed)
+    (folder / schema.EVENTS_DIR).mkdir(mode=0o700)
+    for name in files.names():
+        with files.open(name) as source, (folder / name).open("xb") as member:
+            shutil.copyfileobj(source, member, 1 << 20)
+        (folder / name).chmod(0o600)
+    return len(files.names())

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A packed trace is read as its folder is, and a stranger's archive does no harm."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import slabtrace
+from slabtrace.commands import cli
+from slabtrace.errors import TraceError
+from slabtrace.trace import files
+from slabtrace.trace.reader import TraceReader
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+TRACES = sorted(FIXTURES.glob("*.slab"))
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    path = tmp_path / "t.slab.zip"
+    with path.open("wb") as file:
+        files.pack(FIXTURES / "slow-leak.slab", file)
+    return path
+
+
+def slab(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(each) for each in arguments], standalone_mode=False)
+
+
+@pytest.mark.parametrize("trace", TRACES, ids=[each.stem for each in TRACES])
+def test_it_is_read_as_the_folder(tmp_path: Path, trace: Path) -> None:
+    path = tmp_path / "t.zip"
+    with path.open("wb") as file:
+        assert files.pack(trace, file) == len(files.Folder(trace).names())
+    folder, one = slabtrace.open(trace), slabtrace.open(path)
+    assert one.leaks().equals(folder.leaks())
+    assert one.completeness() == folder.completeness()
+    assert one.damage == folder.damage
+
+
+def test_files_lie_where_arrow_wants_them(packed: Path) -> None:
+    content = packed.read_bytes()
+    with zipfile.ZipFile(packed) as archive:
+        assert archive.testzip() is None
+        for entry in archive.infolist():
+            stored = archive.read(entry)
+            assert content.index(stored[:64], entry.header_offset) % files.ALIGNMENT == 0
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    packed, folder = tmp_path / "a.slab.zip", tmp_path / "a.slab"
+    assert slab("pack", TRACES[0], "-o", packed).output == f"{packed}\n"
+    assert slab("unpack", packed).output == f"{folder}\n"
+    before, after = files.Folder(TRACES[0]), files.Folder(folder)
+    assert before.names() == after.names()
+    assert all((folder / n).read_bytes() == (TRACES[0] / n).read_bytes() for n in after.names())
+    modes = {path: path.stat().st_mode & 0o777 for path in [packed, folder, folder / "manifest.json"]}
+    assert list(modes.values()) == [0o600, 0o700, 0o600]
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path, packed: Path) -> None:
+    (tmp_path / "t.slab").mkdir()
+    for arguments in (["pack", TRACES[0], "-o", packed], ["unpack", packed]):
+        error = slab(*arguments).exception
+        assert isinstance(error, slabtrace.errors.UsageError) and "exists" in str(error)
+    assert slab("pack", TRACES[0], "-o", packed, "--force").exit_code == 0
+    assert list((tmp_path / "t.slab").iterdir()) == []
+
+
+def rewritten(packed: Path, change: Callable[[zipfile.ZipFile], None], keep: bool = True) -> Path:
+    """A copy of an archive, made by another hand."""
+    path = packed.with_name("other.zip")
+    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(path, "w") as target:
+        for entry in source.infolist() if keep else []:
+            target.writestr(entry, source.read(entry))
+        change(target)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../out.arrow", "/tmp/out.arrow", "events/../../out.arrow", "a/b.arrow", "x.py", "events/1.arrow/"],
+)
+def test_no_file_but_a_traces_is_unpacked(tmp_path: Path, packed: Path, name: str) -> None:
+    path = rewritten(packed, lambda archive: archive.writestr(name, b"evil"))
+    folder = tmp_path / "deep" / "down"
+    folder.parent.mkdir()
+    assert slab("unpack", path, "-o", folder).exit_code == 0
+    found = {str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file()}
+    assert found == set(files.Folder(FIXTURES / "slow-leak.slab").names())
+    assert [each.name for each in folder.parent.iterdir()] == ["down"]
+    assert not Path("/tmp/out.arrow").exists()
+
+
+def test_a_symlink_in_an_archive_is_a_file(tmp_path: Path, packed: Path) -> None:
+    link = zipfile.ZipInfo("marks.arrow")
+    link.external_attr = 0o120777 << 16
+    path = rewritten(packed, lambda archive: archive.writestr(link, b"/etc/passwd"), keep=False)
+    (tmp_path / "out").mkdir()
+    files.unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out/marks.arrow").is_symlink()
+    assert (tmp_path / "out/marks.arrow").read_bytes() == b"/etc/passwd"
+
+
+def test_a_bomb_is_refused(packed: Path) -> None:
+    bomb = lambda archive: archive.writestr("stacks.arrow", bytes(1 << 24), zipfile.ZIP_DEFLATED)  # noqa: E731
+    with pytest.raises(TraceError, match="compressed"):
+        TraceReader(rewritten(packed, bomb, keep=False))
+
+
+def test_an_archive_of_something_else(packed: Path) -> None:
+    with pytest.raises(TraceError, match=r"has no manifest\.json"):
+        TraceReader(rewritten(packed, lambda archive: archive.writestr("a.txt", b""), keep=False))
+
+
+def test_cut_anywhere_it_is_refused_or_says_what_is_missing(packed: Path) -> None:
+    """The table of contents is at its end."""
+    content = packed.read_bytes()
+    for length in range(0, len(content), len(content) // 101):
+        packed.write_bytes(content[:length])
+        with pytest.raises(TraceError):
+            TraceReader(packed)
+
+
+def test_a_length_that_lies_is_damage(packed: Path) -> None:
+    content = bytearray(packed.read_bytes())
+    at = content.rindex(b"PK\1\2")  # the last file's entry in the table of contents
+    content[at + 20 : at + 28] = (1 << 30).to_bytes(4, "little") * 2
+    packed.write_bytes(content)
+    trace = slabtrace.open(packed)
+    trace.leaks()
+    assert trace.damage
+
+
+def test_a_pipe_is_no_trace(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TraceError, match="not a NAME"):
+        TraceReader(tmp_path / "pipe")
