@@ -31,6 +31,7 @@ from benchmarks.tracers import slabtrace as recording
 from slabtrace.capture.intake import Intake
 from slabtrace.capture.layout import event_dtype
 from slabtrace.capture.ordering import TimeMerge
+from slabtrace.capture.recorder import _FILL_TARGET
 from slabtrace.capture.rings import RingGeometry, Rings
 from slabtrace.capture.sites import SiteTable
 from slabtrace.trace.manifest import Manifest
@@ -38,8 +39,8 @@ from slabtrace.trace.writer import TraceWriter
 
 CPUS = (1, 2, 8, 32, 128)
 RATE = 20_000_000  # events a second, of all CPUs
-POLL_S = 0.002
-LANE_SLOTS = 1 << 14
+POLL_S = 0.025  # the recorder's longest pause, which it takes while lanes are emptier than 5 %
+LANE_SLOTS = 1 << 20  # of the recorder's default buffers, at most
 EVENTS = 6_000_000  # of each row
 RECORDED_S = 1.0
 _SITE = ("kind", "flags", "call_site", "cache", "bytes_req", "bytes_alloc", "gfp_flags", "node", "stack_id")
@@ -103,8 +104,9 @@ def rounds(slots: np.ndarray[Any, Any], cpus: int, in_a_lane: int) -> Iterator[n
 
 def measure(slots: np.ndarray[Any, Any], cpus: int, folder: Path) -> Costs:
     """Fill the rings, empty them, store, again and again."""
-    in_a_lane = max(1, min(LANE_SLOTS, int(RATE * POLL_S / cpus)))
-    rings = Rings(Memory(), RingGeometry(cpus, LANE_SLOTS))  # type: ignore[arg-type]
+    in_a_lane = max(1, min(int(LANE_SLOTS * _FILL_TARGET), int(RATE * POLL_S / cpus)))
+    lane_slots = 1 << (2 * in_a_lane).bit_length()
+    rings = Rings(Memory(), RingGeometry(cpus, lane_slots))  # type: ignore[arg-type]
     intake, merge = Intake(SiteTable()), TimeMerge()
     writer = TraceWriter(folder / f"{cpus}.slab", Manifest())
     taken = stored = 0.0
@@ -135,7 +137,7 @@ def _write(rings: Rings, part: np.ndarray[Any, Any]) -> None:
     for cpu, rows in enumerate(words):
         base = cpu * rings.geometry.slots_per_cpu
         head = int(rings._states["lane"]["head"][cpu, 0])
-        index = base + (np.arange(head, head + len(rows)) & (LANE_SLOTS - 1))
+        index = base + (np.arange(head, head + len(rows)) & (rings.geometry.task_slots - 1))
         rings._slots[index] = rows
         rings._states["lane"]["head"][cpu, 0] += np.uint64(len(rows))
 

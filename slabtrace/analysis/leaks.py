@@ -38,7 +38,7 @@ SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young
 
 LEAST_OLD = 8  # old objects that a suspicion needs
 LEAST_STEADINESS = 0.6
-LEAST_SCORE = 0.3  # below, the growth may be next to nothing
+LEAST_SCORE = 0.4  # below, the growth may be next to nothing: a process that grows while it starts has 0.35
 LEAST_LATE_SHARE = 0.25  # of the old objects, that came in the later half: it has not ended
 ATTACHED_SHARE = 0.9  # of a group's objects, that came with a reclaimable one
 ATTACHED = "came with objects that the kernel gives up when memory is short, such as inodes"
