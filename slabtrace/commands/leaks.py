@@ -105,6 +105,7 @@ def command(
         filters.check_tasks(opened.tasks(), pids, comms)
     times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
     groups = opened.leaks(by=grouping, pid=pids, comm=comms, between=times)
+    everything = len(groups)
     groups = filters.by_cache(groups, caches, filters.aliases(opened.caches()) if caches else {})
     groups = filters.by_call_site(groups, call_site)
     groups = groups[groups["outstanding"] >= min_outstanding]
@@ -118,6 +119,7 @@ def command(
         rows = json.rows(shown, json.LEAKS)
         json.write({**head, "by": grouping, "suppressed": json.plain(used), "groups": rows}, sys.stdout)
         return
-    write_leaks(sys.stdout, shown, len(groups) - len(shown), grouping, opened.length_ns)
+    others = everything - len(groups)
+    write_leaks(sys.stdout, shown, len(groups) - len(shown), grouping, opened.length_ns, others)
     write_suppressed(sys.stdout, used)
     write_verdict(sys.stdout, completeness, opened.damage)

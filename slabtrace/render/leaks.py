@@ -26,12 +26,19 @@ TOLD_BY = {"call_site": "call site", "module": "module", "process": "process"}
 NAMES_SHOWN = 4  # comms of a group; the rest are counted
 
 
-def write_leaks(out: TextIO, groups: pd.DataFrame, hidden: int, by: str, ended_ns: int) -> None:
+def write_leaks(
+    out: TextIO, groups: pd.DataFrame, hidden: int, by: str, ended_ns: int, others: int = 0
+) -> None:
     """Write the ranked `groups` (rows of analysis' leaks()) to `out`.
+
+    `others`: how many groups there are that were not asked for.
 
     `hidden`: how many further groups the limit cut off.  `by`: "stack" (shows each group's stack),
     "call_site", "module", "process" or "cache".  `ended_ns`: when the recording ended, ns since its start.
     """
+    if groups.empty and others:
+        out.write(f"none of this kind; {plural(others, 'other group')} outstanding\n")
+        return
     if groups.empty:
         out.write("nothing outstanding: every allocation that was seen was also freed\n")
         return

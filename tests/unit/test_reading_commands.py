@@ -139,3 +139,9 @@ def test_a_window_shows_only_what_was_then(told: Any) -> None:
 def test_leaks_say_what_tells_groups_apart(told: Any, by: str, shown: str) -> None:
     _, out, _ = told("leaks", "slow-leak.slab", "--by", by)
     assert by in out.splitlines()[0] and shown in out.splitlines()[1]
+
+
+def test_no_group_of_a_class_is_not_called_nothing_outstanding(told: Any) -> None:
+    code, out, _ = told("leaks", "clean.slab", "--class", "suspect")
+    assert code == 0
+    assert out.startswith("none of this kind; ") and "other groups outstanding" in out.splitlines()[0]
