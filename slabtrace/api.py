@@ -237,7 +237,7 @@ class Trace(ScannedTrace):
         suspects = self._suspects or self._new_suspects()
         if self._suspects is None:
             self._scan([suspects])
-        proof = MismatchProof(self.manifest, self._losses(), bool(self.damage))
+        proof = MismatchProof(self.manifest, self._losses(), self._known_until_ns())
         findings = Findings(self._sites, self._caches, self._lookup, self._layout, proof)
         return findings.table(suspects, self._reader.events())
 

@@ -22,6 +22,7 @@ from slabtrace.analysis.counts import Counts, SiteCounts, by_group
 from slabtrace.analysis.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.losses import Losses
+from slabtrace.analysis.mismatch_proof import FOREVER
 from slabtrace.analysis.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.processes import SitesByProcess
@@ -179,6 +180,16 @@ class ScannedTrace:
 
     def _inferred(self) -> Counts:
         return by_group(self._caches.of_site, self._scanned().counts.inferred, len(self._caches))
+
+    def _known_until_ns(self) -> int:
+        """Until when nothing of the recording is missing in the files: its end, if they are whole.
+
+        Of a recorder that was killed, until it last kept its books: the ledger of losses, then slabinfo.
+        """
+        if not self.damage:
+            return FOREVER
+        times = [int(each.ts_ns[-1]) for each in self._slabinfo.values()]
+        return max(times, default=0) if self._reader.only_cut else 0
 
     def _account(self) -> Account:
         return take_account(self._scanned(), self._slabinfo, self.manifest.host)

@@ -4,7 +4,8 @@
 double-free: the address was freed twice with no allocation between.  One allocation missed between the
 two frees would explain it, so as many events as were lost since the first free may (losses.py: at most
 that many), and any number where a path of allocations is not watched, where the recording left out
-allocations on request, or where files are damaged.  Paths of frees do not matter: both were seen.
+allocations on request, or where files are damaged (of a recorder that was killed: after it last kept
+its books).  Paths of frees do not matter: both were seen.
 Where the allocation itself followed one whose free was not seen, or (before 6.1) kmem_cache_free is
 traced so late that it may be taken for the next object's, nothing is claimed.
 
@@ -26,6 +27,8 @@ from slabtrace.analysis.confidence import BOUNDED, EXACT, FREES, NO_BOUND, PROOF
 from slabtrace.analysis.losses import Losses
 from slabtrace.trace.manifest import Manifest
 
+FOREVER = 2**63 - 1  # ns
+
 
 def confidence(maybe_missed: int) -> str:
     """In a word, what so many events missed leave of a finding."""
@@ -37,23 +40,26 @@ def confidence(maybe_missed: int) -> str:
 class MismatchProof:
     """Answers with the most events missed that could explain a finding: 0, a bound, or NO_BOUND."""
 
-    def __init__(self, manifest: Manifest, losses: Losses, damaged: bool) -> None:
+    def __init__(self, manifest: Manifest, losses: Losses, known_until_ns: int = FOREVER) -> None:
         unwatched = {path.path for path in manifest.coverage.unattached} - PROOFS
-        open_ended = filtered(manifest) or damaged
+        open_ended = filtered(manifest)
+        self._known_until_ns = known_until_ns
         self._losses = losses
         self._allocs_unseen = open_ended or bool(unwatched - FREES)
         self._any_unseen = open_ended or bool(unwatched)
         self._kfence_off = manifest.host.kfence is False
 
-    def double(self, first_free_ns: int, clear: bool) -> int:
-        """Of two frees, the first at `first_free_ns`; `clear`: see evidence.History.before."""
-        return int(NO_BOUND) if self._allocs_unseen or not clear else self._since(first_free_ns)
+    def double(self, first_free_ns: int, second_free_ns: int, clear: bool) -> int:
+        """Of two frees at these times; `clear`: see evidence.History.before."""
+        unseen = self._allocs_unseen or second_free_ns > self._known_until_ns
+        return int(NO_BOUND) if unseen or not clear else self._since(first_free_ns)
 
-    def wrong_cache(self, alloc_ns: int, complained: bool) -> int:
+    def wrong_cache(self, alloc_ns: int, free_ns: int, complained: bool) -> int:
         """Of a free that names another cache than the allocation at `alloc_ns`, or was `complained` of."""
         if complained:
             return 0
-        return int(NO_BOUND) if self._any_unseen else self._since(alloc_ns)
+        unseen = self._any_unseen or free_ns > self._known_until_ns
+        return int(NO_BOUND) if unseen else self._since(alloc_ns)
 
     def invalid(self, judged: bool, object_seen: bool) -> int:
         """Of a free of no object's start, `judged` so meanwhile; `object_seen`: the object around it was."""

@@ -72,13 +72,14 @@ class Findings:
         alloc, first, clear = history.before(int(second.ptr[0]), int(second.ts_ns[0]))
         if first is None:
             return None
-        missed = self.proof.double(int(first.ts_ns[0]), clear)
+        missed = self.proof.double(int(first.ts_ns[0]), int(second.ts_ns[0]), clear)
         return self._row("double-free", second, missed, alloc, first, second)
 
     def _wrong_cache(self, free: EventBatch, history: History) -> dict[str, Any]:
         alloc, _, _ = history.before(int(free.ptr[0]), int(free.ts_ns[0]))
         complained = int(self.sites["kind"][free.site[0]]) == Kind.WRONG_CACHE_FREE
-        missed = self.proof.wrong_cache(int(alloc.ts_ns[0]) if alloc else 0, complained)
+        alloc_ns = int(alloc.ts_ns[0]) if alloc else 0
+        missed = self.proof.wrong_cache(alloc_ns, int(free.ts_ns[0]), complained)
         row = self._row("wrong-cache-free", free, missed, alloc, free, None)
         named = self._cache_name(free)
         if alloc is not None:

@@ -8,6 +8,7 @@ fixed place.  A name is cut out when it is asked for.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 KALLSYMS = Path("/proc/kallsyms")
 MODULES = Path("/proc/modules")
 LONGEST = 1 << 16  # bytes of a function, where nothing says how long the last one is
+LONGEST_BPF = 1 << 14  # of a BPF program, of which nothing says that: a module may lie behind it
 _DIGITS, _KIND, _NAME = 16, 17, 19  # "ffffffff81000000 T _stext": address, where the kind is, and the name
 _TEXT = np.frombuffer(b"tTwW", np.uint8)
 
@@ -80,9 +82,11 @@ class Kallsyms:
 
     A module that went stays known where no other took its place: what it allocated lives on, and its
     addresses may be met late.  One that came and went before it was noticed stays unknown.
+    Threads may share it.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._modules: list[bytes] = []
         self._gone: dict[str, tuple[range, _Functions]] = {}
         self._spans: dict[str, range] = {}
@@ -96,10 +100,16 @@ class Kallsyms:
 
     def refresh(self) -> bool:
         """Reload if a module came or went since the last load; returns whether it did."""
-        if _modules() == self._modules:
-            return False
-        self.reload()
-        return True
+        with self._lock:
+            if _modules() == self._modules:
+                return False
+            self.reload()
+            return True
+
+    @property
+    def modules(self) -> int:
+        """How many modules were ever known."""
+        return len(self._spans.keys() | self._gone.keys())
 
     def reload(self) -> None:
         """Read /proc/kallsyms anew."""
@@ -120,8 +130,12 @@ class Kallsyms:
         """
         if address < 1:
             return None  # of a stack that could not be walked
+        with self._lock:
+            return self._resolve(address)
+
+    def _resolve(self, address: int) -> Symbol | None:
         symbol = self._functions.at(address - 1)
-        if symbol is not None and address - 1 in self._spans[symbol.module]:
+        if symbol is not None and address - 1 in self._spans[symbol.module] and not _beyond(symbol):
             return symbol._replace(offset=symbol.offset + 1)
         for span, functions in self._gone.values():
             if address - 1 in span and (symbol := functions.at(address - 1)) is not None:
@@ -131,6 +145,11 @@ class Kallsyms:
     def address(self, name: str) -> int:
         """Address of a function (its first), or of slab_caches; 0 if it is not there."""
         return self._slab_caches if name == "slab_caches" else self._functions.find(name)
+
+
+def _beyond(symbol: Symbol) -> bool:
+    """Is that further than a BPF program reaches?"""
+    return symbol.module == "bpf" and symbol.offset >= LONGEST_BPF
 
 
 def function_spans(names: Collection[str]) -> dict[str, range]:

@@ -24,6 +24,7 @@ from slabtrace.capture.host import describe
 from slabtrace.capture.intake import CAPACITY, Intake
 from slabtrace.capture.ledger import Ledger
 from slabtrace.capture.marks import Mark, MarkListener
+from slabtrace.capture.module_watch import ModuleWatch
 from slabtrace.capture.priority import raise_priority
 from slabtrace.capture.session import Session
 from slabtrace.capture.settle import settle
@@ -102,6 +103,7 @@ class Recorder:
         self._store = Storing(session, writer, observer)
         self._slabinfo = SlabinfoSampler()
         self._ledger = Ledger(session.rings, session.programs)
+        self._modules = ModuleWatch(session.kallsyms)
         self.marks = MarkListener()
         self._failure: BaseException | None = None
         self._stop = False
@@ -235,7 +237,6 @@ class Recorder:
         self._next_books = now_ns + BOOKS_NS
         self._keep_ledger(now_ns)
         self._sample_slabinfo(now_ns)
-        self._store.call(self._session.kallsyms.refresh)
         self._store.call(self._save_totals)
         self._report(self._progress(now_ns))
 
@@ -254,6 +255,7 @@ class Recorder:
         store = self._store
         totals.events, totals.allocs, totals.frees = store.events, store.allocs, store.frees
         totals.late = self._store.late
+        totals.modules = self._session.kallsyms.modules
         totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
         use = self._writer.manifest.recorder
         use.cpu_ns = time.process_time_ns() - self._cpu_before_ns
@@ -281,6 +283,7 @@ class Recorder:
             self._attempt(lambda: self._sample_slabinfo(time.monotonic_ns(), everything=True))
         manifest = self._writer.manifest
         self._attempt(self._store_marks)
+        self._modules.close()
         self.marks.close()
         manifest.ended_ns = time.monotonic_ns()
         self._store.span_ns = (manifest.started_ns, manifest.ended_ns)

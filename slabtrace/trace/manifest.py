@@ -96,7 +96,10 @@ class Coverage:
 
 @dataclass
 class Totals:
-    """What the recorder counted so far (saved about once a second)."""
+    """What the recorder counted so far (saved about once a second).
+
+    `modules`: whose functions it knows, those that are gone again included.
+    """
 
     events: int = 0
     allocs: int = 0
@@ -110,6 +113,7 @@ class Totals:
     late: int = 0
     bytes_on_disk: int = 0
     segments: int = 0
+    modules: int = 0
 
 
 @dataclass

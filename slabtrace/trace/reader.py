@@ -31,7 +31,8 @@ class TraceReader:
 
     `path`: a NAME.slab folder, or a packed trace.  Raises TraceError if it is neither, or its manifest is
     missing, garbled or of a newer MAJOR version.  `damage` grows while damaged files are met; it is
-    empty for a whole trace.
+    empty for a whole trace.  `only_cut`: all of it is that the recording was not finished, and no file torn:
+    it is whole up to some moment.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -40,9 +41,10 @@ class TraceReader:
         self._names = self._files.names()
         self.manifest = manifests.read(self._files, self.path)
         self.damage: list[str] = []
+        self.only_cut = True
         self.segments = self._find_segments()
         if self.manifest.status != manifests.COMPLETE:
-            self._note(f'The recording was not finished: its status is "{self.manifest.status}".')
+            self._note(f'The recording was not finished: its status is "{self.manifest.status}".', cut=True)
 
     def events(self) -> Iterator[EventBatch]:
         """Yield the events in batches, ordered by ts_ns, decompressed ahead in a thread.
@@ -75,7 +77,7 @@ class TraceReader:
         for name in self.segments:
             segment = Segment(self._files, name, schema.EVENTS)
             yield from segment.batches(schema.EVENTS.names)
-            self._note(segment.damage)
+            self._note(segment.damage, segment.cut)
 
     def table(self, name: str) -> pa.Table:
         """The side table `name` (a key of schema.SIDE_TABLES); empty if its file is missing.
@@ -91,7 +93,7 @@ class TraceReader:
             return wanted.empty_table()
         table = Segment(self._files, file, wanted)
         batches = list(table.batches(wanted.names))
-        self._note(table.damage)
+        self._note(table.damage, table.cut)
         return pa.Table.from_batches(batches).cast(wanted) if batches else wanted.empty_table()
 
     def span(self) -> tuple[int, int]:
@@ -118,6 +120,7 @@ class TraceReader:
             self._note(f"{missing} of {expected} event segments are missing.")
         return [found[number] for number in sorted(found)]
 
-    def _note(self, sentence: str) -> None:
+    def _note(self, sentence: str, cut: bool = False) -> None:
         if sentence and sentence not in self.damage:
             self.damage.append(sentence)
+            self.only_cut &= cut

@@ -25,19 +25,21 @@ BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryErr
 class Segment:
     """The record batches of one Arrow IPC file.
 
-    `damage` is a sentence on what could not be read, empty while nothing is known to be wrong.
+    `damage` is a sentence on what could not be read, empty while nothing is known to be wrong; `cut`
+    says that it is no more than the footer, which a recorder that was killed had not written.
     Raises TraceError if columns of `expected` that are read have another type.
     """
 
     def __init__(self, files: Files, name: str, expected: pa.Schema) -> None:
         self.name = name
         self.damage = ""
+        self.cut = False
         self._files = files
         self._expected = expected
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the batches, in order, with `columns` only (in the order given)."""
-        self.damage = ""
+        self.damage, self.cut = "", False
         try:
             file = self._files.open(self.name)
         except BROKEN as error:
@@ -84,6 +86,7 @@ class Segment:
             for batch in reader:
                 yield _checked(batch).select(columns)
                 read += 1
+            self.cut = True
         except BROKEN:
             pass
         self._note(f"was not closed: read up to its last whole batch ({read} of them)")

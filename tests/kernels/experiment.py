@@ -79,7 +79,8 @@ def examine_here() -> list[Row]:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     leaver = [str(build.leaver()), *map(str, workload.LEFT)]
-    argv = [sys.executable, "-m", "slabtrace", "record", "-o", str(place / "trace.slab"), "--", *leaver]
+    argv = [sys.executable, "-m", "slabtrace", "record", "--stacks", "all"]
+    argv += ["-o", str(place / "trace.slab"), "--", *leaver]
     begun = time.monotonic()
     done = subprocess.run(argv, capture_output=True, text=True, cwd=guest.ROOT)
     result = PASSED if done.returncode == 0 else done.stderr.strip()

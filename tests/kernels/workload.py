@@ -70,9 +70,17 @@ OTHER_CACHE = "slabtrace_other"  # that bad_cache_free names
 COMPLAINT = re.compile("kmem_cache_free|cache_from_obj|warn_free_bad_obj")
 PANIC = "bad_panic 2"  # a double free that most kernels notice and die of
 
-# Returns once a module that came is noticed, unless the guest is starved: the manifest's count of stored
-# events has grown twice since.
-_NOTICED = """\
+# Loads the module once the manifest tells how many modules' functions are known.
+_LOADED = """\
+known() { grep -o '"modules": [0-9]*' %s/manifest.json; }
+until known | grep -q '[1-9]'; do /bin/busybox usleep 100000; done
+before=$(known)
+/bin/busybox insmod %s"""
+# Returns once the module's are.
+_KNOWN = 'until [ "$(known)" != "$before" ]; do /bin/busybox usleep 100000; done'
+# Returns once what happened is on disk, with the books of that second: the manifest's count of events
+# has grown twice since.
+_KEPT = """\
 stored() { grep -o '"events": [0-9]*' %s/manifest.json | head -n 1; }
 for turn in 1 2; do
 	before=$(stored)
@@ -84,22 +92,22 @@ _TOLD = "until grep -q wrong-cache-free %s/../record.stderr; do /bin/busybox usl
 
 def leaks_script(leaver: Path, module: Path, trace: str) -> str:
     """What is allowed, and what leaks.  The module comes late, and goes while its objects live."""
-    return _script(module, [_leave(leaver), *_FAULTS_DONE, _NOTICED % trace, _unload(module)])
+    return _script(module, trace, [_leave(leaver), *_FAULTS_DONE, _KNOWN, _unload(module)])
 
 
 def mismatches_script(module: Path, trace: str) -> str:
     """What is wrong.  Last of all, when the rest is on disk, what may end the guest."""
-    return _script(module, [*_BAD_DONE, _TOLD % trace, _do(PANIC)])
+    return _script(module, trace, [*_BAD_DONE, _TOLD % trace, _KEPT % trace, _do(PANIC)])
 
 
 def whole_script(leaver: Path, module: Path, trace: str) -> str:
     """Both in one guest, without what may end it."""
     done = [_leave(leaver), *_FAULTS_DONE, *_BAD_DONE]
-    return _script(module, [*done, _TOLD % trace, _unload(module)])
+    return _script(module, trace, [*done, _TOLD % trace, _KNOWN, _unload(module)])
 
 
-def _script(module: Path, lines: list[str]) -> str:
-    return "\n".join([f"/bin/busybox insmod {module}", *lines]) + "\n"
+def _script(module: Path, trace: str, lines: list[str]) -> str:
+    return "\n".join([_LOADED % (trace, module), *lines]) + "\n"
 
 
 def _leave(leaver: Path) -> str:

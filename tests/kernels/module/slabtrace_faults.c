@@ -193,10 +193,10 @@ static __always_inline void allocate_victims(struct kmem_cache *from, int count)
  */
 static noinline void bad_double_free(int count)
 {
-	int i;
+	int i, most = 3 * count;
 
-	allocate_victims(for_double, 3 * count);
-	for (i = 1; i < 3 * count && count; i++) {
+	allocate_victims(for_double, most);
+	for (i = 1; i < most && count; i++) {
 		if (virt_to_head_page(victims[i - 1]) != virt_to_head_page(victims[i]))
 			continue;
 		kmem_cache_free(for_double, victims[i - 1]);
