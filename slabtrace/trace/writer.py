@@ -50,6 +50,8 @@ class TableWriter:
         options = pa.ipc.IpcWriteOptions(compression=_CODEC, use_threads=False)
         self._writer = pa.ipc.new_file(self._buffer, table_schema, options=options)
         self.rows = 0
+        # pyarrow writes the schema with the first batch; a file that is empty later has lost something
+        self._writer.write_batch(_record_batch([[]] * len(table_schema), table_schema))
         self._flush()
 
     def append(self, batch: pa.RecordBatch) -> None:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from slabtrace.capture import host, kallsyms, slabinfo
 from slabtrace.capture.kernel import _name_arguments
+from slabtrace.capture.module_watch import ModuleWatch
 from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
 from slabtrace.capture.stacks import from_call_site
 from slabtrace.errors import CaptureError
@@ -38,6 +40,9 @@ def test_only_changes_are_sampled(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     path.write_text(SLABINFO.replace("1301", "1303"))
     assert [row.name for row in sampler.sample()] == ["filp"]
     assert len(sampler.sample(everything=True)) == 2
+
+
+KERNEL = "ffffffff81000000 T _stext\nffffffff81000100 t load_msg\n"
 
 
 def symbols(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> kallsyms.Kallsyms:
@@ -146,6 +151,35 @@ def test_a_module_that_comes_and_goes_is_remembered(monkeypatch: pytest.MonkeyPa
     swap_modules(tmp_path, "", TEXT)
     assert names.refresh()
     assert names.resolve(0xFFFFFFFFC0100226) == ("keep", 0x26, "alpha")
+
+
+def test_a_module_is_noticed_while_nobody_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What it allocated may be named only when it is gone."""
+    names = symbols(monkeypatch, tmp_path, KERNEL)
+    watch = ModuleWatch(names)
+    (tmp_path / "kallsyms").write_text(KERNEL + "ffffffffa0000000 t probe\t[leaky]\n")
+    (tmp_path / "modules").write_text("leaky 4096 0 - Live 0xffffffffa0000000\n")
+    known = names.modules
+    deadline = time.monotonic() + 30
+    while names.modules == known:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    watch.close()
+    (tmp_path / "kallsyms").write_text(KERNEL)
+    (tmp_path / "modules").write_text("")
+    names.refresh()
+    assert names.resolve(0xFFFFFFFFA0000010) == ("probe", 0x10, "leaky")
+
+
+def test_an_address_far_behind_a_bpf_program_is_not_its(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A module may lie there that is not known yet."""
+    names = symbols(
+        monkeypatch, tmp_path, KERNEL + "ffffffffc0000000 t bpf_prog_1 [bpf]\n".replace(" [", "\t[")
+    )
+    assert names.resolve(0xFFFFFFFFC0000100) == ("bpf_prog_1", 0x100, "bpf")
+    assert names.resolve(0xFFFFFFFFC0008000) is None
 
 
 def test_the_users_of_a_module_are_no_reason_to_read_all_again(

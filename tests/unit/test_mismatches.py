@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 import slabtrace
+from slabtrace.trace import schema
 from slabtrace.trace.manifest import Coverage, Host, Manifest, Unattached
 from slabtrace.trace.schema import Flag, Kind, Loss
-from tests.unit.synthetic import START, Event, alloc, free, page_end, write_trace
+from slabtrace.trace.writer import TraceWriter
+from tests.unit.synthetic import START, Event, alloc, free, intern, page_end, write_trace
 
 SLAB, SIZE = 0xFFFF888000126000, 208
 THINGS, OTHERS, PADDED = 0xC0, 0xC1, 0xC2
@@ -40,6 +42,7 @@ TASKS = [
     {"ts_ns": 0, "tid": 7, "tgid": 70, "comm": "maker"},
     {"ts_ns": 0, "tid": 8, "tgid": 80, "comm": "breaker"},
 ]
+SAMPLE = {"name": "things"} | dict.fromkeys(schema.SLABINFO.names[2:], 1)
 LOST = {"kind": Loss.RING_FULL, "count": 3, "cpu": 0, "program": "", "begin_ns": START, "end_ns": START + 50}
 
 
@@ -272,3 +275,25 @@ def test_the_surest_findings_come_first(tmp_path: Path) -> None:
     ]
     findings = found(tmp_path, events)
     assert [(f["ptr"], f["confidence"]) for f in findings] == [(other, "exact"), (OBJECT, "unprovable")]
+
+
+@pytest.mark.parametrize(
+    ("torn", "books_ns", "confidence"),
+    [(False, 400, "exact"), (False, 250, "unprovable"), (True, 400, "unprovable")],
+)
+def test_of_a_killed_recorder_what_its_books_cover_is_proved(
+    tmp_path: Path, torn: bool, books_ns: int, confidence: str
+) -> None:
+    """A double free at 200 and 300; slabinfo is sampled just after the ledger of losses."""
+    events = [alloc(100, OBJECT, **MADE), free(200, OBJECT, **HERE), free(300, OBJECT, **HERE)]
+    batch, sites = intern(events)
+    writer = TraceWriter(tmp_path / "t.slab", Manifest(status="recording", started_ns=START))
+    writer.rows("caches", {name: [row[name] for row in CACHES] for name in CACHES[0]})
+    writer.rows("sites", {**sites, "site": range(len(sites["kind"]))})
+    writer.rows("slabinfo", {name: [SAMPLE.get(name, START + books_ns)] for name in schema.SLABINFO.names})
+    writer.events(batch)
+    if torn:
+        with (tmp_path / "t.slab/losses.arrow").open("ab") as file:
+            file.write(b"\xff\xff\xff\xff\x30\x01")
+    (finding,) = slabtrace.open(tmp_path / "t.slab").mismatches().to_dict("records")
+    assert (finding["kind"], finding["confidence"]) == ("double-free", confidence)
