@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 KALLSYMS = Path("/proc/kallsyms")
 MODULES = Path("/proc/modules")
 LONGEST = 1 << 16  # bytes of a function, where nothing says how long the last one is
-LONGEST_BPF = 1 << 14  # of a BPF program, of which nothing says that: a module may lie behind it
+LONGEST_BPF = 1 << 12  # of a BPF program, of which nothing says that: a module may lie right behind it
+_BPF = "bpf"  # their module, says kallsyms
 _DIGITS, _KIND, _NAME = 16, 17, 19  # "ffffffff81000000 T _stext": address, where the kind is, and the name
 _TEXT = np.frombuffer(b"tTwW", np.uint8)
 
@@ -135,21 +136,18 @@ class Kallsyms:
 
     def _resolve(self, address: int) -> Symbol | None:
         symbol = self._functions.at(address - 1)
-        if symbol is not None and address - 1 in self._spans[symbol.module] and not _beyond(symbol):
-            return symbol._replace(offset=symbol.offset + 1)
-        for span, functions in self._gone.values():
-            if address - 1 in span and (symbol := functions.at(address - 1)) is not None:
-                return symbol._replace(offset=symbol.offset + 1)
-        return None
+        known = symbol is not None and address - 1 in self._spans[symbol.module]
+        if symbol is None or not known or symbol.module == _BPF:  # whose end nothing tells
+            for span, functions in self._gone.values():
+                if address - 1 in span and (gone := functions.at(address - 1)) is not None:
+                    return gone._replace(offset=gone.offset + 1)
+        if symbol is None or not known or (symbol.module == _BPF and symbol.offset >= LONGEST_BPF):
+            return None
+        return symbol._replace(offset=symbol.offset + 1)
 
     def address(self, name: str) -> int:
         """Address of a function (its first), or of slab_caches; 0 if it is not there."""
         return self._slab_caches if name == "slab_caches" else self._functions.find(name)
-
-
-def _beyond(symbol: Symbol) -> bool:
-    """Is that further than a BPF program reaches?"""
-    return symbol.module == "bpf" and symbol.offset >= LONGEST_BPF
 
 
 def function_spans(names: Collection[str]) -> dict[str, range]:

@@ -165,7 +165,9 @@ def test_a_module_is_noticed_while_nobody_asks(monkeypatch: pytest.MonkeyPatch, 
         assert time.monotonic() < deadline
         time.sleep(0.01)
     watch.close()
-    (tmp_path / "kallsyms").write_text(KERNEL)
+    (tmp_path / "kallsyms").write_text(
+        KERNEL + "ffffffff9ffff800 t bpf_trampoline_1\t[bpf]\n"
+    )  # right before it
     (tmp_path / "modules").write_text("")
     names.refresh()
     assert names.resolve(0xFFFFFFFFA0000010) == ("probe", 0x10, "leaky")
