@@ -196,7 +196,7 @@ class ScannedTrace:
 
     def _pairer(self, sites: Sites | None = None) -> Pairer:
         late = self.manifest.coverage.free_traced_after
-        return Pairer(sites or self._sites, free_traced_after=late, slabs=self._slabs)
+        return Pairer(self._sites if sites is None else sites, free_traced_after=late, slabs=self._slabs)
 
     @cached_property
     def _sites(self) -> Sites:

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read CASES damaged traces with every command; exits with 1 if one broke its promises.
+
+A command ends with 0, 1, 2 or 3, within SECONDS and with no more than MEMORY, says a line where it
+refuses, and leaves no file behind.  Cases are run by forked children, a hundred each, so that one which
+crashes is seen and named; `--seed N --only CASE` does it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from random import Random
+
+from slabtrace.commands._main import run
+from slabtrace.trace import files
+from tests.fuzz.damage import damage_archive, damage_folder
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+TRACES = ("double-free", "lossy", "slow-leak", "truncated", "old-kernel")
+COMMANDS = (
+    "info",
+    "leaks",
+    "mismatches",
+    "stat",
+    "caches",
+    "lifetimes",
+    "check",
+    "leaks --by process",
+    "stat --by ptr",
+)
+SECONDS, MEMORY, BATCH = 30, 4 << 30, 100
+PROMISED = {0, 1, 2, 3}
+
+
+def case(seed: int, number: int, place: Path) -> tuple[str, str]:
+    """Make case `number` and read it: (what was done and how it ended, what is wrong or "")."""
+    random = Random(f"{seed} {number}")
+    trace = FIXTURES / f"{random.choice(TRACES)}.slab"
+    path = place / "t.slab"
+    if random.random() < 0.3:
+        with path.open("wb") as file:
+            files.pack(trace, file)
+        done = damage_archive(random, path)
+    else:
+        shutil.copytree(trace, path)
+        done = " and ".join(damage_folder(random, path) for _ in range(random.choice((1, 1, 2))))
+    words = random.choice(COMMANDS).split()
+    before = {each: each.stat().st_mtime_ns for each in place.rglob("*")}
+    out, err, begun = io.StringIO(), io.StringIO(), time.monotonic()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([words[0], str(path), *words[1:], *(["--json"] if random.random() < 0.3 else [])])
+    took = time.monotonic() - begun
+    wrong = []
+    if code not in PROMISED:
+        wrong.append(f"exit {code}: {err.getvalue().strip()[-500:]}")
+    if code in (2, 3) and not err.getvalue().startswith("slabtrace"):
+        wrong.append(f"no line on stderr: {err.getvalue()!r}")
+    if took > SECONDS:
+        wrong.append(f"{took:.0f} s")
+    if {each: each.stat().st_mtime_ns for each in place.rglob("*")} != before:
+        wrong.append("files were written")
+    return (
+        f"{' '.join(words)}: {code}",
+        f"{trace.name} {done}, {' '.join(words)}: {'; '.join(wrong)}" if wrong else "",
+    )
+
+
+def batch(seed: int, numbers: range) -> None:
+    """In a child: each case's outcome as a line on stdout, so that the parent knows where it stopped."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    signal.alarm(SECONDS * 10)
+    warnings.simplefilter("ignore")
+    shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    for number in numbers:
+        with tempfile.TemporaryDirectory(prefix="slabtrace-fuzz-", dir=shared) as place:
+            ended, wrong = case(seed, number, Path(place))
+        print(f"{number}\t{ended}\t{wrong!r}", flush=True)
+
+
+def parent(seed: int, cases: int) -> int:
+    """All cases, batch by batch; a summary, and what is wrong."""
+    ended: Counter[str] = Counter()
+    bad = at = 0
+    while at < cases:
+        numbers = range(at, min(at + BATCH, cases))
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.dup2(write, 1)
+            try:
+                batch(seed, numbers)
+            finally:
+                os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as lines:
+            for line in lines:
+                number, how, wrong = line.rstrip("\n").split("\t", 2)
+                at = int(number) + 1
+                ended[how] += 1
+                if wrong != "''":
+                    bad += 1
+                    print(f"case {number}: {wrong}", flush=True)
+        status = os.waitpid(child, 0)[1]
+        if status:
+            bad += 1
+            print(f"case {at}: the reader died of signal {os.WTERMSIG(status)}", flush=True)
+            at += 1
+    for how, count in sorted(ended.items()):
+        print(f"{count:8,}  {how}")
+    print(f"seed {seed}: {cases:,} cases, {bad} of them wrong")
+    return 1 if bad else 0
+
+
+def main() -> int:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("cases", nargs="?", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, metavar="CASE", help="run one case, here")
+    arguments = parser.parse_args()
+    if arguments.only is not None:
+        with tempfile.TemporaryDirectory(prefix="slabtrace-fuzz-") as place:
+            print(*case(arguments.seed, arguments.only, Path(place)), sep="\n")
+        return 0
+    return parent(arguments.seed, arguments.cases)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

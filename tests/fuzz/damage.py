@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be wrong with a trace: one change to one file, drawn from a random number generator."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from typing import Any
+
+WORDS = (0, 1, 0x7F, 0xFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
+VALUES: tuple[Any, ...] = (
+    None, True, -1, 0, 2**31, 2**63, 2**64, 1e308, "", "x" * 10_000, "\x1b[31m<script>", [], [[]], {},
+    {"a": 1},
+)  # fmt: skip
+
+
+def flip(random: Random, content: bytearray) -> None:
+    """A few bits."""
+    for _ in range(random.choice((1, 1, 3, 20))):
+        if content:
+            content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+
+
+def cut(random: Random, content: bytearray) -> None:
+    """The end is missing."""
+    del content[random.randrange(len(content) + 1) :]
+
+
+def overwrite(random: Random, content: bytearray) -> None:
+    """A stretch of noise, zeros or ones."""
+    at, length = random.randrange(len(content) + 1), random.choice((1, 8, 64, 1000))
+    length = min(length, len(content) - at)
+    content[at : at + length] = random.choice((random.randbytes(length), bytes(length), b"\xff" * length))
+
+
+def number(random: Random, content: bytearray) -> None:
+    """A length, an offset or an id becomes another one."""
+    size = random.choice((1, 2, 4, 8))
+    if len(content) >= size:
+        at = random.randrange(len(content) - size + 1)
+        value = random.choice(WORDS) & ((1 << 8 * size) - 1)
+        content[at : at + size] = value.to_bytes(size, "little")
+
+
+def move(random: Random, content: bytearray) -> None:
+    """A stretch comes again, or somewhere else."""
+    begin, length = random.randrange(len(content) + 1), random.choice((8, 64, 512))
+    part = bytes(content[begin : begin + length])
+    at = random.randrange(len(content) + 1)
+    content[at : at + (len(part) if random.random() < 0.5 else 0)] = part
+
+
+CHANGES: tuple[Callable[[Random, bytearray], None], ...] = (flip, flip, cut, overwrite, number, number, move)
+
+
+def damage_manifest(random: Random, content: bytearray) -> None:
+    """A key of it, at any depth, has another value, or is gone."""
+    document = json.loads(bytes(content))
+    place: Any = document
+    while True:
+        key = random.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        deeper = place[key]
+        if not isinstance(deeper, (dict, list)) or not deeper or random.random() < 0.3:
+            break
+        place = deeper
+    if isinstance(place, dict) and random.random() < 0.2:
+        del place[key]
+    else:
+        place[key] = random.choice(VALUES)
+    content[:] = json.dumps(document).encode()
+
+
+def damage_folder(random: Random, folder: Path) -> str:
+    """Change one file of a trace's folder; returns what was done."""
+    path = random.choice(sorted(each for each in folder.rglob("*") if each.is_file()))
+    if random.random() < 0.05:
+        path.unlink()
+        return f"{path.name} removed"
+    content = bytearray(path.read_bytes())
+    change = random.choice(CHANGES)
+    if path.name == "manifest.json" and random.random() < 0.7:
+        change = damage_manifest
+    change(random, content)
+    path.write_bytes(content)
+    return f"{path.name} {change.__name__}"
+
+
+def damage_archive(random: Random, path: Path) -> str:
+    """Change a packed trace, or what another tool would have packed."""
+    content = bytearray(path.read_bytes())
+    if random.random() < 0.3:
+        content = bytearray(_packed_otherwise(random, bytes(content)))
+        path.write_bytes(content)
+        return "packed otherwise"
+    change = random.choice(CHANGES)
+    change(random, content)
+    path.write_bytes(content)
+    return f"{path.name} {change.__name__}"
+
+
+def _packed_otherwise(random: Random, content: bytes) -> bytes:
+    written = BytesIO()
+    how = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with zipfile.ZipFile(BytesIO(content)) as source, zipfile.ZipFile(written, "w", how) as target:
+        for name in source.namelist():
+            if random.random() < 0.9:
+                target.writestr(
+                    random.choice((name, name, name, f"../{name}", "manifest.json")), source.read(name)
+                )
+    return written.getvalue()
