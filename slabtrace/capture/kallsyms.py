@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,20 +62,37 @@ class _Functions:
         found = re.search(rb"^([0-9a-f]{16}) [tTwW] %s$" % re.escape(name.encode()), self._text, re.M)
         return int(found[1], 16) if found else 0
 
-    def lasts(self) -> dict[str, int]:
-        """The address of the last function of each module, and of the kernel itself."""
+    def extents(self) -> dict[str, range]:
+        """From the first function of each module, and of the kernel itself, to the beginning of its last."""
         raw = np.frombuffer(self._text, np.uint8)
         tabs = np.flatnonzero(raw == ord("\t"))
         place = np.searchsorted(tabs, self._start)
         in_module = np.append(tabs, len(raw))[place] < self._stop
-        lasts = {self._words(i)[1]: int(self.address[i]) for i in np.flatnonzero(in_module).tolist()}
+        found: dict[str, range] = {}
+        for i in np.flatnonzero(in_module).tolist():
+            module, address = self._words(i)[1], int(self.address[i])
+            found[module] = range(found[module].start if module in found else address, address + 1)
         core = self.address[~in_module]
-        return lasts | ({"": int(core[-1])} if len(core) else {})
+        return found | ({"": range(int(core[0]), int(core[-1]) + 1)} if len(core) else {})
 
     def _words(self, index: int) -> tuple[str, str]:
         line = self._text[self._start[index] : self._stop[index]].decode(errors="replace")
         name, _, module = line.partition("\t")
         return name, module.strip("[]")
+
+
+class _Module(NamedTuple):
+    """A module, or the kernel itself: how far its functions may reach, where they begin, and their names."""
+
+    name: str
+    reach: range
+    text: range  # from the first function to the beginning of the last
+    functions: _Functions
+
+    def has(self, symbol: Symbol, address: int) -> Symbol | None:
+        """`symbol`, if it is this one's and the address within its reach."""
+        far = self.name == _BPF and symbol.offset >= LONGEST_BPF
+        return symbol if symbol.module == self.name and address in self.reach and not far else None
 
 
 class Kallsyms:
@@ -89,8 +106,8 @@ class Kallsyms:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._modules: list[bytes] = []
-        self._gone: dict[str, tuple[range, _Functions]] = {}
-        self._spans: dict[str, range] = {}
+        self._gone: dict[str, _Module] = {}
+        self._here: dict[str, _Module] = {}
         self._functions = _Functions(b"")
         self.reload()
 
@@ -110,19 +127,24 @@ class Kallsyms:
     @property
     def modules(self) -> int:
         """How many modules were ever known."""
-        return len(self._spans.keys() | self._gone.keys())
+        return len(self._here.keys() | self._gone.keys())
 
     def reload(self) -> None:
         """Read /proc/kallsyms anew."""
-        before = self._spans
         self._modules = _modules()
         text = _read(KALLSYMS)
         found = re.search(rb"^([0-9a-f]+) \S slab_caches$", text, re.M)  # with CONFIG_KALLSYMS_ALL only
         self._slab_caches = int(found[1], 16) if found else 0
-        functions = _Functions(text)
-        spans = _spans(functions, self._modules)
-        self._gone |= {name: (span, self._functions) for name, span in before.items() if name not in spans}
-        self._functions, self._spans = functions, spans
+        self._functions = _Functions(text)
+        here = _known(self._functions, self._modules)
+        gone = self._gone | self._here
+        taken = [module.text for module in here.values()]
+        self._gone = {
+            name: module
+            for name, module in gone.items()
+            if name not in here and not any(_overlap(module.text, each) for each in taken)
+        }
+        self._here = here
 
     def resolve(self, address: int) -> Symbol | None:
         """The function that the return address `address` belongs to, or None if no known one has it.
@@ -132,18 +154,19 @@ class Kallsyms:
         if address < 1:
             return None  # of a stack that could not be walked
         with self._lock:
-            return self._resolve(address)
+            found = [each for each in self._candidates(address - 1) if each is not None]
+        nearest = min(found, key=lambda each: each.offset, default=None)
+        return None if nearest is None else nearest._replace(offset=nearest.offset + 1)
 
-    def _resolve(self, address: int) -> Symbol | None:
-        symbol = self._functions.at(address - 1)
-        known = symbol is not None and address - 1 in self._spans[symbol.module]
-        if symbol is None or not known or symbol.module == _BPF:  # whose end nothing tells
-            for span, functions in self._gone.values():
-                if address - 1 in span and (gone := functions.at(address - 1)) is not None:
-                    return gone._replace(offset=gone.offset + 1)
-        if symbol is None or not known or (symbol.module == _BPF and symbol.offset >= LONGEST_BPF):
-            return None
-        return symbol._replace(offset=symbol.offset + 1)
+    def _candidates(self, address: int) -> Iterator[Symbol | None]:
+        """Where modules end is known too roughly for more: one that is gone may have begun within the
+        reach of one that is still there."""
+        symbol = self._functions.at(address)
+        if symbol is not None:
+            yield self._here[symbol.module].has(symbol, address)
+        for module in self._gone.values():
+            if address in module.reach and (symbol := module.functions.at(address)) is not None:
+                yield module.has(symbol, address)
 
     def address(self, name: str) -> int:
         """Address of a function (its first), or of slab_caches; 0 if it is not there."""
@@ -165,14 +188,20 @@ def function_spans(names: Collection[str]) -> dict[str, range]:
     return spans
 
 
-def _spans(functions: _Functions, modules: list[bytes]) -> dict[str, range]:
-    """Where each module lies, by /proc/modules; the kernel, and BPF, end soon after their last symbol."""
-    spans = {name: range(last + LONGEST) for name, last in functions.lasts().items()}
+def _known(functions: _Functions, modules: list[bytes]) -> dict[str, _Module]:
+    """Every module by name.  /proc/modules tells how much memory each has, of which its functions are
+    a part (from 6.4 on not even one after the other); the kernel, and BPF, end soon after their last one."""
+    texts = functions.extents()
+    reach = {name: range(text.stop - 1 + LONGEST) for name, text in texts.items()}
     for line in modules:
         name, size, *address = line.decode(errors="replace").split()
         if address and int(address[0], 16):
-            spans[name] = range(int(address[0], 16), int(address[0], 16) + int(size))
-    return spans
+            reach[name] = range(int(address[0], 16), int(address[0], 16) + int(size))
+    return {name: _Module(name, reach[name], text, functions) for name, text in texts.items()}
+
+
+def _overlap(one: range, other: range) -> bool:
+    return one.start < other.stop and other.start < one.stop
 
 
 def _hexadecimal(digits: NDArray[np.uint8]) -> NDArray[np.uint64]:

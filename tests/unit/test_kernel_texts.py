@@ -173,6 +173,23 @@ def test_a_module_is_noticed_while_nobody_asks(monkeypatch: pytest.MonkeyPatch, 
     assert names.resolve(0xFFFFFFFFA0000010) == ("probe", 0x10, "leaky")
 
 
+def test_a_module_that_began_within_the_reach_of_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """/proc/modules counts all memory of a module, of which its functions are a part."""
+    overlay = "ffffffffc0800000 t ovl_open\t[overlay]\nffffffffc0800b10 t cleanup_module\t[overlay]\n"
+    leaky = "ffffffffc0801000 t probe\t[leaky]\n"
+    line = "overlay 204800 0 - Live 0xffffffffc0800000\n"
+    names = symbols(monkeypatch, tmp_path, KERNEL + overlay + leaky)
+    swap_modules(tmp_path, line + "leaky 16384 0 - Live 0xffffffffc0801000\n", KERNEL + overlay + leaky)
+    assert names.refresh()
+    swap_modules(tmp_path, line, KERNEL + overlay)
+    assert names.refresh()
+    assert names.resolve(0xFFFFFFFFC0801010) == ("probe", 0x10, "leaky")
+    assert names.resolve(0xFFFFFFFFC0800B20) == ("cleanup_module", 0x10, "overlay")
+    assert names.resolve(0xFFFFFFFFC0800020) == ("ovl_open", 0x20, "overlay")
+
+
 def test_an_address_far_behind_a_bpf_program_is_not_its(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
