@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from slabtrace.trace.arrays import plain
 
+SOON_NS = 10_000_000_000  # no process number is given again so soon
+
 
 class Tasks:
     """The rows of tasks.arrow, found by (tid, time).
@@ -22,9 +24,12 @@ class Tasks:
         self._times = np.sort(ts_ns)
         keys = self._key(tid, ts_ns)
         order = np.argsort(keys, kind="stable")
+        named = np.array([bool(comm) for comm in table.column("comm").to_pylist()], np.bool_)[order]
+        tgid = plain(table.column("tgid"))
+        order = order[named | ~_near_a_name(tid[order], tgid[order], ts_ns[order], named)]
         self._keys, self.ts_ns = keys[order], ts_ns[order]
         self.tid: NDArray[np.uint32] = tid[order]
-        self.tgid: NDArray[np.uint32] = plain(table.column("tgid"))[order]
+        self.tgid: NDArray[np.uint32] = tgid[order]
         self.comm: list[str] = table.column("comm").take(pa.array(order)).to_pylist()
 
     def _key(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -43,3 +48,18 @@ class Tasks:
         row[early] = np.minimum(row[early] + 1, len(self._keys) - 1)
         row[self.tid[row] != tid] = -1
         return row
+
+
+def _near_a_name(
+    tid: NDArray[np.uint32], tgid: NDArray[np.uint32], ts_ns: NDArray[np.int64], named: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Of rows sorted by task, then time: whether the one before or behind names the same task, soon.
+
+    A task's event may be met before its name is, which was recorded on another CPU; it then has a row
+    without a name, which must not hide the one it has.
+    """
+    same = (tid[1:] == tid[:-1]) & (tgid[1:] == tgid[:-1]) & (ts_ns[1:] - ts_ns[:-1] < SOON_NS)
+    near = np.zeros(len(tid), np.bool_)
+    near[1:] |= same & named[:-1]
+    near[:-1] |= same & named[1:]
+    return near

@@ -37,6 +37,21 @@ def test_an_address_has_the_symbol_of_its_time() -> None:
     assert names == ["old+0x1a [a]"] * 3 + ["new+0x1a [b]"] * 2
 
 
+def test_a_task_met_before_its_name_keeps_it() -> None:
+    """The event came over another CPU's ring; by the time it was looked at, the task was gone."""
+    rows = [
+        {"ts_ns": 10, "tid": 5, "tgid": 5, "comm": "sh"},
+        {"ts_ns": 20, "tid": 5, "tgid": 5, "comm": "leaver"},
+        {"ts_ns": 30, "tid": 5, "tgid": 5, "comm": ""},
+        {"ts_ns": 40, "tid": 6, "tgid": 6, "comm": ""},
+        {"ts_ns": 50, "tid": 6, "tgid": 6, "comm": "late"},
+        {"ts_ns": 60, "tid": 5, "tgid": 7, "comm": ""},  # another process's
+        {"ts_ns": 60 * 10**9, "tid": 6, "tgid": 6, "comm": ""},  # after so long, too
+    ]
+    asked = [(5, 15), (5, 35), (6, 45), (6, 55), (5, 65), (6, 61 * 10**9)]
+    assert names_of(Tasks(table("tasks", rows)), asked) == ["sh", "leaver", "late", "late", "", ""]
+
+
 def test_a_stack_reads_innermost_first_and_an_unknown_one_is_empty() -> None:
     symbols = Symbols(table("symbols", [symbol(1, "inner", 0), symbol(2, "outer", 0)]))
     stacks = Stacks(table("stacks", [{"stack_id": 40, "frames": [1, 2]}]), symbols)
