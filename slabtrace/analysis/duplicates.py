@@ -4,8 +4,9 @@
 A large kmalloc fires its tracepoint twice on some kernels (KERNEL-FACTS 3: same address, task
 and size): the second, with the caller's call site, counts.  An event nested between a program and
 its twin may be recorded by both (KERNEL-FACTS 5): the second bears Flag.RECOVERED and follows at its
-address with the same kind, call site, CPU and task.  Interrupts may lie between the two records, and
-where tracepoints can be preempted (7.0) other tasks.
+address with the same kind, call site and task.  Interrupts may lie between the two records, and where
+tracepoints can be preempted (7.0) other tasks; or the task goes on to another CPU, whose twin finds no
+word.  Only the idle tasks, which are all called 0, never do.
 
 One free may also be told by several tracepoints, by each in its way.  A kfree_rcu frees for its users
 at once, for the allocator after a grace period: the kfree or bulk free that follows at its address is
@@ -22,6 +23,7 @@ from slabtrace.analysis.sites import Sites
 from slabtrace.trace.batch import EventBatch, concatenate
 from slabtrace.trace.schema import Flag, Kind
 
+IDLE = np.uint32(0)
 TWIN_NS = 10_000_000  # the most that may lie between two records of one event
 # The kinds of free that go on, and the kinds that such a free goes on to.
 COMPLETES = {
@@ -46,7 +48,7 @@ def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[n
     large &= ~sites.free[a] & (sites["bytes_req"][a] == sites["bytes_req"][b])
     twin = (flags[b] & np.uint8(Flag.RECOVERED)) != 0
     twin &= (sites["kind"][a] == sites["kind"][b]) & (sites["call_site"][a] == sites["call_site"][b])
-    twin &= first.cpu == second.cpu
+    twin &= (first.cpu == second.cpu) | (first.tid != IDLE)
     close &= large | twin
     return close
 

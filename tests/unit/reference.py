@@ -162,5 +162,5 @@ def twice(a: Event, b: Event) -> bool:
     if b.ts - a.ts >= 10_000_000 or a.tid != b.tid:
         return False
     large = a.flags & b.flags & Flag.LARGE and a.bytes_req == b.bytes_req and not a.is_free
-    twin = b.flags & Flag.RECOVERED and (a.kind, a.call_site, a.cpu) == (b.kind, b.call_site, b.cpu)
-    return bool(large or twin)
+    twin = b.flags & Flag.RECOVERED and (a.kind, a.call_site) == (b.kind, b.call_site)
+    return bool(large or (twin and (a.cpu == b.cpu or a.tid != 0)))

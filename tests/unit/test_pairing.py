@@ -133,13 +133,21 @@ def test_a_small_kmalloc_does_not_fire_twice() -> None:
     assert vectorised([alloc(1, 0x10), alloc(2, 0x10)]).inferred == {(0, 1)}
 
 
-@pytest.mark.parametrize("other", [{"call_site": 0x999}, {"cpu": 1}, {"tid": 8}, {"kind": Kind.CACHE_FREE}])
+@pytest.mark.parametrize("other", [{"call_site": 0x999}, {"tid": 8}, {"kind": Kind.CACHE_FREE}])
 def test_a_twin_records_the_same_free_only_if_nothing_differs(other: dict[str, int]) -> None:
     first = [alloc(1, 0x10), free(2, 0x10)]
     same = vectorised([*first, free(3, 0x10, flags=Flag.RECOVERED)], cuts=(2,))
     differing = vectorised([*first, free(3, 0x10, flags=Flag.RECOVERED, **other)], cuts=(2,))
     assert (same.duplicate_frees, same.second_frees) == ({2}, set())
     assert (differing.duplicate_frees, differing.second_frees) == (set(), {2})
+
+
+@pytest.mark.parametrize(("tid", "one"), [(7, True), (0, False)])
+def test_a_task_may_meet_the_twin_on_another_cpu(tid: int, one: bool) -> None:
+    """Preempted between the two programs (7.0); each CPU has an idle task of its own, all called 0."""
+    events = [alloc(1, 0x10, tid=tid, cpu=0), alloc(2, 0x10, tid=tid, cpu=1, flags=Flag.RECOVERED)]
+    out = vectorised(events, cuts=(1,))
+    assert (len(out.duplicates), len(out.inferred)) == ((1, 0) if one else (0, 1))
 
 
 def test_a_twin_is_recognised_some_batches_later() -> None:
@@ -310,6 +318,7 @@ EVENT = st.builds(
     cache=st.sampled_from(KEY_OF_CACHE),
     bytes_req=st.sampled_from([8, 16]),
     cpu=st.sampled_from([0, 1]),
+    tid=st.sampled_from([7, 7, 7, 0]),
     flags=st.sampled_from([0, 0, 0, Flag.LARGE, Flag.RECOVERED]),
 )
 
