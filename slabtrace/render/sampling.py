@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from slabtrace.units import count, plural
+from slabtrace.units import count
 
 
 def stack_of(group: dict[Any, Any]) -> str:
-    """ "the stack of 41 of the 44 that were drawn for one; 2 others seen here", "" where all have it."""
+    """ "one of 3 stacks seen at this call site; 41 of the 1,203 are known to have it, 3 another".
+
+    "" where all have it.
+    """
     outstanding, stacked, mine = (int(group[name]) for name in ("outstanding", "stacked", "stack_of"))
-    others = int(group["stacks"]) - 1
     if not group["stack"] or mine == outstanding:
         return ""
-    if not stacked:
-        told = "a stack of this call site; none of these objects was drawn for one"
-    elif mine == stacked:
-        told = f"the stack of all {count(stacked)} of them that were drawn for one"
-    else:
-        told = f"the stack of {count(mine)} of the {count(stacked)} that were drawn for one"
-    return told + (f"; {plural(others, 'other')} seen here" if others > 0 else "")
+    which = "the only stack" if group["stacks"] == 1 else f"one of {count(group['stacks'])} stacks"
+    known = "is" if mine == 1 else "are"
+    others = f", {count(stacked - mine)} another" if stacked > mine else ""
+    of_all = f"{count(mine) if mine else 'none'} of the {count(outstanding)}"
+    return f"{which} seen at this call site; {of_all} {known} known to have it{others}"
