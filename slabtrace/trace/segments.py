@@ -46,7 +46,8 @@ class Segment:
             self._note(f"cannot be opened ({_first_line(error)})")
             return
         with file:
-            yield from self._whole(file, columns) if self._has_footer(file) else self._cut(file, columns)
+            found = self._whole(file, columns) if self._has_footer(file) else self._cut(file, columns)
+            yield from (batch for batch in found if batch.num_rows)  # the first is empty: the schema's
 
     def _has_footer(self, file: pa.NativeFile) -> bool:
         size = file.size()
