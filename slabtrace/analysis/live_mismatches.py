@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from slabtrace.analysis.object_layout import ObjectLayout, Shape
 from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.sites import Array, Sites
 from slabtrace.analysis.suspects import Suspects
 from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.schema import Flag
 
 MOST_EVENTS = 1 << 16  # of a batch, which is half a second's: 2 % of a CPU
 MOST_LIVE = 1 << 20  # objects; more would take too long to sort with every batch
@@ -77,5 +80,7 @@ class LiveMismatches:
     def _told(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
         for free in frees:
             site = int(free.site[0])
+            if kind == "double-free" and self.sites["flags"][site] & np.uint8(Flag.RECOVERED):
+                continue  # it may be the twin's record of the first: `slabtrace mismatches` can tell
             cache, call_site = (int(self.sites[name][site]) for name in ("cache", "call_site"))
             yield LiveFinding(kind, int(free.ptr[0]), cache, call_site, int(free.tid[0]))

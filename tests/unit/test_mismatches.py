@@ -160,6 +160,17 @@ def test_an_invalid_free_might_be_kfences(tmp_path: Path, kfence: bool | None, c
     assert finding["confidence"] == confidence
 
 
+@pytest.mark.parametrize(
+    ("again", "number"),
+    [({}, 0), ({"call_site": 0x333}, 1), ({"tid": 8}, 1), ({"flags": 0}, 1)],
+)
+def test_a_twins_late_record_is_no_double_free(tmp_path: Path, again: dict[str, Any], number: int) -> None:
+    """A task may be preempted between a program and its twin, for longer than one waits (from 7.0)."""
+    second = {"call_site": 0x222, "tid": 7, "flags": Flag.RECOVERED} | HERE | again
+    events = [alloc(1, OBJECT, **MADE), free(2, OBJECT, call_site=0x222, tid=7, **HERE)]
+    assert len(found(tmp_path, [*events, free(50_000_000, OBJECT, **second)])) == number
+
+
 JUDGED = Manifest(host=Host(kfence=True), coverage=Coverage(frees_judged=True))
 
 
