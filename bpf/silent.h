@@ -176,6 +176,8 @@ static __always_inline void record_silent(void *ctx, struct seen_event *seen)
 
 	if (seen->ptr <= ZERO_SIZE_PTR || !lane_enter_any(&claim, NESTED_LANES))
 		return;
+	if (seen->kind & 0x10)
+		send_what_it_concerns(&claim, seen->ptr);
 	record_in_lane(ctx, &claim, seen);
 	lane_leave_any(&claim);
 }

@@ -15,6 +15,8 @@
 #include "twin.h"
 #include "task.h"
 #include "peek.h"
+#include "counted.h"
+#include "live_table.h"
 #include "percpu.h"
 
 #define ZERO_SIZE_PTR 16
@@ -103,9 +105,11 @@ static __always_inline void count_nothing(struct lane *lane, const struct seen_e
 		lane->failed_allocs++;
 }
 
+#include "survivors.h"
+
 static __always_inline void record_any(void *ctx, struct claim *claim, struct seen_event *seen)
 {
-	if (!lane_next(claim))
+	if (survivor(ctx, claim, seen) || !lane_next(claim))
 		return;
 	if (seen->flags & SLAB_RECOVERED) /* whether it is stored or not: it was not missed */
 		claim->lane->recovered++;

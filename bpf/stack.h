@@ -25,7 +25,8 @@ static __always_inline s32 stack_taken(void *ctx, struct lane *lane)
 	id = stacks2.get_stackid(ctx, 1);
 	if (id >= 0)
 		return id | SECOND_MAP;
-	lane->stack_lost++;
+	__sync_fetch_and_add(&lane->stack_lost,
+			     1); /* survivors.h takes stacks in no lane of its own */
 	return id;
 }
 

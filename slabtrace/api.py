@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from slabtrace.analysis.ages import Ages
 from slabtrace.analysis.completeness import Completeness, assess
 from slabtrace.analysis.kept import Question, every_object
-from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.scan import paired_chunks
 from slabtrace.scanned import ScannedTrace
 
@@ -197,7 +195,7 @@ class Trace(ScannedTrace):
         from slabtrace.analysis.groups import group_sites, modules
         from slabtrace.analysis.lifetime_table import Temporaries, lifetime_table
 
-        temporaries, ages = Temporaries(len(self._sites)), Ages(len(self._sites), *self.span_ns)
+        temporaries, ages = Temporaries(len(self._sites)), self._new_ages()
         kept = every_object(self._sites, self._caches, self._scan([temporaries, ages]).objects, ages)
         module = modules(self._sites, self._lookup.stacks, self._lookup.symbols)
         groups = group_sites(self._sites, self._caches, by, module)
@@ -213,7 +211,7 @@ class Trace(ScannedTrace):
     def lifetime_histogram(self) -> pd.DataFrame:
         """How long objects lived, by cache: see analysis.lifetime_histogram."""
         if self._histogram is None:
-            self._histogram = LifetimeHistogram(self._caches)
+            self._histogram = self._new_histogram()
             self._scan([self._histogram])
         return self._histogram.table()
 
@@ -243,6 +241,6 @@ class Trace(ScannedTrace):
 
     def read_once(self) -> None:
         """Read all events once for usage, leaks and mismatches together, which else read them each."""
-        ages, self._suspects = Ages(len(self._sites), *self.span_ns), self._new_suspects()
+        ages, self._suspects = self._new_ages(), self._new_suspects()
         summary = self._scan([*self._new_timelines(BUCKETS), ages, self._suspects])
         self._kept = {Question(): every_object(self._sites, self._caches, summary.objects, ages)}

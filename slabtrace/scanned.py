@@ -18,6 +18,7 @@ from slabtrace.analysis.ages import Ages
 from slabtrace.analysis.cache_names import Caches, name_caches
 from slabtrace.analysis.completeness import recovered
 from slabtrace.analysis.confidence import Missed
+from slabtrace.analysis.counted import CountedObjects
 from slabtrace.analysis.counts import Counts, SiteCounts, by_group
 from slabtrace.analysis.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
@@ -106,7 +107,7 @@ class ScannedTrace:
 
     def _asked(self, question: Question) -> Kept:
         if question == Question():
-            ages = Ages(len(self._sites), *self.span_ns)
+            ages = self._new_ages()
             return every_object(self._sites, self._caches, self._scan([ages]).objects, ages)
         choice, events = question.choice(self._tasks), self._watched_events()
         if not question.by_process:
@@ -119,10 +120,21 @@ class ScannedTrace:
         kept.process = pairs.process
         return kept
 
+    def _new_ages(self) -> Ages:
+        """Of all objects: those that were only counted are in them from the start."""
+        ages = Ages(len(self._sites), *self.span_ns)
+        self._counted.add_octaves(ages.lived)
+        return ages
+
     def _new_suspects(self) -> Suspects:
         coverage = self.manifest.coverage
-        named = not coverage.free_traced_after
-        return Suspects(self._sites, self._layout, cache_is_named=named, judged=coverage.frees_judged)
+        return Suspects(
+            self._sites,
+            self._layout,
+            cache_is_named=not coverage.free_traced_after,
+            judged=coverage.frees_judged,
+            every_free_told=not self.manifest.survivors,
+        )
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
         """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""
@@ -135,8 +147,13 @@ class ScannedTrace:
     def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:
         """What a scan is to fill, remembered."""
         self._timeline = timeline = Timeline(self._sites, self._caches, *self.span_ns, buckets)
-        self._peaks, self._histogram = peaks, histogram = Peaks(self._caches), LifetimeHistogram(self._caches)
+        self._peaks, self._histogram = peaks, histogram = Peaks(self._caches), self._new_histogram()
         return timeline, peaks, histogram
+
+    def _new_histogram(self) -> LifetimeHistogram:
+        histogram = LifetimeHistogram(self._caches)
+        histogram.add_counted(self._counted)
+        return histogram
 
     def _scan(self, accumulators: Sequence[Accumulator]) -> Summary:
         """Read all events once for `accumulators`, and for the summary if that is still missing."""
@@ -145,6 +162,7 @@ class ScannedTrace:
             scan(self._watched_events(), pairer, accumulators)
             return self._summary
         counts = SiteCounts(self._sites, self.manifest.host.cpu_nodes)
+        counts.add_counted(self._counted)
         unsampled, unseen = Unsampled(self._sites, self._slabinfo), UnseenAllocations(self._slabs)
         live = scan(self._watched_events(), pairer, [*accumulators, counts, unsampled, unseen])
         self._summary = Summary(
@@ -209,6 +227,10 @@ class ScannedTrace:
     @cached_property
     def _slabinfo(self) -> dict[str, Samples]:
         return samples_by_cache(self._reader.table("slabinfo"))
+
+    @cached_property
+    def _counted(self) -> CountedObjects:
+        return CountedObjects.from_table(self._reader.table("counted"), len(self._sites))
 
     @cached_property
     def _layout(self) -> ObjectLayout:

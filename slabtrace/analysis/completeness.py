@@ -31,6 +31,10 @@ _SOME_IN_USE = (
     "Of the {outstanding:,} objects outstanding, {in_use:,} were found in use in their slabs at the end; "
     "of the others, any may have been freed unseen."
 )
+_COUNTED = (
+    " Recorded with --mode survivors: what was freed within {:g} s is counted by call site and lifetime, "
+    "but not told by task, stack or time, and double frees are not looked for."
+)
 PATH = ("path of allocation or free was", "paths of allocation or free were")
 
 
@@ -50,6 +54,8 @@ class Completeness:
     `second_frees` followed another free of the address (a double free, or a missed allocation).
     `outstanding`: objects that were allocated while recording, and are not known to be freed; `in_use`:
     those of them that their slabs held in use at the end.
+    `counted`: objects that came and went without being told of one by one (record --mode survivors); they
+    are among `allocs` and `frees`, not among `events`.
     `late`: stored out of order, so perhaps paired wrongly.  `unattached`: paths of allocation or
     free that nothing watched.
     """
@@ -73,6 +79,7 @@ class Completeness:
     duplicates: int = 0
     rcu_completions: int = 0
     page_ends: int = 0
+    counted: int = 0
     outstanding: int = 0
     in_use: int = 0
     late: int = 0
@@ -106,9 +113,10 @@ def assess(
     sites, counts = summary.sites, summary.counts
     totals, real = manifest.totals, counts.seen - counts.duplicates - counts.completions
     result = Completeness(
-        events=int(counts.seen.sum()),
+        events=int(counts.seen.sum()) - counts.counted,
         allocs=int(real[~sites.free].sum()),
-        frees=int(real[sites.free & ~sites.page_end].sum()),
+        frees=int(real[sites.free & ~sites.page_end].sum()) + counts.counted,
+        counted=counts.counted,
         dropped=losses.dropped,
         recursion_missed=losses.recursion_missed,
         recovered=recovered(sites, counts),
@@ -132,7 +140,7 @@ def assess(
         damaged=bool(damage),
     )
     result.exact = not (result.lost or result.missed_frees_inferred or result.unattached or result.damaged)
-    result.verdict = _verdict(result)
+    result.verdict = _verdict(result) + (_COUNTED.format(manifest.threshold_s) if manifest.survivors else "")
     return result
 
 

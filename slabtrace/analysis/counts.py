@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.analysis.counted import CountedObjects
 from slabtrace.analysis.lifetimes import How, Paired
 from slabtrace.analysis.sites import Sites
 
@@ -28,12 +29,19 @@ class SiteCounts:
 
     def __init__(self, sites: Sites, node_of_cpu: Sequence[int] = ()) -> None:
         self._size = len(sites)
+        self.counted = 0  # objects without events, among `seen`
         self._node = np.array(node_of_cpu if len(set(node_of_cpu)) > 1 else [], np.int64)
         self.crossnode: Counts = np.zeros(self._size, np.int64)
         self.seen, self.duplicates, self.inferred, self.page_ended, self.found_free, self.pingpong = (
             np.zeros(self._size, np.int64) for _ in range(6)
         )
         self.old, self.second, self.completions = (np.zeros(self._size, np.int64) for _ in range(3))
+
+    def add_counted(self, counted: CountedObjects) -> None:
+        """Count, once, what has no events: as allocations that were seen, and freed."""
+        self.counted += counted.total
+        self.seen += counted.by_site()
+        self.pingpong += counted.moved
 
     def add(self, paired: Paired) -> None:
         """Count one chunk."""

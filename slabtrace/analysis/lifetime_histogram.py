@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.cache_names import Caches
+from slabtrace.analysis.counted import CountedObjects
 from slabtrace.analysis.lifetimes import How, Paired
 
 PER_OCTAVE = 2  # bins for each doubling of the lifetime
@@ -21,6 +22,10 @@ class LifetimeHistogram:
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
         self.counts: NDArray[np.int64] = np.zeros((len(caches), BINS), np.int64)
+
+    def add_counted(self, counted: CountedObjects) -> None:
+        """Take, once, what has no events."""
+        np.add.at(self.counts, (self._caches.of_site[counted.site], counted.lifetime_bin), counted.objects)
 
     def add(self, paired: Paired) -> None:
         """Take one chunk."""

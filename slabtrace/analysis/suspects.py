@@ -44,11 +44,19 @@ class Suspects:
     `cache_is_named`: whether kmem_cache_free's tracepoint shows the cache that its caller named, or
     may; where the address had to tell (before 6.1), it cannot differ from the object's.
     `judged`: whether the programs judged where objects begin, of all frees but bulk ones.
+    `every_free_told`: whether a free that is not in the trace was not seen; where objects were only counted
+    (record --mode survivors) most are not, and which free an address had last is not known: no double frees.
     """
 
     def __init__(
-        self, sites: Sites, layout: ObjectLayout, cache_is_named: bool, judged: bool = False
+        self,
+        sites: Sites,
+        layout: ObjectLayout,
+        cache_is_named: bool,
+        judged: bool = False,
+        every_free_told: bool = True,
     ) -> None:
+        self._every_free_told = every_free_told
         self.double, self.invalid, self.wrong_cache = Found(), Found(), Found()
         self._layout = layout
         kind, cache = sites["kind"], sites["cache"]
@@ -71,7 +79,8 @@ class Suspects:
         bad[unjudged] = self._layout.into(events.take(strays[unjudged])) > 0
         self.invalid.add(events, strays[bad])
         complained = self._complaint[paired.site[second]]
-        self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])
+        if self._every_free_told:
+            self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])
         self.wrong_cache.add(events, self._wrong_cache(paired))
 
     def _wrong_cache(self, paired: Paired) -> Positions:

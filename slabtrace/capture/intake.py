@@ -22,6 +22,7 @@ _DTYPE = event_dtype()
 _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
 _TASK = _OFFSET["tgid"] // 8  # tgid in the lower half, tid in the upper; a test holds that
 _KIND_BYTE = _OFFSET["kind"]
+_CPU = _OFFSET["cpu"] // 2
 _TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
 
 
@@ -61,12 +62,15 @@ class Intake:
         """Remember a task whose name was recorded otherwise (the scan of /proc at start)."""
         self._known_tgid[tid & 0x3FFFFF] = tgid
 
-    def accept(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int) -> None:
-        """Take slots of one CPU, shape (n, 8), n <= room, in the order they were committed."""
+    def accept(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
+        """Take slots of one CPU, shape (n, 8), n <= room, in the order they were committed.
+
+        `cpu` None: each of the CPU that it names.
+        """
         for start in range(0, len(rows), CHUNK):
             self._accept_chunk(rows[start : start + CHUNK], cpu)
 
-    def _accept_chunk(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int) -> None:
+    def _accept_chunk(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
         kinds = rows.view(np.uint8)[:, _KIND_BYTE]
         is_name = kinds == _TASK_COMM
         if is_name.any():
@@ -76,7 +80,7 @@ class Intake:
         self._ts[at:end] = rows[:, 0].view(np.int64)
         self._ptr[at:end] = rows[:, 1]
         self._site[at:end] = self.sites.intern(rows)
-        self._cpu[at:end] = cpu
+        self._cpu[at:end] = rows.view(np.uint16)[:, _CPU] if cpu is None else cpu
         self._take_tasks(rows, at, end)
         self.count = end
 

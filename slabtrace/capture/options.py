@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,9 +11,15 @@ from slabtrace.capture.glob import CommGlob
 from slabtrace.errors import UsageError
 
 DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the highest rate seen
+SURVIVORS_BUFFER_MIB = 8  # only what grows old passes through the rings
 BUFFER_SHARE = 16  # unless told, all buffers together take at most 1/16 of the memory
 MAX_SIZE = 0xFFFF_FFFF
 STACK_BUCKETS = 1 << 16
+LIVE_OBJECTS = 2_000_000  # unless told, the live table has room for so many, where memory allows
+LIVE_BYTES = 32  # of the table for each place; places are twice the objects or more, for the sets' sake
+LIVE_WAYS = 8
+COUNTED_KINDS = 1 << 14
+THRESHOLD_S = (0.05, 120.0)  # lifetimes up to 194 s can be counted
 _TWINS = {"none": 0, "frees": 1, "all": 3}  # bits of TWINS in bpf/twin.h
 
 
@@ -20,11 +27,16 @@ _TWINS = {"none": 0, "frees": 1, "all": 3}  # bits of TWINS in bpf/twin.h
 class CaptureOptions:
     """Options of a recording.  Sizes in bytes, `buffer_mib` in MiB per CPU.
 
-    `buffer_mib` None means DEFAULT_BUFFER_MIB, less where memory is small.
+    `buffer_mib` None means DEFAULT_BUFFER_MIB, less where memory is small.  In the mode "survivors" objects
+    that live shorter than `threshold_s` are only counted, and the table of live objects has room for
+    `live_objects` (None: LIVE_OBJECTS, less where memory is small).
 
     Raises UsageError for values that contradict each other.
     """
 
+    mode: str = "events"  # or "survivors"
+    threshold_s: float = 1.0
+    live_objects: int | None = None
     stacks: str = "all"  # "none", "auto" (bpf/stack_budget.h) or "all"
     cache: tuple[str, ...] = ()
     min_size: int | None = None
@@ -40,6 +52,38 @@ class CaptureOptions:
             raise UsageError(f"--min-size {self.min_size} is more than --max-size {self.max_size}")
         if self.comm is not None:
             CommGlob(self.comm)
+        if not THRESHOLD_S[0] <= self.threshold_s <= THRESHOLD_S[1]:
+            raise UsageError("--threshold lies between {:g} s and {:g} s".format(*THRESHOLD_S))
+        self._check_live_table()
+
+    def _check_live_table(self) -> None:
+        if self.live_sets * LIVE_WAYS * LIVE_BYTES > _memory() // 4:
+            raise UsageError(
+                f"a table for {self.live_objects:,} live objects takes more than a quarter of the memory",
+                f"give at most {_memory() // 4 // LIVE_BYTES // 4:,} to --live-objects; what finds no room "
+                "in it is recorded event by event",
+            )
+
+    @property
+    def survivors(self) -> bool:
+        """Are objects paired in the kernel?"""
+        return self.mode == "survivors"
+
+    @property
+    def threshold_ns(self) -> int:
+        """The lifetime (ns) below which objects are only counted."""
+        return int(self.threshold_s * 1e9)
+
+    @property
+    def live_sets(self) -> int:
+        """Sets of bpf/live_table.h, a power of two: places for twice the objects, or up to four times."""
+        wanted = self.live_objects or min(LIVE_OBJECTS, _memory() // 64 // LIVE_BYTES // 2)
+        return int(1 << max(8, (2 * wanted // LIVE_WAYS - 1).bit_length()))
+
+    @property
+    def default_buffer_mib(self) -> int:
+        """MiB of ring per CPU where `buffer_mib` does not say."""
+        return SURVIVORS_BUFFER_MIB if self.survivors else DEFAULT_BUFFER_MIB
 
     @property
     def filtered(self) -> bool:
@@ -62,6 +106,13 @@ class CaptureOptions:
             defines |= {"STACKS": None, "STACK_BUCKETS": STACK_BUCKETS}
         if self.stacks == "auto":
             defines["STACKS_AUTO"] = None
+        if self.survivors:
+            defines |= {
+                "SURVIVORS": None,
+                "LIVE_SETS": self.live_sets,
+                "COUNTED_KINDS": COUNTED_KINDS,
+                "THRESHOLD_NS": f"{self.threshold_ns}ul",
+            }
         if self.pid is not None:
             defines["FILTER_TGID"] = self.pid
         if self._by_size:
@@ -81,4 +132,13 @@ class CaptureOptions:
     def to_manifest(self) -> dict[str, Any]:
         """As the manifest keeps them."""
         content = {name: value for name, value in asdict(self).items() if name != "extra"}
+        if self.survivors:
+            content["live_table_bytes"] = self.live_sets * LIVE_WAYS * LIVE_BYTES
+        else:
+            del content["threshold_s"], content["live_objects"]
         return content | {"cache": list(self.cache)} | self.extra
+
+
+def _memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -12,7 +12,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from slabtrace.capture.ledger import Ledger
 from slabtrace.capture.marks import Mark, MarkListener
 from slabtrace.capture.module_watch import ModuleWatch
 from slabtrace.capture.priority import raise_priority
+from slabtrace.capture.rings import Rows
 from slabtrace.capture.session import Session
 from slabtrace.capture.settle import settle
 from slabtrace.capture.sites import SiteTable
@@ -43,6 +44,8 @@ BOOKS_NS = 1_000_000_000
 # Poll so often that a lane fills by this part between two polls, but within these bounds.
 _FILL_TARGET = 0.05
 _POLL_S = (0.001, 0.025)
+# In the mode "survivors" next to nothing passes through the rings, and the recording takes days.
+_SURVIVORS_POLL_S, _SURVIVORS_SAMPLE_NS = 0.1, 10_000_000_000
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,10 @@ class Recorder:
         self.marks = MarkListener()
         self._failure: BaseException | None = None
         self._stop = False
-        self._next_books = self._next_flush = self._cpu_before_ns = 0
+        self._survivors = session.survivors
+        self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
+        self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else BOOKS_NS
+        self._next_books = self._next_sample = self._next_flush = self._cpu_before_ns = 0
         self._pause = _POLL_S[0]
         self._last_events = 0
         self._max_fill = 0.0
@@ -142,6 +148,8 @@ class Recorder:
         manifest = self._writer.manifest
         self._ledger.start(time.monotonic_ns())
         manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
+        if self._survivors is not None:
+            self._survivors.start(manifest.started_ns)
         manifest.coverage = self._session.coverage()
         manifest.recorder.pid = os.getpid()
         self._cpu_before_ns = time.process_time_ns()
@@ -187,6 +195,9 @@ class Recorder:
         self._hand_over(self._session.rings.watermark())
         self._store.call(stored.set)
         self._meanwhile(stored.wait)
+        if self._survivors is not None:
+            live = self._survivors.live_addresses
+            self._store.call(lambda: self._store.touched.add(live))
         rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
         self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
 
@@ -211,23 +222,54 @@ class Recorder:
     def _adapt(self, fill: float) -> None:
         """Rest longer while the rings stay emptier than the target, shorter when fuller."""
         wanted = self._pause * (_FILL_TARGET / fill if fill else 2)
-        self._pause = min(max(wanted, _POLL_S[0]), self._pause * 1.5, _POLL_S[1])
+        self._pause = min(max(wanted, _POLL_S[0]), self._pause * 1.5, self._longest_pause)
 
     def _drain(self) -> bool:
         """Take what is committed; returns whether the rings were emptied."""
+        self._sweep()
         watermark = self._session.rings.watermark()
-        left_ns = self._session.rings.drain(self._intake.room, self._intake.accept)
+        left_ns = self._session.rings.drain(self._intake.room, self._accept)
         if left_ns is not None:
             watermark = min(watermark, left_ns)
+        elif self._survivors is not None:
+            self._survivors.emptied()
         now = time.monotonic_ns()
         if self._intake.room < CAPACITY // 8 or left_ns is not None or now >= self._next_flush:
             self._hand_over(watermark)
             self._next_flush = now + FLUSH_NS
         return left_ns is None
 
+    def _accept(self, rows: Rows, cpu: int) -> None:
+        unknown = rows if self._survivors is None else self._survivors.unknown(rows)
+        self._intake.accept(unknown, cpu)
+
+    def _sweep(self) -> None:
+        """Where objects are paired in the kernel, take those that have grown old."""
+        now = time.monotonic_ns()
+        if self._survivors is not None and self._survivors.due(now):
+            self._take_swept(self._survivors.sweep(now))
+
+    def _take_swept(self, swept: Iterable[Rows]) -> None:
+        for rows in swept:
+            while len(rows):
+                room = self._intake.room
+                self._intake.accept(rows[:room], None)
+                rows = rows[room:]
+                if not self._intake.room:
+                    self._hand_over(0)
+
+    def _store_counts(self, now_ns: int) -> None:
+        """What was only counted, after the sites that it is of."""
+        if self._survivors is not None:
+            columns = self._survivors.counts(now_ns, self._intake.sites)
+            self._hand_over(0)
+            self._store.rows("counted", columns)
+
     def _hand_over(self, watermark_ns: int | None) -> None:
         self._store.check()
         intake = self._intake
+        if self._survivors is not None and watermark_ns is not None:
+            watermark_ns = min(watermark_ns, self._survivors.known_until_ns)
         names, unnamed = intake.task_names, intake.unnamed
         intake.task_names, intake.unnamed = [], []
         self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), names, unnamed)
@@ -236,7 +278,10 @@ class Recorder:
         """About once a second: losses, slabinfo, modules and caches, the manifest, the status line."""
         self._next_books = now_ns + BOOKS_NS
         self._keep_ledger(now_ns)
-        self._sample_slabinfo(now_ns)
+        if now_ns >= self._next_sample:
+            self._next_sample = now_ns + self._sample_ns - BOOKS_NS // 2
+            self._sample_slabinfo(now_ns)
+            self._store_counts(now_ns)
         self._store.call(self._save_totals)
         self._report(self._progress(now_ns))
 
@@ -253,7 +298,9 @@ class Recorder:
         for name, value in self._ledger.totals().items():
             setattr(totals, name, value)
         store = self._store
-        totals.events, totals.allocs, totals.frees = store.events, store.allocs, store.frees
+        counted = 0 if self._survivors is None else self._survivors.counted
+        totals.events, totals.counted = store.events, counted
+        totals.allocs, totals.frees = store.allocs + counted, store.frees + counted
         totals.late = self._store.late
         totals.modules = self._session.kallsyms.modules
         totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
@@ -263,7 +310,8 @@ class Recorder:
         self._writer.save_manifest()
 
     def _progress(self, now_ns: int) -> Progress:
-        events = self._store.events
+        totals = self._writer.manifest.totals
+        events = totals.events + 2 * totals.counted
         rate = (events - self._last_events) / (BOOKS_NS / 1e9)
         self._last_events = events
         fill, self._max_fill = self._max_fill, 0.0
@@ -298,6 +346,9 @@ class Recorder:
     def _drain_rest(self) -> None:
         while not self._drain():
             pass
+        if self._survivors is not None:
+            self._take_swept(self._survivors.rest())
+            self._store_counts(time.monotonic_ns())
         self._hand_over(None)
         self._store.rows("losses", self._ledger.late(time.monotonic_ns(), self._store.late))
         self._store.call(self._save_totals)

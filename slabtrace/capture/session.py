@@ -8,6 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from slabtrace.capture import silent, slab_shape, slab_walk
+from slabtrace.capture.bpf_syscall import has_atomics
 from slabtrace.capture.btf import Btf
 from slabtrace.capture.compiler import compile_bpf
 from slabtrace.capture.glob import CommGlob
@@ -22,6 +23,7 @@ from slabtrace.capture.rings import SLOT_BYTES, RingGeometry, Rings
 from slabtrace.capture.silent import SilentPath
 from slabtrace.capture.slab_shape import SlabShape
 from slabtrace.capture.slab_walk import SlabCache, SlabWalk
+from slabtrace.capture.survivors import Survivors
 from slabtrace.errors import CaptureError, UsageError
 from slabtrace.trace.manifest import Coverage, Unattached
 
@@ -37,13 +39,15 @@ class Session:
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
             self.shape, self.silent, self.slab_shape, kfuncs = _examine()
-            geometry = ring_geometry(options.buffer_mib)
+            _check_mode(options, self.shape)
+            geometry = ring_geometry(options.buffer_mib, options.default_buffer_mib)
             defines = self.shape.defines() | self.silent.defines() | kfuncs.defines()
             compiled = compile_bpf(defines | geometry.defines() | options.defines())
             self.programs = Programs(compiled, kfuncs)
             self.kallsyms = symbols.result()
         try:
             self.rings = Rings(self.programs, geometry)
+            self.survivors = Survivors(self.programs, options, geometry.cpus) if options.survivors else None
             self._learn_caches()
             self._set_filters()
         except BaseException:
@@ -192,15 +196,26 @@ def _examine() -> tuple[KernelShape, silent.SilentCoverage, SlabShape | None, Kf
         types.close()
 
 
-def ring_geometry(buffer_mib: int | None) -> RingGeometry:
+def _check_mode(options: CaptureOptions, shape: KernelShape) -> None:
+    """Pairing in the kernel takes every event for what happened when it came."""
+    if options.survivors and (shape.free_traced_after or not has_atomics()):
+        raise CaptureError(
+            "this kernel traces kmem_cache_free only after the free, so that objects cannot be paired in it",
+            "record with --mode events; --mode survivors needs 6.1 or later",
+        )
+
+
+def ring_geometry(buffer_mib: int | None, default_mib: int = DEFAULT_BUFFER_MIB) -> RingGeometry:
     """Rings whose main lane takes `buffer_mib` MiB per CPU, rounded down to a power of two.
+
+    None: `default_mib`, or less where memory is small.
 
     Raises UsageError for a size that cannot be.
     """
     cpus = possible_cpus()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if buffer_mib is None:
-        buffer_mib = max(1, min(DEFAULT_BUFFER_MIB, memory // BUFFER_SHARE // cpus >> 20))
+        buffer_mib = max(1, min(default_mib, memory // BUFFER_SHARE // cpus >> 20))
     elif buffer_mib < 1 or buffer_mib * cpus << 20 > memory // 2:
         raise UsageError(
             f"--buffer {buffer_mib} MiB for each of {cpus} CPUs cannot be had",

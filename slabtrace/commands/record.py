@@ -50,10 +50,31 @@ Examples:
   sudo slabtrace record --report t.html -- ./program record, and write the page for a bug report
   sudo slabtrace record --cache 'kmalloc-*' --stacks none
   sudo slabtrace record --comm 'nginx*' --min-size 1024 -d 5m
+  sudo slabtrace record --mode survivors -d 2d       a hunt of days: only what stays is told of
 """,
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="NAME.slab", help="Folder to write.")
 @click.option("-d", "--duration", type=Duration(), help="Stop after this long: 10s, 2m, 1h.")
+@click.option(
+    "--mode",
+    type=click.Choice(["events", "survivors"]),
+    default="events",
+    show_default=True,
+    help="survivors: pair in the kernel, and tell only of what outlives --threshold. For hunts of days.",
+)
+@click.option(
+    "--threshold",
+    type=Duration(),
+    default="1s",
+    show_default=True,
+    help="With --mode survivors: what is freed sooner is only counted.",
+)
+@click.option(
+    "--live-objects",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --mode survivors: room for so many in the kernel (default 2,000,000; 64 to 128 bytes each).",
+)
 @click.option(
     "--stacks",
     type=click.Choice(["none", "auto", "all"]),
@@ -101,6 +122,9 @@ Examples:
 def command(
     output: Path | None,
     duration: float | None,
+    mode: str,
+    threshold: float,
+    live_objects: int | None,
     stacks: str,
     caches: tuple[str, ...],
     min_size: int | None,
@@ -128,6 +152,9 @@ def command(
     from slabtrace.capture.recorder import Plan
 
     options = CaptureOptions(
+        mode=mode,
+        threshold_s=threshold,
+        live_objects=live_objects,
         stacks=stacks,
         cache=caches,
         min_size=min_size,
@@ -136,7 +163,7 @@ def command(
         comm=comm,
         buffer_mib=buffer,
         twins=twins,
-        extra={"duration": duration, "mode": "events", "grace": grace, "settle": settle},
+        extra={"duration": duration, "grace": grace, "settle": settle},
     )
     if report is not None:
         check_new(report, force)
@@ -166,7 +193,7 @@ def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quie
         user = invoking_user()
         owner = (user.uid, user.gid) if user.differs else None
         writer = TraceWriter(folder, new_manifest(session), owner, force)
-        watch = None if quiet else Watch(session, writer.manifest)
+        watch = None if quiet or options.survivors else Watch(session, writer.manifest)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
         with _signals(recorder):
             recorder.record(plan)

@@ -98,12 +98,14 @@ class Coverage:
 class Totals:
     """What the recorder counted so far (saved about once a second).
 
-    `modules`: whose functions it knows, those that are gone again included.
+    `counted`: objects that came and went without events of their own (schema.COUNTED); `allocs` and
+    `frees` include them.  `modules`: whose functions it knows, those that are gone again included.
     """
 
     events: int = 0
     allocs: int = 0
     frees: int = 0
+    counted: int = 0
     dropped: int = 0
     failed_allocs: int = 0
     null_frees: int = 0
@@ -134,6 +136,17 @@ class Manifest:
     recorder: RecorderUse = field(default_factory=RecorderUse)
     coverage: Coverage = field(default_factory=Coverage)
     totals: Totals = field(default_factory=Totals)
+
+    @property
+    def survivors(self) -> bool:
+        """Recorded in the mode "survivors", where what was freed soon is only counted (schema.COUNTED)?"""
+        return self.options.get("mode") == "survivors"
+
+    @property
+    def threshold_s(self) -> float:
+        """The age (s) from which on objects are told of; 0 in the mode of events."""
+        threshold = self.options.get("threshold_s")
+        return float(threshold) if self.survivors and isinstance(threshold, int | float) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, as plain dicts and lists."""

@@ -7,7 +7,7 @@ reader would misread raises MAJOR; a new file or column raises MINOR.
     NAME.slab/manifest.json       what, where, when, how, totals; status "recording" -> "complete"
               events/00000.arrow  Arrow IPC files, zstd, ordered by ts_ns, EVENTS below
               sites.arrow caches.arrow stacks.arrow symbols.arrow tasks.arrow
-              losses.arrow slabinfo.arrow marks.arrow slabs.arrow      side tables, Arrow IPC files
+              losses.arrow slabinfo.arrow marks.arrow slabs.arrow counted.arrow   side tables, Arrow IPC files
 
 All times are CLOCK_MONOTONIC in ns; all sizes are bytes; addresses are the kernel's own.
 """
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 FORMAT = "slabtrace"
 MAJOR = 1
-MINOR = 1
+MINOR = 2
 
 MANIFEST = "manifest.json"
 EVENTS_DIR = "events"
@@ -170,6 +170,22 @@ SLABS = pa.schema(
     ]
 )
 
+# Objects that a recording in the mode "survivors" did not tell one by one: they were freed, and seen to be
+# freed, before they were as old as options.threshold_s.
+COUNTED = pa.schema(
+    [
+        ("begin_ns", pa.int64()),  # they were freed in [begin_ns, end_ns), to about a second
+        ("end_ns", pa.int64()),
+        ("site", pa.uint32()),  # of their allocation; its stack_id is negative where stacks were drawn by lot
+        ("lifetime_bin", pa.uint8()),  # they lived from 2^(bin / 2) ns to 2^((bin + 1) / 2) ns
+        ("objects", pa.uint64()),
+        (
+            "moved",
+            pa.uint64(),
+        ),  # freed on another CPU: of all bins, in the first row
+    ]
+)
+
 MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
 
 SIDE_TABLES: dict[str, pa.Schema] = {
@@ -181,7 +197,8 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "losses": LOSSES,
     "slabinfo": SLABINFO,
     "slabs": SLABS,
+    "counted": COUNTED,
     "marks": MARKS,
 }
 
-SINCE_MINOR = {"slabs": 1}  # side tables that traces of earlier versions cannot have
+SINCE_MINOR = {"slabs": 1, "counted": 2}  # side tables that traces of earlier versions cannot have

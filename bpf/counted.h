@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Objects that are only counted (--mode survivors): those that lived shorter than the threshold.
+ *
+ * What repeats of an allocation is a kind of object: call site, cache, sizes, flags.  Each kind gets
+ * a number below COUNTED_KINDS, in a table without locks: a row of eight keys is one cache line, and a place
+ * in it is taken by compare-and-exchange.  Per CPU and kind there is a histogram of lifetimes, two bins
+ * an octave.  It is added to atomically, because an interrupt may come between a load and its store.
+ */
+#pragma once
+
+#ifdef SURVIVORS
+#define KINDS_PER_ROW 8
+#define NO_KIND	      0xffff
+#define LEAST_OCTAVE  6	 /* 2^6 ns: no object is known to live shorter, shorter ones count there */
+#define LIFETIME_BINS 63 /* up to 2^37.5 ns, 194 s */
+
+struct kind_row {
+	u64 key[KINDS_PER_ROW];
+};
+
+struct kind_counts {
+	u64 moved;		      /* freed on another CPU than allocated on */
+	u64 lifetimes[LIFETIME_BINS]; /* bin i: from 2^(LEAST_OCTAVE + i / 2) ns on */
+};
+
+BPF_F_TABLE("array", u32, struct kind_row, kind_rows, COUNTED_KINDS / KINDS_PER_ROW, 0);
+/* An allocation of each kind, told by its `kind`, which is written last. */
+BPF_F_TABLE("array", u32, struct slab_event, kind_events, COUNTED_KINDS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct kind_counts, kind_counts, NR_CPUS *COUNTED_KINDS, BPF_F_MMAPABLE);
+
+static __always_inline u64 kind_key(const struct slab_event *event, s32 stack_id)
+{
+	u64 key = event->call_site * 0x9e3779b97f4a7c15ull + event->cache * 0xc2b2ae3d27d4eb4full;
+
+	key += ((u64)event->bytes_alloc << 32 | event->bytes_req) * 0x165667b19e3779f9ull;
+	key += ((u64)event->gfp_flags << 32 | (u32)stack_id) * 0x9e3779b185ebca87ull;
+	key += ((u64)(u16)event->node << 16 | event->kind << 8 | event->flags) *
+	       0x85ebca77c2b2ae63ull;
+	return key | 1;
+}
+
+/* The number of the kind of an allocation whose stack counts as `stack_id`, or NO_KIND where its row
+ * has no room. */
+static __always_inline u32 kind_of(const struct slab_event *event, s32 stack_id)
+{
+	u64 key = kind_key(event, stack_id), had;
+	u32 row_index = (key >> 40) & (COUNTED_KINDS / KINDS_PER_ROW - 1), number;
+	struct kind_row *row = kind_rows.lookup(&row_index);
+	struct slab_event *kept;
+
+	if (!row)
+		return NO_KIND;
+#pragma unroll
+	for (u32 i = 0; i < KINDS_PER_ROW; i++) {
+		had = row->key[i];
+		if (had == key)
+			return row_index * KINDS_PER_ROW + i;
+		if (had)
+			continue;
+		had = __sync_val_compare_and_swap(&row->key[i], 0, key);
+		number = row_index * KINDS_PER_ROW + i;
+		if (had == key)
+			return number;
+		if (had)
+			continue;
+		kept = kind_events.lookup(&number);
+		if (!kept)
+			return NO_KIND;
+		kept->call_site = event->call_site;
+		kept->cache = event->cache;
+		kept->bytes_req = event->bytes_req;
+		kept->bytes_alloc = event->bytes_alloc;
+		kept->gfp_flags = event->gfp_flags;
+		kept->stack_id = stack_id;
+		kept->node = event->node;
+		kept->flags = event->flags;
+		barrier();
+		*(volatile u8 *)&kept->kind = event->kind;
+		return number;
+	}
+	return NO_KIND;
+}
+
+/* Twice the binary logarithm of a lifetime (ns), rounded down, as a bin. */
+static __always_inline u32 lifetime_bin(u64 ns)
+{
+	u64 left = ns | 1 << LEAST_OCTAVE;
+	u32 octave = 0;
+
+#pragma unroll
+	for (u32 step = 32; step; step >>= 1) {
+		if (left >> step) {
+			left >>= step;
+			octave += step;
+		}
+	}
+	/* 46341 / 65536 is the root of 1/2: from 2^(octave + 1/2) on the product has one more */
+	octave = (octave - LEAST_OCTAVE) * 2 + (ns * 46341 >> 16 >> octave & 1);
+	return octave < LIFETIME_BINS ? octave : LIFETIME_BINS - 1;
+}
+
+/* One more object of this kind has come and gone. */
+static __always_inline void count_lifetime(u32 cpu, u32 number, u64 ns, bool moved)
+{
+	u32 index = cpu * COUNTED_KINDS + number, bin = lifetime_bin(ns);
+	struct kind_counts *counts = kind_counts.lookup(&index);
+
+	if (!counts)
+		return;
+	__sync_fetch_and_add(&counts->lifetimes[bin < LIFETIME_BINS ? bin : 0], 1);
+	if (moved)
+		__sync_fetch_and_add(&counts->moved, 1);
+}
+#endif

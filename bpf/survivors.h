@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * --mode survivors: what becomes of an event of a tracepoint before it is sent.
+ *
+ * An event that is dealt with here goes into the live table or the counts and nowhere else; no lane of
+ * the rings is taken for it.  All others are sent as in the mode of events.
+ */
+#pragma once
+
+#ifdef SURVIVORS
+static __always_inline bool survivor_alloc(void *ctx, struct claim *claim, struct seen_event *seen)
+{
+	struct slab_event event;
+
+	if (!seen->cache)
+		seen->cache = cache_of(claim->state->vmemmap, seen->ptr, &seen->flags);
+	if (!wanted(seen))
+		return false;
+	fill(&event, seen, claim->cpu);
+	claim->lane = &claim->state->lane[0]; /* for its counters, which are added to atomically */
+	event.stack_id = stack_of(ctx, claim, &event);
+	return keep(claim, &event);
+}
+
+/* Whether the event is dealt with. */
+static __always_inline bool survivor(void *ctx, struct claim *claim, struct seen_event *seen)
+{
+	bool done = false;
+
+	if (seen->ptr > ZERO_SIZE_PTR)
+		done = seen->kind & 0x10 ? drop(claim, seen->ptr, seen->cache)
+					 : survivor_alloc(ctx, claim, seen);
+	if (done && seen->flags & SLAB_RECOVERED)
+		__sync_fetch_and_add(&claim->state->lane[0].recovered, 1);
+	return done;
+}
+#else
+#define survivor(ctx, claim, seen) false
+#endif
