@@ -113,6 +113,11 @@ def slabtrace(
     )
 
 
+def survivors(folder: Path, stacks: str) -> contextlib.AbstractContextManager[Running]:
+    """`slabtrace record --mode survivors`."""
+    return slabtrace(folder, stacks, tracer_cpu(), ["--mode", "survivors"])
+
+
 def manifest(trace: Path) -> dict[str, Any]:
     """The manifest of a trace as it is now; empty before there is one."""
     try:
@@ -162,15 +167,19 @@ def memleak(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextM
     )
 
 
-def bpftrace_count(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
-    """The bpftrace one-liner that counts each kmem event, and nothing else."""
-    probes = ",".join(f"tracepoint:{event}" for event in EVENTS)
-    program = (
-        f'{probes} {{ @[probe] = count(); }} interval:ms:10 /!@said/ {{ @said = 1; printf("attached\\n"); }}'
-    )
-    return running(
-        ["bpftrace", "-B", "line", "-e", program], folder, _says("attached"), signal.SIGTERM, cpu=cpu
-    )
+def bpftrace(folder: Path, script: str, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
+    """A bpftrace script of this folder, SCRIPT.bt: what people write at the command line."""
+    path = Path(__file__).parent / f"{script}.bt"
+    environment = {"BPFTRACE_MAX_MAP_KEYS": "1000000", "BPFTRACE_MAP_KEYS_MAX": "1000000"}
+    command = ["bpftrace", "-B", "line", str(path)]
+    return running(command, folder, _says("attached"), signal.SIGTERM, environment, cpu)
+
+
+def trace_cmd(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
+    """`trace-cmd record` of the same events; it needs a kernel with ftrace's ring buffer."""
+    events = [option for event in EVENTS for option in ("-e", event)]
+    command = ["trace-cmd", "record", *events, "-o", str(folder / "trace.dat")]
+    return running(command, folder, _says("Hit Ctrl^C"), cpu=cpu)
 
 
 def _says(text: str) -> Attached:
@@ -182,9 +191,13 @@ ON_ONE_CPU: dict[str, Tracer] = {
     "slabtrace record --stacks none": lambda folder: slabtrace(folder, "none", tracer_cpu()),
     "slabtrace record --stacks auto": lambda folder: slabtrace(folder, "auto", tracer_cpu()),
     "slabtrace record --stacks all": lambda folder: slabtrace(folder, "all", tracer_cpu()),
+    "slabtrace record --mode survivors --stacks none": lambda folder: survivors(folder, "none"),
+    "slabtrace record --mode survivors --stacks auto": lambda folder: survivors(folder, "auto"),
     "perf record, four kmem events": lambda folder: perf_record(folder, tracer_cpu()),
     "perf record -g, the same with stacks": lambda folder: perf_record(folder, tracer_cpu(), stacks=True),
     "perf kmem record": lambda folder: perf_kmem(folder, tracer_cpu()),
     "memleak-bpfcc": lambda folder: memleak(folder, tracer_cpu()),
-    "bpftrace, counting": lambda folder: bpftrace_count(folder, tracer_cpu()),
+    "bpftrace, counting": lambda folder: bpftrace(folder, "count", tracer_cpu()),
+    "bpftrace, pairing by address": lambda folder: bpftrace(folder, "pair", tracer_cpu()),
+    "trace-cmd record, four kmem events": lambda folder: trace_cmd(folder, tracer_cpu()),
 }

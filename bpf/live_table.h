@@ -32,18 +32,38 @@ struct live_object {
 };
 
 struct live_set {
-	u64 ptr[WAYS];	 /* 0: free */
-	u64 ts_ns[WAYS]; /* 0: not valid */
+	u64 ptr[WAYS]; /* 0: free */
 	struct live_object object[WAYS];
 };
 
+struct live_times {	 /* apart, because user space reads through all of them */
+	u64 ts_ns[WAYS]; /* of the allocation; 0: not valid */
+};
+
 BPF_F_TABLE("array", u32, struct live_set, live_sets, LIVE_SETS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct live_times, live_times, LIVE_SETS, BPF_F_MMAPABLE);
 
-static __always_inline struct live_set *live_set_of(u64 ptr)
+/* Where an address belongs, and its place there: WAYS if it has none. */
+struct place {
+	struct live_set *set;
+	struct live_times *times;
+	u32 way;
+};
+
+/* Multiplied twice: once, and addresses at even distances, as a slab's are, may meet in a tenth of the sets. */
+static __always_inline u64 mixed(u64 ptr)
 {
-	u32 index = (ptr * 0xd6e8feb86659fd93ull >> 32) & (LIVE_SETS - 1);
+	ptr *= 0xd6e8feb86659fd93ull;
+	return (ptr ^ ptr >> 32) * 0x9e3779b97f4a7c15ull;
+}
 
-	return live_sets.lookup(&index);
+static __always_inline bool set_of(u64 ptr, struct place *place)
+{
+	u32 index = (mixed(ptr) >> 32) & (LIVE_SETS - 1);
+
+	place->set = live_sets.lookup(&index);
+	place->times = live_times.lookup(&index);
+	return place->set && place->times;
 }
 
 static __always_inline u32 way_of(const struct live_set *set, u64 ptr)
@@ -67,11 +87,29 @@ static __always_inline u32 way_take(struct live_set *set, u64 ptr)
 	return WAYS;
 }
 
-static __always_inline void way_leave(struct live_set *set, u32 way)
+static __always_inline bool find(u64 ptr, struct place *place)
 {
-	*(volatile u64 *)&set->ts_ns[way & (WAYS - 1)] = 0;
+	if (!set_of(ptr, place))
+		return false;
+	place->way = way_of(place->set, ptr);
+	return place->way < WAYS;
+}
+
+static __always_inline u64 *time_at(const struct place *place)
+{
+	return &place->times->ts_ns[place->way & (WAYS - 1)];
+}
+
+static __always_inline struct live_object *object_at(const struct place *place)
+{
+	return &place->set->object[place->way & (WAYS - 1)];
+}
+
+static __always_inline void leave(const struct place *place)
+{
+	*(volatile u64 *)time_at(place) = 0;
 	barrier();
-	*(volatile u64 *)&set->ptr[way & (WAYS - 1)] = 0;
+	*(volatile u64 *)&place->set->ptr[place->way & (WAYS - 1)] = 0;
 }
 
 /* Send an event through the lane that is taken. */
@@ -86,17 +124,17 @@ static __always_inline void send(struct claim *claim, const struct slab_event *e
 }
 
 /* Send the allocation of the object at a place, unless it was. */
-static __always_inline void send_allocation(struct claim *claim, struct live_set *set, u32 way)
+static __always_inline void send_allocation(struct claim *claim, const struct place *place)
 {
-	struct live_object *object = &set->object[way & (WAYS - 1)];
+	struct live_object *object = object_at(place);
 	u32 number = object->kind;
 	struct slab_event *kept = kind_events.lookup(&number), event;
 
 	if (object->kind & OBJECT_SENT || !kept)
 		return;
 	event = *kept;
-	event.ts_ns = set->ts_ns[way & (WAYS - 1)];
-	event.ptr = set->ptr[way & (WAYS - 1)];
+	event.ts_ns = *time_at(place);
+	event.ptr = place->set->ptr[place->way & (WAYS - 1)];
 	event.stack_id = object->stack_id;
 	event.tgid = object->tgid;
 	event.tid = object->tid;
@@ -105,93 +143,90 @@ static __always_inline void send_allocation(struct claim *claim, struct live_set
 	send(claim, &event);
 }
 
+static __always_inline void send_allocation_in_lane(struct claim *claim, const struct place *place)
+{
+	if (lane_next(claim)) {
+		send_allocation(claim, place);
+		lane_leave(claim);
+	}
+}
+
 #ifdef STACKS_AUTO /* by lot: the kind is of all, with a stack and without */
 #define KIND_STACK(event) STACK_NOT_TAKEN
 #else
 #define KIND_STACK(event) ((event)->stack_id)
 #endif
 
-/* Keep an allocation; false: it is to be sent. */
-static __always_inline bool keep(struct claim *claim, const struct slab_event *event)
+static __always_inline void put(const struct place *place, const struct slab_event *event, u32 kind)
 {
-	struct live_set *set = live_set_of(event->ptr);
-	struct live_object *object;
-	u32 number, way;
-	bool again;
+	struct live_object *object = object_at(place);
 
-	if (!set)
-		return false;
-	number = kind_of(event, KIND_STACK(event));
-	way = way_of(set, event->ptr);
-	again = way < WAYS;
-	if (again && lane_next(claim)) { /* a free was missed */
-		send_allocation(claim, set, way);
-		lane_leave(claim);
-	}
-	if (again && number == NO_KIND) {
-		way_leave(set, way);
-		return false;
-	}
-	if (number == NO_KIND)
-		return false;
-	if (!again)
-		way = way_take(set, event->ptr);
-	if (way >= WAYS)
-		return false;
-	*(volatile u64 *)&set->ts_ns[way & (WAYS - 1)] = 0;
+	*(volatile u64 *)time_at(place) = 0;
 	barrier();
-	object = &set->object[way & (WAYS - 1)];
-	object->kind = number | (again ? OBJECT_SENT : 0);
+	object->kind = kind;
 	object->cpu = event->cpu;
 	object->stack_id = event->stack_id;
 	object->tgid = event->tgid;
 	object->tid = event->tid;
 	barrier();
-	*(volatile u64 *)&set->ts_ns[way & (WAYS - 1)] = event->ts_ns;
-	return !again;
+	*(volatile u64 *)time_at(place) = event->ts_ns;
+}
+
+/* Keep an allocation; false: it is to be sent. */
+static __always_inline bool keep(struct claim *claim, const struct slab_event *event)
+{
+	u32 number = kind_of(event, KIND_STACK(event));
+	struct place place;
+
+	if (find(event->ptr, &place)) { /* a free was missed */
+		send_allocation_in_lane(claim, &place);
+		if (number == NO_KIND)
+			leave(&place);
+		else
+			put(&place, event, number | OBJECT_SENT);
+		return false;
+	}
+	if (number == NO_KIND || !place.set || !place.times)
+		return false;
+	place.way = way_take(place.set, event->ptr);
+	if (place.way >= WAYS)
+		return false;
+	put(&place, event, number);
+	return true;
 }
 
 /* Forget a young object that is freed.  False: the free is to be sent; what it ends was sent. */
 static __always_inline bool drop(struct claim *claim, u64 ptr, u64 cache)
 {
-	struct live_set *set = live_set_of(ptr);
-	struct live_object *object;
 	struct slab_event *kept;
+	struct place place;
 	u64 ns;
-	u32 way, number;
+	u32 number;
 
-	if (!set)
+	if (!find(ptr, &place))
 		return false;
-	way = way_of(set, ptr);
-	if (way >= WAYS)
-		return false;
-	object = &set->object[way & (WAYS - 1)];
-	number = object->kind;
+	number = object_at(&place)->kind;
 	kept = kind_events.lookup(&number); /* none if the allocation was sent */
-	ns = bpf_ktime_get_ns() - set->ts_ns[way & (WAYS - 1)];
+	ns = bpf_ktime_get_ns() - *time_at(&place);
 	if (kept && ns < THRESHOLD_NS && (!cache || cache == kept->cache)) {
-		bool moved = object->cpu != claim->cpu;
+		bool moved = object_at(&place)->cpu != claim->cpu;
 
-		way_leave(set, way);
+		leave(&place);
 		count_lifetime(claim->cpu, number, ns, moved);
 		return true;
 	}
-	if (lane_next(claim)) {
-		send_allocation(claim, set, way);
-		lane_leave(claim);
-	}
-	way_leave(set, way);
+	send_allocation_in_lane(claim, &place);
+	leave(&place);
 	return false;
 }
 
 /* An event that may concern an object of the table is about to be sent, through the lane that is taken. */
 static __always_inline void send_what_it_concerns(struct claim *claim, u64 ptr)
 {
-	struct live_set *set = live_set_of(ptr);
-	u32 way = set ? way_of(set, ptr) : WAYS;
+	struct place place;
 
-	if (set && way < WAYS)
-		send_allocation(claim, set, way);
+	if (find(ptr, &place))
+		send_allocation(claim, &place);
 }
 #else
 #define send_what_it_concerns(claim, ptr)

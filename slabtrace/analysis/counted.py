@@ -38,7 +38,7 @@ class CountedObjects:
         """From counted.arrow (trace.schema.COUNTED) of a trace with so many sites."""
         site, bins = plain(table.column("site")).astype(np.intp), plain(table.column("lifetime_bin"))
         objects, moved = (plain(table.column(name)) for name in ("objects", "moved"))
-        sound = np.flatnonzero((site < sites) & (bins < BINS) & (objects < MOST) & (moved <= objects.sum()))
+        sound = np.flatnonzero((site < sites) & (bins < BINS) & (objects < MOST) & (moved < MOST))
         cell = site[sound] * BINS + bins[sound]
         distinct, inverse = np.unique(cell, return_inverse=True)
         sums = np.zeros(len(distinct), np.int64)

@@ -19,11 +19,10 @@ from slabtrace.trace.batch import UInt64
 from slabtrace.trace.schema import FREE_BIT
 
 WAYS = header_numbers("live_table.h")["WAYS"]
-SET_BYTES = struct_dtype("live_table.h", "live_set").itemsize
 _SENT = header_numbers("live_table.h")["OBJECT_SENT"]
 _TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
 _SETS_AT_ONCE = 1 << 13  # 512 KiB of times: what a CPU's cache holds while they are looked at
-_HASH = np.uint64(0xD6E8FEB86659FD93)  # of live_set_of()
+_FIRST, _SECOND = np.uint64(0xD6E8FEB86659FD93), np.uint64(0x9E3779B97F4A7C15)  # of mixed()
 EVERYTHING = 1 << 62  # a time limit that no object is younger than
 
 
@@ -33,7 +32,7 @@ class LiveTable:
     def __init__(self, programs: Programs, sets: int, kinds: int) -> None:
         table = programs.mapped("live_sets", struct_dtype("live_table.h", "live_set"), sets)
         self._ptr, self._object = table["ptr"], table["object"]
-        self._ts: NDArray[np.int64] = table["ts_ns"].view(np.int64)
+        self._ts: NDArray[np.int64] = programs.mapped("live_times", "<i8", sets * WAYS).reshape(sets, WAYS)
         events = programs.mapped("kind_events", "<u8", kinds * SLOT_WORDS)
         self._kinds: Rows = events.reshape(-1, SLOT_WORDS)
         self._handed_out = np.zeros((sets, WAYS), np.int64)  # ts_ns by place; untouched pages take nothing
@@ -44,10 +43,14 @@ class LiveTable:
 
         A few thousand sets at a time.  Objects freed meanwhile may be missing; the programs send those.
         """
+        one, limit = np.uint64(1), np.uint64(max(before_ns - 1, 0))
         for start in range(0, len(self._ts), _SETS_AT_ONCE):
-            ts = self._ts[start : start + _SETS_AT_ONCE]
-            known = self._handed_out[start : start + _SETS_AT_ONCE]
-            found = np.flatnonzero((ts < before_ns) & (ts != known) & (ts != 0))
+            ts = self._ts[start : start + _SETS_AT_ONCE].reshape(-1)
+            old = ts.view(np.uint64) - one < limit  # of no object, 0 - 1 is the largest number
+            if not old.any():
+                continue
+            known = self._handed_out[start : start + _SETS_AT_ONCE].reshape(-1)
+            found = np.flatnonzero(old & (ts != known))
             if len(found):
                 rows = self._take(start + found // WAYS, found % WAYS)
                 if len(rows):
@@ -78,8 +81,11 @@ class LiveTable:
         return rows if not again.any() else np.delete(rows, allocs[again], axis=0)
 
     def _set_of(self, ptr: UInt64) -> NDArray[np.intp]:
-        """As live_set_of() of bpf/live_table.h."""
-        return ((ptr * _HASH >> np.uint64(32)) & self._mask).astype(np.intp)
+        """As set_of() of bpf/live_table.h."""
+        half = np.uint64(32)
+        mixed = ptr * _FIRST
+        mixed = (mixed ^ mixed >> half) * _SECOND
+        return (mixed >> half & self._mask).astype(np.intp)
 
     def addresses(self) -> UInt64:
         """Addresses of everything live."""

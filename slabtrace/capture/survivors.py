@@ -22,7 +22,7 @@ from slabtrace.capture.sites import SiteTable
 # An object is handed out only when it is older than the threshold by this: a program that reads the
 # clock and finds it younger, and so counts it, must be done by then.
 MARGIN_NS = 10_000_000
-_REST = 400  # a sweep is followed by a rest this many times as long: 1/400 of a CPU
+_REST = 300  # a sweep is followed by a rest of this many times its CPU time
 
 
 class Survivors:
@@ -47,9 +47,10 @@ class Survivors:
 
     def sweep(self, now_ns: int) -> Iterator[Rows]:
         """Slots of what has grown old since the last sweep; to be exhausted."""
+        begun_ns = time.thread_time_ns()
         yield from self._table.aged(now_ns - self._older_ns)
         self._swept_ns = max(self._swept_ns, now_ns - self._older_ns)
-        took_ns = time.monotonic_ns() - now_ns
+        took_ns = time.thread_time_ns() - begun_ns
         self._next_ns = now_ns + max(self._older_ns // 2, took_ns * _REST)
 
     def emptied(self) -> None:

@@ -73,7 +73,7 @@ Examples:
     "--live-objects",
     type=click.IntRange(1),
     metavar="N",
-    help="With --mode survivors: room for so many in the kernel (default 2,000,000; 64 to 128 bytes each).",
+    help="With --mode survivors: room for so many in the kernel (default 1,000,000; 64 to 128 bytes each).",
 )
 @click.option(
     "--stacks",
