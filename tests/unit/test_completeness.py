@@ -131,9 +131,16 @@ def test_a_repetition_is_none_for_sure_where_its_program_was_skipped_more_often_
     assert (found.skipped, found.exact) == (int(not exact), exact)
 
 
+def test_a_large_kmalloc_that_its_twin_recovered_repeats_nothing(tmp_path: Path) -> None:
+    """It fires twice, and for the second time its program was skipped."""
+    second = alloc(2, 0x10, flags=Flag.LARGE | Flag.RECOVERED, call_site=0x999)
+    found = assessed(tmp_path, [alloc(1, 0x10, flags=Flag.LARGE), second], [missed("kmalloc", 1)], True)
+    assert (found.duplicates, found.recovered, found.allocs, found.exact) == (1, 1, 1, True)
+
+
 def test_what_another_twin_recovered_does_not_make_up_for_it(tmp_path: Path) -> None:
     events = [alloc(1, 0x10), alloc(2, 0x20, **TWIN), alloc(3, 0x30, **TWIN)]
-    skipped = [missed("kmalloc", 2), missed("kfree", 2), missed("kfree_twin", 1)]
+    skipped = [missed("kmalloc", 2), missed("kmalloc_twin", 3), missed("kfree", 2), missed("kfree_twin", 1)]
     found = assessed(tmp_path, events, skipped, preemptible=True)
     assert (found.recursion_missed, found.recovered, found.skipped) == (4, 2, 1)
 

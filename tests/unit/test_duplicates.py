@@ -78,8 +78,8 @@ def test_a_twin_waits_longer_where_its_task_may_be_preempted(
     for apart, one in zip(WAITS[preemptible, tid], (1, 0), strict=True):
         again = int(2 + apart * MS)
         for events in (
-            [alloc(1, 0x20), alloc(2, 0x10, tid=tid), alloc(3, 0x30), alloc(again, 0x10, **late)],
-            [alloc(1, 0x10), free(2, 0x10, tid=tid), alloc(3, 0x30), free(again, 0x10, **late)],
+            [alloc(1, 0x20), alloc(2, 0x10, tid=tid), alloc(again - 1, 0x30), alloc(again, 0x10, **late)],
+            [alloc(1, 0x10), free(2, 0x10, tid=tid), alloc(again - 1, 0x30), free(again, 0x10, **late)],
         ):
             out = vectorised(events, cuts, preemptible=preemptible)
             assert len(out.duplicates) + len(out.duplicate_frees) == one
