@@ -7,6 +7,7 @@
  * in an fexit program followed by its return value.
  *
  * These programs run with migration, but not preemption, disabled: they use the lanes above NESTED_LANES.
+ * They have no twins: while a task stands preempted in one, the kernel skips it for all others on that CPU.
  *
  * Bulk frees are seen at entry: the array is rewritten on the way.  Bulk allocations at exit: the
  * array is valid if the return value is not 0.  __kmem_cache_free_bulk is not watched: from 6.18

@@ -236,7 +236,8 @@ class Trace(ScannedTrace):
         if self._suspects is None:
             self._scan([suspects])
         proof = MismatchProof(self.manifest, self._losses(), self._known_until_ns())
-        findings = Findings(self._sites, self._caches, self._lookup, self._layout, proof)
+        preemptible = self.manifest.coverage.programs_preemptible
+        findings = Findings(self._sites, self._caches, self._lookup, self._layout, proof, preemptible)
         return findings.table(suspects, self._reader.events())
 
     def read_once(self) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from slabtrace.analysis.account import Account, Unsampled, take_account
 from slabtrace.analysis.ages import Ages
 from slabtrace.analysis.cache_names import Caches, name_caches
-from slabtrace.analysis.completeness import recovered
 from slabtrace.analysis.confidence import Missed
 from slabtrace.analysis.counted import CountedObjects
 from slabtrace.analysis.counts import Counts, SiteCounts, by_group
@@ -27,6 +26,7 @@ from slabtrace.analysis.mismatch_proof import FOREVER
 from slabtrace.analysis.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.pairing import Pairer
 from slabtrace.analysis.processes import SitesByProcess
+from slabtrace.analysis.recovered import recovered
 from slabtrace.analysis.scan import Accumulator, scan
 from slabtrace.analysis.sites import Sites
 from slabtrace.analysis.slab_states import SlabStates
@@ -183,10 +183,8 @@ class ScannedTrace:
 
     def _losses(self) -> Losses:
         summary = self._scanned()
-        stored = recovered(summary.sites, summary.counts)
-        # a filter leaves out events that a twin saw: they were not missed; duplicates count twice there
-        seen = self.manifest.totals.recovered - int(summary.counts.duplicates.sum())
-        return Losses(self._reader.table("losses"), self.manifest, max(stored, seen))
+        found = recovered(summary.sites, summary.counts, self.manifest)
+        return Losses(self._reader.table("losses"), self.manifest, found)
 
     def _missed(self) -> Missed:
         allocations = np.zeros(len(self._caches), np.int64)
@@ -213,8 +211,13 @@ class ScannedTrace:
         return take_account(self._scanned(), self._slabinfo, self.manifest.host)
 
     def _pairer(self, sites: Sites | None = None) -> Pairer:
-        late = self.manifest.coverage.free_traced_after
-        return Pairer(self._sites if sites is None else sites, free_traced_after=late, slabs=self._slabs)
+        coverage = self.manifest.coverage
+        return Pairer(
+            self._sites if sites is None else sites,
+            free_traced_after=coverage.free_traced_after,
+            slabs=self._slabs,
+            preemptible=coverage.programs_preemptible,
+        )
 
     @cached_property
     def _sites(self) -> Sites:

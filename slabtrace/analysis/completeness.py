@@ -10,15 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from slabtrace.analysis.counts import SiteCounts
 from slabtrace.analysis.losses import Losses
-from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.recovered import recovered
 from slabtrace.analysis.slab_states import SlabStates
 from slabtrace.analysis.summary import Summary
 from slabtrace.trace.manifest import Manifest
-from slabtrace.trace.schema import Flag
 
 EVENT = ("event was", "events were")
 FREE = ("free was", "frees were")
@@ -46,7 +42,7 @@ class Completeness:
     after a kfree_rcu (`rcu_completions`: the kfree_rcu was the free).  `page_ends` of slabs are
     among the `events` alone.  `dropped`: the ring was full or programs nested too deep.
     `recursion_missed`: skipped by the kernel's recursion guard; of these a twin program `recovered`
-    some, or all, and `skipped` is the rest.  `missed_frees_inferred`: not seen, but proved by their
+    some, or all, and `skipped` is the rest, at most.  `missed_frees_inferred`: not seen, but proved by their
     address being allocated again, by the end of their slab (`inferred_by_page_end`), or because
     their slab held the object free when the recording ended (`found_free`).
     `unmatched_frees`: frees whose allocation was not seen; of these `old_frees` had none in the
@@ -119,7 +115,7 @@ def assess(
         counted=counts.counted,
         dropped=losses.dropped,
         recursion_missed=losses.recursion_missed,
-        recovered=recovered(sites, counts),
+        recovered=sum(recovered(sites, counts, manifest).stored.values()),
         skipped=losses.skipped,
         missed_frees_inferred=int(counts.inferred.sum()),
         inferred_by_page_end=int(counts.page_ended.sum()),
@@ -142,14 +138,6 @@ def assess(
     result.exact = not (result.lost or result.missed_frees_inferred or result.unattached or result.damaged)
     result.verdict = _verdict(result) + (_COUNTED.format(manifest.threshold_s) if manifest.survivors else "")
     return result
-
-
-def recovered(sites: Sites, counts: SiteCounts) -> int:
-    """Events that only a twin recorded: those flagged so, less those its first program had as well."""
-    flags = sites["flags"]
-    flagged = (flags & np.uint8(Flag.RECOVERED)) != 0
-    by_twin = sites.free | ((flags & np.uint8(Flag.LARGE)) == 0)  # a large kmalloc fires twice by itself
-    return int(counts.seen[flagged].sum() - counts.duplicates[by_twin].sum())
 
 
 def _verdict(result: Completeness) -> str:

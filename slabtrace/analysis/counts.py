@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counted import CountedObjects
+from slabtrace.analysis.duplicates import by_twin
 from slabtrace.analysis.lifetimes import How, Paired
 from slabtrace.analysis.sites import Sites
 
@@ -18,7 +19,8 @@ Counts = NDArray[np.int64]
 class SiteCounts:
     """Counters of shape (s,), int64, by site.
 
-    `seen`: events.  `duplicates`: those of them that were recorded twice.
+    `seen`: events.  `duplicates`: those of them that were recorded twice; `by_twins`: of these, those that
+    their program had recorded and its twin did again.
     By the site of the allocation: `inferred` (ended by a missed free; those that the end of their
     slab proved are `page_ended`, those that their slab held free at the end `found_free`),
     `pingpong` (freed on another CPU than allocated on) and `crossnode` (of these, on another NUMA
@@ -28,13 +30,14 @@ class SiteCounts:
     """
 
     def __init__(self, sites: Sites, node_of_cpu: Sequence[int] = ()) -> None:
-        self._size = len(sites)
+        self._sites, self._size = sites, len(sites)
         self.counted = 0  # objects without events, among `seen`
         self._node = np.array(node_of_cpu if len(set(node_of_cpu)) > 1 else [], np.int64)
         self.crossnode: Counts = np.zeros(self._size, np.int64)
         self.seen, self.duplicates, self.inferred, self.page_ended, self.found_free, self.pingpong = (
             np.zeros(self._size, np.int64) for _ in range(6)
         )
+        self.by_twins: Counts = np.zeros(self._size, np.int64)
         self.old, self.second, self.completions = (np.zeros(self._size, np.int64) for _ in range(3))
 
     def add_counted(self, counted: CountedObjects) -> None:
@@ -49,7 +52,9 @@ class SiteCounts:
         self.seen += self._count(site[paired.own])
         self.old += self._count(site[paired.old_frees])
         self.second += self._count(site[paired.second_frees])
-        self.duplicates += self._count(site[paired.duplicate_frees])
+        again = self._count(site[paired.duplicate_frees])  # only twins record a free again
+        self.duplicates += again
+        self.by_twins += again
         self.completions += self._count(site[paired.completions])
         cpu = paired.events.cpu
         moved = np.flatnonzero(cpu.take(alloc) != cpu.take(paired.end))
@@ -64,7 +69,9 @@ class SiteCounts:
             self.inferred += self._count(at[how != How.DUPLICATE])
             self.page_ended += self._count(at[how == How.PAGE_END])
             self.found_free += self._count(at[how == How.FOUND_FREE])
-            self.duplicates += self._count(at[how == How.DUPLICATE])
+            first, second = at[how == How.DUPLICATE], site[paired.end[unfreed[how == How.DUPLICATE]]]
+            self.duplicates += self._count(first)
+            self.by_twins += self._count(first[by_twin(self._sites, first, second)])
 
     def _count(self, site: NDArray[np.intp]) -> Counts:
         return np.bincount(site, minlength=self._size)

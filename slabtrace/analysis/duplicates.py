@@ -3,10 +3,19 @@
 
 A large kmalloc fires its tracepoint twice on some kernels (KERNEL-FACTS 3: same address, task
 and size): the second, with the caller's call site, counts.  An event nested between a program and
-its twin may be recorded by both (KERNEL-FACTS 5): the second bears Flag.RECOVERED and follows at its
+its twin may be recorded by both (KERNEL-FACTS 5): the second alone bears Flag.RECOVERED and follows at its
 address with the same kind, call site and task.  Interrupts may lie between the two records, and where
-tracepoints can be preempted (7.0) other tasks; or the task goes on to another CPU, whose twin finds no
-word.  Only the idle tasks, which are all called 0, never do.
+programs are preemptible (7.0; manifest: coverage.programs_preemptible) other tasks, for as long as they
+take; or the task goes on to another CPU, whose twin finds no word.  Only the idle tasks, which are all
+called 0, never do.  Nothing else can happen at the address meanwhile: nobody has the object yet, or it
+is not freed before the twin returns.
+
+A second allocation, after a free that was missed, looks the same if it too was skipped by its first
+program and recorded by its twin.  The wait of a second would take it for the first one's repetition, and
+with it goes the sign that a free was missed.  Its object is live either way; and of those taken so at
+most as many are wrong as misses of the first program are left over when all other records of its twin
+are accounted for.  Usually none are; else they count as skipped (losses.py), and nothing is exact.
+A second free taken so hides that an allocation was missed, which keeps no object among the outstanding.
 
 One free may also be told by several tracepoints, by each in its way.  A kfree_rcu frees for its users
 at once, for the allocator after a grace period: the kfree or bulk free that follows at its address is
@@ -16,15 +25,19 @@ kmem_cache_free that named the wrong cache is told by the allocator's complaint,
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.analysis.lifetimes import Positions
 from slabtrace.analysis.sites import Sites
-from slabtrace.trace.batch import EventBatch, concatenate
+from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.schema import Flag, Kind
 
 IDLE = np.uint32(0)
 TWIN_NS = 10_000_000  # the most that may lie between two records of one event
+PREEMPTED_NS = 1_000_000_000  # the same of a task that may be preempted between them (124 ms were seen)
 # The kinds of free that go on, and the kinds that such a free goes on to.
 COMPLETES = {
     Kind.KFREE_RCU: (Kind.KFREE, Kind.BULK_FREE),
@@ -33,24 +46,42 @@ COMPLETES = {
 }
 
 
-def same_event(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
+def longest_wait_ns(preemptible: bool) -> int:
+    """The most that may lie between two records of one event, in ns."""
+    return PREEMPTED_NS if preemptible else TWIN_NS
+
+
+def same_event(
+    sites: Sites, first: EventBatch, second: EventBatch, preemptible: bool = False
+) -> NDArray[np.bool_]:
     """Whether `second[i]` records the event that `first[i]` did, shape (n,).
 
     Both are allocations or both frees of one address, `second` the next thing seen there.
+    `preemptible`: whether tasks may be preempted between a program and its twin.
     """
     apart = second.ts_ns - first.ts_ns
-    close: NDArray[np.bool_] = (apart < TWIN_NS) & (first.tid == second.tid)
-    if not close.any():
-        return close
+    same: NDArray[np.bool_] = (apart < longest_wait_ns(preemptible)) & (first.tid == second.tid)
+    if not same.any():
+        return same
     a, b = first.site, second.site
-    flags = sites["flags"]
+    flags, close, a_task = sites["flags"], apart < TWIN_NS, first.tid != IDLE
     large = (flags[a] & flags[b] & np.uint8(Flag.LARGE)) != 0
     large &= ~sites.free[a] & (sites["bytes_req"][a] == sites["bytes_req"][b])
-    twin = (flags[b] & np.uint8(Flag.RECOVERED)) != 0
-    twin &= (sites["kind"][a] == sites["kind"][b]) & (sites["call_site"][a] == sites["call_site"][b])
-    twin &= (first.cpu == second.cpu) | (first.tid != IDLE)
-    close &= large | twin
-    return close
+    twin = by_twin(sites, a, b) & (a_task | (close & (first.cpu == second.cpu)))
+    same &= (large & close) | twin
+    return same
+
+
+def by_twin(sites: Sites, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of two records of one event, by their sites: whether the second is its twin's, shape (n,).
+
+    The two of a large kmalloc, recorded by its program or by its twin, have different call sites.
+    """
+    recovered = (sites["flags"] & np.uint8(Flag.RECOVERED)) != 0
+    twin: NDArray[np.bool_] = recovered[second] & ~recovered[first]
+    for name in ("kind", "call_site"):
+        twin &= sites[name][first] == sites[name][second]
+    return twin
 
 
 def completes(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
@@ -66,31 +97,40 @@ def completes(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np
 
 
 class RecentFrees:
-    """The last frees of a chunk, for those of the next that may be the same event."""
+    """What ended last at the addresses of earlier chunks, for the twins' records among the next frees.
 
-    def __init__(self) -> None:
-        self._frees: EventBatch | None = None
+    Only those are looked up, and few: what is kept is sorted by address, and searched chunk by chunk.
+    """
 
-    def keep(self, frees: EventBatch, newest_ns: int, touched: NDArray[np.uint64] | None) -> None:
-        """Keep `frees`, so late that the next chunk may record them again.
+    def __init__(self, preemptible: bool) -> None:
+        self._preemptible = preemptible
+        self._wait_ns = longest_wait_ns(preemptible)
+        self._chunks: list[tuple[int, EventBatch]] = []  # until when (ns), and what; the newest first
 
-        `frees`: of the last TWIN_NS, each the last that was seen of its address, sorted by ptr.
-        `newest_ns`: when the chunk ended.  `touched`: all addresses in a chunk so short that what
-        was kept before may still be recent; else None.
+    def keep(self, events: EventBatch, ended: Positions, newest_ns: int) -> None:
+        """Keep what a chunk left freed, and forget what no later event can record again.
+
+        `ended`: positions among the events, by ptr, of the last of each address: its free, or the
+        allocation of an object that its slab's end proved freed (whose free, if it comes, is of
+        another kind).  `newest_ns`: when the chunk ended.
         """
-        if self._frees is not None and touched is not None:
-            stays = (self._frees.ts_ns > newest_ns - TWIN_NS) & ~np.isin(self._frees.ptr, touched)
-            frees = concatenate([self._frees.take(np.flatnonzero(stays)), frees])
-            frees = frees.take(np.argsort(frees.ptr, kind="stable"))
-        self._frees = frees
+        oldest_ns = newest_ns - self._wait_ns
+        self._chunks = [(until_ns, kept) for until_ns, kept in self._chunks if until_ns > oldest_ns]
+        recent = ended[events.ts_ns[ended] > oldest_ns]
+        if len(recent):
+            self._chunks.insert(0, (newest_ns, events.take(recent)))
 
     def recorded_twice(self, sites: Sites, frees: EventBatch) -> NDArray[np.bool_]:
         """Which of `frees`, the first events of a chunk at their addresses, were kept already."""
         twice = np.zeros(frees.size, np.bool_)
-        if self._frees is None or not self._frees.size or not frees.size:
-            return twice
-        place = np.searchsorted(self._frees.ptr, frees.ptr)
-        place[place == self._frees.size] = 0
-        known = np.flatnonzero(self._frees.ptr[place] == frees.ptr)
-        twice[known] = same_event(sites, self._frees.take(place[known]), frees.take(known))
+        left = np.flatnonzero(sites["flags"][frees.site] & np.uint8(Flag.RECOVERED))
+        for _, chunk in self._chunks:
+            if not len(left):
+                break
+            place = np.minimum(np.searchsorted(chunk.ptr, frees.ptr[left]), chunk.size - 1)
+            known = chunk.ptr[place] == frees.ptr[left]
+            found = left[known]
+            first, second = chunk.take(place[known]), frees.take(found)
+            twice[found] = same_event(sites, first, second, self._preemptible)
+            left = left[~known]
         return twice

@@ -37,8 +37,15 @@ CALLED = {
 class History:
     """All events of objects at some addresses, in time order at each; one event is one, however recorded."""
 
-    def __init__(self, addresses: NDArray[np.uint64], batches: Iterable[EventBatch], sites: Sites) -> None:
+    def __init__(
+        self,
+        addresses: NDArray[np.uint64],
+        batches: Iterable[EventBatch],
+        sites: Sites,
+        preemptible: bool = False,
+    ) -> None:
         self._sites = sites
+        self._preemptible = preemptible
         wanted = np.unique(addresses)
         parts = []
         for batch in batches:
@@ -54,7 +61,8 @@ class History:
             return events
         first, second = events.take(slice(None, -1)), events.take(slice(1, None))
         alike = (first.ptr == second.ptr) & (self._sites.free[first.site] == self._sites.free[second.site])
-        again = same_event(self._sites, first, second) | completes(self._sites, first, second)
+        again = same_event(self._sites, first, second, self._preemptible)
+        again |= completes(self._sites, first, second)
         return events.take(np.append(True, ~(alike & again)))
 
     def before(self, ptr: int, ts_ns: int) -> tuple[EventBatch | None, EventBatch | None, bool]:

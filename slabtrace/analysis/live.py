@@ -109,8 +109,12 @@ class LiveTrace:
         """Take the next events."""
         with self._lock:
             if self._pairer is None:  # here: what is attached is known by now
-                late = self.manifest.coverage.free_traced_after
-                self._pairer = Pairer(self._sites, free_traced_after=late)
+                coverage = self.manifest.coverage
+                self._pairer = Pairer(
+                    self._sites,
+                    free_traced_after=coverage.free_traced_after,
+                    preemptible=coverage.programs_preemptible,
+                )
             self.events_seen += batch.size
             self._count(self._pairer.feed(batch))
 

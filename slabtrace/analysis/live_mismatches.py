@@ -38,15 +38,23 @@ class LiveMismatches:
     """Takes a recording's sites and events as they are stored.
 
     `cache_is_named`: see Suspects.  `allocs_seen`: whether every path of allocations is watched and
-    none is left out; else two frees prove nothing.  `judged`: see Suspects.
+    none is left out; else two frees prove nothing.  `judged`: see Suspects.  `preemptible`: see Pairer.
     """
 
-    def __init__(self, page_size: int, cache_is_named: bool, allocs_seen: bool, judged: bool) -> None:
+    def __init__(
+        self,
+        page_size: int,
+        cache_is_named: bool,
+        allocs_seen: bool,
+        judged: bool,
+        preemptible: bool = False,
+    ) -> None:
         self.sites = Sites()
         self._page_size = page_size
         self._named = cache_is_named
         self._allocs_seen = allocs_seen
         self._judged = judged
+        self._preemptible = preemptible
         self._pairer: Pairer | None = None
         self._layout: ObjectLayout | None = None
         self.skipped = 0  # batches not looked at
@@ -62,7 +70,9 @@ class LiveMismatches:
             self._pairer = None
             self.skipped += 1
             return
-        self._pairer = self._pairer or Pairer(self.sites, free_traced_after=not self._named)
+        self._pairer = self._pairer or Pairer(
+            self.sites, free_traced_after=not self._named, preemptible=self._preemptible
+        )
         self._pairer.feed(batch)
         paired = self._pairer.flush()
         if paired is None:

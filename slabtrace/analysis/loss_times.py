@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from slabtrace.analysis.losses import HARMLESS, TWIN, bounding
+from slabtrace.analysis.losses import HARMLESS, TWIN
 from slabtrace.trace.arrays import plain
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.schema import Loss
@@ -40,3 +41,9 @@ def loss_times(table: pa.Table, manifest: Manifest, started_ns: int) -> pd.DataF
         }
     )
     return frame[frame["count"] > 0].sort_values("begin_ns", kind="stable").reset_index(drop=True)
+
+
+def bounding(program: NDArray[np.object_], twin: NDArray[np.bool_], manifest: Manifest) -> NDArray[np.bool_]:
+    """Which ledger rows bound what was skipped: those of twins, and of programs without one, shape (n,)."""
+    twins = {*manifest.coverage.twins, *program[twin]}
+    return twin | np.array([name + TWIN not in twins for name in program], np.bool_)

@@ -38,13 +38,17 @@ COLUMNS = (
 
 @dataclass
 class Findings:
-    """Makes rows of suspicious frees, with all that it takes to look their evidence up."""
+    """Makes rows of suspicious frees, with all that it takes to look their evidence up.
+
+    `preemptible`: see Pairer.
+    """
 
     sites: Sites
     caches: Caches
     lookup: Lookup
     layout: ObjectLayout
     proof: MismatchProof
+    preemptible: bool = False
 
     def table(self, suspects: Suspects, batches: Iterable[EventBatch]) -> pd.DataFrame:
         """One row for each finding, the surest first, then by time: COLUMNS.
@@ -61,7 +65,7 @@ class Findings:
         addresses += [start for e in invalid for start in self.layout.starts(e)]
         if not addresses:
             return pd.DataFrame(columns=list(COLUMNS))
-        history = History(np.array(addresses, np.uint64), batches, self.sites)
+        history = History(np.array(addresses, np.uint64), batches, self.sites, self.preemptible)
         rows = [row for e in double if (row := self._double(e, history))]
         rows += [self._wrong_cache(e, history) for e in wrong]
         rows += [self._invalid(e, history) for e in invalid]

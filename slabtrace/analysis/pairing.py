@@ -3,7 +3,8 @@
 
 The same code runs inside the recorder and over a recorded trace.  How the stream is cut into
 batches changes nothing.  Its memory: the live set (26 bytes an object), one chunk of events, and
-8 bytes for each address ever seen freed (so that an old object's free is told from a second free).
+8 bytes for each address ever seen freed (so that an old object's free is told from a second free), and
+where programs are preemptible the frees of the last second (26 bytes each).
 
 At one address, in time order: an allocation then a free is a lifetime.  Two allocations: the
 free between them was missed; so it was if the slab ended (page_ends.py).  Two frees: a double free,
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.address_set import AddressSet
-from slabtrace.analysis.duplicates import COMPLETES, TWIN_NS, RecentFrees, completes, same_event
+from slabtrace.analysis.duplicates import COMPLETES, RecentFrees, completes, same_event
 from slabtrace.analysis.lifetimes import How, Paired, Positions, Strays
 from slabtrace.analysis.order import ByAddress, by_address, time_order
 from slabtrace.analysis.page_ends import NOTHING, Closed, closed_by_page_end
@@ -50,6 +51,7 @@ class Pairer:
     `sites` may grow between calls (Sites.extend): it must know the sites of all events fed.
     `free_traced_after`: the kernel traces kmem_cache_free late (traced_after.py).
     `slabs`: what the slabs said at the end of the recording.
+    `preemptible`: tasks may be preempted between a program and its twin (duplicates.py).
     `live`: the allocations not yet freed, sorted by ptr.  It lags by the `waiting` events that
     are not yet paired; after `flush` it is exact.
     """
@@ -60,16 +62,18 @@ class Pairer:
         chunk_events: int = CHUNK_EVENTS,
         free_traced_after: bool = False,
         slabs: SlabStates | None = None,
+        preemptible: bool = False,
     ) -> None:
         self.sites = sites
         self._slabs = slabs
         self._late_frees = free_traced_after
+        self._preemptible = preemptible
         self.chunk_events = chunk_events
         self.live = NONE
         self.waiting = 0
         self._completing = NONE  # frees that go on (kfree_rcu), the last that was seen of their addresses
         self._freed = AddressSet()
-        self._recent = RecentFrees()
+        self._recent = RecentFrees(preemptible)
         self._pending: list[EventBatch] = []
 
     def feed(self, batch: EventBatch) -> Paired | None:
@@ -151,7 +155,7 @@ class Pairer:
             closed = closed_by_page_end(events, self.sites, sort, page_ends, late_ns)
         alloc, end, how = self._lifetimes(events, sort, closed)
         strays = self._strays(events, sort, closed, begin)
-        self._carry(events, sort, closed, begin)
+        self._carry(events, sort, closed)
         return Paired(events, begin, site, free, order, alloc, end, how, *strays)
 
     def _page_ends(self, site: Positions, begin: int) -> Positions:
@@ -173,7 +177,7 @@ class Pairer:
         how = np.full(len(place), How.FREED, np.uint8)
         unfreed = np.flatnonzero(~sort.free[place])
         if len(unfreed):
-            twice = same_event(self.sites, events.take(alloc[unfreed]), events.take(end[unfreed]))
+            twice = self._same(events.take(alloc[unfreed]), events.take(end[unfreed]))
             how[unfreed] = np.where(twice, How.DUPLICATE, How.INFERRED)
         if not len(closed.place):
             return alloc, end, how
@@ -197,7 +201,7 @@ class Pairer:
         twice = np.concatenate(
             [
                 self._recent.recorded_twice(self.sites, events.take(again)),
-                same_event(self.sites, first, events.take(within)),
+                self._same(first, events.take(within)),
             ]
         )
         frees, late = np.concatenate([again, within]), np.zeros(len(twice), np.bool_)
@@ -205,7 +209,10 @@ class Pairer:
         second = np.concatenate([frees[~twice & ~late], _freed_after(sort, closed)])
         return Strays(leading[~freed_before], second, frees[twice], frees[late & ~twice])
 
-    def _carry(self, events: EventBatch, sort: ByAddress, closed: Closed, begin: int) -> None:
+    def _same(self, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
+        return same_event(self.sites, first, second, self._preemptible)
+
+    def _carry(self, events: EventBatch, sort: ByAddress, closed: Closed) -> None:
         """What the next chunk must know; the last event at each address decides: live, or freed."""
         last = np.append(sort.starts[1:], True)[: len(sort.starts)]
         free = sort.free.copy()
@@ -213,11 +220,8 @@ class Pairer:
         freed = np.flatnonzero(last & free)
         self._freed.add(events.ptr[sort.index[freed]])
         self.live = events.take(sort.index[np.flatnonzero(last & ~free)])
+        self._recent.keep(events, sort.index[freed], int(events.ts_ns[-1]))
         frees = sort.index[freed[sort.free[freed]]]
-        started, ended = events.ts_ns[begin], events.ts_ns[-1]
-        late = frees[events.ts_ns[frees] > ended - TWIN_NS]
-        touched = events.ptr[sort.index] if ended - started < TWIN_NS else None
-        self._recent.keep(events.take(late), ended, touched)
         goes_on = np.isin(self.sites["kind"], list(COMPLETES))
         if goes_on.any():
             self._completing = events.take(frees[goes_on[events.site[frees]]])

@@ -5,7 +5,7 @@ By then another CPU may have allocated the address, or the page allocator have g
 an earlier time: alloc A, alloc B (another CPU), free.  Read as it stands, A's free was missed and
 B is freed; in truth A was freed and B lives.  So a kmem_cache_free of another CPU within LATE_NS
 after an allocation of a live address is put before it, and one within LATE_NS after its slab's end
-was before that end (manifest: coverage.free_traced_after).
+was before that end (manifest: coverage.free_traced_after).  No such kernel preempts programs.
 """
 
 from __future__ import annotations

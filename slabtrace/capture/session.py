@@ -180,6 +180,7 @@ class Session:
             unattached=[Unattached(path, reason) for path, reason in self.unwatched.items()],
             free_traced_after=self.shape.free_traced_after,
             frees_judged=self.shape.judges_frees,
+            programs_preemptible=self.shape.preemptible,
         )
 
 

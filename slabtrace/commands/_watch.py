@@ -63,6 +63,7 @@ class Watch:
                 cache_is_named=not manifest.coverage.free_traced_after,
                 allocs_seen=not unwatched and not filtered(manifest),
                 judged=manifest.coverage.frees_judged,
+                preemptible=manifest.coverage.programs_preemptible,
             )
         return self._live
 

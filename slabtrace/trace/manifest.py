@@ -85,6 +85,8 @@ class Coverage:
     an allocation of the address on another CPU may carry the earlier time.
     `frees_judged`: the programs judged of each free but a bulk one whether an object begins there
     (Flag.INTERIOR).
+    `programs_preemptible`: a task may be preempted between a program and its twin (from 7.0), so that
+    the twin may record the event a second time, much later.
     """
 
     attached: list[str] = field(default_factory=list)
@@ -92,6 +94,7 @@ class Coverage:
     unattached: list[Unattached] = field(default_factory=list)
     free_traced_after: bool = False
     frees_judged: bool = False
+    programs_preemptible: bool = False
 
 
 @dataclass

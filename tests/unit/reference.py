@@ -39,8 +39,9 @@ class Outcome:
 class Reference:
     """What is known while going through the events."""
 
-    def __init__(self, events: Sequence[Event], free_traced_after: bool) -> None:
+    def __init__(self, events: Sequence[Event], free_traced_after: bool, preemptible: bool) -> None:
         self.events = events
+        self.preemptible = preemptible
         self.late_ns = 10_000 if free_traced_after else 0
         self.order = _frees_first(events)
         if free_traced_after:
@@ -72,7 +73,7 @@ class Reference:
         event = self.events[at]
         before = self._gone(event.ptr)
         if before is not None:
-            same = twice(self.events[before], event)
+            same = twice(self.events[before], event, self.preemptible)
             (self.out.duplicates if same else self.out.inferred).add((before, at))
         self.live[event.ptr] = at
         self.level[event.cache] += 1
@@ -87,7 +88,7 @@ class Reference:
             self.out.freed.add((before, at))
         elif last is None:
             self.out.old_frees.add(at)
-        elif twice(self.events[last], event):
+        elif twice(self.events[last], event, self.preemptible):
             self.out.duplicate_frees.add(at)
         elif (self.events[last].kind, event.kind) in GOES_ON:
             self.out.completions.add(at)
@@ -112,8 +113,8 @@ class Reference:
         return then.ts > ts and not (then.kind == Kind.CACHE_FREE and then.ts - ts < self.late_ns)
 
 
-def pair(events: Sequence[Event], free_traced_after: bool = False) -> Outcome:
-    return Reference(events, free_traced_after).run()
+def pair(events: Sequence[Event], free_traced_after: bool = False, preemptible: bool = False) -> Outcome:
+    return Reference(events, free_traced_after, preemptible).run()
 
 
 def _put_late_frees_back(events: Sequence[Event], order: list[int]) -> None:
@@ -157,10 +158,17 @@ def _frees_first(events: Sequence[Event]) -> list[int]:
     return sorted(order, key=lambda i: (events[i].ts, events[i].ts in doubtful and not events[i].is_free))
 
 
-def twice(a: Event, b: Event) -> bool:
+def twice(a: Event, b: Event, preemptible: bool = False) -> bool:
     """Whether two adjacent events of one sort at one address are one event, recorded twice."""
-    if b.ts - a.ts >= 10_000_000 or a.tid != b.tid:
+    if a.tid != b.tid:
         return False
-    large = a.flags & b.flags & Flag.LARGE and a.bytes_req == b.bytes_req and not a.is_free
-    twin = b.flags & Flag.RECOVERED and (a.kind, a.call_site) == (b.kind, b.call_site)
-    return bool(large or (twin and (a.cpu == b.cpu or a.tid != 0)))
+    apart = b.ts - a.ts
+    if a.flags & b.flags & Flag.LARGE and a.bytes_req == b.bytes_req and not a.is_free and apart < 10_000_000:
+        return True
+    if (a.kind, a.call_site) != (b.kind, b.call_site):
+        return False
+    if a.flags & Flag.RECOVERED or not b.flags & Flag.RECOVERED:
+        return False
+    if a.tid == 0:
+        return a.cpu == b.cpu and apart < 10_000_000
+    return apart < (1_000_000_000 if preemptible else 10_000_000)

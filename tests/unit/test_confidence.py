@@ -20,7 +20,7 @@ from slabtrace.analysis.slab_states import SlabStates
 from slabtrace.trace import schema
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Coverage, Host, Manifest, Totals, Unattached
-from slabtrace.trace.schema import Kind, Loss
+from slabtrace.trace.schema import Flag, Kind, Loss
 from tests.unit.synthetic import START, Event, alloc, free, page_end, write_trace
 
 S = 1_000_000_000
@@ -90,6 +90,20 @@ def test_what_a_twin_was_not_skipped_for_it_recovered(tmp_path: Path) -> None:
     assert claim(tmp_path / "1", losses=[first], coverage=twins) == ("exact", 0)
     assert claim(tmp_path / "2", losses=[first, twin], coverage=twins) == ("bounded", 1)
     assert claim(tmp_path / "3", losses=[first]) == ("bounded", 2)  # no twin: two objects were there
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"), [(None, ("exact", 0)), (1, ("exact", 0)), (5, ("bounded", 1))]
+)
+def test_a_repetition_may_hide_a_missed_free_only_since_its_program_was_skipped(
+    tmp_path: Path, second: int | None, expected: tuple[str, int]
+) -> None:
+    """What counts as recorded twice was a second allocation if its program missed it: a free was, too."""
+    again = alloc(4 * S + S // 2, 0x3000, flags=Flag.RECOVERED)
+    losses = [] if second is None else [loss(second, Loss.RECURSION, 1, "kmalloc")]
+    twins = Coverage(twins=["kmalloc_twin"], programs_preemptible=True)
+    events = [EVENTS[3], again, EVENTS[4]]
+    assert claim(tmp_path, events, losses, coverage=twins) == expected
 
 
 def test_a_skipped_program_that_records_no_free_loses_none(tmp_path: Path) -> None:

@@ -171,6 +171,18 @@ def test_a_twins_late_record_is_no_double_free(tmp_path: Path, again: dict[str, 
     assert len(found(tmp_path, [*events, free(50_000_000, OBJECT, **second)])) == number
 
 
+@pytest.mark.parametrize(("preemptible", "confidence"), [(True, "exact"), (False, "unprovable")])
+def test_an_allocation_recorded_twice_is_followed_by_one_free(
+    tmp_path: Path, preemptible: bool, confidence: str
+) -> None:
+    """Were it two, a free was missed between them, and the second free may be of a third."""
+    again = alloc(50_000_000, OBJECT, flags=Flag.RECOVERED, **MADE)
+    frees = [free(60_000_000, OBJECT, **HERE), free(70_000_000, OBJECT, call_site=0x333, **HERE)]
+    manifest = Manifest(coverage=Coverage(programs_preemptible=preemptible))
+    (finding,) = found(tmp_path, [alloc(1, OBJECT, **MADE), again, *frees], manifest)
+    assert (finding["kind"], finding["confidence"]) == ("double-free", confidence)
+
+
 JUDGED = Manifest(host=Host(kfence=True), coverage=Coverage(frees_judged=True))
 
 
