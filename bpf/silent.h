@@ -124,6 +124,8 @@ static __always_inline bool bulk_begins(void *ctx, const struct bulk *bulk, stru
 static __always_inline bool bulk_object(const struct claim *claim, struct slab_event *slot,
 					bool free)
 {
+	if (!sampled(claim->state, slot->ptr))
+		return false;
 	if (!slot->cache)
 		slot->cache = cache_of(claim->state->vmemmap, slot->ptr, &slot->flags);
 #ifdef FILTER_BY_ALLOCATION
@@ -175,7 +177,8 @@ static __always_inline void record_silent(void *ctx, struct seen_event *seen)
 {
 	struct claim claim;
 
-	if (seen->ptr <= ZERO_SIZE_PTR || !lane_enter_any(&claim, NESTED_LANES))
+	if (seen->ptr <= ZERO_SIZE_PTR || !on_this_cpu(&claim) ||
+	    !sampled(claim.state, seen->ptr) || !lane_take_any(&claim, NESTED_LANES))
 		return;
 	if (seen->kind & 0x10)
 		send_what_it_concerns(&claim, seen->ptr);

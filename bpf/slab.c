@@ -8,6 +8,7 @@
  */
 #include "event.h"
 #include "ring.h"
+#include "sample.h"
 #include "cache_of.h"
 #include "object_start.h"
 #include "filter.h"
@@ -124,7 +125,7 @@ static __always_inline int record(void *ctx, struct seen_event *seen)
 {
 	struct claim claim;
 
-	if (!on_this_cpu(&claim))
+	if (!on_this_cpu(&claim) || !sampled(claim.state, seen->ptr))
 		return 0;
 	if (TWINS & (seen->kind & 0x10 ? TWINS_OF_FREES : TWINS_OF_ALLOCS))
 		twin_push(claim.state, seen->ptr, seen->kind);
@@ -137,7 +138,8 @@ static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 	struct claim claim;
 	u64 words;
 
-	if (!on_this_cpu(&claim) || twin_pop(claim.state, seen->ptr, seen->kind))
+	if (!on_this_cpu(&claim) || !sampled(claim.state, seen->ptr) ||
+	    twin_pop(claim.state, seen->ptr, seen->kind))
 		return 0;
 	words = claim.state->words;
 	seen->flags |= SLAB_RECOVERED;

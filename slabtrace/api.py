@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from slabtrace.analysis.completeness import Completeness, assess
 from slabtrace.analysis.kept import Question, every_object
+from slabtrace.analysis.sampling import SampledHits
 from slabtrace.analysis.scan import paired_chunks
 from slabtrace.scanned import ScannedTrace
 
@@ -118,15 +120,18 @@ class Trace(ScannedTrace):
         """`outstanding` judged and ranked: class, score, why, growth and more; see analysis.leaks.
 
         `between`: only what was allocated between two moments (see `window`) and not freed by the
-        end of the recording.
+        end of the recording.  Of a sample, with what it stands for: see analysis.sampling.
         """
         from slabtrace.analysis.leaks import leaks
+        from slabtrace.analysis.sampling import with_estimates
 
         started = self.span_ns[0]
         times = None if between is None else self.moments(*between)
         absolute = None if times is None else (started + times[0], started + times[1])
         frame, groups, kept = self._grouped(by, Question(tuple(pid), tuple(comm), absolute))
-        return leaks(kept, frame, groups)
+        one_in = self.manifest.sampled_one_in
+        judged = leaks(kept, frame, groups)
+        return with_estimates(judged, one_in) if one_in > 1 else judged
 
     def tasks(self) -> pd.DataFrame:
         """Every task by the names it had: ts_ns (since the start; earlier is negative), tid, tgid, comm."""
@@ -158,7 +163,10 @@ class Trace(ScannedTrace):
         return cache_table(self._scanned(), peaks.peak, self._slabinfo, self.reconciliation())
 
     def stat(self, by: str = "call_site") -> pd.DataFrame:
-        """Totals by "call_site", "cache" or "ptr", as perf kmem's: see analysis.stat and by_pointer."""
+        """Totals by "call_site", "cache" or "ptr", as perf kmem's: see analysis.stat and by_pointer.
+
+        Of a sample, with hits_estimate and hits_error: see analysis.sampling.
+        """
         from slabtrace.analysis.by_pointer import Pointers
         from slabtrace.analysis.stat import stat
 
@@ -166,7 +174,17 @@ class Trace(ScannedTrace):
             pointers = Pointers(self._sites)
             self._scan([pointers])
             return pointers.table()
-        return stat(self._scanned(), self._lookup.symbols, by)
+        frame = stat(self._scanned(), self._lookup.symbols, by)
+        return self._with_estimated_hits(frame, by) if self.manifest.sampled_one_in > 1 else frame
+
+    def _with_estimated_hits(self, frame: pd.DataFrame, by: str) -> pd.DataFrame:
+        one_in, hits = self.manifest.sampled_one_in, SampledHits(len(self._sites))
+        self._scan([hits])
+        names = np.array(self._caches.names, object)
+        key = self._sites["call_site"] if by == "call_site" else names[self._caches.of_site]
+        errors = hits.errors(one_in, key)
+        error = [errors[each] for each in frame[by].tolist()]
+        return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)
 
     def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
         """Each cache's objects and bytes over time, in `buckets` equal parts: see analysis.usage."""

@@ -31,6 +31,10 @@ _COUNTED = (
     " Recorded with --mode survivors: what was freed within {:g} s is counted by call site and lifetime, "
     "but not told by task, stack or time, and double frees are not looked for."
 )
+_SAMPLED = (
+    " Sampled: one in {0:,} addresses was recorded, with all that happened there; each object found stands "
+    "for {0:,}, within the error given, and what has fewer than three times as many may not show at all."
+)
 PATH = ("path of allocation or free was", "paths of allocation or free were")
 
 
@@ -52,6 +56,8 @@ class Completeness:
     those of them that their slabs held in use at the end.
     `counted`: objects that came and went without being told of one by one (record --mode survivors); they
     are among `allocs` and `frees`, not among `events`.
+    `sampled_one_in`: N where only one in N addresses was recorded; all counts but `dropped` and what the
+    kernel skipped are of these.
     `late`: stored out of order, so perhaps paired wrongly.  `unattached`: paths of allocation or
     free that nothing watched.
     """
@@ -79,6 +85,7 @@ class Completeness:
     outstanding: int = 0
     in_use: int = 0
     late: int = 0
+    sampled_one_in: int = 1
     unattached: list[str] = field(default_factory=list)
     damaged: bool = False
     exact: bool = True
@@ -136,8 +143,15 @@ def assess(
         damaged=bool(damage),
     )
     result.exact = not (result.lost or result.missed_frees_inferred or result.unattached or result.damaged)
-    result.verdict = _verdict(result) + (_COUNTED.format(manifest.threshold_s) if manifest.survivors else "")
+    result.sampled_one_in = manifest.sampled_one_in
+    result.verdict = _verdict(result) + _modes(manifest)
     return result
+
+
+def _modes(manifest: Manifest) -> str:
+    """What the recording left out on request."""
+    sampled = _SAMPLED.format(manifest.sampled_one_in) if manifest.sampled_one_in > 1 else ""
+    return sampled + (_COUNTED.format(manifest.threshold_s) if manifest.survivors else "")
 
 
 def _verdict(result: Completeness) -> str:

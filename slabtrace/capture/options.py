@@ -9,6 +9,7 @@ from typing import Any
 
 from slabtrace.capture.glob import CommGlob
 from slabtrace.errors import UsageError
+from slabtrace.trace.sample import MOST
 
 DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the highest rate seen
 SURVIVORS_BUFFER_MIB = 8  # only what grows old passes through the rings
@@ -37,6 +38,7 @@ class CaptureOptions:
     mode: str = "events"  # or "survivors"
     threshold_s: float = 1.0
     live_objects: int | None = None
+    sample: int = 1  # one in so many addresses, a power of two
     stacks: str = "all"  # "none", "auto" (bpf/stack_budget.h) or "all"
     cache: tuple[str, ...] = ()
     min_size: int | None = None
@@ -54,6 +56,10 @@ class CaptureOptions:
             CommGlob(self.comm)
         if not THRESHOLD_S[0] <= self.threshold_s <= THRESHOLD_S[1]:
             raise UsageError("--threshold lies between {:g} s and {:g} s".format(*THRESHOLD_S))
+        if not 1 <= self.sample <= MOST or self.sample & (self.sample - 1):
+            raise UsageError(
+                f"--sample takes 1/N, N a power of two up to {MOST}", "for example --sample 1/16"
+            )
         self._check_live_table()
 
     def _check_live_table(self) -> None:
@@ -102,6 +108,8 @@ class CaptureOptions:
         """The -D options for bpf/ that these options need."""
         defines: dict[str, int | str | None] = {}
         defines["TWINS"] = _TWINS[self.twins]
+        if self.sample > 1:
+            defines["SAMPLE"] = None
         if self.stacks != "none":
             defines |= {"STACKS": None, "STACK_BUCKETS": STACK_BUCKETS}
         if self.stacks == "auto":
@@ -136,6 +144,7 @@ class CaptureOptions:
             content["live_table_bytes"] = self.live_sets * LIVE_WAYS * LIVE_BYTES
         else:
             del content["threshold_s"], content["live_objects"]
+        content["sample"] = self.sample if self.sample > 1 else None
         return content | {"cache": list(self.cache)} | self.extra
 
 

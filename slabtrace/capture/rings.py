@@ -81,6 +81,10 @@ class Rings:
         """Tell the programs where struct pages lie (0: not known, caches stay unknown)."""
         self._states["vmemmap"] = vmemmap
 
+    def set_sample(self, one_in: int) -> None:
+        """Record one in so many addresses from now on, a power of two (bpf/sample.h)."""
+        self._states["sample_mask"] = one_in - 1
+
     def watermark(self) -> int:
         """A time (ns) before which nothing can arrive any more, once all lanes are drained after this.
 

@@ -47,6 +47,7 @@ class Session:
             self.kallsyms = symbols.result()
         try:
             self.rings = Rings(self.programs, geometry)
+            self.rings.set_sample(options.sample)
             self.survivors = Survivors(self.programs, options, geometry.cpus) if options.survivors else None
             self._learn_caches()
             self._set_filters()

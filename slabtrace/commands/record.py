@@ -41,6 +41,21 @@ class Duration(click.ParamType[float]):
         return float(match.group(1)) * _SECONDS[match.group(2)]
 
 
+class OneIn(click.ParamType[int]):
+    """`1/16`: 16."""
+
+    name = "fraction"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """N; a usage error for anything but 1/N."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"1/(\d{1,9})", value.strip())
+        if match is None:
+            self.fail(f"{value!r} is no sample; write 1/16", param, ctx)
+        return int(match.group(1))
+
+
 @click.command(
     context_settings={"ignore_unknown_options": False},
     epilog="""\b
@@ -92,6 +107,13 @@ Examples:
 @click.option("--pid", type=click.IntRange(1), metavar="N", help="Only objects this process allocates.")
 @click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
 @click.option(
+    "--sample",
+    type=OneIn(),
+    default=1,
+    metavar="1/N",
+    help="Only one in N addresses, N a power of two: allocations and frees of an object, or neither.",
+)
+@click.option(
     "--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small)."
 )
 @click.option(
@@ -131,6 +153,7 @@ def command(
     max_size: int | None,
     pid: int | None,
     comm: str | None,
+    sample: int,
     buffer: int | None,
     twins: str,
     grace: float,
@@ -161,6 +184,7 @@ def command(
         max_size=max_size,
         pid=pid,
         comm=comm,
+        sample=sample,
         buffer_mib=buffer,
         twins=twins,
         extra={"duration": duration, "grace": grace, "settle": settle},

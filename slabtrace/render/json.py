@@ -24,7 +24,7 @@ LEAKS = (
     "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
     "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
     "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable", "stack_of", "stacked",
-    "stacks",
+    "stacks", "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
 )  # fmt: skip
 CACHES = (
     "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",
@@ -35,6 +35,7 @@ RECONCILIATION = ("cache", "aliases", "kernel", "traced", "residue", "slack", "e
 STAT = (
     "cache", "caches", "call_site", "symbol", "hits", "frees", "inferred", "outstanding", "bytes_req",
     "bytes_alloc", "pingpong", "frag", "waste_bytes", "crossnode", "atomic", "accounted", "zeroed",
+    "hits_estimate", "hits_error",
 )  # fmt: skip
 LIFETIMES = (
     "cache", "call_site", "symbol", "stack", "module", "allocated", "freed", "p50_ns", "p90_ns", "p99_ns",

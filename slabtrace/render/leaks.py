@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from slabtrace.render.sampling import stack_of
+from slabtrace.render.sampling import estimated, stack_of
 from slabtrace.render.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.units import count, duration, plural, size, unknown
 
@@ -56,7 +56,7 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
     write_paragraph(
         out,
         f"#{group['rank']} {_judgement(group)}{plural(group['outstanding'], 'object')} of {group['cache']} "
-        f"outstanding, {size(group['bytes_alloc'])}; "
+        f"outstanding, {size(group['bytes_alloc'])}{_of_all(group)}; "
         f"{count(group['freed'])} of {count(group['allocated'])} freed; "
         f"oldest {duration(ended_ns - group['oldest_ns'])}",
     )
@@ -68,6 +68,13 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
         write_paragraph(out, f"  ({sampled})")
     write_paragraph(out, f"  by {_who(group)}; {_confidence(group)}")
     out.write("\n")
+
+
+def _of_all(group: dict[Any, Any]) -> str:
+    """What the objects of a sample stand for."""
+    if "outstanding_estimate" not in group:
+        return ""
+    return f" (of all: {estimated(group, 'outstanding')}, {size(group['bytes_estimate'])})"
 
 
 def _write_tables(out: TextIO, groups: pd.DataFrame, by: str) -> None:
@@ -88,8 +95,8 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
             str(group["rank"]),
             group["class"] or "",
             _growth(group),
-            count(group["outstanding"]),
-            size(group["bytes_alloc"]),
+            estimated(group, "outstanding"),
+            size(group.get("bytes_estimate", group["bytes_alloc"])),
             _unsure(group),
             group["cache"],
             *([_told(group, by)] if told else []),

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stack shown with a group stands for, where not all its objects have one (sampled_stacks.py)."""
+"""What a sample stands for: of stacks (sampled_stacks.py), and of addresses (analysis/sampling.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from slabtrace.units import count
+
+
+def estimated(row: Mapping[Any, Any], name: str) -> str:
+    """The number `name` of a row; of a sample what it stands for, within what error: "~368 ±180"."""
+    if f"{name}_estimate" not in row:
+        return count(row[name])
+    return f"~{count(row[f'{name}_estimate'])} ±{count(row[f'{name}_error'])}"
 
 
 def stack_of(group: dict[Any, Any]) -> str:

@@ -3,7 +3,7 @@
 
 Total_alloc/Per   bytes the allocator handed out, and per allocation
 Total_req/Per     bytes that were asked for, and per allocation
-Hit               allocations
+Hit               allocations (of a sample, record --sample: of all, estimated; the rest is the sample's own)
 Ping-pong         objects freed on another CPU than the one that allocated them
 Frag              share of the bytes handed out that nobody asked for: 1 - req / alloc
 Rate              allocations a second
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
+from slabtrace.render.sampling import estimated
 from slabtrace.render.text import Column, name_column, write_fields, write_paragraph, write_table
 from slabtrace.render.units import count, duration, percent, plural, rate, size
 
@@ -112,7 +113,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
     return [
         f"{size(row['bytes_alloc'])}/{row['bytes_alloc'] // hits}",
         f"{size(row['bytes_req'])}/{row['bytes_req'] // hits}",
-        count(row["hits"]),
+        estimated(row, "hits"),
         count(row["pingpong"]),
         percent(row["frag"]),
     ]

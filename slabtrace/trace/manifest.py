@@ -17,6 +17,7 @@ from typing import Any
 from slabtrace.errors import TraceError
 from slabtrace.trace import schema
 from slabtrace.trace.files import Files, Folder
+from slabtrace.trace.sample import sampled_one_in
 from slabtrace.trace.typed_json import from_json
 
 RECORDING = "recording"
@@ -144,6 +145,11 @@ class Manifest:
     def survivors(self) -> bool:
         """Recorded in the mode "survivors", where what was freed soon is only counted (schema.COUNTED)?"""
         return self.options.get("mode") == "survivors"
+
+    @property
+    def sampled_one_in(self) -> int:
+        """N where one in N addresses was recorded; 1: all were."""
+        return sampled_one_in(self.options)
 
     @property
     def threshold_s(self) -> float:
