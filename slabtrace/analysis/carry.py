@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,6 @@ from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.carried import in_time_order, write_carried
 from slabtrace.trace.reader import TraceReader
-from slabtrace.trace.schema import TASKS
 
 
 class Carried:
@@ -54,10 +54,10 @@ def carry(ended: Path, following: Path) -> None:
     write_carried(reader, following, objects, _who(objects, reader.table("tasks")), known)
 
 
-def _who(objects: EventBatch, table: pa.Table) -> pa.Table:
-    """The rows that name the tasks which allocated `objects`."""
+def _who(objects: EventBatch, table: pa.Table) -> list[Any]:
+    """The rows that name the tasks which allocated `objects`, as the columns of schema.TASKS."""
     tasks = Tasks(table)
     row = np.unique(tasks.rows(objects.tid, objects.ts_ns))
     row = row[row >= 0]
     comms = [tasks.comm[each] for each in row.tolist()]
-    return pa.table([tasks.ts_ns[row], tasks.tid[row], tasks.tgid[row], comms], schema=TASKS)
+    return [tasks.ts_ns[row], tasks.tid[row], tasks.tgid[row], comms]

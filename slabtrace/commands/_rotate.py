@@ -102,6 +102,6 @@ class Place:
 
         if self.rotation is None:
             return TraceWriter(self.name, manifest, owner, self.force)
-        from slabtrace.analysis.carry import carry
+        from slabtrace.commands._carry import carry_apart
 
-        return Series(self.name, manifest, self.rotation, carry, owner, self.force)
+        return Series(self.name, manifest, self.rotation, carry_apart, owner, self.force)

@@ -26,16 +26,16 @@ BATCH = 1 << 17
 
 
 def write_carried(
-    ended: TraceReader, following: Path, objects: EventBatch, tasks: pa.Table, missed: Mapping[int, int]
+    ended: TraceReader, following: Path, objects: EventBatch, tasks: list[Any], missed: Mapping[int, int]
 ) -> None:
     """Carry `objects`, outstanding at the end of `ended`, into the trace `following`.
 
-    `objects`: their allocations, in time order; `tasks`: rows of schema.TASKS that name who made them;
+    `objects`: their allocations, in time order; `tasks`: columns of schema.TASKS, who made them;
     `missed`: frees proved though not seen, by site of the allocation.  Raises WriteError.
     """
     beside = following / f"{schema.CARRIED_DIR}.new"
     columns: dict[str, list[Any]] = {
-        "tasks": [tasks.column(name).to_pylist() for name in schema.TASKS.names],
+        "tasks": tasks,
         "losses": _summed(ended.table("losses")),
         "missed": [list(missed.keys()), list(missed.values())],
     }

@@ -19,7 +19,7 @@ import pyarrow as pa
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
 from slabtrace.trace.ahead import ahead
-from slabtrace.trace.arrays import plain
+from slabtrace.trace.arrays import no_rows, plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.files import files_of
 from slabtrace.trace.segments import Segment
@@ -93,20 +93,20 @@ class TraceReader:
             known = self.manifest.version[1] >= schema.SINCE_MINOR.get(name, 0)
             if known and self.manifest.status == manifests.COMPLETE:
                 self._note(f"{file} is missing.")
-            return wanted.empty_table()
+            return no_rows(wanted)
         own = self._whole(file, wanted)
         return pa.concat_tables([self.carried(name), own]) if name in schema.CARRIED else own
 
     def carried(self, name: str) -> pa.Table:
         """What earlier parts of the series left (a key of schema.CARRIED); empty if there is nothing."""
         wanted = schema.CARRIED[name]
-        return self._whole(_carried(name), wanted) if self._carried else wanted.empty_table()
+        return self._whole(_carried(name), wanted) if self._carried else no_rows(wanted)
 
     def _whole(self, file: str, wanted: pa.Schema) -> pa.Table:
         """All rows of a file.  A day is 86,400 batches, each of which takes more than its rows: they are
         put together as they come."""
         table = Segment(self._files, file, wanted)
-        parts, batches = [wanted.empty_table()], table.batches(wanted.names)
+        parts, batches = [no_rows(wanted)], table.batches(wanted.names)
         while some := list(islice(batches, TOGETHER)):
             parts.append(pa.Table.from_batches(some).cast(wanted).combine_chunks())
         self._note(table.damage, table.cut)

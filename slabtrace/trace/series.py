@@ -6,13 +6,12 @@ is carried into it (its folder carried/): so `leaks` of the newest part tells of
 the series began, while the disk holds no more than some parts and what lives.
 
 A part ends at a sample of slabinfo, so that the kernel's own count begins and ends with it.  Side tables
-go on with what was last known.  Carrying reads the part that ended once more, in a thread that gives way
-to the others; no part is deleted before it is carried.  Where it cannot be read, the next one says so.
+go on with what was last known.  Carrying reads the part that ended once more, meanwhile; no part is deleted
+before it is carried.  Where it cannot be read, the next one says so.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,7 +33,6 @@ from slabtrace.trace.writer import TraceWriter, check_place, remove_trace
 
 Carry = Callable[[Path, Path], None]  # from a part that has ended into the one that follows
 COPIED = ("sites", "caches", "stacks", "symbols")  # rows that later events may refer to
-NICE = 10  # of the thread that carries
 SUFFIX = ".slab"
 
 
@@ -101,7 +99,7 @@ class Series:
         self._last = LastKnown()
         self._closed_bytes = self._closed_segments = 0
         self._carrying: list[Future[None]] = []
-        self._thread = ThreadPoolExecutor(1, "slabtrace-carry", initializer=_give_way)
+        self._thread = ThreadPoolExecutor(1, "slabtrace-carry")
         self._part = TraceWriter(self.folder, self._of_part(), owner)
 
     @property
@@ -239,8 +237,3 @@ def _all_rows(folder: Path, table: str) -> pa.Table:
     from slabtrace.trace.reader import TraceReader
 
     return TraceReader(folder).table(table)
-
-
-def _give_way() -> None:
-    """Linux: a thread has a priority of its own."""
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A series of traces: each part is whole by itself and knows all that is outstanding, whatever was deleted."""
+"""A series of traces: each part is whole, and knows all that is outstanding, whatever was deleted."""
 
 from __future__ import annotations
 
