@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from benchmarks import (
     billion,
+    long_run,
     machine,
     overhead,
     parts,
@@ -32,7 +33,7 @@ BENCHMARKS = {
     "trust": trust.main,
     "scaling": scaling.main,
 }
-ON_REQUEST = {"billion": billion.main}  # too long to be among all
+ON_REQUEST = {"billion": billion.main, "long-run": long_run.main}  # too long to be among all
 
 
 def main() -> int:
