@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
 import slabtrace
 from slabtrace.analysis.carry import carry
-from slabtrace.errors import UsageError
+from slabtrace.commands._carry import carry_apart
+from slabtrace.commands._rotate import Limit, LimitType, rotation
+from slabtrace.errors import TraceError, UsageError
 from slabtrace.trace import files
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.last_known import LastKnown
@@ -238,3 +241,39 @@ def test_kinds_are_counted_as_the_recorder_counts_them(tmp_path: Path) -> None:
     made.close(COMPLETE)
     totals = slabtrace.open(part_path(tmp_path / "t", 1)).manifest.totals
     assert (totals.events, totals.allocs, totals.frees) == (5, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["1h"], Rotation(ns=3_600_000_000_000)),
+        (["1.5GiB", "30m"], Rotation(bytes=3 << 29, ns=1_800_000_000_000)),
+    ],
+)
+def test_limits_in_words(words: list[str], wanted: Rotation) -> None:
+    assert rotation(tuple(LimitType().convert(word, None, None) for word in words), None) == wanted
+
+
+@pytest.mark.parametrize("word", ["0s", "2", "1h30m", "2GB", "", "-1h"])
+def test_no_limits(word: str) -> None:
+    with pytest.raises(click.UsageError):
+        LimitType().convert(word, None, None)
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(UsageError, match="--keep without"):
+        rotation((), 3)
+    with pytest.raises(UsageError, match="twice"):
+        rotation((Limit("ns", 1), Limit("ns", 2)), 3)
+
+
+def test_carrying_in_a_process_of_its_own(tmp_path: Path) -> None:
+    record(tmp_path / "t.slab", 6, Rotation(ns=4 * S))
+    first, second_ = parts_of(tmp_path / "t.slab")
+    here = outstanding(second_)
+    shutil.rmtree(second_ / "carried")
+    carry_apart(first, second_)
+    assert outstanding(second_) == here == {0x100: 6 * LEAKED, 0x400: 2}
+    shutil.rmtree(first)
+    with pytest.raises(TraceError, match=r"t\.0001\.slab does not exist"):
+        carry_apart(first, second_)
