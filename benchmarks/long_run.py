@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +36,7 @@ TURN_S, EVENTS = 5, 2500  # of simulated time, and events in it
 HOUR = 3600 // TURN_S  # turns
 ROTATE_NS, KEEP = 3_600_000_000_000, 3
 SITES, NEW_SITES, NEW_STACKS, TASKS, CHANGED = 400, 30, 2, 25, 20  # at all; an hour; a turn; a turn; a turn
+RETURNS = 20_011  # return addresses
 STACKS = 1 << 17  # what bpf/stack.h's two maps hold
 PIDS = 32_768
 TEXT, HEAP, CACHE = 0xFFFF_FFFF_8100_0000, 0xFFFF_8880_0000_0000, 0xFFFF_8881_0000_0000
@@ -42,13 +44,13 @@ START_NS = 1_000_000_000_000
 
 
 class MadeStacks(StackReader):
-    """Twelve frames for each id, as long as the maps have room."""
+    """Twelve frames for each id, of the return addresses that a kernel has; at most STACKS of them."""
 
     def __init__(self) -> None:
         self._known: set[int] = set()
 
     def _read(self, stack_id: int) -> list[int]:
-        return [TEXT + 64 * (stack_id * 7 + depth) % (1 << 24) for depth in range(12)]
+        return [TEXT + 64 * ((stack_id * 7 + depth) % RETURNS) for depth in range(12)]
 
 
 class MadeKernel:
@@ -114,7 +116,10 @@ def _one_turn(intake: Intake, store: Storing, turn: int, now_ns: int) -> None:
     for each in names:
         intake.knows(each.tid, each.tgid)
     unnamed, intake.unnamed = intake.unnamed, []
+    done = threading.Event()
     store.batch(intake.take(), now_ns, intake.sites.take_new(), names, unnamed)
+    store.call(done.set)
+    done.wait()  # at this rate the queue would be empty by then
 
 
 def _slots(turn: int, begin_ns: int) -> np.ndarray[Any, np.dtype[np.void]]:

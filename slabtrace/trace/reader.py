@@ -105,7 +105,7 @@ class TraceReader:
     def _whole(self, file: str, wanted: pa.Schema) -> pa.Table:
         """All rows of a file.  A day is 86,400 batches, each of which takes more than its rows: they are
         put together as they come."""
-        table = Segment(self._files, file, wanted)
+        table = Segment(self._files, file, wanted, threads=False)
         parts, batches = [no_rows(wanted)], table.batches(wanted.names)
         while some := list(islice(batches, TOGETHER)):
             parts.append(pa.Table.from_batches(some).cast(wanted).combine_chunks())
