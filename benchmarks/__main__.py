@@ -9,7 +9,19 @@ import signal
 import sys
 from datetime import UTC, datetime
 
-from benchmarks import machine, overhead, parts, reading, scaling, slow_leak, startup, throughput, trust
+from benchmarks import (
+    billion,
+    long_run,
+    machine,
+    overhead,
+    parts,
+    reading,
+    scaling,
+    slow_leak,
+    startup,
+    throughput,
+    trust,
+)
 
 BENCHMARKS = {
     "overhead": overhead.main,
@@ -21,15 +33,22 @@ BENCHMARKS = {
     "trust": trust.main,
     "scaling": scaling.main,
 }
+ON_REQUEST = {"billion": billion.main, "long-run": long_run.main}  # too long to be among all
 
 
 def main() -> int:
     """Parse the command line and run; exit status 1 where nothing can be measured."""
+    every = BENCHMARKS | ON_REQUEST
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(every)}; if none, all but {', '.join(ON_REQUEST)}",
+    )
     parser.add_argument("--quick", action="store_true", help="few short rounds: does it work, not what is it")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
+    unknown = set(arguments.names) - set(every)
     if unknown:
         parser.error(f"no benchmark called {', '.join(sorted(unknown))}")
     if os.geteuid() != 0:
@@ -39,7 +58,7 @@ def main() -> int:
     machine.mount_tracefs()
     print(f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on: {machine.describe()}\n")
     for name in arguments.names or BENCHMARKS:
-        BENCHMARKS[name](arguments.quick)
+        every[name](arguments.quick)
     return 0
 
 

@@ -63,7 +63,7 @@ def main(quick: bool) -> None:
             count = int(manifest(trace)["totals"]["events"])
             for command in ("stat", "leaks"):
                 told = [sys.executable, "-m", "slabtrace", command, str(trace)]
-                runs = [_timed(told, count) for _ in range(rounds)]
+                runs = [timed(told, count) for _ in range(rounds)]
                 rows.append(_row(f"slabtrace {command}", _middle(runs), peer and peer.events_per_s))
             subprocess.run(["rm", "-rf", str(trace)], check=True)
     print_table(("command", "events", "s", "M events/s", "to perf", "peak MiB"), rows)
@@ -78,7 +78,7 @@ def _perf(folder: Path, rounds: int) -> Run:
     if found is None:
         raise Unavailable("perf report does not say how many samples there are")
     command = ["perf", "kmem", *data, "stat", "--caller", "-l", "20"]
-    return _middle([_timed(command, int(found.group(1))) for _ in range(rounds)])
+    return _middle([timed(command, int(found.group(1))) for _ in range(rounds)])
 
 
 def _record(folder: Path, tracer: Tracer, events: int) -> Path:
@@ -95,7 +95,7 @@ def _record(folder: Path, tracer: Tracer, events: int) -> Path:
     return folder
 
 
-def _timed(command: list[str], events: int) -> Run:
+def timed(command: list[str], events: int) -> Run:
     """Run a command; its output is thrown away.  wait4 gives the memory of this child alone."""
     begun = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

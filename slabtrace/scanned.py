@@ -16,6 +16,7 @@ import numpy as np
 from slabtrace.analysis.account import Account, Unsampled, take_account
 from slabtrace.analysis.ages import Ages
 from slabtrace.analysis.cache_names import Caches, name_caches
+from slabtrace.analysis.carry import Carried
 from slabtrace.analysis.confidence import Missed
 from slabtrace.analysis.counted import CountedObjects
 from slabtrace.analysis.counts import Counts, SiteCounts, by_group
@@ -37,6 +38,7 @@ from slabtrace.analysis.symbols import Stacks, Symbols
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.analysis.timeline import Peaks, Timeline
 from slabtrace.analysis.unseen_allocations import UnseenAllocations
+from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.reader import TraceReader
@@ -163,11 +165,12 @@ class ScannedTrace:
             return self._summary
         counts = SiteCounts(self._sites, self.manifest.host.cpu_nodes)
         counts.add_counted(self._counted)
-        unsampled, unseen = Unsampled(self._sites, self._slabinfo), UnseenAllocations(self._slabs)
-        live = scan(self._watched_events(), pairer, [*accumulators, counts, unsampled, unseen])
-        self._summary = Summary(
-            self._sites, self._caches, counts, live, unsampled.events, unseen.by_cache(pairer)
-        )
+        started_ns = self.manifest.started_ns
+        unsampled = Unsampled(self._sites, self._slabinfo, started_ns)
+        unseen, carried = UnseenAllocations(self._slabs), Carried(self._sites, started_ns)
+        live = scan(self._watched_events(), pairer, [*accumulators, counts, unsampled, unseen, carried])
+        tallied = unsampled.events, unseen.by_cache(pairer), carried.objects
+        self._summary = Summary(self._sites, self._caches, counts, live, *tallied)
         return self._summary
 
     def _watched_events(self) -> Iterator[EventBatch]:
@@ -192,7 +195,12 @@ class ScannedTrace:
         for cache, count in self._scanned().unseen_allocations.items():
             if cache in row:
                 allocations[row[cache]] += count
-        return Missed(self._inferred(), allocations)
+        before = self._reader.carried("missed")
+        earlier = np.zeros(len(self._sites), np.int64)
+        np.add.at(earlier, plain(before.column("site")), plain(before.column("frees")).astype(np.int64))
+        frees = self._inferred() + by_group(self._caches.of_site, earlier, len(self._caches))
+        carried = by_group(self._caches.of_site, self._scanned().carried, len(self._caches))
+        return Missed(frees, allocations, carried)
 
     def _inferred(self) -> Counts:
         return by_group(self._caches.of_site, self._scanned().counts.inferred, len(self._caches))

@@ -35,7 +35,8 @@ SHEAF_OBJECTS, SHEAVES_OF_CPU, SHEAVES_OF_NODE = 64, 3, 10
 class Unsampled:
     """Counts by site the events that may be in one account only: `events`, shape (s,)."""
 
-    def __init__(self, sites: Sites, slabinfo: dict[str, Samples]) -> None:
+    def __init__(self, sites: Sites, slabinfo: dict[str, Samples], started_ns: int = 0) -> None:
+        self._started_ns = started_ns  # what came before was carried here from another part of a series
         begin = [samples.ts_ns[0] for samples in slabinfo.values()]
         end = [samples.ts_ns[-1] for samples in slabinfo.values()]
         self._begin_ns = max(begin, default=0) + READING_NS
@@ -47,7 +48,8 @@ class Unsampled:
         ts_ns = paired.events.ts_ns[paired.own]
         if not len(ts_ns) or (ts_ns[0] >= self._begin_ns and ts_ns[-1] <= self._end_ns):
             return
-        outside = np.flatnonzero((ts_ns < self._begin_ns) | (ts_ns > self._end_ns)) + paired.begin
+        apart = (ts_ns < self._begin_ns) | (ts_ns > self._end_ns)
+        outside = np.flatnonzero(apart & (ts_ns >= self._started_ns)) + paired.begin
         self.events += np.bincount(paired.site[outside], minlength=len(self.events))
 
 
@@ -94,7 +96,7 @@ def take_account(summary: Summary, slabinfo: dict[str, Samples], host: Host) -> 
 def traced_change(summary: Summary, caches: Caches) -> Counts:
     """Allocations less frees, seen or proved, of each cache: shape (c,)."""
     held = np.where(summary.sites.free, 0, summary.objects.held)
-    return by_group(caches.of_site, held - summary.counts.old, len(caches))
+    return by_group(caches.of_site, held - summary.carried - summary.counts.old, len(caches))
 
 
 def parked(host: Host, size: Counts, per_slab: Counts) -> Counts:

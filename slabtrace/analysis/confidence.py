@@ -67,10 +67,12 @@ FILTERS = ("cache", *TASK_FILTERS)
 
 class Missed(NamedTuple):
     """What shows of events not seen, by cache, shape (c,): frees proved, and objects in use at the end
-    whose allocation was not seen (slab_states.py)."""
+    whose allocation was not seen (slab_states.py); and how many objects earlier parts of a series left, of
+    which the kernel's account of this one says nothing."""
 
     frees: Counts
     allocations: Counts
+    carried: Counts
 
 
 class InUse(IntEnum):
@@ -150,7 +152,7 @@ def prove(
     elif unwatched - ALLOCATIONS:
         bound = np.maximum(-account.residue, 0) + account.slack + losses.total
         sealed = unwatched <= FREES and not filtered(manifest)
-        silent = np.where(account.known & sealed, bound, NO_BOUND)
+        silent = np.where(account.known & sealed & (missed.carried == 0), bound, NO_BOUND)
     return Proof(slabs, losses, silent, means)
 
 

@@ -101,7 +101,10 @@ def judge(ages: Ages, judged: Judged) -> pd.DataFrame:
     lived = np.zeros((len(judged.own), ages.lived.shape[1]), np.int64)
     member = judged.of_site >= 0
     np.add.at(lived, judged.of_site[member], ages.lived[member])
-    found = survival(lived, judged.alloc_ns, judged.of_site[judged.site], ages.begin_ns, ages.end_ns)
+    # what a series carried here came at its own times
+    since_ns = min(ages.begin_ns, int(judged.alloc_ns.min(initial=ages.begin_ns)))
+    group = judged.of_site[judged.site]
+    found = survival(lived, judged.alloc_ns, group, ages.begin_ns, ages.end_ns, since_ns)
     growth = _growth(ages, judged)
     frame = pd.DataFrame(
         {

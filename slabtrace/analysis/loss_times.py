@@ -40,7 +40,8 @@ def loss_times(table: pa.Table, manifest: Manifest, started_ns: int) -> pd.DataF
             "lost": skipped | np.isin(kind, [Loss.RING_FULL, Loss.NESTING, Loss.LATE]),
         }
     )
-    return frame[frame["count"] > 0].sort_values("begin_ns", kind="stable").reset_index(drop=True)
+    shown = (frame["count"] > 0) & (frame["end_ns"] > 0)  # not those of earlier parts of a series
+    return frame[shown].sort_values("begin_ns", kind="stable").reset_index(drop=True)
 
 
 def bounding(program: NDArray[np.object_], twin: NDArray[np.bool_], manifest: Manifest) -> NDArray[np.bool_]:

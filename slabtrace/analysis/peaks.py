@@ -24,8 +24,7 @@ def peaks(timeline: Timeline, caches: Caches, symbols: Symbols) -> pd.DataFrame:
     most of it, as dicts of call_site, symbol, objects, bytes.
     """
     mine = np.flatnonzero(timeline.call_site != 0)
-    change = timeline.came[:, mine] - timeline.went[:, mine]
-    level = np.cumsum(change, axis=0)
+    level = timeline.levels(mine)
     rows = []
     for cache in np.unique(timeline.cache[mine]).tolist():
         sorts = np.flatnonzero(timeline.cache[mine] == cache)

@@ -38,7 +38,8 @@ class Summary:
     """A scanned trace: counts by site, and the allocations left live (sorted by ptr).
 
     `unsampled`: events by site outside what slabinfo sampled (account.Unsampled), shape (s,).
-    `unseen_allocations`: by address of the cache (unseen_allocations.py).
+    `unseen_allocations`: by address of the cache (unseen_allocations.py).  `carried`: objects that earlier
+    parts of a series left, by site (carry.py), shape (s,).
     """
 
     sites: Sites
@@ -47,6 +48,7 @@ class Summary:
     live: EventBatch
     unsampled: Counts
     unseen_allocations: dict[int, int]
+    carried: Counts
 
     @cached_property
     def objects(self) -> Objects:

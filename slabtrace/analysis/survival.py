@@ -50,9 +50,17 @@ class Survival:
 
 
 def survival(
-    lived: Counts, alloc_ns: NDArray[np.int64], member: Positions, begin_ns: int, end_ns: int
+    lived: Counts,
+    alloc_ns: NDArray[np.int64],
+    member: Positions,
+    begin_ns: int,
+    end_ns: int,
+    since_ns: int | None = None,
 ) -> Survival:
-    """`lived`: shape (g, OCTAVES), see Ages; `alloc_ns`, `member`: time and group of the live objects."""
+    """`lived`: shape (g, OCTAVES), see Ages; `alloc_ns`, `member`: time and group of the live objects.
+
+    `since_ns`: since when objects came, if that was before the recording's `begin_ns`.
+    """
     groups, length = len(lived), end_ns - begin_ns
     horizon, old, old_freed = (np.zeros(groups, np.int64) for _ in range(3))
     age = end_ns - alloc_ns
@@ -64,7 +72,8 @@ def survival(
         horizon[better], old[better], old_freed[better] = 1 << octave, aged[better], freed[better]
     is_old = age >= np.where(horizon > 0, horizon, length + 1)[member]
     until = begin_ns + length - horizon
-    came = _came(alloc_ns[is_old], member[is_old], begin_ns, until, groups)
+    first_ns = begin_ns if since_ns is None else since_ns
+    came = _came(alloc_ns[is_old], member[is_old], first_ns, until, groups)
     return Survival(horizon, old, old_freed, percentile(lived, 0.5), _steadiness(came), _late_share(came))
 
 

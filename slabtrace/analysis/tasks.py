@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from slabtrace.trace.arrays import plain
+from slabtrace.trace.arrays import column, plain
 
 SOON_NS = 10_000_000_000  # no process number is given again so soon
 
@@ -30,7 +30,7 @@ class Tasks:
         self._keys, self.ts_ns = keys[order], ts_ns[order]
         self.tid: NDArray[np.uint32] = tid[order]
         self.tgid: NDArray[np.uint32] = tgid[order]
-        self.comm: list[str] = table.column("comm").take(pa.array(order)).to_pylist()
+        self.comm: list[str] = table.column("comm").take(column(order, pa.int64())).to_pylist()
 
     def _key(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> NDArray[np.uint64]:
         rank = np.searchsorted(self._times, ts_ns, side="right").astype(np.uint64)

@@ -22,7 +22,8 @@ class Timeline:
     (row of Caches), `size` (bytes) and `call_site` (address) have shape (k,), `came` and `went` (k
     sorts by bucket) shape (buckets, k).  Frees of objects older than the recording count as gone,
     with the size of their cache and the call site 0, for nobody saw who allocated them: the usage
-    line stands on slabinfo's baseline, which contains them.
+    line stands on slabinfo's baseline, which contains them.  So it does what earlier parts of a series
+    left: that came before, `carried`, shape (k,).
     """
 
     def __init__(self, sites: Sites, caches: Caches, begin_ns: int, end_ns: int, buckets: int) -> None:
@@ -38,19 +39,31 @@ class Timeline:
         self.cache, self.size = sorts[:2]
         self.call_site: NDArray[np.uint64] = np.ascontiguousarray(sorts[2]).view(np.uint64)
         self.came, self.went = (np.zeros((buckets, sorts.shape[1]), np.int64) for _ in range(2))
+        self.carried: Table = np.zeros(sorts.shape[1], np.int64)
 
     def add(self, paired: Paired) -> None:
         """Take one chunk; times outside the recording count for its first or last bucket."""
         at = (paired.events.ts_ns - self._begin_ns) // self._width
+        allocs, old = paired.allocs, paired.old_frees
+        if len(at) and at[paired.own].min(initial=0) < 0:
+            before = at[allocs] < 0
+            early = self._sort_of_site.take(paired.site[allocs[before]])
+            self.carried += np.bincount(early, minlength=len(self.carried))
+            allocs = allocs[~before]
         np.clip(at, 0, len(self.ends_ns) - 1, out=at)
-        old = paired.old_frees
-        self._count(self.came, at[paired.allocs], paired.site[paired.allocs])
+        self._count(self.came, at[allocs], paired.site[allocs])
         self._count(self.went, at[paired.end], paired.ended_site)
         self._count(self.went, at[old], paired.site[old])
         twice = paired.ended(How.DUPLICATE)  # came and went once too often
         where = at[paired.end[twice]], self._sort_of_site[paired.ended_site[twice]]
         np.subtract.at(self.came, where, 1)
         np.subtract.at(self.went, where, 1)
+
+    def levels(self, which: Positions) -> Table:
+        """How many objects there were of these sorts at the end of each bucket: (buckets, len(which))."""
+        change = self.came[:, which] - self.went[:, which]
+        change[:1] += self.carried[which]
+        return np.cumsum(change, axis=0)
 
     def _count(self, table: Table, bucket: Table, site: Positions) -> None:
         """Count objects of `site` in `bucket` of `table`."""

@@ -52,9 +52,9 @@ def call_site_usage(timeline: Timeline, symbols: Symbols, top: int) -> pd.DataFr
     """
     mine = np.flatnonzero(timeline.call_site != 0)
     sites, of_sort = np.unique(timeline.call_site[mine], return_inverse=True)
-    change = timeline.came[:, mine] - timeline.went[:, mine]
-    objects = np.cumsum(_summed(change, of_sort, len(sites)), axis=0)
-    held = np.cumsum(_summed(change * timeline.size[mine], of_sort, len(sites)), axis=0)
+    level = timeline.levels(mine)
+    objects = _summed(level, of_sort, len(sites))
+    held = _summed(level * timeline.size[mine], of_sort, len(sites))
     order = np.argsort(-held.max(axis=0, initial=0), kind="stable")
     shown, rest = order[:top], order[top:]
     parts = [
@@ -75,15 +75,15 @@ def size_classes(timeline: Timeline) -> pd.DataFrame:
     known = np.flatnonzero(timeline.call_site != 0)
     exponent = np.ceil(np.log2(np.maximum(timeline.size[known], 8))).astype(np.int64)
     classes, of_sort = np.unique(exponent, return_inverse=True)
-    came, went = timeline.came[:, known], timeline.went[:, known]
-    held = np.cumsum(_summed((came - went) * timeline.size[known], of_sort, len(classes)), axis=0)
-    allocs, frees = (_summed(table, of_sort, len(classes)) for table in (came, went))
+    came, went, level = timeline.came[:, known], timeline.went[:, known], timeline.levels(known)
+    held = _summed(level * timeline.size[known], of_sort, len(classes))
+    allocs, frees, objects = (_summed(table, of_sort, len(classes)) for table in (came, went, level))
     columns = (
         np.tile(timeline.ends_ns, len(classes)),
         np.repeat(np.int64(1) << classes, len(timeline.ends_ns)),
         allocs.T.ravel(),
         frees.T.ravel(),
-        np.cumsum(allocs - frees, axis=0).T.ravel(),
+        objects.T.ravel(),
         held.T.ravel(),
     )
     return pd.DataFrame(dict(zip(SIZE_COLUMNS, columns, strict=True)))

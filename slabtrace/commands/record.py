@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slabtrace.commands._output import check_new
+from slabtrace.commands._rotate import Limit, Place, rotate_options, rotation
 from slabtrace.commands.report import write_report
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ Examples:
   sudo slabtrace record --cache 'kmalloc-*' --stacks none
   sudo slabtrace record --comm 'nginx*' --min-size 1024 -d 5m
   sudo slabtrace record --mode survivors -d 2d       a hunt of days: only what stays is told of
+  sudo slabtrace record -o hunt --rotate 1h --keep 24  for days: hunt.0001.slab, hunt.0002.slab, …
 """,
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="NAME.slab", help="Folder to write.")
@@ -137,6 +139,7 @@ Examples:
     metavar="FILE.html",
     help="Also write the page of `slabtrace report`.",
 )
+@rotate_options
 @click.option("--force", is_flag=True, help="Replace an existing trace, and report, of that name.")
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
@@ -159,6 +162,8 @@ def command(
     grace: float,
     settle: bool,
     report: Path | None,
+    rotate: tuple[Limit, ...],
+    keep: int | None,
     force: bool,
     quiet: bool,
     as_json: bool,
@@ -192,8 +197,9 @@ def command(
     if report is not None:
         check_new(report, force)
     preflight.require()
-    folder = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
-    manifest = _record(options, Plan(duration, command_line, grace, settle), folder, force, quiet)
+    name = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
+    place = Place(name, rotation(rotate, keep), force)
+    folder, manifest = _record(options, Plan(duration, command_line, grace, settle), place, quiet)
     if report is not None:
         write_report(str(folder), report, quiet)
     if as_json:
@@ -202,26 +208,25 @@ def command(
         click.echo(_summary(folder, manifest, report), err=True)
 
 
-def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quiet: bool) -> Manifest:
+def _record(options: CaptureOptions, plan: Plan, place: Place, quiet: bool) -> tuple[Path, Manifest]:
     from slabtrace.capture.command import TracedCommand, invoking_user
     from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
     from slabtrace.commands._watch import Watch
-    from slabtrace.trace.writer import TraceWriter, check_place
 
-    check_place(folder, force)
+    place.check()
     if plan.argv:
         TracedCommand.check(plan.argv[0])
     session = Session(options)
     try:
         user = invoking_user()
         owner = (user.uid, user.gid) if user.differs else None
-        writer = TraceWriter(folder, new_manifest(session), owner, force)
+        writer = place.writer(new_manifest(session), owner)
         watch = None if quiet or options.survivors else Watch(session, writer.manifest)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
         with _signals(recorder):
             recorder.record(plan)
-        return writer.manifest
+        return writer.folder, writer.manifest
     finally:
         session.close()
         if _shows_status(quiet):

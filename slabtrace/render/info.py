@@ -25,6 +25,7 @@ def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> 
     return [
         ("trace", f"{path} ({manifest.status})"),
         ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
+        *_part(manifest),
         ("by", f"slabtrace {manifest.tool_version or '(unknown version)'}"),
         ("options", _options(manifest)),
         ("host", _host(manifest)),
@@ -47,6 +48,14 @@ def _options(manifest: Manifest) -> str:
             values = value if isinstance(value, list) else [value]
             words.append(f"{name}={','.join(shlex.quote(str(v)) for v in values)}")
     return " ".join(words) or "none"
+
+
+def _part(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    part = manifest.part
+    if part is not None:
+        before = manifest.started_ns - part.series_started_ns
+        since = f", which began {duration(before)} earlier: what it left until then is here too"
+        yield "part", f"{count(part.number)} of a series{since if part.number > 1 else ''}"
 
 
 def _host(manifest: Manifest) -> str:

@@ -60,6 +60,11 @@ def column(values: Sequence[Any] | NDArray[Any], kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(numbers)])
 
 
+def no_rows(fields: pa.Schema) -> pa.Table:
+    """A table of these columns without rows."""
+    return pa.Table.from_arrays([column([], field.type) for field in fields], schema=fields)
+
+
 def _offsets(values: Sequence[Any] | NDArray[Any]) -> pa.Buffer:
     """Where each of these begins and the last ends, were they one after the other."""
     ends = np.cumsum([0, *map(len, values)], dtype=np.int32)

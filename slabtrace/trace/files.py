@@ -22,7 +22,9 @@ from slabtrace.trace import schema
 
 ALIGNMENT = 64  # of every file in the archive, as Arrow likes its buffers
 PACKED = ".slab.zip"
-_KNOWN = re.compile(rf"{schema.EVENTS_DIR}/[0-9]{{1,9}}\.arrow|[a-z]{{1,32}}\.arrow|{schema.MANIFEST}")
+_KNOWN = re.compile(
+    rf"{schema.EVENTS_DIR}/[0-9]{{1,9}}\.arrow|({schema.CARRIED_DIR}/)?[a-z]{{1,32}}\.arrow|{schema.MANIFEST}"
+)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, lengths of the name and of the extra field
 _PADDING = 0xD935  # the id of an extra field that only aligns (as Android's zipalign)
 
@@ -45,7 +47,8 @@ class Folder:
 
     def names(self) -> list[str]:
         """See Files."""
-        found = [*self._path.glob("*"), *(self._path / schema.EVENTS_DIR).glob("*")]
+        folders = (self._path, self._path / schema.EVENTS_DIR, self._path / schema.CARRIED_DIR)
+        found = [path for folder in folders for path in folder.glob("*")]
         names = (str(path.relative_to(self._path)) for path in found)
         return sorted(name for name in names if _KNOWN.fullmatch(name))
 
@@ -121,7 +124,9 @@ def unpack(packed: Path, folder: Path) -> int:
     Only files of a trace, by their exact names, are written.  Raises TraceError, OSError.
     """
     files = Packed(packed)
-    (folder / schema.EVENTS_DIR).mkdir(mode=0o700)
+    for name in (schema.EVENTS_DIR, schema.CARRIED_DIR):
+        if name == schema.EVENTS_DIR or any(each.startswith(name) for each in files.names()):
+            (folder / name).mkdir(mode=0o700)
     for name in files.names():
         with files.open(name) as source, (folder / name).open("xb") as member:
             shutil.copyfileobj(source, member, 1 << 20)

@@ -123,6 +123,14 @@ class Totals:
 
 
 @dataclass
+class Part:
+    """Which part of a series this is, from 1 (series.py), and when the series began (`started_ns`)."""
+
+    number: int = 1
+    series_started_ns: int = 0
+
+
+@dataclass
 class Manifest:
     """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC."""
 
@@ -140,6 +148,7 @@ class Manifest:
     recorder: RecorderUse = field(default_factory=RecorderUse)
     coverage: Coverage = field(default_factory=Coverage)
     totals: Totals = field(default_factory=Totals)
+    part: Part | None = None
 
     @property
     def survivors(self) -> bool:

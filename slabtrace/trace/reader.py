@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ import pyarrow as pa
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
 from slabtrace.trace.ahead import ahead
-from slabtrace.trace.arrays import plain
+from slabtrace.trace.arrays import no_rows, plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.files import files_of
 from slabtrace.trace.segments import Segment
 
 AHEAD = 3  # batches decoded before they are asked for
+TOGETHER = 1024  # batches of a side table
 
 
 class TraceReader:
@@ -43,6 +45,7 @@ class TraceReader:
         self.damage: list[str] = []
         self.only_cut = True
         self.segments = self._find_segments()
+        self._carried = self._find_carried()
         if self.manifest.status != manifests.COMPLETE:
             self._note(f'The recording was not finished: its status is "{self.manifest.status}".', cut=True)
 
@@ -74,7 +77,7 @@ class TraceReader:
         return table.slice(0, rows)
 
     def _record_batches(self) -> Iterator[pa.RecordBatch]:
-        for name in self.segments:
+        for name in [*self._carried[:1], *self.segments]:
             segment = Segment(self._files, name, schema.EVENTS)
             yield from segment.batches(schema.EVENTS.names)
             self._note(segment.damage, segment.cut)
@@ -90,11 +93,24 @@ class TraceReader:
             known = self.manifest.version[1] >= schema.SINCE_MINOR.get(name, 0)
             if known and self.manifest.status == manifests.COMPLETE:
                 self._note(f"{file} is missing.")
-            return wanted.empty_table()
-        table = Segment(self._files, file, wanted)
-        batches = list(table.batches(wanted.names))
+            return no_rows(wanted)
+        own = self._whole(file, wanted)
+        return pa.concat_tables([self.carried(name), own]) if name in schema.CARRIED else own
+
+    def carried(self, name: str) -> pa.Table:
+        """What earlier parts of the series left (a key of schema.CARRIED); empty if there is nothing."""
+        wanted = schema.CARRIED[name]
+        return self._whole(_carried(name), wanted) if self._carried else no_rows(wanted)
+
+    def _whole(self, file: str, wanted: pa.Schema) -> pa.Table:
+        """All rows of a file.  A day is 86,400 batches, each of which takes more than its rows: they are
+        put together as they come."""
+        table = Segment(self._files, file, wanted, threads=False)
+        parts, batches = [no_rows(wanted)], table.batches(wanted.names)
+        while some := list(islice(batches, TOGETHER)):
+            parts.append(pa.Table.from_batches(some).cast(wanted).combine_chunks())
         self._note(table.damage, table.cut)
-        return pa.Table.from_batches(batches).cast(wanted) if batches else wanted.empty_table()
+        return pa.concat_tables(parts)
 
     def span(self) -> tuple[int, int]:
         """Time of the recording's start and end, CLOCK_MONOTONIC ns.
@@ -120,7 +136,22 @@ class TraceReader:
             self._note(f"{missing} of {expected} event segments are missing.")
         return [found[number] for number in sorted(found)]
 
+    def _find_carried(self) -> list[str]:
+        """Files that earlier parts left for this one, the events first; damage where they are not there."""
+        part = self.manifest.part
+        if part is None or part.number == 1:
+            return []
+        files = [_carried(name) for name in schema.CARRIED]
+        if not set(files) <= set(self._names):
+            self._note("What earlier parts of the series left is not in this one.", cut=True)
+            return []
+        return files
+
     def _note(self, sentence: str, cut: bool = False) -> None:
         if sentence and sentence not in self.damage:
             self.damage.append(sentence)
             self.only_cut &= cut
+
+
+def _carried(name: str) -> str:
+    return f"{schema.CARRIED_DIR}/{name}.arrow"

@@ -8,6 +8,7 @@ reader would misread raises MAJOR; a new file or column raises MINOR.
               events/00000.arrow  Arrow IPC files, zstd, ordered by ts_ns, EVENTS below
               sites.arrow caches.arrow stacks.arrow symbols.arrow tasks.arrow
               losses.arrow slabinfo.arrow marks.arrow slabs.arrow counted.arrow   side tables, Arrow IPC files
+              carried/            what earlier parts of a series left, CARRIED below (series.py)
 
 All times are CLOCK_MONOTONIC in ns; all sizes are bytes; addresses are the kernel's own.
 """
@@ -24,6 +25,7 @@ MINOR = 2
 
 MANIFEST = "manifest.json"
 EVENTS_DIR = "events"
+CARRIED_DIR = "carried"
 
 
 class Kind(IntEnum):
@@ -202,3 +204,11 @@ SIDE_TABLES: dict[str, pa.Schema] = {
 }
 
 SINCE_MINOR = {"slabs": 1, "counted": 2}  # side tables that traces of earlier versions cannot have
+
+# What a part of a series knows of the parts before it; times are before its started_ns.
+CARRIED: dict[str, pa.Schema] = {
+    "events": EVENTS,  # the allocations of what was then outstanding
+    "tasks": TASKS,  # who allocated that
+    "losses": LOSSES,  # all that was lost, one row for each CPU, kind and program
+    "missed": pa.schema([("site", pa.uint32()), ("frees", pa.uint64())]),  # frees proved though not seen
+}

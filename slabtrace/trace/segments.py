@@ -27,15 +27,17 @@ class Segment:
 
     `damage` is a sentence on what could not be read, empty while nothing is known to be wrong; `cut`
     says that it is no more than the footer, which a recorder that was killed had not written.
+    `threads`: whether several columns are decompressed at once, which costs more than batches of some rows.
     Raises TraceError if columns of `expected` that are read have another type.
     """
 
-    def __init__(self, files: Files, name: str, expected: pa.Schema) -> None:
+    def __init__(self, files: Files, name: str, expected: pa.Schema, threads: bool = True) -> None:
         self.name = name
         self.damage = ""
         self.cut = False
         self._files = files
         self._expected = expected
+        self._threads = threads
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the batches, in order, with `columns` only (in the order given)."""
@@ -100,7 +102,8 @@ class Segment:
             wanted = self._expected.field(name).type
             if plain != wanted:
                 raise TraceError(f"{self.name}: column {name} is {found or 'missing'}, not {wanted}")
-        return pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in columns])
+        fields = [schema.get_field_index(name) for name in columns]
+        return pa.ipc.IpcReadOptions(included_fields=fields, use_threads=self._threads)
 
     def _note(self, what: str) -> None:
         self.damage = f"{self.name} {what}."

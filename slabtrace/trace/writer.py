@@ -51,7 +51,7 @@ class TableWriter:
         self._writer = pa.ipc.new_file(self._buffer, table_schema, options=options)
         self.rows = 0
         # pyarrow writes the schema with the first batch; a file that is empty later has lost something
-        self._writer.write_batch(_record_batch([[]] * len(table_schema), table_schema))
+        self._writer.write_batch(record_batch([[]] * len(table_schema), table_schema))
         self._flush()
 
     def append(self, batch: pa.RecordBatch) -> None:
@@ -86,7 +86,8 @@ class TableWriter:
             raise _write_failed(self._path, error) from error
 
 
-def _record_batch(columns: Iterable[Any], fields: pa.Schema) -> pa.RecordBatch:
+def record_batch(columns: Iterable[Any], fields: pa.Schema) -> pa.RecordBatch:
+    """Columns, in the order of `fields`, as a batch."""
     made = [column(values, field.type) for values, field in zip(columns, fields, strict=True)]
     return pa.RecordBatch.from_arrays(made, schema=fields)
 
@@ -156,7 +157,7 @@ class TraceWriter:
         segment = self._segment
         if segment is None or segment.rows >= SEGMENT_EVENTS:
             segment = self._next_segment()
-        segment.append(_record_batch(batch, schema.EVENTS))
+        segment.append(record_batch(batch, schema.EVENTS))
 
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Append rows to a side table, given as columns: sequences or arrays of one length.
@@ -164,9 +165,14 @@ class TraceWriter:
         No rows, nothing happens.  Raises WriteError.
         """
         writer = self._tables[table]
-        batch = _record_batch([columns[field.name] for field in writer.schema], writer.schema)
+        batch = record_batch([columns[field.name] for field in writer.schema], writer.schema)
         if batch.num_rows:
             writer.append(batch)
+
+    def copy(self, name: str, rows: pa.Table) -> None:
+        """Append rows of another trace to a side table.  Raises WriteError."""
+        for batch in rows.combine_chunks().to_batches():
+            self._tables[name].append(batch)
 
     def save_manifest(self) -> None:
         """Replace manifest.json.  Raises WriteError."""
@@ -247,7 +253,7 @@ def check_place(folder: Path, force: bool) -> None:
 def _make_folder(folder: Path, force: bool) -> None:
     check_place(folder, force)
     if folder.exists():
-        _remove_trace(folder)
+        remove_trace(folder)
     try:
         folder.mkdir(mode=0o700)
         (folder / schema.EVENTS_DIR).mkdir(mode=0o700)
@@ -257,8 +263,10 @@ def _make_folder(folder: Path, force: bool) -> None:
         ) from error
 
 
-def _remove_trace(folder: Path) -> None:
+def remove_trace(folder: Path) -> None:
+    """Delete a trace, its manifest last.  Raises UsageError where that cannot be."""
     try:
+        shutil.rmtree(folder / schema.EVENTS_DIR, ignore_errors=True)
         shutil.rmtree(folder)
     except OSError as error:
         raise UsageError(

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A day of recording, its clock wound forward: does memory stay flat, and the disk within what was asked?
+
+The recorder's own storing half (intake, site table, merge, storing thread, series, carrying) takes made-up
+slots of a day at 500 events a second.  Call sites of modules that are loaded anew each hour, stacks and tasks
+come and go; slabinfo changes; an object every five seconds is never freed.  SLABTRACE_HOURS: another length.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import slabtrace
+from benchmarks import machine
+from benchmarks.table import print_table
+from slabtrace.capture.intake import Intake, TaskName
+from slabtrace.capture.kallsyms import Symbol
+from slabtrace.capture.layout import event_dtype
+from slabtrace.capture.sites import SiteTable
+from slabtrace.capture.slab_walk import SlabCache
+from slabtrace.capture.stacks import StackReader
+from slabtrace.capture.storing import Storing
+from slabtrace.commands._carry import carry_apart
+from slabtrace.trace.manifest import COMPLETE, Host, Manifest
+from slabtrace.trace.schema import Kind
+from slabtrace.trace.series import Rotation, Series, parts_of
+
+TURN_S, EVENTS = 5, 2500  # of simulated time, and events in it
+HOUR = 3600 // TURN_S  # turns
+ROTATE_NS, KEEP = 3_600_000_000_000, 3
+SITES, NEW_SITES, NEW_STACKS, TASKS, CHANGED = 400, 30, 2, 25, 20  # at all; an hour; a turn; a turn; a turn
+RETURNS = 20_011  # return addresses
+STACKS = 1 << 17  # what bpf/stack.h's two maps hold
+PIDS = 32_768
+TEXT, HEAP, CACHE = 0xFFFF_FFFF_8100_0000, 0xFFFF_8880_0000_0000, 0xFFFF_8881_0000_0000
+START_NS = 1_000_000_000_000
+
+
+class MadeStacks(StackReader):
+    """Twelve frames for each id, of the return addresses that a kernel has; at most STACKS of them."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+
+    def _read(self, stack_id: int) -> list[int]:
+        return [TEXT + 64 * ((stack_id * 7 + depth) % RETURNS) for depth in range(12)]
+
+
+class MadeKernel:
+    """What Storing asks a session."""
+
+    def __init__(self) -> None:
+        self.options = SimpleNamespace(stacks="none")
+        self.kallsyms = SimpleNamespace(refresh=bool, resolve=lambda a: Symbol(f"f{a:x}", a & 63, ""))
+        self.caches = {
+            CACHE + i: SlabCache(CACHE + i, f"cache-{i}", 256, 256, 0, 0, 16, 0, False) for i in range(40)
+        }
+        self.aliases: dict[str, list[str]] = {}
+
+    def cache_at(self, address: int) -> SlabCache | None:
+        """One of the forty."""
+        return self.caches.get(address)
+
+    def wanted(self, cache: SlabCache | None) -> bool:
+        """Nothing is filtered."""
+        return True
+
+
+def main(quick: bool) -> None:
+    """Print a row for each hour."""
+    hours = int(os.environ.get("SLABTRACE_HOURS", "2" if quick else "24"))
+    print(f"### {hours} h of recording, simulated: --rotate 1h --keep {KEEP}\n")
+    with tempfile.TemporaryDirectory(prefix="slabtrace-long-run-", dir="/var/tmp") as folder:
+        name = Path(folder) / "t.slab"
+        rows = _run(name, hours)
+        titles = ("hour", "RSS MiB", "sites", "stacks", "symbols", "tasks known", "parts", "disk MiB")
+        print_table(titles, rows)
+        frame = slabtrace.open(parts_of(name)[-1]).outstanding("cache")
+        left, wanted = int(frame["outstanding"].sum()), hours * HOUR
+        print(f"outstanding, by the last part: {left:,} of {wanted:,} left behind\n")
+
+
+def _run(name: Path, hours: int) -> list[tuple[str, ...]]:
+    manifest = Manifest(started_ns=START_NS, host=Host(cpus=2, release="6.18.0"))
+    series = Series(name, manifest, Rotation(ns=ROTATE_NS, keep=KEEP), carry_apart)
+    store = Storing(MadeKernel(), series, None)  # type: ignore[arg-type]
+    store._stacks, store.span_ns = MadeStacks(), (START_NS, None)
+    intake, rows = Intake(SiteTable()), []
+    for turn in range(hours * HOUR):
+        now_ns = START_NS + (turn + 1) * TURN_S * 10**9
+        _one_turn(intake, store, turn, now_ns)
+        store.rows("slabinfo", _slabinfo(turn, now_ns))
+        store.call(series.save_manifest)
+        if turn % HOUR == HOUR - 1:
+            rows.append(_row(name, (turn + 1) // HOUR, intake, store, series))
+            machine.note(" ".join(rows[-1]))
+    manifest.ended_ns = START_NS + (hours * HOUR + 1) * TURN_S * 10**9
+    store.finish()
+    series.close(COMPLETE)
+    return rows
+
+
+def _one_turn(intake: Intake, store: Storing, turn: int, now_ns: int) -> None:
+    """What the recorder does with what it drains."""
+    slots = _slots(turn, now_ns - TURN_S * 10**9)
+    intake.accept(slots.view(np.uint64).reshape(len(slots), -1), turn % 2)
+    tids = 1000 + (np.arange(TASKS) + turn * TASKS) % PIDS
+    names = [TaskName(now_ns, tid, tid, f"task-{tid % 97}") for tid in tids.tolist()]
+    for each in names:
+        intake.knows(each.tid, each.tgid)
+    unnamed, intake.unnamed = intake.unnamed, []
+    done = threading.Event()
+    store.batch(intake.take(), now_ns, intake.sites.take_new(), names, unnamed)
+    store.call(done.set)
+    done.wait()  # at this rate the queue would be empty by then
+
+
+def _slots(turn: int, begin_ns: int) -> np.ndarray[Any, np.dtype[np.void]]:
+    """Objects that live half a turn each, but for one that stays."""
+    half = EVENTS // 2
+    slots = np.zeros(EVENTS, event_dtype())
+    slots["ts_ns"] = begin_ns + np.arange(EVENTS) * (TURN_S * 10**9 // EVENTS)
+    slots["ptr"] = HEAP + np.tile(np.arange(half), 2).astype(np.uint64) * np.uint64(256)
+    slots["kind"][:half], slots["kind"][half:] = Kind.KMALLOC, Kind.KFREE
+    site = np.arange(EVENTS) % SITES
+    recent = site < NEW_SITES  # of modules: elsewhere each hour
+    slots["call_site"] = TEXT + 64 * (site + np.where(recent, (turn // HOUR + 1) * 4096, 0)).astype(np.uint64)
+    slots["cache"] = CACHE + (site % 40).astype(np.uint64)
+    slots["bytes_req"][:half] = slots["bytes_alloc"][:half] = 256
+    slots["stack_id"] = site
+    slots["stack_id"][:NEW_STACKS] = np.minimum(SITES + turn * NEW_STACKS + np.arange(NEW_STACKS), STACKS - 1)
+    slots["tid"] = slots["tgid"] = 1000 + (turn * TASKS + site % TASKS) % PIDS
+    slots["ptr"][-1], slots["kind"][-1] = HEAP + (1 << 38) + np.uint64(turn * 256), Kind.KMALLOC
+    slots["bytes_req"][-1] = slots["bytes_alloc"][-1] = 256
+    slots["ptr"][half - 1], slots["kind"][half - 1] = 0xFFFF_8890_0000_0000, Kind.KFREE  # of an older object
+    return slots
+
+
+def _slabinfo(turn: int, now_ns: int) -> dict[str, list[Any]]:
+    names = [f"cache-{(turn + i) % 40}" for i in range(40 if turn == 0 else CHANGED)]
+    fixed = {"num_objs": 6400, "objsize": 256, "objperslab": 16, "pagesperslab": 1, "num_slabs": 400}
+    columns = {name: [value] * len(names) for name, value in fixed.items()}
+    return {
+        "ts_ns": [now_ns] * len(names),
+        "name": names,
+        "active_objs": [turn % 6400] * len(names),
+        **columns,
+    }
+
+
+def _row(name: Path, hour: int, intake: Intake, store: Storing, series: Series) -> tuple[str, ...]:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    parts = parts_of(name)
+    size = sum(path.stat().st_size for part in parts for path in part.rglob("*.arrow"))
+    stacks = len(store._stacks._known) if store._stacks else 0
+    known = (len(intake.sites), stacks, len(store._known_symbols), len(series._last._rows["tasks"]))
+    numbers = [f"{number:,}" for number in (*known, len(parts))]
+    return (str(hour), f"{pages * 4096 / 2**20:.0f}", *numbers, f"{size / 2**20:.1f}")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a part of a series leaves to the next: its outstanding objects, found by the same pairing as ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from slabtrace.analysis.counts import Counts
+from slabtrace.analysis.lifetimes import How, Paired
+from slabtrace.analysis.pairing import Pairer
+from slabtrace.analysis.scan import paired_chunks
+from slabtrace.analysis.sites import Sites
+from slabtrace.analysis.tasks import Tasks
+from slabtrace.trace.arrays import plain
+from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.carried import in_time_order, write_carried
+from slabtrace.trace.reader import TraceReader
+
+
+class Carried:
+    """Counts by site what came before the trace began, `objects` of shape (s,): what was carried into it."""
+
+    def __init__(self, sites: Sites, started_ns: int) -> None:
+        self._started_ns = started_ns
+        self.objects: Counts = np.zeros(len(sites), np.int64)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk; all but the first cost nothing."""
+        ts_ns = paired.events.ts_ns[paired.own]
+        if not len(ts_ns) or ts_ns[0] >= self._started_ns:
+            return
+        early = np.flatnonzero(ts_ns < self._started_ns) + paired.begin
+        site = paired.site[early[~paired.free[early]]]
+        self.objects += np.bincount(site, minlength=len(self.objects))
+
+
+def carry(ended: Path, following: Path) -> None:
+    """Write what the trace `ended` leaves outstanding into `following`.  Raises TraceError, WriteError."""
+    reader = TraceReader(ended)
+    sites = Sites.from_table(reader.sites)
+    pairer = Pairer(sites, free_traced_after=reader.manifest.coverage.free_traced_after)
+    missed = np.zeros(len(sites), np.int64)
+    before = reader.carried("missed")
+    np.add.at(missed, plain(before.column("site")), plain(before.column("frees")).astype(np.int64))
+    for paired in paired_chunks(reader.events(), pairer):
+        proved = (paired.how != How.FREED) & (paired.how != How.DUPLICATE)
+        np.add.at(missed, paired.ended_site[proved], 1)
+    objects = in_time_order(pairer.live)
+    known = {int(site): int(missed[site]) for site in np.flatnonzero(missed)}
+    write_carried(reader, following, objects, _who(objects, reader.table("tasks")), known)
+
+
+def _who(objects: EventBatch, table: pa.Table) -> list[Any]:
+    """The rows that name the tasks which allocated `objects`, as the columns of schema.TASKS."""
+    tasks = Tasks(table)
+    row = np.unique(tasks.rows(objects.tid, objects.ts_ns))
+    row = row[row >= 0]
+    comms = [tasks.comm[each] for each in row.tolist()]
+    return [tasks.ts_ns[row], tasks.tid[row], tasks.tgid[row], comms]

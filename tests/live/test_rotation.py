@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running kernel recorded in parts: a known leak is exact in the newest, whatever was deleted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import slabtrace
+from slabtrace.trace import manifest
+from slabtrace.trace.series import part_path, parts_of
+from tests.live.conftest import Recording, wait_for
+
+pytestmark = pytest.mark.live
+
+Start = Callable[..., Recording]
+
+FIRST, SECOND, THIRD, RECEIVED = 23, 31, 13, 7  # messages left in each part; of the first, received later
+BYTES = 64
+SECONDS = 60  # to wait at most
+IPC_PRIVATE, IPC_RMID = 0, 0
+
+libc = ctypes.CDLL(None)
+libc.msgsnd.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
+libc.msgrcv.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long, ctypes.c_int]
+
+
+@pytest.fixture
+def queue() -> Iterator[int]:
+    number = libc.msgget(IPC_PRIVATE, 0o600)
+    assert number >= 0
+    yield number
+    libc.msgctl(number, IPC_RMID, None)
+
+
+def send(queue: int, messages: int) -> None:
+    for _ in range(messages):
+        assert libc.msgsnd(queue, b"\1" + bytes(7 + BYTES), BYTES, 0) == 0
+
+
+def receive(queue: int, messages: int) -> None:
+    for _ in range(messages):
+        assert libc.msgrcv(queue, ctypes.create_string_buffer(8 + BYTES), BYTES, 0, 0) == BYTES
+
+
+def wait_for_part(name: Path, number: int) -> None:
+    """Until part `number` is being written, and what came before was carried into it."""
+    part = part_path(name, number)
+    wait_for(lambda: (part / ("carried" if number > 1 else "manifest.json")).exists(), SECONDS)
+    wait_for(lambda: manifest.load(part).coverage.attached, SECONDS)
+
+
+def messages_left(part: Path) -> int:
+    """Messages that this process sent and nobody received."""
+    frame = slabtrace.open(part).outstanding("call_site", pid=[os.getpid()])
+    rows = zip(frame["symbol"], frame["outstanding"], strict=True)
+    return sum(left for symbol, left in rows if symbol.startswith(("load_msg+", "alloc_msg+")))
+
+
+def test_a_known_leak_over_parts_that_are_gone(start_recording: Start, queue: int, tmp_path: Path) -> None:
+    name = tmp_path / "hunt.slab"
+    recording = start_recording("--rotate", "1s", "--keep", "2", trace=name)
+    wait_for_part(name, 1)
+    send(queue, FIRST)
+    wait_for_part(name, 3)
+    receive(queue, RECEIVED)
+    send(queue, SECOND)
+    wait_for_part(name, 5)
+    send(queue, THIRD)
+    status, stderr = recording.end()
+    assert status == 0, stderr
+    kept = parts_of(name)
+    assert len(kept) == 2 and not part_path(name, 1).exists()
+    assert str(kept[-1]) in stderr
+    assert messages_left(kept[-1]) == FIRST - RECEIVED + SECOND + THIRD
+    assert messages_left(kept[0]) - (FIRST - RECEIVED + SECOND) in (0, THIRD)
+    for part in kept:
+        trace = slabtrace.open(part)
+        assert trace.damage == [] and trace.manifest.status == manifest.COMPLETE
+        stored = sum(int((batch.ts_ns >= trace.span_ns[0]).sum()) for batch in trace._reader.events())
+        assert stored == trace.manifest.totals.events > 0
+        assert trace.outstanding()["comms"].map(bool).mean() > 0.9
+
+
+def test_by_size_under_load(start_recording: Start, load: Callable[[], object], tmp_path: Path) -> None:
+    """At the end no more is there than was to be kept, and it is whole."""
+    name = tmp_path / "hunt.slab"
+    recording = start_recording("--rotate", "1MiB", "--keep", "1", trace=name)
+    load()
+    wait_for_part(name, 3)
+    status, stderr = recording.end()
+    assert status == 0, stderr
+    (last,) = parts_of(name)
+    assert slabtrace.open(last).damage == []
+
+
+@pytest.mark.parametrize("moment", ["manifest.json", "carried"])
+def test_killed_in_the_middle_of_a_turn(
+    start_recording: Start, load: Callable[[], object], queue: int, tmp_path: Path, moment: str
+) -> None:
+    name = tmp_path / "hunt.slab"
+    recording = start_recording("--rotate", "1s", trace=name)
+    wait_for_part(name, 1)
+    send(queue, FIRST)
+    load()
+    wait_for(
+        lambda: (part_path(name, 2) / moment).exists() or (part_path(name, 2) / "carried").exists(), SECONDS
+    )
+    recording.end(signal.SIGKILL)
+    first, *rest = parts_of(name)
+    assert messages_left(first) == FIRST
+    for part in rest:
+        trace = slabtrace.open(part)
+        for batch in trace.events(["ts_ns"]):
+            assert batch.num_rows
+        finished = trace.manifest.status == manifest.COMPLETE  # the machine was slow: the next had begun
+        assert finished != any("not finished" in sentence for sentence in trace.damage)
+        carried = (part / "carried").exists()
+        assert messages_left(part) == (FIRST if carried else 0)
+        assert carried != any("earlier parts" in sentence for sentence in trace.damage)
