@@ -43,7 +43,8 @@ struct cpu_state {
 	u64 words;   /* used of the stack below */
 	u64 pushed;  /* words ever left */
 	u64 sample_mask; /* by user space: sample.h */
-	u64 reserved[2];
+	u64 no_stacks;	 /* by user space: take none from now on (--budget) */
+	u64 reserved;
 	u64 busy[LANES];
 	u64 word[TWIN_WORDS];  /* by twin.h: what first programs have dealt with */
 	u64 stamp[TWIN_WORDS]; /* how many words had been left before that one */

@@ -32,6 +32,10 @@ static __always_inline s32 stack_taken(void *ctx, struct lane *lane)
 
 static __always_inline s32 stack_of(void *ctx, struct claim *claim, const struct slab_event *event)
 {
+#ifdef BUDGETED
+	if (claim->state->no_stacks)
+		return STACK_NOT_TAKEN;
+#endif
 #ifdef STACKS_AUTO
 	if (!(event->flags & SLAB_INTERIOR) &&
 	    !stack_due(claim->cpu, event->call_site, event->ts_ns))

@@ -13,12 +13,13 @@
  */
 #pragma once
 
-#ifdef STACKS_AUTO
 #define STACK_NOT_TAKEN (-2) /* no error of bpf_get_stackid */
-#define BUDGET		64
-#define WINDOW_SHIFT	27   /* 134 ms */
-#define BUDGETS		8192 /* of a CPU: call sites, two to choose from */
-#define MAX_SHIFT	16
+
+#ifdef STACKS_AUTO
+#define BUDGET	     64
+#define WINDOW_SHIFT 27	  /* 134 ms */
+#define BUDGETS	     8192 /* of a CPU: call sites, two to choose from */
+#define MAX_SHIFT    16
 
 struct stack_budget {
 	u64 call_site;

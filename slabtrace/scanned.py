@@ -241,7 +241,8 @@ class ScannedTrace:
 
     @cached_property
     def _counted(self) -> CountedObjects:
-        return CountedObjects.from_table(self._reader.table("counted"), len(self._sites))
+        table, steps = self._reader.table("counted"), self.manifest.steps
+        return CountedObjects.from_table(table, len(self._sites), steps)
 
     @cached_property
     def _layout(self) -> ObjectLayout:

@@ -7,6 +7,7 @@ So they add to all totals and to lifetimes, and to nothing that is told of singl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.lifetimes import Positions
 from slabtrace.trace.arrays import plain
+from slabtrace.trace.manifest import Step
 
 Counts = NDArray[np.int64]
 
@@ -34,8 +36,13 @@ class CountedObjects:
     moved: Counts
 
     @classmethod
-    def from_table(cls, table: pa.Table, sites: int) -> CountedObjects:
-        """From counted.arrow (trace.schema.COUNTED) of a trace with so many sites."""
+    def from_table(cls, table: pa.Table, sites: int, steps: Sequence[Step] = ()) -> CountedObjects:
+        """From counted.arrow (trace.schema.COUNTED) of a trace with so many sites.
+
+        `steps`: where the sample grew coarser.  What was counted before is of more addresses: as many of
+        it are taken as the last sample would have on average.
+        """
+        table = _thinned(table, steps)
         site, bins = plain(table.column("site")).astype(np.intp), plain(table.column("lifetime_bin"))
         objects, moved = (plain(table.column(name)) for name in ("objects", "moved"))
         sound = np.flatnonzero((site < sites) & (bins < BINS) & (objects < MOST) & (moved < MOST))
@@ -61,3 +68,16 @@ class CountedObjects:
     def total(self) -> int:
         """All objects counted."""
         return int(self.objects.sum())
+
+
+def _thinned(table: pa.Table, steps: Sequence[Step]) -> pa.Table:
+    if not steps or not len(table):
+        return table
+    end_ns, one_in = plain(table.column("end_ns")), np.full(len(table), steps[-1].one_in, np.float64)
+    for step in reversed(steps):
+        one_in[end_ns <= step.ts_ns] = step.before
+    for name in ("objects", "moved"):
+        place = table.schema.get_field_index(name)
+        kept = plain(table.column(name)) * (one_in / steps[-1].one_in)
+        table = table.set_column(place, name, pa.array(kept.round().astype(np.uint64)))
+    return table

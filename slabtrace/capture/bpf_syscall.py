@@ -10,11 +10,14 @@ import ctypes as ct
 import os
 import platform
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from slabtrace.errors import CaptureError
 
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}
-_PROG_LOAD, _PROG_TEST_RUN, _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
+_PROG_LOAD, _PROG_TEST_RUN, _OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN, _ENABLE_STATS = 5, 10, 15, 17, 32
+_STATS_RUN_TIME = 0
 _PROG_TYPE_RAW_TRACEPOINT, _PROG_TYPE_TRACING = 17, 26
 _TRACE_FENTRY, _TRACE_FEXIT = 24, 25
 _TEST_RUN_ON_CPU = 1
@@ -128,6 +131,16 @@ def has_atomics() -> bool:
 def attach_tracing(program_fd: int) -> int:
     """Attach a loaded fentry or fexit program; returns the link's fd.  Raises OSError."""
     return _bpf_fd(_RAW_TRACEPOINT_OPEN, struct.pack("=QII", 0, program_fd, 0))
+
+
+@contextmanager
+def run_time_counted() -> Iterator[None]:
+    """Within the block the kernel times every BPF program's runs (BPF_ENABLE_STATS, 5.8).  Raises OSError."""
+    fd = _bpf_fd(_ENABLE_STATS, struct.pack("=I", _STATS_RUN_TIME))
+    try:
+        yield
+    finally:
+        os.close(fd)
 
 
 def program_statistics(program_fd: int) -> dict[str, int]:

@@ -39,6 +39,7 @@ class CaptureOptions:
     threshold_s: float = 1.0
     live_objects: int | None = None
     sample: int = 1  # one in so many addresses, a power of two
+    budget: float | None = None  # share of all CPUs' time that the recording may cost (budget.py)
     stacks: str = "all"  # "none", "auto" (bpf/stack_budget.h) or "all"
     cache: tuple[str, ...] = ()
     min_size: int | None = None
@@ -60,6 +61,8 @@ class CaptureOptions:
             raise UsageError(
                 f"--sample takes 1/N, N a power of two up to {MOST}", "for example --sample 1/16"
             )
+        if self.budget is not None and not 0 < self.budget < 1:
+            raise UsageError("--budget is a share of all CPUs' time", "for example --budget 2%")
         self._check_live_table()
 
     def _check_live_table(self) -> None:
@@ -108,8 +111,10 @@ class CaptureOptions:
         """The -D options for bpf/ that these options need."""
         defines: dict[str, int | str | None] = {}
         defines["TWINS"] = _TWINS[self.twins]
-        if self.sample > 1:
+        if self.sample > 1 or self.budget is not None:
             defines["SAMPLE"] = None
+        if self.budget is not None:
+            defines["BUDGETED"] = None
         if self.stacks != "none":
             defines |= {"STACKS": None, "STACK_BUCKETS": STACK_BUCKETS}
         if self.stacks == "auto":

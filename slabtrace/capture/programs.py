@@ -134,6 +134,11 @@ class Programs:
             for name, fd in self._once_attached.items()
         }
 
+    def run_times(self) -> tuple[int, int]:
+        """(ns, runs) of all attached programs, counted while the kernel is told to."""
+        every = [bpf_syscall.program_statistics(fd) for fd in list(self._once_attached.values())]
+        return sum(each["run_time_ns"] for each in every), sum(each["run_cnt"] for each in every)
+
     def close(self) -> None:
         """Detach everything and free programs and maps."""
         self.detach()

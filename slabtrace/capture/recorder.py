@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from slabtrace import __version__
+from slabtrace.capture.budget import Cost, Settings
 from slabtrace.capture.command import TracedCommand
 from slabtrace.capture.host import describe
 from slabtrace.capture.intake import CAPACITY, Intake
@@ -34,7 +35,7 @@ from slabtrace.capture.slab_check import SlabRow, check_slabs
 from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
 from slabtrace.capture.storing import Observer, Storing
 from slabtrace.capture.tasks import running_tasks
-from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest
+from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest, Step
 from slabtrace.trace.sink import Sink
 
 T = TypeVar("T")
@@ -107,6 +108,8 @@ class Recorder:
         self._slabinfo = SlabinfoSampler()
         self._ledger = Ledger(session.rings, session.programs)
         self._modules = ModuleWatch(session.kallsyms)
+        self._budget = session.budget
+        self._stacks_given_up = session.options.stacks == "none"
         self.marks = MarkListener()
         self._failure: BaseException | None = None
         self._stop = False
@@ -151,6 +154,8 @@ class Recorder:
         if self._survivors is not None:
             self._survivors.start(manifest.started_ns)
         manifest.coverage = self._session.coverage()
+        if self._budget is not None:
+            self._budget.start()
         manifest.recorder.pid = os.getpid()
         self._cpu_before_ns = time.process_time_ns()
         self._store.span_ns = (manifest.started_ns, None)
@@ -188,13 +193,17 @@ class Recorder:
                 self._turn()
         return working.result()
 
-    def _check_slabs(self) -> None:
-        """While still recording, ask the slabs what is free, once all events until now are stored."""
+    def _meanwhile_stored(self) -> None:
+        """Go on recording until all that was handed over is stored."""
         stored = threading.Event()
-        self._drain()
-        self._hand_over(self._session.rings.watermark())
         self._store.call(stored.set)
         self._meanwhile(stored.wait)
+
+    def _check_slabs(self) -> None:
+        """While still recording, ask the slabs what is free, once all events until now are stored."""
+        self._drain()
+        self._hand_over(self._session.rings.watermark())
+        self._meanwhile_stored()
         if self._survivors is not None:
             live = self._survivors.live_addresses
             self._store.call(lambda: self._store.touched.add(live))
@@ -277,6 +286,8 @@ class Recorder:
     def _keep_books(self, now_ns: int) -> None:
         """About once a second: losses, slabinfo, modules and caches, the manifest, the status line."""
         self._next_books = now_ns + BOOKS_NS
+        if self._budget is not None and (step := self._budget.take()) is not None:
+            self._go_on_cheaper(*step)
         self._keep_ledger(now_ns)
         if now_ns >= self._next_sample:
             self._next_sample = now_ns + self._sample_ns - BOOKS_NS // 2
@@ -284,6 +295,27 @@ class Recorder:
             self._store_counts(now_ns)
         self._store.call(self._save_totals)
         self._report(self._progress(now_ns))
+
+    def _go_on_cheaper(self, settings: Settings, cost: Cost) -> None:
+        """The manifest first: events of a finer sample than it says are thinned, of a coarser one missing."""
+        manifest, rings = self._writer.manifest, self._session.rings
+        now_ns = time.monotonic_ns()
+        self._store_counts(now_ns)  # those so far are of the finer sample
+        before = manifest.sampled_one_in
+        kept = settings.one_in > before or not self._stacks_given_up
+        step = Step(now_ns, cost.programs, cost.recorder, settings.stacks, settings.one_in, before, kept)
+        self._stacks_given_up = not settings.stacks
+
+        def told() -> None:
+            manifest.steps.append(step)
+            manifest.options["sample"] = settings.one_in if settings.one_in > 1 else None
+            self._writer.save_manifest()
+
+        self._store.call(told)
+        self._meanwhile_stored()
+        if not settings.stacks:
+            rings.take_no_stacks()
+        rings.set_sample(settings.one_in)
 
     def _keep_ledger(self, now_ns: int) -> None:
         self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
@@ -332,6 +364,8 @@ class Recorder:
         manifest = self._writer.manifest
         self._attempt(self._store_marks)
         self._modules.close()
+        if self._budget is not None:
+            self._budget.close()
         self.marks.close()
         manifest.ended_ns = time.monotonic_ns()
         self._store.span_ns = (manifest.started_ns, manifest.ended_ns)

@@ -85,6 +85,10 @@ class Rings:
         """Record one in so many addresses from now on, a power of two (bpf/sample.h)."""
         self._states["sample_mask"] = one_in - 1
 
+    def take_no_stacks(self) -> None:
+        """From now on."""
+        self._states["no_stacks"] = 1
+
     def watermark(self) -> int:
         """A time (ns) before which nothing can arrive any more, once all lanes are drained after this.
 

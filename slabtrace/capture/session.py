@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from slabtrace.capture import silent, slab_shape, slab_walk
 from slabtrace.capture.bpf_syscall import has_atomics
 from slabtrace.capture.btf import Btf
+from slabtrace.capture.budget import Budget, Settings
 from slabtrace.capture.compiler import compile_bpf
 from slabtrace.capture.glob import CommGlob
 from slabtrace.capture.host import possible_cpus, possible_nodes
@@ -49,11 +50,21 @@ class Session:
             self.rings = Rings(self.programs, geometry)
             self.rings.set_sample(options.sample)
             self.survivors = Survivors(self.programs, options, geometry.cpus) if options.survivors else None
+            self.budget = self._new_budget()
             self._learn_caches()
             self._set_filters()
         except BaseException:
             self.programs.close()
             raise
+
+    def _new_budget(self) -> Budget | None:
+        options = self.options
+        settings = Settings(options.stacks != "none", options.sample)
+        return (
+            None
+            if options.budget is None
+            else Budget(self.programs, options.budget, settings, os.cpu_count() or 1)
+        )
 
     def _learn_caches(self) -> None:
         self.walk = SlabWalk(self.programs, self.shape)

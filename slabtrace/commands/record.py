@@ -57,6 +57,21 @@ class OneIn(click.ParamType[int]):
         return int(match.group(1))
 
 
+class Share(click.ParamType[float]):
+    """`2%` or `0.02`: a share, 0 to 1."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share; a usage error for anything else."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value.strip())
+        if match is None:
+            self.fail(f"{value!r} is no share; write 2%", param, ctx)
+        return float(match.group(1)) / (100 if match.group(2) else 1)
+
+
 @click.command(
     context_settings={"ignore_unknown_options": False},
     epilog="""\b
@@ -116,6 +131,13 @@ Examples:
     help="Only one in N addresses, N a power of two: allocations and frees of an object, or neither.",
 )
 @click.option(
+    "--budget",
+    type=Share(),
+    metavar="2%",
+    help="Measure what the recording costs, and keep to this share of all CPUs' time: give up stacks, then "
+    "sample.",
+)
+@click.option(
     "--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small)."
 )
 @click.option(
@@ -157,6 +179,7 @@ def command(
     pid: int | None,
     comm: str | None,
     sample: int,
+    budget: float | None,
     buffer: int | None,
     twins: str,
     grace: float,
@@ -190,6 +213,7 @@ def command(
         pid=pid,
         comm=comm,
         sample=sample,
+        budget=budget,
         buffer_mib=buffer,
         twins=twins,
         extra={"duration": duration, "grace": grace, "settle": settle},

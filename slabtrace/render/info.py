@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from slabtrace.render.text import write_fields
-from slabtrace.render.units import count, duration, plural, rate, size
+from slabtrace.render.units import count, duration, percent, plural, rate, size
 from slabtrace.trace.manifest import Coverage, Manifest
 
 
@@ -30,6 +30,7 @@ def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> 
         ("options", _options(manifest)),
         ("host", _host(manifest)),
         *_command(manifest),
+        *_steps(manifest),
         ("events", _events(manifest, length_ns)),
         ("on disk", _on_disk(manifest)),
         *_coverage(manifest.coverage),
@@ -56,6 +57,19 @@ def _part(manifest: Manifest) -> Iterator[tuple[str, str]]:
         before = manifest.started_ns - part.series_started_ns
         since = f", which began {duration(before)} earlier: what it left until then is here too"
         yield "part", f"{count(part.number)} of a series{since if part.number > 1 else ''}"
+
+
+def _steps(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for step in manifest.steps:
+        cost = (
+            f"{percent(step.programs)} of all CPUs' time in the kernel, {percent(step.recorder)} in slabtrace"
+        )
+        when = duration(step.ts_ns - manifest.started_ns)
+        which = "no stacks" if step.one_in == step.before else f"one in {count(step.one_in)} addresses"
+        if step.kept:
+            yield "budget", f"{which} from {when} on: it had cost {cost}"
+        else:
+            yield "budget", f"not kept from {when} on: {cost}; a coarser sample saves nothing"
 
 
 def _host(manifest: Manifest) -> str:

@@ -123,6 +123,24 @@ class Totals:
 
 
 @dataclass
+class Step:
+    """At `ts_ns` the recording became cheaper (record --budget), because it had cost so much.
+
+    Shares of all CPUs' time: `programs`, `recorder`.  From then on `stacks` are taken or not, and one in
+    `one_in` addresses is recorded; until then it was one in `before`.  `kept`: false where nothing was left
+    that would have saved anything, so that the budget was not kept.
+    """
+
+    ts_ns: int = 0
+    programs: float = 0.0
+    recorder: float = 0.0
+    stacks: bool = False
+    one_in: int = 1
+    before: int = 1
+    kept: bool = True
+
+
+@dataclass
 class Part:
     """Which part of a series this is, from 1 (series.py), and when the series began (`started_ns`)."""
 
@@ -148,6 +166,7 @@ class Manifest:
     recorder: RecorderUse = field(default_factory=RecorderUse)
     coverage: Coverage = field(default_factory=Coverage)
     totals: Totals = field(default_factory=Totals)
+    steps: list[Step] = field(default_factory=list)
     part: Part | None = None
 
     @property
@@ -159,6 +178,11 @@ class Manifest:
     def sampled_one_in(self) -> int:
         """N where one in N addresses was recorded; 1: all were."""
         return sampled_one_in(self.options)
+
+    @property
+    def thinned(self) -> bool:
+        """Was the sample finer at first than `sampled_one_in` says?"""
+        return any(step.before < self.sampled_one_in for step in self.steps)
 
     @property
     def threshold_s(self) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
@@ -22,6 +23,7 @@ from slabtrace.trace.ahead import ahead
 from slabtrace.trace.arrays import no_rows, plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.files import files_of
+from slabtrace.trace.sample import in_sample
 from slabtrace.trace.segments import Segment
 
 AHEAD = 3  # batches decoded before they are asked for
@@ -62,9 +64,19 @@ class TraceReader:
             if batch.size and batch.site.max() >= known:
                 unknown += int((batch.site >= known).sum())
                 batch = batch.take(batch.site < known)
-            yield batch
+            yield self._thinned(batch) if self.manifest.thinned else batch
         if unknown:
             self._note(f"{unknown} events are left out: sites.arrow does not know their site.")
+
+    def _thinned(self, batch: EventBatch) -> EventBatch:
+        """Only the addresses that were recorded to the end; ends of pages concern them all."""
+        kept = in_sample(batch.ptr, self.manifest.sampled_one_in)
+        return batch.take(kept | self._is_page_end[batch.site])
+
+    @cached_property
+    def _is_page_end(self) -> NDArray[np.bool_]:
+        is_end: NDArray[np.bool_] = plain(self.sites.column("kind")) == schema.Kind.PAGE_END
+        return is_end
 
     @cached_property
     def sites(self) -> pa.Table:

@@ -216,6 +216,7 @@ class Series:
         whole, mine = self.manifest, self._mine
         grown = {k: max(v - getattr(self._before, k), 0) for k, v in vars(whole.totals).items()}
         own = {"events": mine.events, "allocs": mine.allocs, "frees": mine.frees}
+        own["allocs"], own["frees"] = (own[name] + grown["counted"] for name in ("allocs", "frees"))
         return replace(
             whole,
             started_ns=self._began_ns,

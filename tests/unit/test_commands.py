@@ -71,7 +71,7 @@ def test_leaks_json(run: Run) -> None:
         "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
         "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
         "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable", "stack_of",
-        "stacked", "stacks",
+        "stacked", "stacks", "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
     ]  # fmt: skip
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
     assert messages["call_site"] == "0xffffffff8127bc41"
