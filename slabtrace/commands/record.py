@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slabtrace.commands._output import check_new
+from slabtrace.commands._privileges import check_reach, tell_limits
 from slabtrace.commands.report import write_report
 
 if TYPE_CHECKING:
@@ -123,9 +124,12 @@ def command(
     Ctrl-C, after --duration, or a short --grace after COMMAND ended (RCU and deferred closes
     free after the process is gone).  COMMAND runs as the user who called sudo.
     """
-    from slabtrace.capture import preflight
+    if report is not None or as_json:
+        check_reach(output, report and report.parent)
+    from slabtrace.capture import preflight, privileges
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.recorder import Plan
+    from slabtrace.capture.settle import settler
 
     options = CaptureOptions(
         stacks=stacks,
@@ -141,8 +145,12 @@ def command(
     if report is not None:
         check_new(report, force)
     preflight.require()
+    tell_limits(quiet)
     folder = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
-    manifest = _record(options, Plan(duration, command_line, grace, settle), folder, force, quiet)
+    plan = Plan(duration, command_line, grace, settler() if settle else None)
+    manifest = _record(options, plan, folder, force, quiet)
+    if report is not None or as_json:
+        privileges.finish()
     if report is not None:
         write_report(str(folder), report, quiet)
     if as_json:
@@ -152,6 +160,7 @@ def command(
 
 
 def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quiet: bool) -> Manifest:
+    from slabtrace.capture import privileges
     from slabtrace.capture.command import TracedCommand, invoking_user
     from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
@@ -166,6 +175,7 @@ def _record(options: CaptureOptions, plan: Plan, folder: Path, force: bool, quie
         user = invoking_user()
         owner = (user.uid, user.gid) if user.differs else None
         writer = TraceWriter(folder, new_manifest(session), owner, force)
+        privileges.become(user)
         watch = None if quiet else Watch(session, writer.manifest)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
         with _signals(recorder):
