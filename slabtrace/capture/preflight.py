@@ -21,6 +21,7 @@ from slabtrace.capture.privileges import ATTACHING, Capability, permitted
 from slabtrace.errors import CaptureError
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_TIME_OFFSETS = Path("/proc/self/timens_offsets")
 _SLABINFO = Path("/proc/slabinfo")
 _KALLSYMS = Path("/proc/kallsyms")
 
@@ -75,6 +76,19 @@ def _lockdown() -> Check:
         found=mode or "none",
         problem="the kernel is locked down (confidentiality): BPF may not read kernel memory",
         remedy="boot without lockdown=confidentiality (Secure Boot by itself only needs 'integrity')",
+    )
+
+
+def _clock() -> Check:
+    words: list[str] = []
+    with contextlib.suppress(OSError):  # a kernel without time namespaces (before 5.6, or left out)
+        words = _TIME_OFFSETS.read_text().split()  # "monotonic 0 0 boottime 0 0": s and ns
+    return Check(
+        "clock",
+        words[:1] != ["monotonic"] or words[1:3] == ["0", "0"],
+        found="CLOCK_MONOTONIC, the kernel's own",
+        problem="this is a time namespace whose clock is not the kernel's: every event would lie outside",
+        remedy="record from outside: nsenter --time -t 1",
     )
 
 
@@ -155,7 +169,7 @@ def _priority() -> Check:
     )
 
 
-REQUIRED: tuple[Callable[[], Check], ...] = (_architecture, _privileges, _lockdown, _btf, _bcc)
+REQUIRED: tuple[Callable[[], Check], ...] = (_architecture, _privileges, _lockdown, _clock, _btf, _bcc)
 OPTIONAL: tuple[Callable[[], Check], ...] = (_slabinfo, _symbols, _priority)
 
 

@@ -40,6 +40,22 @@ def test_lockdown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str,
         assert error.value.exit_code == CANNOT_TRACE and "lockdown=confidentiality" in error.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("content", "ok"),
+    [
+        ("monotonic           0         0\nboottime            5         0\n", True),
+        ("monotonic      100003         0\nboottime            0         0\n", False),
+        ("monotonic           0        -1\nboottime            0         0\n", False),
+        ("", True),
+    ],
+)
+def test_a_time_namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, ok: bool) -> None:
+    file = tmp_path / "timens_offsets"
+    file.write_text(content)
+    monkeypatch.setattr(preflight, "_TIME_OFFSETS", file)
+    assert preflight._clock().ok is ok
+
+
 def test_a_lockdown_that_may_not_be_looked_at_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(_: Path) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
