@@ -112,7 +112,7 @@ def test_ctrl_z_and_fg(start_recording: Start, messages: Messages) -> None:
 def test_recorders_side_by_side_are_all_exact(start_recording: Start, messages: Messages) -> None:
     started = [start_recording("--cache", cache_of_a_message(), "--buffer", "4") for _ in range(RECORDERS)]
     for recording in started:
-        wait_for(lambda r=recording: attached(r))
+        wait_for(lambda r=recording: attached(r), 30 * RECORDERS)
     pid = messages(KEPT, EXCHANGED // 100)
     for recording in started:
         recording.process.send_signal(signal.SIGINT)
