@@ -17,12 +17,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from slabtrace.capture.bpf_syscall import run_time_counted
+from slabtrace.capture.privileges import Capability, keep_only
 from slabtrace.capture.programs import Programs
+from slabtrace.errors import CaptureError
 from slabtrace.trace.sample import MOST
 
 PROBE_S = 0.1
 EVERY_S = 2.0
 CALL_NS = 20  # of a program's run outside its own time: half of what two empty ones cost an event
+# BPF_ENABLE_STATS asks for CAP_SYS_ADMIN: this thread alone keeps it.
+COUNTING = frozenset({Capability.SYS_ADMIN, Capability.BPF})
 _SAVING = 0.2  # of the cost, that a coarser sample must have saved to be worth another step
 _ROOM = 0.9  # of the budget is aimed at, so that not every breath of the load takes another step
 
@@ -79,7 +83,15 @@ class Budget:
         self._thread = threading.Thread(target=self._run, name="slabtrace-budget", daemon=True)
 
     def start(self) -> None:
-        """Begin to measure."""
+        """Begin to measure.  Raises CaptureError where the kernel does not time programs for us."""
+        try:
+            with run_time_counted():
+                pass
+        except OSError as error:
+            raise CaptureError(
+                f"the kernel does not time BPF programs for --budget: {error.strerror}",
+                "it takes CAP_SYS_ADMIN and Linux 5.8; leave --budget out, or record as root",
+            ) from error
         self._thread.start()
 
     def take(self) -> tuple[Settings, Cost] | None:
@@ -99,6 +111,7 @@ class Budget:
             self._thread.join()
 
     def _run(self) -> None:
+        keep_only(COUNTING)
         before, begun = time.process_time(), time.monotonic()
         while not self._done.wait(EVERY_S):
             programs = measured(self._programs.run_times, self._done.wait) / self._cpus

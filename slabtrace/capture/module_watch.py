@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 
 from slabtrace.capture.kallsyms import Kallsyms
+from slabtrace.capture.privileges import reduce
 
 PAUSE_S = 0.1
 
@@ -25,6 +26,7 @@ class ModuleWatch:
         self._thread.start()
 
     def _run(self) -> None:
+        reduce()
         while not self._done.wait(PAUSE_S):
             self._kallsyms.refresh()
 

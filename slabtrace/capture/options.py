@@ -7,7 +7,9 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from slabtrace.capture.budget import COUNTING
 from slabtrace.capture.glob import CommGlob
+from slabtrace.capture.privileges import Capability
 from slabtrace.errors import UsageError
 from slabtrace.trace.sample import MOST
 
@@ -72,6 +74,11 @@ class CaptureOptions:
                 f"give at most {_memory() // 4 // LIVE_BYTES // 4:,} to --live-objects; what finds no room "
                 "in it is recorded event by event",
             )
+
+    @property
+    def privileges(self) -> frozenset[Capability]:
+        """What the recording takes besides what every recording does."""
+        return COUNTING if self.budget is not None else frozenset()
 
     @property
     def survivors(self) -> bool:

@@ -7,7 +7,7 @@ raw tracepoints attach through bpf(2), and their arguments are described by BTF.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import platform
 import re
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from pathlib import Path
 from slabtrace.capture import btf
 from slabtrace.capture.compiler import find_bcc, import_bcc
 from slabtrace.capture.kernel import REQUIRED_TRACEPOINTS
+from slabtrace.capture.privileges import ATTACHING, Capability, permitted
 from slabtrace.errors import CaptureError
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_TIME_OFFSETS = Path("/proc/self/timens_offsets")
 _SLABINFO = Path("/proc/slabinfo")
 _KALLSYMS = Path("/proc/kallsyms")
-
-CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,22 @@ def _architecture() -> Check:
     )
 
 
-def effective_capabilities() -> int:
-    """The capability bits of this process (CapEff)."""
-    text = Path("/proc/self/status").read_text()
-    match = re.search(r"^CapEff:\s*([0-9a-f]+)", text, re.M)
-    return int(match.group(1), 16) if match else 0
-
-
 def _privileges() -> Check:
-    caps = effective_capabilities()
-    modern = all(caps >> bit & 1 for bit in (CAP_BPF, CAP_PERFMON))
-    admin = bool(caps >> CAP_SYS_ADMIN & 1)
+    held = {each for each in Capability if permitted() >> each & 1}
+    words = [f"CAP_{each.name}" for each in sorted(ATTACHING) if each in held]
+    lacking = [f"CAP_{each.name}" for each in (Capability.BPF, Capability.PERFMON) if each not in held]
     return Check(
         "privileges",
-        modern or admin,
-        found="CAP_SYS_ADMIN" if admin else "CAP_BPF + CAP_PERFMON",
-        problem="tracing the kernel needs root (or CAP_BPF and CAP_PERFMON)",
+        not lacking or Capability.SYS_ADMIN in held,
+        found=", ".join(words) or "CAP_SYS_ADMIN",
+        problem=f"tracing the kernel needs root, or CAP_BPF and CAP_PERFMON: {' and '.join(lacking)} missing",
         remedy="run it again with sudo",
     )
 
 
 def _lockdown() -> Check:
     mode = ""
-    if _LOCKDOWN.exists():
+    with contextlib.suppress(OSError):  # no securityfs, or closed to us: loading will tell
         match = re.search(r"\[(\w+)\]", _LOCKDOWN.read_text())
         mode = match.group(1) if match else ""
     return Check(
@@ -83,6 +76,19 @@ def _lockdown() -> Check:
         found=mode or "none",
         problem="the kernel is locked down (confidentiality): BPF may not read kernel memory",
         remedy="boot without lockdown=confidentiality (Secure Boot by itself only needs 'integrity')",
+    )
+
+
+def _clock() -> Check:
+    words: list[str] = []
+    with contextlib.suppress(OSError):  # a kernel without time namespaces (before 5.6, or left out)
+        words = _TIME_OFFSETS.read_text().split()  # "monotonic 0 0 boottime 0 0": s and ns
+    return Check(
+        "clock",
+        words[:1] != ["monotonic"] or words[1:3] == ["0", "0"],
+        found="CLOCK_MONOTONIC, the kernel's own",
+        problem="this is a time namespace whose clock is not the kernel's: every event would lie outside",
+        remedy="record from outside: nsenter --time -t 1",
     )
 
 
@@ -122,12 +128,17 @@ def _tracepoints() -> Check:
 
 
 def _slabinfo() -> Check:
+    try:
+        _SLABINFO.open().close()  # access(2) would not count capabilities
+        readable = True
+    except OSError:
+        readable = False
     return Check(
         "slabinfo",
-        os.access(_SLABINFO, os.R_OK),
+        readable,
         found=str(_SLABINFO),
         problem=f"{_SLABINFO} cannot be read: usage has no baseline and cannot be reconciled",
-        remedy="it needs root, and a kernel with CONFIG_SLUB_DEBUG=y",
+        remedy="it needs root or CAP_DAC_READ_SEARCH, and a kernel with CONFIG_SLUB_DEBUG=y",
         required=False,
     )
 
@@ -142,31 +153,39 @@ def _symbols() -> Check:
         shown,
         found=str(_KALLSYMS),
         problem="the kernel hides its addresses: call sites will have no names",
-        remedy="sysctl kernel.kptr_restrict=0 (or 1, as root)",
+        remedy="run it as root or with CAP_SYSLOG; sysctl kernel.kptr_restrict=0 (or 1)",
         required=False,
     )
 
 
-CHECKS: tuple[Callable[[], Check], ...] = (
-    _architecture,
-    _privileges,
-    _lockdown,
-    _btf,
-    _bcc,
-    _tracepoints,
-    _slabinfo,
-    _symbols,
-)
+def _priority() -> Check:
+    return Check(
+        "priority",
+        bool(permitted() >> Capability.SYS_NICE & 1),
+        found="the recorder runs before ordinary tasks",
+        problem="the recorder runs like any other task: a busy machine may make it drop events",
+        remedy="run it as root or with CAP_SYS_NICE",
+        required=False,
+    )
+
+
+REQUIRED: tuple[Callable[[], Check], ...] = (_architecture, _privileges, _lockdown, _clock, _btf, _bcc)
+OPTIONAL: tuple[Callable[[], Check], ...] = (_slabinfo, _symbols, _priority)
 
 
 def run_checks() -> list[Check]:
     """Run every check; raises nothing."""
-    return [check() for check in CHECKS]
+    return [check() for check in (*REQUIRED, _tracepoints, *OPTIONAL)]
+
+
+def limits() -> list[str]:
+    """What a recording here will lack, in words."""
+    return [each.problem for each in (check() for check in OPTIONAL) if not each.ok]
 
 
 def require() -> None:
     """Raise CaptureError for the first required thing that is missing."""
-    for check in (_architecture, _privileges, _lockdown, _btf, _bcc):
+    for check in REQUIRED:
         outcome = check()
         if not outcome.ok:
             raise CaptureError(outcome.problem, outcome.remedy)

@@ -27,9 +27,9 @@ from slabtrace.capture.ledger import Ledger
 from slabtrace.capture.marks import Mark, MarkListener
 from slabtrace.capture.module_watch import ModuleWatch
 from slabtrace.capture.priority import raise_priority
+from slabtrace.capture.privileges import reduce
 from slabtrace.capture.rings import Rows
 from slabtrace.capture.session import Session
-from slabtrace.capture.settle import settle
 from slabtrace.capture.sites import SiteTable
 from slabtrace.capture.slab_check import SlabRow, check_slabs
 from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
@@ -53,14 +53,14 @@ _SURVIVORS_POLL_S, _SURVIVORS_SAMPLE_NS = 0.1, 10_000_000_000
 class Plan:
     """What to record and when to end: after `duration_s`, or `grace_s` after the command, or when told.
 
-    `settled`: before the end, wait until the kernel has freed what it only keeps for later.
+    `settle` (settle.py): before the end, waits until the kernel has freed what it only keeps for later.
     `slabs_asked`: at the end, ask the slabs what is free (slab_check.py).
     """
 
     duration_s: float | None = None
     argv: Sequence[str] = ()
     grace_s: float = 0.5
-    settled: bool = False
+    settle: Callable[[], None] | None = None
     slabs_asked: bool = True
 
 
@@ -128,6 +128,7 @@ class Recorder:
     def record(self, plan: Plan) -> int | None:
         """Attach, record, detach, store.  Returns the command's exit status, None without one.
 
+        The calling thread is left with the privileges that recording takes (privileges.py).
         Raises CaptureError where attaching fails and WriteError where the trace cannot grow; the
         trace is closed, and says so, in every case.
         """
@@ -135,8 +136,8 @@ class Recorder:
         try:
             self._begin()
             exit_status = self._run(plan)
-            if plan.settled:
-                self._meanwhile(settle)
+            if plan.settle:
+                self._meanwhile(plan.settle)
             if plan.slabs_asked:
                 self._check_slabs()
         except BaseException as error:
@@ -170,6 +171,7 @@ class Recorder:
         deadline = time.monotonic() + (float("inf") if plan.duration_s is None else plan.duration_s)
         command = TracedCommand(list(plan.argv)) if plan.argv else None
         raise_priority()  # after the command was started, which must not inherit it
+        reduce()  # what it took to get here is not needed again
         if command is None:
             self._record_until(deadline)
             return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from slabtrace.capture import silent, slab_shape, slab_walk
 from slabtrace.capture.bpf_syscall import has_atomics
@@ -146,6 +147,8 @@ class Session:
         pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints if self.options.twin_of(name)]
         for program, _ in pairs:
             self.programs.load(program)
+        with suppress(CaptureError):  # the slab check's, which does without; later we may load nothing
+            self.programs.load("percpu_place")
         self.unwatched = {path.name: reason for path, reason in self.silent.refused.items()}
         silent_paths = [
             path for path, type_id in self.silent.watchable.items() if self._load_silent(path, type_id)

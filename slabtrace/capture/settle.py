@@ -12,11 +12,15 @@ from __future__ import annotations
 import ctypes as ct
 import os
 import platform
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from slabtrace.errors import CaptureError
+
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-_RECLAIMABLE_SLAB = "2\n"  # Documentation/admin-guide/sysctl/vm.rst
+_ON_THE_WORD = f"read -r word && echo 2 > {DROP_CACHES}"  # reclaimable slab: admin-guide/sysctl/vm.rst
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
 _MEMBARRIER_CMD_GLOBAL = 1  # synchronize_rcu(), in all but name
 _GRACE_PERIODS = 3
@@ -36,8 +40,21 @@ def wait_grace_periods() -> None:
         time.sleep(_CALLBACK_SECONDS)
 
 
-def settle() -> None:
-    """Wait out RCU, shrink the reclaimable caches, and wait out RCU again.  Raises OSError."""
-    wait_grace_periods()
-    DROP_CACHES.write_text(_RECLAIMABLE_SLAB)
-    wait_grace_periods()
+def settler() -> Callable[[], None]:
+    """A function that waits out RCU, shrinks the reclaimable caches, and waits out RCU again (OSError).
+
+    To be called by root, who alone may shrink them: that is left to a shell which waits for the word,
+    so that the recorder need not stay root.  It ends with the recorder.  Raises CaptureError.
+    """
+    if not os.access(DROP_CACHES, os.W_OK):
+        raise CaptureError("--settle needs root: it shrinks the machine's caches", "run it with sudo")
+    waiting = subprocess.Popen(["sh", "-c", _ON_THE_WORD], stdin=subprocess.PIPE)
+
+    def settle() -> None:
+        wait_grace_periods()
+        waiting.communicate(b"now\n")
+        if waiting.returncode:
+            raise CaptureError(f"the reclaimable caches could not be shrunk through {DROP_CACHES}")
+        wait_grace_periods()
+
+    return settle

@@ -18,6 +18,7 @@ import numpy as np
 from slabtrace.capture.intake import TaskName
 from slabtrace.capture.ordering import TimeMerge
 from slabtrace.capture.priority import raise_priority
+from slabtrace.capture.privileges import reduce
 from slabtrace.capture.session import Session
 from slabtrace.capture.slab_walk import SlabCache
 from slabtrace.capture.stacks import StackReader
@@ -122,6 +123,7 @@ class Storing:
 
     def _run(self) -> None:
         raise_priority()
+        reduce()
         while (action := self._queue.get()) is not None:
             if self._error is not None:
                 continue  # keep the queue moving, so that nobody waits for ever

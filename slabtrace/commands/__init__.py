@@ -15,6 +15,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from slabtrace import __version__
+from slabtrace.commands._privileges import leave_sudo
+
+READING = "Reading a trace"  # never as root, even through sudo
 
 
 class Entry(NamedTuple):
@@ -31,22 +34,20 @@ COMMANDS: dict[str, Entry] = {
     "mark": Entry("Recording (as root)", "Write a mark into the recordings that run now."),
     "doctor": Entry("Recording (as root)", "Say whether this machine can trace, and what to do if not."),
     "demo": Entry("Recording (as root)", "Leak a known number of kernel objects and find them."),
-    "info": Entry("Reading a trace", "What was recorded, where, how, and how completely."),
-    "leaks": Entry("Reading a trace", "Objects never freed, grouped by stack, call site or cache."),
-    "mismatches": Entry("Reading a trace", "Frees and allocations that contradict each other."),
-    "stat": Entry("Reading a trace", "Totals, and perf-kmem-like tables by call site or cache."),
-    "lifetimes": Entry(
-        "Reading a trace", "How long objects lived: distributions, temporary ones, survivors."
-    ),
-    "diff": Entry("Reading a trace", "What a newer recording holds that an older one did not."),
-    "check": Entry("Reading a trace", "Whether a trace keeps given rules; for CI."),
-    "caches": Entry("Reading a trace", "Each slab cache: traffic, peak, waste, the kernel's own count."),
-    "plot": Entry("Reading a trace", "Draw usage, rates, lifetimes, … over time as PNG or SVG."),
-    "report": Entry("Reading a trace", "Write one HTML page with all of it, for a bug report."),
-    "flame": Entry("Reading a trace", "Draw the stacks of what is outstanding as a flame graph."),
-    "export": Entry("Reading a trace", "Write folded, speedscope, pprof, Perfetto, Parquet, CSV, JSON."),
-    "pack": Entry("Reading a trace", "Make one file of a trace, which every command reads as well."),
-    "unpack": Entry("Reading a trace", "Make the folder of a packed trace."),
+    "info": Entry(READING, "What was recorded, where, how, and how completely."),
+    "leaks": Entry(READING, "Objects never freed, grouped by stack, call site or cache."),
+    "mismatches": Entry(READING, "Frees and allocations that contradict each other."),
+    "stat": Entry(READING, "Totals, and perf-kmem-like tables by call site or cache."),
+    "lifetimes": Entry(READING, "How long objects lived: distributions, temporary ones, survivors."),
+    "diff": Entry(READING, "What a newer recording holds that an older one did not."),
+    "check": Entry(READING, "Whether a trace keeps given rules; for CI."),
+    "caches": Entry(READING, "Each slab cache: traffic, peak, waste, the kernel's own count."),
+    "plot": Entry(READING, "Draw usage, rates, lifetimes, … over time as PNG or SVG."),
+    "report": Entry(READING, "Write one HTML page with all of it, for a bug report."),
+    "flame": Entry(READING, "Draw the stacks of what is outstanding as a flame graph."),
+    "export": Entry(READING, "Write folded, speedscope, pprof, Perfetto, Parquet, CSV, JSON."),
+    "pack": Entry(READING, "Make one file of a trace, which every command reads as well."),
+    "unpack": Entry(READING, "Make the folder of a packed trace."),
     "completion": Entry("Other", "Print the completion script for bash, zsh or fish."),
 }
 
@@ -74,6 +75,8 @@ class LazyGroup(click.Group):
         close = get_close_matches(args[0], COMMANDS, 1)
         if args[0] not in COMMANDS and close and not args[0].startswith("-"):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        if args[0] in COMMANDS and COMMANDS[args[0]].heading == READING:
+            leave_sudo()
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

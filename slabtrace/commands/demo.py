@@ -14,6 +14,7 @@ import click
 
 from slabtrace.commands import _demo_workload as workload
 from slabtrace.commands._output import make_folder
+from slabtrace.commands._privileges import check_reach, leave_sudo
 from slabtrace.errors import SlabtraceError, UsageError
 from slabtrace.render.text import escape
 
@@ -72,10 +73,12 @@ def command(output: Path, force: bool) -> int:
     if trace.exists() and not force:
         raise UsageError(f"{trace} exists", "overwrite it with --force, or choose another folder with -o")
     make_folder(output)
+    check_reach(trace, output)
     _announce()
     status = _record(trace, force)
     if status:
         return status  # record has said why
+    leave_sudo()
     opened = slabtrace.open(trace)
     by_stack = opened.leaks(by="stack", comm=[workload.COMM])  # others make pipes too
     found = {left: by_stack[by_stack["symbol"].str.contains(left.call_sites)] for left in LEFT_BEHIND}

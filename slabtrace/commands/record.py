@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slabtrace.commands._output import check_new
+from slabtrace.commands._privileges import check_reach, tell_limits
 from slabtrace.commands._rotate import Limit, Place, rotate_options, rotation
 from slabtrace.commands.report import write_report
 
@@ -198,9 +199,12 @@ def command(
     Ctrl-C, after --duration, or a short --grace after COMMAND ended (RCU and deferred closes
     free after the process is gone).  COMMAND runs as the user who called sudo.
     """
-    from slabtrace.capture import preflight
+    if report is not None or as_json:
+        check_reach(output, report and report.parent)
+    from slabtrace.capture import preflight, privileges
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.recorder import Plan
+    from slabtrace.capture.settle import settler
 
     options = CaptureOptions(
         mode=mode,
@@ -221,9 +225,13 @@ def command(
     if report is not None:
         check_new(report, force)
     preflight.require()
+    tell_limits(quiet)
     name = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
     place = Place(name, rotation(rotate, keep), force)
-    folder, manifest = _record(options, Plan(duration, command_line, grace, settle), place, quiet)
+    plan = Plan(duration, command_line, grace, settler() if settle else None)
+    folder, manifest = _record(options, plan, place, quiet)
+    if report is not None or as_json:
+        privileges.finish()
     if report is not None:
         write_report(str(folder), report, quiet)
     if as_json:
@@ -233,6 +241,7 @@ def command(
 
 
 def _record(options: CaptureOptions, plan: Plan, place: Place, quiet: bool) -> tuple[Path, Manifest]:
+    from slabtrace.capture import privileges
     from slabtrace.capture.command import TracedCommand, invoking_user
     from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
@@ -246,6 +255,7 @@ def _record(options: CaptureOptions, plan: Plan, place: Place, quiet: bool) -> t
         user = invoking_user()
         owner = (user.uid, user.gid) if user.differs else None
         writer = place.writer(new_manifest(session), owner)
+        privileges.become(user, options.privileges)
         watch = None if quiet or options.survivors else Watch(session, writer.manifest)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
         with _signals(recorder):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slabtrace.commands._privileges import tell_limits
 from slabtrace.commands.record import Duration
 from slabtrace.errors import UsageError
 
@@ -95,6 +96,7 @@ def command(
     from slabtrace.capture.priority import raise_priority
 
     preflight.require()
+    tell_limits()
     raise_priority()  # on a busy machine the screen must answer too
     options = CaptureOptions(
         stacks=stacks, cache=caches, pid=pid, comm=comm, buffer_mib=buffer, extra={"mode": "top"}
@@ -121,6 +123,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
         session = Session(options)
         loading.result()
+    from slabtrace.capture import privileges
     from slabtrace.capture.recorder import Plan, Recorder, new_manifest
 
     failures: list[BaseException] = []
@@ -128,6 +131,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
         from slabtrace.analysis.live import LiveTrace
 
         live = LiveTrace(new_manifest(session))
+        privileges.become()
         recorder = Recorder(session, live, lambda _: None)
 
         def record() -> None:
@@ -139,6 +143,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
         thread = threading.Thread(target=record, name="slabtrace-top")
         with _ended_by_signals(recorder):
             thread.start()
+            privileges.give_up()  # this thread's: the screen needs none
             try:
                 while thread.is_alive() and not live.manifest.coverage.attached:
                     time.sleep(0.005)  # what is shown begins when every program is attached

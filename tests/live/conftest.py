@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -19,12 +17,11 @@ from typing import Any
 
 import pytest
 
-from slabtrace.capture import bpf_syscall
 from slabtrace.trace import manifest
+from tests.live.bpf_objects import held, loaded
 
 HERE = Path(__file__).parent
 SLABTRACE = [sys.executable, "-m", "slabtrace"]
-_BPF_PROG_GET_NEXT_ID = 11
 _IPC_RMID = 0
 
 
@@ -43,34 +40,13 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
     return outcome
 
 
-def loaded_programs() -> set[int]:
-    """Ids of all BPF programs in the kernel."""
-    ids, last = set(), 0
-    while True:
-        try:
-            raw = bpf_syscall._bpf(_BPF_PROG_GET_NEXT_ID, struct.pack("=III", last, 0, 0))
-        except FileNotFoundError:
-            return ids
-        last = struct.unpack_from("=III", raw)[1]
-        ids.add(last)
-
-
-def held_programs() -> set[int]:
-    """Ids of the BPF programs that some process holds, as a program or as a link to one."""
-    ids = set()
-    for info in Path("/proc").glob("[0-9]*/fdinfo/*"):
-        with contextlib.suppress(OSError):
-            ids |= {int(line.split()[1]) for line in info.read_text().splitlines() if "prog_id" in line}
-    return ids
-
-
 @pytest.fixture(autouse=True)
 def nothing_left_in_the_kernel() -> Iterator[None]:
     """After every live test, no new BPF program is loaded that no process holds."""
-    before = loaded_programs()
+    before = loaded(["prog"])
     yield
     # the kernel frees programs after an RCU grace period
-    wait_for(lambda: loaded_programs() - held_programs() <= before)
+    wait_for(lambda: loaded(["prog"]) - held() <= before)
 
 
 @pytest.fixture(scope="session")

@@ -66,18 +66,21 @@ def test_the_old_are_told_of_with_their_frees(
     recording = start_recording(*SURVIVORS, "--threshold", "200ms")
     wait_for(lambda: (recording.trace / "manifest.json").exists() and recording.manifest().coverage.attached)
     argv = [str(build("leaver")), "0", "0", str(PIPES), str(OPEN)]
-    queue, child = map(int, subprocess.run(argv, capture_output=True, text=True).stdout.split())
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as leaver:
+        assert leaver.stdout is not None
+        queue, child = map(int, leaver.stdout.readline().split())
+        leaver.stdout.close()  # the child keeps it open as well
     ctypes.CDLL(None).msgctl(queue, 0, None)
     pipes = 2 * OPEN  # pipe_inode_info and its buffers
     try:
-        wait_for(lambda: told_of(recording.trace, "alloc_pipe_info") >= pipes)
+        wait_for(lambda: told_of(recording.trace, "alloc_pipe_info", leaver.pid) >= pipes)
     finally:
         os.kill(child, signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{child}").exists())
     status, stderr = recording.end()
     assert status == 0, stderr
     trace = slabtrace.open(recording.trace)
-    assert told_of(recording.trace, "alloc_pipe_info") == pipes
+    assert told_of(recording.trace, "alloc_pipe_info", leaver.pid) == pipes
     row = site(recording.trace, "alloc_pipe_info")
     assert (row["hits"], row["outstanding"]) == (PIPES, 0)
     long = [
@@ -94,12 +97,12 @@ def call_sites(trace: slabtrace.Trace, function: str) -> set[int]:
     return set(rows[rows["symbol"].str.startswith(f"{function}+")]["call_site"].tolist())
 
 
-def told_of(path: Path, function: str) -> int:
-    """Allocations by a function among the events stored so far."""
+def told_of(path: Path, function: str, tid: int | None = None) -> int:
+    """Allocations by a function, in one task or any, among the events stored so far."""
     trace = slabtrace.open(path)
     sites, told = call_sites(trace, function), 0
-    for batch in trace.events(["call_site"]):
-        told += sum(address in sites for address in batch.column(0).to_pylist())
+    for batch in trace.events(["call_site", "tid"]):
+        told += sum(row["call_site"] in sites and tid in (None, row["tid"]) for row in batch.to_pylist())
     return told
 
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Least privilege: what a recorder may do shrinks as it gets on, and ends at nothing.
+
+Three steps, each for good.  `become` (programs compiled, the trace's folder made): the process is the
+user behind sudo, with the capabilities that attaching takes.  `reduce` (attached, the command started;
+each thread for itself): with those that recording takes.  `give_up`: with none, before a trace is read.
+The kernel's calls, capabilities(7) and prctl(2), are called as they are: what they do is a thread's.
+"""
+
+from __future__ import annotations
+
+import ctypes as ct
+import os
+import platform
+import pwd
+import struct
+from collections.abc import Callable, Collection
+from enum import IntEnum
+
+from slabtrace.capture.command import InvokingUser, invoking_user
+from slabtrace.errors import CaptureError
+
+
+class Capability(IntEnum):
+    """Those that matter here; numbers of include/uapi/linux/capability.h."""
+
+    DAC_OVERRIDE = 1
+    DAC_READ_SEARCH = 2
+    KILL = 5
+    SETUID = 7
+    SETPCAP = 8
+    SYS_ADMIN = 21
+    SYS_NICE = 23
+    SYSLOG = 34
+    PERFMON = 38
+    BPF = 39
+
+
+# What a recording takes from first to last.
+RECORDING = frozenset(
+    {
+        Capability.BPF,  # before 5.19, for every look at a map
+        Capability.SYSLOG,  # /proc/kallsyms and /proc/modules show addresses
+        Capability.DAC_READ_SEARCH,  # /proc/slabinfo, and the way to a trace in somebody else's folder
+        Capability.KILL,  # the traced command may have changed its user
+    }
+)
+# What it takes until everything is attached and the command is started.
+ATTACHING = RECORDING | {Capability.PERFMON, Capability.SYS_NICE, Capability.SETPCAP}
+
+_VERSION_3 = 0x20080522  # _LINUX_CAPABILITY_VERSION_3: two words of 32 bits each
+_PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 8, 23, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_SYS_SETRESUID = {"x86_64": 117, "aarch64": 147}
+_NOBODY = 65534
+
+_libc = ct.CDLL(None, use_errno=True)
+
+
+def permitted() -> int:
+    """The capabilities that the calling thread has or may take, as bits."""
+    data = ct.create_string_buffer(24)
+    _call(_libc.capget, _header(), data)
+    words = struct.unpack("=6I", data.raw)  # effective, permitted, inheritable; then their upper halves
+    return int(words[1] | words[4] << 32)
+
+
+def become(user: InvokingUser | None = None, also: Collection[Capability] = ()) -> None:
+    """Be the user behind sudo, with what ATTACHING takes and `also`; other threads have nothing left.
+
+    Call it before threads are made that record.  Root without sudo stays root, but for its capabilities;
+    a user with capabilities keeps what is needed of them.  Raises CaptureError.
+    """
+    user = user or invoking_user()
+    try:
+        if os.geteuid() == 0 and (user.differs or _may(Capability.SETUID)):
+            _leave_root(user)
+        _keep(_needed() | set(also))
+    except OSError as error:
+        raise CaptureError(
+            f"root's privileges cannot be given up for those of uid {user.uid}: {error.strerror}",
+            "run it without sudo, or as root with SUDO_UID and SUDO_GID unset",
+        ) from error
+
+
+def reduce() -> None:
+    """Leave the calling thread, and what it starts from now on, with what RECORDING takes, for good."""
+    bounded = _may(Capability.SETPCAP)
+    for number in range(64):
+        if bounded and number not in RECORDING and _libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1:
+            _call(_libc.prctl, _PR_CAPBSET_DROP, number, 0, 0, 0)
+    _call(_libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _keep(_needed() - (ATTACHING - RECORDING))
+
+
+def keep_only(capabilities: Collection[Capability]) -> None:
+    """Leave the calling thread with these, of those it has.  Raises OSError."""
+    _call(_libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _keep(capabilities)
+
+
+def give_up() -> None:
+    """Be the user behind sudo, with no privilege at all.  Call it before other threads are made."""
+    become()
+    reduce()
+    _keep(())
+
+
+def finish() -> None:
+    """After recording, behind sudo or as a user: keep nothing.  Root itself keeps what it had."""
+    if os.geteuid() != 0:
+        _keep(())
+
+
+def would(question: Callable[[], bool]) -> bool:
+    """What `question` answers to a process that has given up: asked in a child, before threads are made."""
+    child = os.fork()
+    if child == 0:
+        answer = False
+        try:
+            give_up()
+            answer = question()
+        finally:
+            os._exit(0 if answer else 1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def _needed() -> frozenset[Capability]:
+    """ATTACHING; CAP_SYS_ADMIN where it has to stand for CAP_BPF; root's own way into others' folders."""
+    needed = ATTACHING if _may(Capability.BPF) else ATTACHING | {Capability.SYS_ADMIN}
+    return needed | {Capability.DAC_OVERRIDE} if os.geteuid() == 0 else needed
+
+
+def _leave_root(user: InvokingUser) -> None:
+    """Change every thread's user; the calling one alone keeps its capabilities (KEEPCAPS is a thread's).
+
+    libc takes all threads along: pyarrow's and numpy's, which were made as root, are left with nothing.
+    Root itself takes them to nobody, and comes back alone.
+    """
+    _call(_libc.prctl, _PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    if user.differs:
+        os.setgroups(os.getgrouplist(user.name, user.gid) if user.name else [user.gid])
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+        _take_home(user)
+    else:
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        _set(permitted(), 1 << Capability.SETUID)
+        _call(_libc.syscall, _SYS_SETRESUID[platform.machine()], 0, 0, 0)
+    _call(_libc.prctl, _PR_SET_KEEPCAPS, 0, 0, 0, 0)
+
+
+def _take_home(user: InvokingUser) -> None:
+    if user.name:
+        home = pwd.getpwuid(user.uid).pw_dir
+        os.environ.update({"HOME": home, "USER": user.name, "LOGNAME": user.name})
+
+
+def _keep(capabilities: Collection[Capability]) -> None:
+    """Of what the calling thread may have, keep these alone, in effect; none is handed on by execve."""
+    _call(_libc.prctl, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    kept = permitted() & sum(1 << capability for capability in capabilities)
+    _set(kept, kept)
+
+
+def _set(allowed: int, effective: int) -> None:
+    words = (effective & 0xFFFF_FFFF, allowed & 0xFFFF_FFFF, 0, effective >> 32, allowed >> 32, 0)
+    _call(_libc.capset, _header(), ct.create_string_buffer(struct.pack("=6I", *words), 24))
+
+
+def _may(capability: Capability) -> bool:
+    return bool(permitted() >> capability & 1)
+
+
+def _header() -> ct.Array[ct.c_char]:
+    return ct.create_string_buffer(struct.pack("=Ii", _VERSION_3, 0), 8)
+
+
+def _call(function: Callable[..., int], *arguments: object) -> None:
+    """Call a function of libc.  Raises OSError."""
+    if function(*arguments) < 0:
+        error = ct.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of the faults: which one, how often."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def main() -> int:
+    """Parse it, and do the fault; 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    faults = parser.add_subparsers(dest="fault", required=True)
+    kill = faults.add_parser("kill", help="SIGKILL a recorder at random moments")
+    kill.add_argument("--times", type=int, default=100)
+    kill.add_argument("--seed", type=int, default=1)
+    faults.add_parser("memory", help="a recorder without memory: it goes on, or is killed for it")
+    faults.add_parser("cpu", help="take CPU 1 offline for a moment while recording")
+    arguments = parser.parse_args()
+    from tests.faults.kill import kill_often
+    from tests.faults.pressure import cpu, memory
+
+    if arguments.fault == "kill":
+        return 1 if kill_often(arguments.times, arguments.seed) else 0
+    wrong = cpu() if arguments.fault == "cpu" else [*memory(killed=False), *memory(killed=True)]
+    print(*wrong or ["nothing wrong"], sep="\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
