@@ -9,7 +9,6 @@ committed is drained and stored first.
 from __future__ import annotations
 
 import os
-import resource
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,11 +18,11 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from slabtrace import __version__
+from slabtrace.capture.books import BOOKS_NS, Books, Progress
 from slabtrace.capture.budget import Cost, Settings
 from slabtrace.capture.command import TracedCommand
 from slabtrace.capture.host import describe
 from slabtrace.capture.intake import CAPACITY, Intake
-from slabtrace.capture.ledger import Ledger
 from slabtrace.capture.marks import Mark, MarkListener
 from slabtrace.capture.module_watch import ModuleWatch
 from slabtrace.capture.priority import raise_priority
@@ -32,7 +31,6 @@ from slabtrace.capture.rings import Rows
 from slabtrace.capture.session import Session
 from slabtrace.capture.sites import SiteTable
 from slabtrace.capture.slab_check import SlabRow, check_slabs
-from slabtrace.capture.slabinfo import SlabinfoRow, SlabinfoSampler
 from slabtrace.capture.storing import Observer, Storing
 from slabtrace.capture.tasks import running_tasks
 from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest, Step
@@ -41,7 +39,6 @@ from slabtrace.trace.sink import Sink
 T = TypeVar("T")
 
 FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
-BOOKS_NS = 1_000_000_000
 # Poll so often that a lane fills by this part between two polls, but within these bounds.
 _FILL_TARGET = 0.05
 _POLL_S = (0.001, 0.025)
@@ -62,19 +59,6 @@ class Plan:
     grace_s: float = 0.5
     settle: Callable[[], None] | None = None
     slabs_asked: bool = True
-
-
-@dataclass
-class Progress:
-    """What the status line shows.  `net_objects`: allocations less frees so far."""
-
-    elapsed_s: float
-    events: int
-    events_per_s: float
-    net_objects: int
-    dropped: int
-    fill: float
-    bytes: int
 
 
 def new_manifest(session: Session) -> Manifest:
@@ -105,8 +89,7 @@ class Recorder:
         self._report = report
         self._intake = Intake(SiteTable())
         self._store = Storing(session, writer, observer)
-        self._slabinfo = SlabinfoSampler()
-        self._ledger = Ledger(session.rings, session.programs)
+        self._books = Books(session, writer, self._store)
         self._modules = ModuleWatch(session.kallsyms)
         self._budget = session.budget
         self._stacks_given_up = session.options.stacks == "none"
@@ -116,9 +99,8 @@ class Recorder:
         self._survivors = session.survivors
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
         self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else BOOKS_NS
-        self._next_books = self._next_sample = self._next_flush = self._cpu_before_ns = 0
+        self._next_books = self._next_sample = self._next_flush = 0
         self._pause = _POLL_S[0]
-        self._last_events = 0
         self._max_fill = 0.0
 
     def stop(self) -> None:
@@ -150,7 +132,7 @@ class Recorder:
     def _begin(self) -> None:
         self._session.start()
         manifest = self._writer.manifest
-        self._ledger.start(time.monotonic_ns())
+        self._books.start(time.monotonic_ns())
         manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
         if self._survivors is not None:
             self._survivors.start(manifest.started_ns)
@@ -158,7 +140,6 @@ class Recorder:
         if self._budget is not None:
             self._budget.start()
         manifest.recorder.pid = os.getpid()
-        self._cpu_before_ns = time.process_time_ns()
         self._store.span_ns = (manifest.started_ns, None)
         self._writer.save_manifest()
         names = list(running_tasks(manifest.started_ns))
@@ -290,13 +271,14 @@ class Recorder:
         self._next_books = now_ns + BOOKS_NS
         if self._budget is not None and (step := self._budget.take()) is not None:
             self._go_on_cheaper(*step)
-        self._keep_ledger(now_ns)
+        self._books.losses(now_ns)
         if now_ns >= self._next_sample:
             self._next_sample = now_ns + self._sample_ns - BOOKS_NS // 2
-            self._sample_slabinfo(now_ns)
+            self._books.slabinfo(now_ns)
             self._store_counts(now_ns)
-        self._store.call(self._save_totals)
-        self._report(self._progress(now_ns))
+        self._store.call(self._books.totals)
+        fill, self._max_fill = self._max_fill, 0.0
+        self._report(self._books.progress(now_ns, fill))
 
     def _go_on_cheaper(self, settings: Settings, cost: Cost) -> None:
         """The manifest first: events of a finer sample than it says are thinned, of a coarser one missing."""
@@ -319,50 +301,10 @@ class Recorder:
             rings.take_no_stacks()
         rings.set_sample(settings.one_in)
 
-    def _keep_ledger(self, now_ns: int) -> None:
-        self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
-
-    def _sample_slabinfo(self, now_ns: int, everything: bool = False) -> None:
-        rows = self._slabinfo.sample(everything)
-        columns = {name: [getattr(row, name) for row in rows] for name in SlabinfoRow._fields}
-        self._store.rows("slabinfo", {"ts_ns": [now_ns] * len(rows), **columns})
-
-    def _save_totals(self) -> None:
-        totals = self._writer.manifest.totals
-        for name, value in self._ledger.totals().items():
-            setattr(totals, name, value)
-        store = self._store
-        counted = 0 if self._survivors is None else self._survivors.counted
-        totals.events, totals.counted = store.events, counted
-        totals.allocs, totals.frees = store.allocs + counted, store.frees + counted
-        totals.late = self._store.late
-        totals.modules = self._session.kallsyms.modules
-        totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
-        use = self._writer.manifest.recorder
-        use.cpu_ns = time.process_time_ns() - self._cpu_before_ns
-        use.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self._writer.save_manifest()
-
-    def _progress(self, now_ns: int) -> Progress:
-        totals = self._writer.manifest.totals
-        events = totals.events + 2 * totals.counted
-        rate = (events - self._last_events) / (BOOKS_NS / 1e9)
-        self._last_events = events
-        fill, self._max_fill = self._max_fill, 0.0
-        return Progress(
-            elapsed_s=(now_ns - self._writer.manifest.started_ns) / 1e9,
-            events=events,
-            events_per_s=rate,
-            net_objects=self._store.allocs - self._store.frees,
-            dropped=self._ledger.totals()["dropped"],
-            fill=fill,
-            bytes=self._writer.bytes,
-        )
-
     def _end(self) -> None:
         """Detach, store what is left, close: every step is tried, whatever failed before."""
         if self._failure is None:
-            self._attempt(lambda: self._sample_slabinfo(time.monotonic_ns(), everything=True))
+            self._attempt(lambda: self._books.slabinfo(time.monotonic_ns(), everything=True))
         manifest = self._writer.manifest
         self._attempt(self._store_marks)
         self._modules.close()
@@ -372,7 +314,7 @@ class Recorder:
         manifest.ended_ns = time.monotonic_ns()
         self._store.span_ns = (manifest.started_ns, manifest.ended_ns)
         # before detaching: what programs miss whose twins are gone already is outside the recording
-        self._attempt(lambda: self._keep_ledger(time.monotonic_ns()))
+        self._attempt(lambda: self._books.losses(time.monotonic_ns()))
         self._attempt(self._session.stop)
         self._attempt(self._drain_rest)
         self._attempt(self._store.finish)
@@ -386,8 +328,7 @@ class Recorder:
             self._take_swept(self._survivors.rest())
             self._store_counts(time.monotonic_ns())
         self._hand_over(None)
-        self._store.rows("losses", self._ledger.late(time.monotonic_ns(), self._store.late))
-        self._store.call(self._save_totals)
+        self._books.close(time.monotonic_ns())
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """Do a step of the ending; the first failure is the one that is told."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slabtrace.commands._privileges import tell_limits
-from slabtrace.commands.record import Duration
+from slabtrace.commands._types import Duration
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
