@@ -26,6 +26,7 @@ def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> 
         ("trace", f"{path} ({manifest.status})"),
         ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
         ("by", f"slabtrace {manifest.tool_version or '(unknown version)'}"),
+        *_redacted(manifest),
         ("options", _options(manifest)),
         ("host", _host(manifest)),
         *_command(manifest),
@@ -35,6 +36,11 @@ def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> 
         ("lost", _losses(completeness)),
         *_recovered(completeness),
     ]
+
+
+def _redacted(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.redacted:
+        yield "redacted", "addresses, pids, names of tasks, marks and the command are made up"
 
 
 def _options(manifest: Manifest) -> str:

@@ -118,7 +118,10 @@ class Totals:
 
 @dataclass
 class Manifest:
-    """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC."""
+    """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC.
+
+    `redacted`: addresses, pids and names of tasks are made up (redact.py).
+    """
 
     format: str = schema.FORMAT
     version: list[int] = field(default_factory=lambda: [schema.MAJOR, schema.MINOR])
@@ -134,6 +137,7 @@ class Manifest:
     recorder: RecorderUse = field(default_factory=RecorderUse)
     coverage: Coverage = field(default_factory=Coverage)
     totals: Totals = field(default_factory=Totals)
+    redacted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, as plain dicts and lists."""
