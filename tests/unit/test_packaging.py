@@ -97,7 +97,7 @@ def test_what_is_installed_finds_its_own_data(installed: Path) -> None:
 def test_man_pages_are_installed(installed: Path) -> None:
     from slabtrace.commands import COMMANDS
 
-    pages = {path.name for path in (installed / "share/man/man1").iterdir()}
+    pages = {path.name for path in (installed / "share/man/man1").glob("slabtrace*")}
     assert pages == {"slabtrace.1", *(f"slabtrace-{name}.1" for name in COMMANDS)}
 
 
