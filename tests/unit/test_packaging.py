@@ -81,7 +81,6 @@ def test_what_is_installed_works(installed: Path) -> None:
     assert said(installed, "slabtrace", "--version") == f"slabtrace {slabtrace.__version__}\n"
     assert "record" in said(installed, "slabtrace", "--help")
     fixture = str(ROOT / "fixtures/slow-leak.slab")
-    assert "load_msg" in said(installed, "slabtrace", "leaks", fixture)
     said(installed, "slabtrace", "flame", fixture, "-o", "kept.html")  # needs the templates and the style
     assert "load_msg" in (installed / "kept.html").read_text()
 
