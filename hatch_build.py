@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class ManPages(BuildHookInterface):  # type: ignore[type-arg]
+class ManPages(BuildHookInterface):
     """Makes build/man, and has it installed as share/man/man1."""
 
     PLUGIN_NAME = "custom"
