@@ -5,7 +5,7 @@
 #   make test           lint, types, unit tests; as root the live tests too
 #   sudo make install   put `slabtrace` where `sudo slabtrace record` finds it
 #
-# deps lint unit bench kernels dist uninstall clean: see below.
+# deps lint unit bench kernels dist lock uninstall clean: see below.
 
 PYTHON   ?= python3
 PREFIX   ?= /usr/local
@@ -20,7 +20,7 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 VENV_DEB = $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv)
 LIVE_DEB := python3-bpfcc
 LAB_DEB  := qemu-system-x86 busybox-static cpio # boot other kernels
-TEST_DEB := chromium golang-go tmux $(LAB_DEB) # read back what slabtrace writes: pages, profiles, screens
+TEST_DEB := chromium golang-go groff-base tmux $(LAB_DEB) # read back what slabtrace writes: pages, profiles, screens
 
 # With sudo in somebody else's checkout, the files made in it stay that person's.
 ROOT  := $(filter 0,$(shell id -u))
@@ -32,7 +32,7 @@ PYTEST_FLAGS := -p no:cacheprovider
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lint unit test demo install uninstall bench kernels dist need-root clean
+.PHONY: help deps lint unit test demo install uninstall bench kernels dist lock need-root clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -43,9 +43,10 @@ deps:
 	{ echo "slabtrace: $(PYTHON) is older than 3.11; choose another: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@tools/apt-need $(VENV_DEB) $(if $(ROOT),$(LIVE_DEB))
 
-$(VENV)/.stamp: pyproject.toml | deps
+# Users get ranges (pyproject.toml), development what constraints.txt pins.
+$(VENV)/.stamp: pyproject.toml constraints.txt | deps
 	$(AS_OWNER) $(PYTHON) -m venv --clear $(VENV)
-	$(AS_OWNER) $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(AS_OWNER) $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[dev]'
 	$(AS_OWNER) touch $@
 
 lint: $(VENV)/.stamp
@@ -73,6 +74,13 @@ kernels: need-root $(VENV)/.stamp
 	tools/apt-need $(LIVE_DEB) $(LAB_DEB)
 	$(BIN)/python -m tests.kernels $(K)
 
+# The newest of everything that pyproject.toml allows, for every Python it allows.
+lock: | deps
+	$(AS_OWNER) $(PYTHON) -m venv --clear build/lock
+	$(AS_OWNER) build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(AS_OWNER) build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+		--no-header --no-annotate -o constraints.txt pyproject.toml
+
 dist: $(VENV)/.stamp
 	$(AS_OWNER) $(BIN)/python -m hatchling build -c -d dist
 
@@ -81,10 +89,12 @@ install: need-root dist
 	$(INSTALL_PYTHON) -m venv --clear $(OPT)
 	$(OPT)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	ln -sfn $(OPT)/bin/slabtrace $(PREFIX)/bin/slabtrace
+	mkdir -p $(PREFIX)/share/man/man1
+	ln -sfn $(OPT)/share/man/man1/slabtrace*.1 $(PREFIX)/share/man/man1/
 	$(PREFIX)/bin/slabtrace --version
 
 uninstall: need-root
-	rm -rf $(OPT) $(PREFIX)/bin/slabtrace
+	rm -rf $(OPT) $(PREFIX)/bin/slabtrace $(PREFIX)/share/man/man1/slabtrace.1 $(PREFIX)/share/man/man1/slabtrace-*.1
 
 need-root:
 	@$(if $(ROOT),,echo "slabtrace: this needs root: sudo make $(MAKECMDGOALS)" >&2; exit 1)

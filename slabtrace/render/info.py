@@ -27,6 +27,7 @@ def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> 
         ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
         *_part(manifest),
         ("by", f"slabtrace {manifest.tool_version or '(unknown version)'}"),
+        *_redacted(manifest),
         ("options", _options(manifest)),
         ("host", _host(manifest)),
         *_command(manifest),
@@ -37,6 +38,11 @@ def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> 
         ("lost", _losses(completeness)),
         *_recovered(completeness),
     ]
+
+
+def _redacted(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.redacted:
+        yield "redacted", "addresses, pids, names of tasks, marks and the command are made up"
 
 
 def _options(manifest: Manifest) -> str:

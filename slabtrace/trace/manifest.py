@@ -150,7 +150,10 @@ class Part:
 
 @dataclass
 class Manifest:
-    """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC."""
+    """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC.
+
+    `redacted`: addresses, pids and names of tasks are made up (redact.py).
+    """
 
     format: str = schema.FORMAT
     version: list[int] = field(default_factory=lambda: [schema.MAJOR, schema.MINOR])
@@ -168,6 +171,7 @@ class Manifest:
     totals: Totals = field(default_factory=Totals)
     steps: list[Step] = field(default_factory=list)
     part: Part | None = None
+    redacted: bool = False
 
     @property
     def survivors(self) -> bool:
@@ -181,8 +185,8 @@ class Manifest:
 
     @property
     def thinned(self) -> bool:
-        """Was the sample finer at first than `sampled_one_in` says?"""
-        return any(step.before < self.sampled_one_in for step in self.steps)
+        """Are there events of a finer sample than `sampled_one_in` says?  A redacted copy has none left."""
+        return not self.redacted and any(step.before < self.sampled_one_in for step in self.steps)
 
     @property
     def threshold_s(self) -> float:

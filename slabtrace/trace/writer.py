@@ -60,12 +60,13 @@ class TableWriter:
         self._flush()
         self.rows += batch.num_rows
 
-    def close(self) -> None:
-        """Write the footer.  Raises WriteError."""
+    def close(self, footer: bool = True) -> None:
+        """Write the footer, unless the file shall read as one whose writer was killed.  Raises WriteError."""
         if not self._file.closed:
             try:
-                self._writer.close()
-                self._flush()
+                if footer:
+                    self._writer.close()
+                    self._flush()
             finally:
                 self._file.close()
 

@@ -26,6 +26,7 @@ from random import Random
 from slabtrace.commands._main import run
 from slabtrace.trace import files
 from tests.fuzz.damage import damage_archive, damage_folder
+from tests.fuzz.truncate import all_cuts
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 TRACES = ("double-free", "lossy", "slow-leak", "truncated", "old-kernel")
@@ -129,7 +130,11 @@ def main() -> int:
     parser.add_argument("cases", nargs="?", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, metavar="CASE", help="run one case, here")
+    parser.add_argument("--truncate", metavar="FIXTURE", help="cut each of its files at every byte instead")
+    parser.add_argument("--step", type=int, default=1, help="commands read every Nth cut only")
     arguments = parser.parse_args()
+    if arguments.truncate is not None:
+        return all_cuts(FIXTURES / f"{arguments.truncate}.slab", arguments.step)
     if arguments.only is not None:
         with tempfile.TemporaryDirectory(prefix="slabtrace-fuzz-") as place:
             print(*case(arguments.seed, arguments.only, Path(place)), sep="\n")

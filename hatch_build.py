@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hatchling's hook: a wheel brings its man pages, made of the commands' help (slabtrace/commands/_man.py)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class ManPages(BuildHookInterface):
+    """Makes build/man, and has it installed as share/man/man1."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called before a wheel is built; an editable one points at the checkout and has no pages."""
+        if version == "editable":
+            return
+        sys.path.insert(0, self.root)
+        try:
+            from slabtrace.commands._man import write_pages
+        finally:
+            sys.path.remove(self.root)
+        folder = Path(self.root) / "build" / "man"
+        folder.mkdir(parents=True, exist_ok=True)
+        pages = write_pages(folder)
+        build_data["shared_data"] |= {str(page): f"share/man/man1/{page.name}" for page in pages}
