@@ -173,7 +173,7 @@ def test_names_of_caches_lose_cgroups_and_addresses_alone() -> None:
 
 
 def test_every_column_of_the_format_is_treated() -> None:
-    formats = {"events": schema.EVENTS, **schema.SIDE_TABLES}
+    formats = {**schema.CARRIED, **schema.SIDE_TABLES}
     treated = {name: set(columns) for name, columns in TREATMENT.items()}
     assert treated == {name: set(columns.names) for name, columns in formats.items()}
 
