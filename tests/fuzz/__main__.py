@@ -100,10 +100,12 @@ def parent(seed: int, cases: int) -> int:
         child = os.fork()
         if not child:
             os.dup2(write, 1)
+            ended_well = False
             try:
                 batch(seed, numbers)
+                ended_well = True
             finally:
-                os._exit(0)
+                os._exit(not ended_well)
         os.close(write)
         with os.fdopen(read) as lines:
             for line in lines:
@@ -116,7 +118,7 @@ def parent(seed: int, cases: int) -> int:
         status = os.waitpid(child, 0)[1]
         if status:
             bad += 1
-            print(f"case {at}: the reader died of signal {os.WTERMSIG(status)}", flush=True)
+            print(f"case {at}: its process ended with {os.waitstatus_to_exitcode(status)}", flush=True)
             at += 1
     for how, count in sorted(ended.items()):
         print(f"{count:8,}  {how}")

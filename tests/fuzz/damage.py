@@ -59,7 +59,13 @@ CHANGES: tuple[Callable[[Random, bytearray], None], ...] = (flip, flip, cut, ove
 
 def damage_manifest(random: Random, content: bytearray) -> None:
     """A key of it, at any depth, has another value, or is gone."""
-    document = json.loads(bytes(content))
+    try:
+        document = json.loads(bytes(content))
+    except ValueError:  # damaged before
+        document = None
+    if not isinstance(document, dict) or not document:
+        flip(random, content)
+        return
     place: Any = document
     while True:
         key = random.choice(list(place) if isinstance(place, dict) else range(len(place)))
