@@ -18,6 +18,7 @@ from benchmarks import (
     reading,
     scaling,
     slow_leak,
+    soak,
     startup,
     throughput,
     trust,
@@ -33,7 +34,11 @@ BENCHMARKS = {
     "trust": trust.main,
     "scaling": scaling.main,
 }
-ON_REQUEST = {"billion": billion.main, "long-run": long_run.main}  # too long to be among all
+ON_REQUEST = {
+    "billion": billion.main,
+    "long-run": long_run.main,
+    "soak": soak.main,
+}  # too long to be among all
 
 
 def main() -> int:

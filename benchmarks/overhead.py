@@ -24,6 +24,7 @@ from benchmarks.tracers import ON_ONE_CPU
 from slabtrace.capture.options import CaptureOptions
 
 SAMPLE_S = 0.5
+LOADS = ("messages", "pipes", "files", "sockets")
 FLOOR = "empty raw tracepoint programs (the floor)"
 PERF = "perf record, four kmem events"
 
@@ -108,9 +109,9 @@ def _tracing(name: str, probes: Probes) -> Iterator[None]:
 
 
 def main(quick: bool) -> None:
-    """Both loads: of messages' three events one is a kfree(NULL); every event of pipes has an object."""
-    for load in ("messages", "pipes"):
+    """All loads: of messages' three events one is a kfree(NULL); every event of pipes has an object."""
+    for load in LOADS:
         comparison = Comparison(load)
         with contextlib.suppress(KeyboardInterrupt):
-            comparison.run(3 if quick else 12)
+            comparison.run(3 if quick else 6)
         comparison.print()

@@ -29,6 +29,9 @@ class Objects:
         self._frees = Probes(CaptureOptions(stacks="none", twins="frees"))
         self._some_stacks = Probes(CaptureOptions(stacks="auto"))
         self._stacks = Probes(CaptureOptions(stacks="all"))
+        self._survivors = Probes(CaptureOptions(stacks="none", mode="survivors"))
+        self._survivors_auto = Probes(CaptureOptions(stacks="auto", mode="survivors"))
+        self._sample = Probes(CaptureOptions(stacks="none", sample=16))
 
     def steps(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
         """Each builds on the one before it; the last stands for itself."""
@@ -42,11 +45,15 @@ class Objects:
         yield "+ twins of the allocations: --stacks none", self._plain.whole()
         yield "+ stacks of some: --stacks auto", self._some_stacks.whole()
         yield "+ stacks of all: --stacks all", self._stacks.whole()
+        yield "for comparison: --mode survivors, no stacks", self._survivors.whole()
+        yield "for comparison: --mode survivors --stacks auto", self._survivors_auto.whole()
+        yield "for comparison: --sample 1/16, no stacks", self._sample.whole()
         yield TWO_EMPTY, self._plain.part("empty", "second")
 
     def close(self) -> int:
         """Leave nothing in the kernel; returns how many events found no free slot."""
         everything = (self._plain, self._frees, self._some_stacks, self._stacks)
+        everything += (self._survivors, self._survivors_auto, self._sample)
         lost = sum(probes.dropped() for probes in everything)
         for probes in everything:
             probes.close()

@@ -42,6 +42,7 @@ class Probes:
         self.options = options
         self.programs = Programs(compile_bpf(defines, _SOURCE), kfuncs)
         self.rings = Rings(self.programs, geometry)
+        self.rings.set_sample(options.sample)
         walk = SlabWalk(self.programs, shape)
         first = slab_walk.find_any_cache(self.programs, shape, 0)
         self.rings.set_vmemmap(walk.learn_vmemmap(walk.all_caches(first)))

@@ -13,6 +13,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,10 @@ def read_slabtrace(folder: Path) -> Stored:
     ]
     if "max_fill" in totals:
         remarks.append(f"the fullest ring was {totals['max_fill']:.0%} full")
-    return Stored(totals["events"], totals["dropped"], size, remarks)
+    seen = totals["events"] + 2 * totals["counted"]
+    if totals["counted"]:
+        remarks.append(f"of the events {totals['events']:,} are stored, the others counted")
+    return Stored(seen, totals["dropped"], size, remarks)
 
 
 def read_perf(folder: Path) -> Stored:
@@ -148,6 +152,16 @@ def _remarks(result: Result) -> Iterator[str]:
     yield "resident MiB over time: " + " ".join(f"{step / _MIB:.0f}" for step in steps)
 
 
+def some_stacks(folder: Path) -> AbstractContextManager[tracers.Running]:
+    """With the default stacks."""
+    return tracers.slabtrace(folder, "auto")
+
+
+def survivors(folder: Path) -> AbstractContextManager[tracers.Running]:
+    """Pairing in the kernel, with the default stacks."""
+    return tracers.slabtrace(folder, "auto", options=["--mode", "survivors"])
+
+
 def main(quick: bool) -> None:
     """30 s as the target asks, 60 s to see memory stay bounded, and perf, whose files are 30 times as big."""
     long, longer, peer = (5, 8, 3) if quick else (30, 60, 10)
@@ -155,6 +169,8 @@ def main(quick: bool) -> None:
         [
             ("slabtrace record --stacks none", tracers.slabtrace, long, read_slabtrace),
             ("slabtrace record --stacks none", tracers.slabtrace, longer, read_slabtrace),
+            ("slabtrace record --stacks auto", some_stacks, long, read_slabtrace),
+            ("slabtrace record --mode survivors", survivors, long, read_slabtrace),
             ("perf record, four kmem events", tracers.perf_record, peer, read_perf),
             ("perf kmem record", tracers.perf_kmem, peer, read_perf),
         ]

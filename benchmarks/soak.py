@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All CPUs at full load for ten minutes, in each mode: events, losses, memory over time, and a known truth.
+
+The truth: this process opens PIPES pipes meanwhile and keeps them, so exactly so many objects of each of a
+pipe's call sites are outstanding in it.  A second run leaves millions of objects live (names.c).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slabtrace
+from benchmarks import tracers
+from benchmarks.consumer import MemorySampler, cpu_seconds
+from benchmarks.loads import Load, built, run_everywhere
+from benchmarks.machine import LONG_PATIENCE_S, note, wait_until_quiet
+from benchmarks.table import print_table
+
+LOAD, PIPES, OBJECTS = "pipes", 41, 5_000_000
+MODES: dict[str, Sequence[str]] = {
+    "survivors": ("--mode", "survivors"),
+    "events": (),
+}
+HEAD = (
+    "mode",
+    "minutes",
+    "M events/s",
+    "seen",
+    "dropped",
+    "skipped",
+    "% of a CPU",
+    "us/event",
+    "MiB",
+    "on disk",
+)
+_MIB = 1 << 20
+_STEPS = 20  # of the memory over time that are shown
+
+
+@dataclass
+class Soaked:
+    """One recording: its trace, what its process took, and what is known to be left of the load."""
+
+    trace: slabtrace.Trace
+    seconds: float
+    cpu_s: float
+    memory: list[int]
+    size: int
+
+    @property
+    def events(self) -> int:
+        """Events seen, those that were only counted included."""
+        totals = self.trace.manifest.totals
+        return totals.events + 2 * totals.counted
+
+    def cells(self) -> list[str]:
+        """Table cells after the mode."""
+        completeness = self.trace.completeness()
+        return [
+            f"{self.seconds / 60:.1f}",
+            f"{self.events / self.seconds / 1e6:.2f}",
+            f"{self.events / 1e6:,.0f} M",
+            f"{completeness.dropped:,}",
+            f"{completeness.skipped:,}",
+            f"{100 * self.cpu_s / self.seconds:.1f}",
+            f"{self.cpu_s / max(self.events, 1) * 1e6:.4f}",
+            f"{max(self.memory, default=0) / _MIB:.0f}",
+            f"{self.size / _MIB:,.1f} MiB",
+        ]
+
+    def remarks(self) -> Iterator[str]:
+        """Memory over time, the truth, and the kernel's own account."""
+        steps = self.memory[:: max(1, len(self.memory) // _STEPS)]
+        yield "resident MiB over time: " + " ".join(f"{step / _MIB:.0f}" for step in steps)
+        kept = self.trace.leaks(by="call_site", pid=[os.getpid()])
+        pipes = kept[kept["symbol"].str.startswith("alloc_pipe_info+")]["outstanding"].tolist()
+        yield f"of {PIPES} pipes kept, outstanding at each call site: {', '.join(map(str, pipes))}"
+        account = self.trace.reconciliation()
+        agree = int((account["residue"].abs() <= account["slack"]).sum())
+        yield f"beside slabinfo, {agree} of {len(account)} caches agree within what CPUs can keep"
+
+
+def soak(options: Sequence[str], seconds: float) -> Iterator[Soaked]:
+    """Record the load on every CPU for so long; the trace is there until the generator goes on."""
+    with tempfile.TemporaryDirectory(prefix="slabtrace-soak-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        loads = [stack.enter_context(Load(LOAD, cpu)) for cpu in sorted(os.sched_getaffinity(0))]
+        with tracers.slabtrace(folder, "auto", options=options) as running, _open_pipes():
+            before, begun = cpu_seconds(running.process.pid), time.monotonic()
+            with MemorySampler(running.process.pid) as memory:
+                run_everywhere(loads, seconds)
+            took, cpu_s = time.monotonic() - begun, cpu_seconds(running.process.pid) - before
+            _end(running)
+        yield _soaked(folder, took, cpu_s, memory.bytes)
+
+
+def _end(running: Any) -> None:
+    """While the pipes are still open."""
+    running.process.send_signal(2)
+    running.process.wait()
+
+
+def _soaked(folder: Path, seconds: float, cpu_s: float, memory: list[int]) -> Soaked:
+    trace = folder / "t.slab"
+    size = sum(file.stat().st_size for file in trace.rglob("*") if file.is_file())
+    return Soaked(slabtrace.open(trace), seconds, cpu_s, memory, size)
+
+
+@contextmanager
+def _open_pipes() -> Iterator[None]:
+    ends = [end for _ in range(PIPES) for end in os.pipe()]
+    try:
+        yield
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def live_set(objects: int, options: Sequence[str]) -> str:
+    """Leave so many negative dentries live, known by their number; what the trace says of them."""
+    with tempfile.TemporaryDirectory(prefix="slabtrace-soak-") as name:
+        folder = Path(name)
+        with tracers.slabtrace(folder, "auto", options=[*MODES["survivors"], *options]) as running:
+            with MemorySampler(running.process.pid) as memory:
+                made = subprocess.run(
+                    [built("names"), str(objects)], capture_output=True, text=True, check=True
+                )
+            _end(running)
+        soaked = _soaked(folder, 1.0, 0.0, memory.bytes)
+        kept = soaked.trace.leaks(by="call_site", pid=[int(made.stdout)])
+        held = kept[kept["cache"] == "dentry"]["outstanding"].max()
+        table = soaked.trace.manifest.options["live_table_bytes"] / _MIB
+        return (
+            f"- {objects:,} names that do not exist were looked up ({' '.join(options) or 'default table'}, "
+            f"{table:,.0f} MiB): {int(held):,} dentries outstanding, "
+            f"{soaked.trace.completeness().dropped:,} dropped, {max(memory.bytes) / _MIB:,.0f} MiB resident"
+        )
+
+
+def main(quick: bool) -> None:
+    """Ten minutes of each mode; then a live set of five million, in two tables."""
+    rows, remarks = [], []
+    for mode, options in MODES.items():
+        wait_until_quiet(LONG_PATIENCE_S)
+        note(f"soak: {mode}")
+        for soaked in soak(options, 15 if quick else 600):
+            rows.append([mode, *soaked.cells()])
+            remarks += [f"- {mode}: {remark}" for remark in soaked.remarks()]
+    print(f"### Load `{LOAD}` on all CPUs, `--stacks auto`\n")
+    print_table(HEAD, rows)
+    print("\n".join(remarks) + "\n")
+    objects = OBJECTS // 50 if quick else OBJECTS
+    for options in (("--live-objects", str(objects)), ()):
+        note(f"soak: a live set of {objects:,}")
+        print(live_set(objects, options))
+    print()
