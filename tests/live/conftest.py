@@ -136,7 +136,13 @@ def start_recording(tmp_path: Path) -> Iterator[Callable[..., Recording]]:
     def start(*options: str, trace: Path | None = None) -> Recording:
         trace = trace or tmp_path / f"recording-{len(started)}.slab"
         argv = [*SLABTRACE, "record", "-o", str(trace), "--stacks", "none", *options]
-        process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            argv,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            process_group=0,  # SIGTSTP stops only who has a parent in another group of the session
+        )
         started.append(Recording(process, trace))
         return started[-1]
 

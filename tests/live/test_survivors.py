@@ -82,7 +82,7 @@ def test_the_old_are_told_of_with_their_frees(
     trace = slabtrace.open(recording.trace)
     assert told_of(recording.trace, "alloc_pipe_info", leaver.pid) == pipes
     row = site(recording.trace, "alloc_pipe_info")
-    assert (row["hits"], row["outstanding"]) == (PIPES, 0)
+    assert PIPES <= row["hits"] < PIPES + OPEN and row["outstanding"] == 0  # Popen makes pipes as well
     long = [
         row["lifetime_ns"]
         for batch in trace.lifetimes()
