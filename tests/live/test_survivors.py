@@ -83,18 +83,20 @@ def test_the_old_are_told_of_with_their_frees(
     assert told_of(recording.trace, "alloc_pipe_info", leaver.pid) == pipes
     row = site(recording.trace, "alloc_pipe_info")
     assert PIPES <= row["hits"] < PIPES + OPEN and row["outstanding"] == 0  # Popen makes pipes as well
+    sites = call_sites(trace, "alloc_pipe_info")
     long = [
-        row["lifetime_ns"]
+        row["free_ts_ns"] - row["alloc_ts_ns"]
         for batch in trace.lifetimes()
         for row in batch.to_pylist()
-        if row["call_site"] in call_sites(trace, "alloc_pipe_info")
+        if row["call_site"] in sites and row["alloc_tid"] == leaver.pid
     ]
     assert len(long) == pipes and min(long) >= 200_000_000
 
 
 def call_sites(trace: slabtrace.Trace, function: str) -> set[int]:
     rows = trace.stat("call_site")
-    return set(rows[rows["symbol"].str.startswith(f"{function}+")]["call_site"].tolist())
+    symbols = zip(rows["symbol"], rows["call_site"], strict=True)
+    return {address for symbol, address in symbols if symbol.startswith(f"{function}+")}
 
 
 def told_of(path: Path, function: str, tid: int | None = None) -> int:
