@@ -142,7 +142,7 @@ def live_set(objects: int, options: Sequence[str]) -> str:
         return (
             f"- {objects:,} names that do not exist were looked up ({' '.join(options) or 'default table'}, "
             f"{table:,.0f} MiB): {int(held):,} dentries outstanding, "
-            f"{soaked.trace.completeness().dropped:,} dropped, {max(memory.bytes) / _MIB:,.0f} MiB resident"
+            f"{soaked.trace.completeness().dropped:,} dropped, {max(memory.bytes, default=0) / _MIB:,.0f} MiB resident"
         )
 
 
