@@ -139,10 +139,11 @@ def live_set(objects: int, options: Sequence[str]) -> str:
         kept = soaked.trace.leaks(by="call_site", pid=[int(made.stdout)])
         held = kept[kept["cache"] == "dentry"]["outstanding"].max()
         table = soaked.trace.manifest.options["live_table_bytes"] / _MIB
+        resident = max(memory.bytes, default=0) / _MIB
         return (
             f"- {objects:,} names that do not exist were looked up ({' '.join(options) or 'default table'}, "
             f"{table:,.0f} MiB): {int(held):,} dentries outstanding, "
-            f"{soaked.trace.completeness().dropped:,} dropped, {max(memory.bytes, default=0) / _MIB:,.0f} MiB resident"
+            f"{soaked.trace.completeness().dropped:,} dropped, {resident:,.0f} MiB resident"
         )
 
 

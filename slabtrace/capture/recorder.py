@@ -43,7 +43,7 @@ FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
 _FILL_TARGET = 0.05
 _POLL_S = (0.001, 0.025)
 # In the mode "survivors" next to nothing passes through the rings, and the recording takes days.
-_SURVIVORS_POLL_S, _SURVIVORS_SAMPLE_NS = 0.1, 10_000_000_000
+_SURVIVORS_POLL_S, _SURVIVORS_FLUSH_NS, _SURVIVORS_SAMPLE_NS = 0.1, 2_000_000_000, 10_000_000_000
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Recorder:
         self._survivors = session.survivors
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
         self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else BOOKS_NS
+        self._flush_ns = _SURVIVORS_FLUSH_NS if session.survivors else FLUSH_NS
         self._next_books = self._next_sample = self._next_flush = 0
         self._pause = _POLL_S[0]
         self._max_fill = 0.0
@@ -228,7 +229,7 @@ class Recorder:
         now = time.monotonic_ns()
         if self._intake.room < CAPACITY // 8 or left_ns is not None or now >= self._next_flush:
             self._hand_over(watermark)
-            self._next_flush = now + FLUSH_NS
+            self._next_flush = now + self._flush_ns
         return left_ns is None
 
     def _accept(self, rows: Rows, cpu: int) -> None:
