@@ -259,8 +259,9 @@ def _summary(folder: Path, manifest: Manifest, report: Path | None) -> str:
 
     totals = manifest.totals
     seconds = ((manifest.ended_ns or manifest.started_ns) - manifest.started_ns) / 1e9
+    counted = f" and {count(totals.counted)} objects only counted" if totals.counted else ""
     lines = [
-        f"{folder}: {count(totals.events)} events in {seconds:.1f} s, "
+        f"{folder}: {count(totals.events)} events{counted} in {seconds:.1f} s, "
         f"{size(totals.bytes_on_disk)}, {totals.dropped:,} dropped"
     ]
     if manifest.command is not None and manifest.command.exit_status:

@@ -93,8 +93,9 @@ def _command(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _events(manifest: Manifest, length_ns: int) -> str:
     totals = manifest.totals
+    counted = f", and {plural(totals.counted, 'object')} counted without events" if totals.counted else ""
     return (
-        f"{count(totals.events)} ({rate(totals.events / max(length_ns, 1) * 1e9)}): "
+        f"{count(totals.events)} ({rate(totals.events / max(length_ns, 1) * 1e9)}){counted}: "
         f"{count(totals.allocs)} allocations, {count(totals.frees)} frees; "
         f"besides {plural(totals.failed_allocs, 'failed allocation')} "
         f"and {plural(totals.null_frees, 'kfree')} of NULL"
