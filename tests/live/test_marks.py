@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,28 +10,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.live.conftest import SLABTRACE, Recording, slabtrace_json, wait_for
+from tests.live.messages import new_queue, send
 
 pytestmark = pytest.mark.live
 
 BETWEEN, AFTER = 53, 31  # messages
-BYTES = 64
-IPC_PRIVATE, IPC_RMID = 0, 0
-
-libc = ctypes.CDLL(None)
-libc.msgsnd.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
 
 
 @pytest.fixture
 def queue() -> Iterator[int]:
-    number = libc.msgget(IPC_PRIVATE, 0o600)
-    assert number >= 0
-    yield number
-    libc.msgctl(number, IPC_RMID, None)
-
-
-def send(queue: int, messages: int) -> None:
-    for _ in range(messages):
-        assert libc.msgsnd(queue, b"\1" + bytes(7 + BYTES), BYTES, 0) == 0
+    with new_queue() as number:
+        yield number
 
 
 def mark(text: str, recording: Recording) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,37 +14,20 @@ import slabtrace
 from slabtrace.trace import manifest
 from slabtrace.trace.series import part_path, parts_of
 from tests.live.conftest import Recording, wait_for
+from tests.live.messages import new_queue, receive, send
 
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Recording]
 
 FIRST, SECOND, THIRD, RECEIVED = 23, 31, 13, 7  # messages left in each part; of the first, received later
-BYTES = 64
 SECONDS = 60  # to wait at most
-IPC_PRIVATE, IPC_RMID = 0, 0
-
-libc = ctypes.CDLL(None)
-libc.msgsnd.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
-libc.msgrcv.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long, ctypes.c_int]
 
 
 @pytest.fixture
 def queue() -> Iterator[int]:
-    number = libc.msgget(IPC_PRIVATE, 0o600)
-    assert number >= 0
-    yield number
-    libc.msgctl(number, IPC_RMID, None)
-
-
-def send(queue: int, messages: int) -> None:
-    for _ in range(messages):
-        assert libc.msgsnd(queue, b"\1" + bytes(7 + BYTES), BYTES, 0) == 0
-
-
-def receive(queue: int, messages: int) -> None:
-    for _ in range(messages):
-        assert libc.msgrcv(queue, ctypes.create_string_buffer(8 + BYTES), BYTES, 0, 0) == BYTES
+    with new_queue() as number:
+        yield number
 
 
 def wait_for_part(name: Path, number: int) -> None:
