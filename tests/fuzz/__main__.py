@@ -2,7 +2,7 @@
 """Read CASES damaged traces with every command; exits with 1 if one broke its promises.
 
 A command ends with 0, 1, 2 or 3, within SECONDS and with no more than MEMORY, says a line where it
-refuses, and leaves no file behind.  Cases are run by forked children, a hundred each, so that one which
+refuses, and leaves no file behind but the one it was told to write.  Cases are run by forked children, a hundred each, so that one which
 crashes is seen and named; `--seed N --only CASE` does it again.
 """
 
@@ -41,11 +41,39 @@ COMMANDS = (
     "leaks --by process",
     "stat --by ptr",
 )
+WRITING = (
+    "report -o {}/out/o.html",
+    "plot --kind usage -o {}/out/o.svg",
+    "plot --kind lifetimes -o {}/out/o.png",
+    "plot --kind call-sites -o {}/out/o.png",
+    "flame -o {}/out/o.html",
+    "flame --what churn -o {}/out/o.svg",
+    "export --to folded -o {}/out/o",
+    "export --to speedscope -o {}/out/o",
+    "export --to pprof -o {}/out/o",
+    "export --to perfetto -o {}/out/o",
+    "export --to parquet -o {}/out/o",
+    "export --to csv --table stat -o {}/out/o",
+    "export --to json --table mismatches -o {}/out/o",
+    "pack -o {}/out/o.zip",
+    "pack --redact -o {}/out/o.zip",
+    "unpack -o {}/out/o.slab",
+    "diff --all",
+)
 SECONDS, MEMORY, BATCH = 30, 4 << 30, 100
 PROMISED = {0, 1, 2, 3}
 
 
-def case(seed: int, number: int, place: Path) -> tuple[str, str]:
+def standing(place: Path) -> dict[Path, int]:
+    """When each file was last changed, but for what a command was told to write: out/o*."""
+    return {
+        each: 0 if each.is_dir() else each.stat().st_mtime_ns
+        for each in place.rglob("*")
+        if not str(each.relative_to(place)).startswith("out/o")
+    }
+
+
+def case(seed: int, number: int, place: Path, commands: tuple[str, ...]) -> tuple[str, str]:
     """Make case `number` and read it: (what was done and how it ended, what is wrong or "")."""
     random = Random(f"{seed} {number}")
     trace = FIXTURES / f"{random.choice(TRACES)}.slab"
@@ -57,11 +85,17 @@ def case(seed: int, number: int, place: Path) -> tuple[str, str]:
     else:
         shutil.copytree(trace, path)
         done = " and ".join(damage_folder(random, path) for _ in range(random.choice((1, 1, 2))))
-    words = random.choice(COMMANDS).split()
-    before = {each: each.stat().st_mtime_ns for each in place.rglob("*")}
+    command = random.choice(commands)
+    words = command.format(place).split()
+    if commands is COMMANDS and random.random() < 0.3:
+        words.append("--json")
+    if words[0] == "diff":
+        words.append(str(trace))
+    (place / "out").mkdir()
+    before = standing(place)
     out, err, begun = io.StringIO(), io.StringIO(), time.monotonic()
     with redirect_stdout(out), redirect_stderr(err):
-        code = run([words[0], str(path), *words[1:], *(["--json"] if random.random() < 0.3 else [])])
+        code = run([words[0], str(path), *words[1:]])
     took = time.monotonic() - begun
     wrong = []
     if code not in PROMISED:
@@ -70,15 +104,15 @@ def case(seed: int, number: int, place: Path) -> tuple[str, str]:
         wrong.append(f"no line on stderr: {err.getvalue()!r}")
     if took > SECONDS:
         wrong.append(f"{took:.0f} s")
-    if {each: each.stat().st_mtime_ns for each in place.rglob("*")} != before:
-        wrong.append("files were written")
+    if (now := standing(place)) != before:
+        wrong.append(f"files were written: {sorted(str(each) for each in now.keys() ^ before.keys())}")
     return (
-        f"{' '.join(words)}: {code}",
-        f"{trace.name} {done}, {' '.join(words)}: {'; '.join(wrong)}" if wrong else "",
+        f"{command.replace('{}/', '')}: {code}",
+        f"{trace.name} {done}, {command}: {'; '.join(wrong)}" if wrong else "",
     )
 
 
-def batch(seed: int, numbers: range) -> None:
+def batch(seed: int, numbers: range, commands: tuple[str, ...]) -> None:
     """In a child: each case's outcome as a line on stdout, so that the parent knows where it stopped."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.alarm(SECONDS * 10)
@@ -86,23 +120,23 @@ def batch(seed: int, numbers: range) -> None:
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
     for number in numbers:
         with tempfile.TemporaryDirectory(prefix="slabtrace-fuzz-", dir=shared) as place:
-            ended, wrong = case(seed, number, Path(place))
+            ended, wrong = case(seed, number, Path(place), commands)
         print(f"{number}\t{ended}\t{wrong!r}", flush=True)
 
 
-def parent(seed: int, cases: int) -> int:
+def parent(seed: int, cases: range, commands: tuple[str, ...]) -> int:
     """All cases, batch by batch; a summary, and what is wrong."""
     ended: Counter[str] = Counter()
-    bad = at = 0
-    while at < cases:
-        numbers = range(at, min(at + BATCH, cases))
+    bad, at = 0, cases.start
+    while at < cases.stop:
+        numbers = range(at, min(at + BATCH, cases.stop))
         read, write = os.pipe()
         child = os.fork()
         if not child:
             os.dup2(write, 1)
             ended_well = False
             try:
-                batch(seed, numbers)
+                batch(seed, numbers, commands)
                 ended_well = True
             finally:
                 os._exit(not ended_well)
@@ -122,7 +156,7 @@ def parent(seed: int, cases: int) -> int:
             at += 1
     for how, count in sorted(ended.items()):
         print(f"{count:8,}  {how}")
-    print(f"seed {seed}: {cases:,} cases, {bad} of them wrong")
+    print(f"seed {seed}: cases {cases.start:,} to {at - 1:,}, {bad} of them wrong")
     return 1 if bad else 0
 
 
@@ -131,17 +165,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("cases", nargs="?", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, metavar="CASE", help="begin with this one")
+    parser.add_argument("--writing", action="store_true", help="commands that write files: report, pack, ...")
     parser.add_argument("--only", type=int, metavar="CASE", help="run one case, here")
     parser.add_argument("--truncate", metavar="FIXTURE", help="cut each of its files at every byte instead")
     parser.add_argument("--step", type=int, default=1, help="commands read every Nth cut only")
     arguments = parser.parse_args()
+    commands = WRITING if arguments.writing else COMMANDS
     if arguments.truncate is not None:
         return all_cuts(FIXTURES / f"{arguments.truncate}.slab", arguments.step)
     if arguments.only is not None:
         with tempfile.TemporaryDirectory(prefix="slabtrace-fuzz-") as place:
-            print(*case(arguments.seed, arguments.only, Path(place)), sep="\n")
+            print(*case(arguments.seed, arguments.only, Path(place), commands), sep="\n")
         return 0
-    return parent(arguments.seed, arguments.cases)
+    return parent(arguments.seed, range(arguments.first, arguments.cases), commands)
 
 
 if __name__ == "__main__":
