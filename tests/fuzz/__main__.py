@@ -2,8 +2,8 @@
 """Read CASES damaged traces with every command; exits with 1 if one broke its promises.
 
 A command ends with 0, 1, 2 or 3, within SECONDS and with no more than MEMORY, says a line where it
-refuses, and leaves no file behind but the one it was told to write.  Cases are run by forked children, a hundred each, so that one which
-crashes is seen and named; `--seed N --only CASE` does it again.
+refuses, and leaves no file behind but the one it was told to write.  Cases are run by forked children, a
+hundred each, so that one which crashes is seen and named; `--seed N --only CASE` does it again.
 """
 
 from __future__ import annotations
