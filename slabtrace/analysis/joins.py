@@ -13,13 +13,14 @@ from slabtrace.analysis.lifetimes import How, Paired
 from slabtrace.analysis.sites import COLUMNS, Sites
 from slabtrace.analysis.tasks import Tasks
 from slabtrace.trace.batch import EventBatch
-from slabtrace.trace.schema import EVENTS, SITES
+from slabtrace.trace.schema import SITES
 
 UNKNOWN_TGID = 0
 
 WHOLE_EVENT = pa.schema(
     [
-        *(EVENTS.field(name) for name in ("ts_ns", "ptr")),
+        ("ts_ns", pa.int64()),
+        ("ptr", pa.uint64()),
         *(field for field in SITES if field.name != "site"),
         ("tid", pa.uint32()),
         ("tgid", pa.uint32()),  # 0 where tasks.arrow does not know the task

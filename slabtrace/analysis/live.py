@@ -116,7 +116,7 @@ class LiveTrace:
                     preemptible=coverage.programs_preemptible,
                 )
             self.events_seen += batch.size
-            self._count(self._pairer.feed(batch))
+            self._count(self._pairer.feed(batch.ordered()))
 
     def save_manifest(self) -> None:
         """The manifest is this object's own."""

@@ -65,7 +65,7 @@ class LiveMismatches:
         self._layout = None
 
     def add(self, batch: EventBatch, shapes: Mapping[int, Shape]) -> Iterator[LiveFinding]:
-        """The suspicious frees that the next events, in time order, bring to light."""
+        """The suspicious frees that the next events bring to light."""
         if batch.size > MOST_EVENTS or (self._pairer and self._pairer.live.size > MOST_LIVE):
             self._pairer = None
             self.skipped += 1
@@ -73,7 +73,7 @@ class LiveMismatches:
         self._pairer = self._pairer or Pairer(
             self.sites, free_traced_after=not self._named, preemptible=self._preemptible
         )
-        self._pairer.feed(batch)
+        self._pairer.feed(batch.ordered())
         paired = self._pairer.flush()
         if paired is None:
             return

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slabtrace.capture.layout import event_dtype, header_numbers
-from slabtrace.capture.sites import SiteTable
+from slabtrace.capture.layout import event_dtype
+from slabtrace.capture.sites import NO_SITE, SiteTable
 from slabtrace.trace.batch import EventBatch
 
 CHUNK = 8192  # slots: 512 KiB, half of a small L2 cache
@@ -21,9 +21,7 @@ CAPACITY = 1 << 17  # events of one batch
 _DTYPE = event_dtype()
 _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
 _TASK = _OFFSET["tgid"] // 8  # tgid in the lower half, tid in the upper; a test holds that
-_KIND_BYTE = _OFFSET["kind"]
 _CPU = _OFFSET["cpu"] // 2
-_TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
 
 
 class TaskName(NamedTuple):
@@ -71,15 +69,15 @@ class Intake:
             self._accept_chunk(rows[start : start + CHUNK], cpu)
 
     def _accept_chunk(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
-        kinds = rows.view(np.uint8)[:, _KIND_BYTE]
-        is_name = kinds == _TASK_COMM
-        if is_name.any():
-            self._take_names(rows[is_name])
-            rows = rows[~is_name]
+        sites = self.sites.intern(rows)
+        if len(sites) and sites.max() == NO_SITE:
+            is_event = sites != NO_SITE
+            self._take_names(rows[~is_event])
+            rows, sites = rows[is_event], sites[is_event]
         at, end = self.count, self.count + len(rows)
         self._ts[at:end] = rows[:, 0].view(np.int64)
         self._ptr[at:end] = rows[:, 1]
-        self._site[at:end] = self.sites.intern(rows)
+        self._site[at:end] = sites
         self._cpu[at:end] = rows.view(np.uint16)[:, _CPU] if cpu is None else cpu
         self._take_tasks(rows, at, end)
         self.count = end

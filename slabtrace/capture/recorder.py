@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import numpy as np
+
 from slabtrace import __version__
 from slabtrace.capture.books import BOOKS_NS, Books, Progress
 from slabtrace.capture.budget import Cost, Settings
@@ -24,7 +26,7 @@ from slabtrace.capture.command import TracedCommand
 from slabtrace.capture.host import describe
 from slabtrace.capture.intake import CAPACITY, Intake
 from slabtrace.capture.marks import Mark, MarkListener
-from slabtrace.capture.module_watch import ModuleWatch
+from slabtrace.capture.module_watch import PAUSE_S, ModuleWatch
 from slabtrace.capture.priority import raise_priority
 from slabtrace.capture.privileges import reduce
 from slabtrace.capture.rings import Rows
@@ -43,7 +45,9 @@ FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
 _FILL_TARGET = 0.05
 _POLL_S = (0.001, 0.025)
 # In the mode "survivors" next to nothing passes through the rings, and the recording takes days.
-_SURVIVORS_POLL_S, _SURVIVORS_FLUSH_NS, _SURVIVORS_SAMPLE_NS = 0.1, 2_000_000_000, 10_000_000_000
+# A CPU at work finds everything cold again after each rest: a poll costs ten times what it does in a row.
+_SURVIVORS_POLL_S, _SURVIVORS_DRAIN_NS = 0.2, 500_000_000
+_SURVIVORS_FLUSH_NS, _SURVIVORS_SAMPLE_NS, _SURVIVORS_MODULES_S = 2_000_000_000, 10_000_000_000, 0.5
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class Recorder:
         self._intake = Intake(SiteTable())
         self._store = Storing(session, writer, observer)
         self._books = Books(session, writer, self._store)
-        self._modules = ModuleWatch(session.kallsyms)
+        pause_s = _SURVIVORS_MODULES_S if session.survivors else PAUSE_S
+        self._modules = ModuleWatch(session.kallsyms, pause_s)
         self._budget = session.budget
         self._stacks_given_up = session.options.stacks == "none"
         self.marks = MarkListener()
@@ -100,7 +105,8 @@ class Recorder:
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
         self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else BOOKS_NS
         self._flush_ns = _SURVIVORS_FLUSH_NS if session.survivors else FLUSH_NS
-        self._next_books = self._next_sample = self._next_flush = 0
+        self._drain_ns = _SURVIVORS_DRAIN_NS if session.survivors else 0
+        self._next_books = self._next_sample = self._next_flush = self._next_drain = 0
         self._pause = _POLL_S[0]
         self._max_fill = 0.0
 
@@ -187,19 +193,20 @@ class Recorder:
         """While still recording, ask the slabs what is free, once all events until now are stored."""
         self._drain()
         self._hand_over(self._session.rings.watermark())
+        live = np.empty(0, np.uint64) if self._survivors is None else self._survivors.live_addresses
+        self._store.call(lambda: self._store.touch(live))
         self._meanwhile_stored()
-        if self._survivors is not None:
-            live = self._survivors.live_addresses
-            self._store.call(lambda: self._store.touched.add(live))
         rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
         self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
 
     def _turn(self) -> None:
-        """One poll: drain, hand over what is due, keep the books, and rest."""
+        """One poll: drain and hand over what is due, keep the books, and rest."""
         self._max_fill = max(self._max_fill, fill := self._session.rings.fill())
-        self._store_marks()
-        emptied = self._drain()
-        now = time.monotonic_ns()
+        now, emptied = time.monotonic_ns(), True
+        if now >= self._next_drain or fill > _FILL_TARGET:
+            self._store_marks()
+            emptied = self._drain()
+            self._next_drain = now + self._drain_ns
         if now >= self._next_books:
             self._keep_books(now)
         if emptied:
@@ -268,16 +275,16 @@ class Recorder:
         self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), names, unnamed)
 
     def _keep_books(self, now_ns: int) -> None:
-        """About once a second: losses, slabinfo, modules and caches, the manifest, the status line."""
+        """About once a second: losses, slabinfo, the manifest (of survivors: less often), the status line."""
         self._next_books = now_ns + BOOKS_NS
         if self._budget is not None and (step := self._budget.take()) is not None:
             self._go_on_cheaper(*step)
-        self._books.losses(now_ns)
         if now_ns >= self._next_sample:
             self._next_sample = now_ns + self._sample_ns - BOOKS_NS // 2
+            self._books.losses(now_ns)
             self._books.slabinfo(now_ns)
             self._store_counts(now_ns)
-        self._store.call(self._books.totals)
+            self._store.call(self._books.totals)
         fill, self._max_fill = self._max_fill, 0.0
         self._report(self._books.progress(now_ns, fill))
 

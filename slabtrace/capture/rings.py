@@ -73,6 +73,7 @@ class Rings:
         self._states = programs.mapped("cpu_states", struct_dtype("ring.h", "cpu_state"), cpus)
         words = programs.mapped("slots", "<u8", cpus * per_cpu * SLOT_WORDS)
         self._slots: Rows = words.reshape(-1, SLOT_WORDS)
+        self._heads = self._states["lane"]["head"]
         self._read = self._states["tail"].copy()  # (cpus, LANES): how far we have read
         self._sizes = np.array([geometry.task_slots] + [geometry.irq_slots] * (LANES - 1), dtype=np.uint64)
         self._safe_ns = np.zeros(cpus, dtype=np.int64)
@@ -110,7 +111,7 @@ class Rings:
         Returns None if every lane was emptied, else the time (ns) of the oldest slot left: what is
         newer must not be taken for complete yet.
         """
-        pending = (self._states["lane"]["head"] - self._read).astype(np.int64)
+        pending = (self._heads - self._read).astype(np.int64)
         lanes = np.argwhere(pending).tolist()
         until = None if int(pending.sum()) <= room else self._time_for(lanes, pending, room)
         left: list[int] = []
@@ -175,7 +176,7 @@ class Rings:
 
     def fill(self) -> float:
         """How full the fullest lane is, 0 to 1."""
-        return float(((self._states["lane"]["head"] - self._read) / self._sizes).max())
+        return float(((self._heads - self._read) / self._sizes).max())
 
     def counters(self) -> dict[str, np.ndarray[Any, np.dtype[np.uint64]]]:
         """The programs' own counters so far, each of shape (cpus,), summed over lanes."""

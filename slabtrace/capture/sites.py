@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from slabtrace.capture.layout import event_dtype
+from slabtrace.capture.layout import event_dtype, header_numbers
 from slabtrace.trace.batch import UInt32, UInt64
 
 # Odd 64-bit constants with well-spread bits (the golden ratio, and xxHash's primes).
@@ -35,6 +35,9 @@ _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignor
 _CALL_SITE, _CACHE = _OFFSET["call_site"] // 8, _OFFSET["cache"] // 8
 _BYTES, _GFP_STACK = _OFFSET["bytes_req"] // 8, _OFFSET["gfp_flags"] // 8
 _CPU_KIND = _OFFSET["cpu"] // 8
+_KIND_BYTE = _OFFSET["kind"]
+_TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
+NO_SITE = 0xFFFFFFFF  # of a slot that is no event; never in the table, so that only what misses is looked at
 
 
 def site_keys(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt64:
@@ -61,11 +64,15 @@ class SiteTable:
         return len(self._ids)
 
     def intern(self, rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt32:
-        """Site numbers, shape (n,) uint32, of slots of shape (n, 8)."""
+        """Site numbers, shape (n,) uint32, of slots of shape (n, 8); NO_SITE where a task's name is held."""
         keys = site_keys(rows)
         entry = (keys >> self._shift).view(np.int64)
         sites = self._sites.take(entry)
         missed = np.flatnonzero(self._keys.take(entry) != keys)
+        if len(missed):
+            is_name = rows[missed].view(np.uint8)[:, _KIND_BYTE] == _TASK_COMM
+            sites[missed[is_name]] = NO_SITE
+            missed = missed[~is_name]
         if len(missed):
             sites[missed] = self._slow(keys[missed], rows, missed)
         return sites

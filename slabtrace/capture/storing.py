@@ -24,7 +24,7 @@ from slabtrace.capture.slab_walk import SlabCache
 from slabtrace.capture.stacks import StackReader
 from slabtrace.capture.tasks import read_comm
 from slabtrace.capture.touched import TouchedPages
-from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.batch import EventBatch, UInt64
 from slabtrace.trace.schema import FREE_BIT, Kind
 from slabtrace.trace.sink import Sink
 
@@ -41,6 +41,9 @@ _SITE_FIELDS = (
     "stack_id",
 )
 
+# What a site's events are; an allocation may be of a slab, or whole pages.
+_ALLOC, _FREE, _IN_SLAB, _UNWANTED = 1, 2, 4, 8
+
 SiteRows = np.ndarray[Any, np.dtype[np.void]]
 
 
@@ -51,7 +54,7 @@ class Observer(Protocol):
         """The next sites, columns as in schema.SITES."""
 
     def events(self, batch: EventBatch) -> None:
-        """The next events, in time order; their sites were shown before."""
+        """The next events, run by run (EventBatch); their sites were shown before."""
 
 
 class Storing:
@@ -64,9 +67,8 @@ class Storing:
         self._merge = TimeMerge()
         self._stacks = StackReader(session.programs) if session.options.stacks != "none" else None
         self._sites = 0
-        self._change = np.zeros(0, dtype=np.int8)
-        self._in_slab = np.zeros(0, dtype=bool)
-        self._unwanted = np.zeros(0, dtype=bool)
+        self._of_site = np.zeros(0, dtype=np.uint8)  # the bits below
+        self._some_unwanted = False
         self.touched = TouchedPages()
         self._known_symbols: set[int] = set()
         self._known_caches: dict[int, SlabCache] = {}
@@ -143,25 +145,34 @@ class Storing:
         self._store_tasks(names, unnamed)
         if len(sites):
             self._store_sites(sites.copy())
-        self.touched.add(batch.ptr[self._in_slab[batch.site]])
-        ordered = self._within(self._merge.merge(batch, watermark_ns))
-        if self._unwanted.any():
-            ordered = ordered.take(~self._unwanted[ordered.site])
-        if ordered.size:
-            self._writer.events(ordered)
-            self.events += ordered.size
-            changes = self._change[ordered.site]
-            self.allocs += int(np.count_nonzero(changes > 0))
-            self.frees += int(np.count_nonzero(changes < 0))
+        released = self._within(self._merge.merge(batch, watermark_ns))
+        what = self._of_site[released.site]
+        if self._some_unwanted and (unwanted := what & _UNWANTED != 0).any():
+            released, what = released.take(~unwanted), what[~unwanted]
+        if released.size:
+            self._writer.events(released)
+            self.events += released.size
+            self.allocs += int(np.count_nonzero(what & _ALLOC))
+            self.frees += int(np.count_nonzero(what & _FREE))
+            self.touched.add(released.ptr[what & _IN_SLAB != 0])
             if self._observer is not None:
-                self._observer.events(ordered)
+                self._observer.events(released)
 
-    def _within(self, ordered: EventBatch) -> EventBatch:
+    def _within(self, released: EventBatch) -> EventBatch:
         """Only what happened while every program was attached."""
         begin, end = self.span_ns
-        first = int(np.searchsorted(ordered.ts_ns, begin))
-        last = ordered.size if end is None else int(np.searchsorted(ordered.ts_ns, end))
-        return ordered if last - first == ordered.size else ordered.take(slice(first, last))
+        if not released.size:
+            return released
+        if released.ts_ns.min() >= begin and (end is None or released.ts_ns.max() < end):
+            return released
+        within = released.ts_ns >= begin
+        return released.take(within if end is None else within & (released.ts_ns < end))
+
+    def touch(self, live: UInt64) -> None:
+        """For a check of the slabs: `live` objects, and those of events not yet stored, count as well."""
+        self.touched.add(live)
+        for run in self._merge.waiting:
+            self.touched.add(run.ptr[self._of_site[run.site] & _IN_SLAB != 0])
 
     def _store_tasks(self, names: list[TaskName], unnamed: list[TaskName]) -> None:
         rows = names + [name._replace(comm=read_comm(name.tid) or "") for name in unnamed]
@@ -179,13 +190,12 @@ class Storing:
         if self._observer is not None:
             self._observer.sites(columns)
         self._sites += len(sites)
-        # +1 an allocation, -1 a free, 0 the end of a page
-        change = np.where(sites["kind"] & FREE_BIT, -1, 1) * (sites["kind"] != Kind.PAGE_END)
-        self._change = np.concatenate([self._change, change.astype(np.int8)])
-        in_slab = (change > 0) & (sites["cache"] != 0)
-        self._in_slab = np.concatenate([self._in_slab, in_slab])
+        is_free, is_event = sites["kind"] & FREE_BIT != 0, sites["kind"] != Kind.PAGE_END
         unwanted = [not self._session.wanted(self._session.caches.get(c)) for c in sites["cache"].tolist()]
-        self._unwanted = np.concatenate([self._unwanted, np.array(unwanted, dtype=bool)])
+        self._some_unwanted |= any(unwanted)
+        bits = np.where(is_free, _FREE * is_event, _ALLOC + _IN_SLAB * (sites["cache"] != 0))
+        of_site = (bits + _UNWANTED * np.array(unwanted)).astype(np.uint8)
+        self._of_site = np.concatenate([self._of_site, of_site])
 
     def _fill_sizes(self, sites: SiteRows) -> None:
         """What names the cache only (kmem_cache_alloc since 6.1, bulk) has the sizes of its objects."""

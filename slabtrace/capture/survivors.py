@@ -22,7 +22,7 @@ from slabtrace.capture.sites import SiteTable
 # An object is handed out only when it is older than the threshold by this: a program that reads the
 # clock and finds it younger, and so counts it, must be done by then.
 MARGIN_NS = 10_000_000
-_REST = 600  # a sweep is followed by a rest of this many times its CPU time
+_REST = 1200  # a sweep is followed by a rest of this many times its CPU time
 
 
 class Survivors:

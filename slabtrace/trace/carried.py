@@ -19,6 +19,7 @@ import pyarrow as pa
 from slabtrace.trace import schema
 from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.event_columns import stored
 from slabtrace.trace.reader import TraceReader
 from slabtrace.trace.writer import TableWriter, WriteError, record_batch
 
@@ -42,20 +43,19 @@ def write_carried(
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(mode=0o700)
-        parts = [objects.take(slice(at, at + BATCH)) for at in range(0, objects.size, BATCH)]
-        _write(beside, "events", parts)
+        parts = (objects.take(slice(at, at + BATCH)) for at in range(0, objects.size, BATCH))
+        _write(beside, "events", [stored(part) for part in parts])
         for name, values in columns.items():
-            _write(beside, name, [values])
+            _write(beside, name, [record_batch(values, schema.CARRIED[name])])
         _own_as(following, beside)
         beside.rename(following / schema.CARRIED_DIR)
     except OSError as error:
         raise WriteError(f"{beside} cannot be written: {error.strerror or error}") from error
 
 
-def _write(folder: Path, name: str, batches: list[Any]) -> None:
+def _write(folder: Path, name: str, batches: list[pa.RecordBatch]) -> None:
     table = TableWriter(folder / f"{name}.arrow", schema.CARRIED[name])
-    for columns in batches:
-        batch = record_batch(columns, table.schema)
+    for batch in batches:
         if batch.num_rows:
             table.append(batch)
     table.close()

@@ -22,6 +22,7 @@ from slabtrace.trace import schema
 from slabtrace.trace.ahead import ahead
 from slabtrace.trace.arrays import no_rows, plain
 from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.event_columns import loaded, times
 from slabtrace.trace.files import files_of
 from slabtrace.trace.sample import in_sample
 from slabtrace.trace.segments import Segment
@@ -44,6 +45,7 @@ class TraceReader:
         self._files = files_of(self.path)
         self._names = self._files.names()
         self.manifest = manifests.read(self._files, self.path)
+        self._events_schema = schema.events_of(self.manifest.version[0])
         self.damage: list[str] = []
         self.only_cut = True
         self.segments = self._find_segments()
@@ -55,12 +57,12 @@ class TraceReader:
         """Yield the events in batches, ordered by ts_ns, decompressed ahead in a thread.
 
         Events of a site that sites.arrow lacks (it is cut) are left out and noted as damage.
-        Raises TraceError if a segment's columns are not those of schema.EVENTS.
+        Raises TraceError if a segment's columns are not those of its version.
         """
         known = len(self.sites)
         unknown = 0
         for record in ahead(self._record_batches(), AHEAD, "slabtrace-read"):
-            batch = EventBatch(*(plain(record.column(name)) for name in schema.EVENTS.names))
+            batch = loaded(record).ordered()
             if batch.size and batch.site.max() >= known:
                 unknown += int((batch.site >= known).sum())
                 batch = batch.take(batch.site < known)
@@ -90,8 +92,8 @@ class TraceReader:
 
     def _record_batches(self) -> Iterator[pa.RecordBatch]:
         for name in [*self._carried[:1], *self.segments]:
-            segment = Segment(self._files, name, schema.EVENTS)
-            yield from segment.batches(schema.EVENTS.names)
+            segment = Segment(self._files, name, self._events_schema)
+            yield from segment.batches(self._events_schema.names)
             self._note(segment.damage, segment.cut)
 
     def table(self, name: str) -> pa.Table:
@@ -102,7 +104,7 @@ class TraceReader:
         wanted = schema.SIDE_TABLES[name]
         file = f"{name}.arrow"
         if file not in self._names:
-            known = self.manifest.version[1] >= schema.SINCE_MINOR.get(name, 0)
+            known = tuple(self.manifest.version) >= schema.SINCE.get(name, ())
             if known and self.manifest.status == manifests.COMPLETE:
                 self._note(f"{file} is missing.")
             return no_rows(wanted)
@@ -133,10 +135,11 @@ class TraceReader:
         if self.manifest.ended_ns is not None:
             return begin, max(begin, self.manifest.ended_ns)
         for name in reversed(self.segments):
-            batches = Segment(self._files, name, schema.EVENTS).batches(["ts_ns"])
-            times = [batch.column(0)[-1].as_py() for batch in batches if batch.num_rows]
-            if times:
-                return begin, max(begin, max(times))
+            fields = [field for field in self._events_schema.names if field.startswith("ts_")]
+            batches = Segment(self._files, name, self._events_schema).batches(fields)
+            last = [int(times(batch).max()) for batch in batches if batch.num_rows]
+            if last:
+                return begin, max(begin, max(last))
         return begin, begin
 
     def _find_segments(self) -> list[str]:

@@ -34,7 +34,7 @@ KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK = (
 )  # fmt: skip
 EVENTS = "events"
 TREATMENT: dict[str, dict[str, str]] = {
-    EVENTS: {"ptr": MEMORY, "tid": PID, **dict.fromkeys(("ts_ns", "site", "cpu"), KEPT)},
+    EVENTS: {"ptr": MEMORY, "tid": PID, **dict.fromkeys(("ts_ns", "ts_high", "ts_low", "site", "cpu"), KEPT)},
     "sites": {
         "call_site": TEXT, "cache": MEMORY, "stack_id": STACK,
         **dict.fromkeys(("site", "kind", "flags", "bytes_req", "bytes_alloc", "gfp_flags", "node"), KEPT),
@@ -106,7 +106,7 @@ class _Copying:
         """The second pass: every file, and the manifest."""
         for name in sorted(self._names, key=lambda name: name != "stacks.arrow"):  # numbers them: first
             table = _table(name)
-            writer = TableWriter(folder / name, _schema(table))
+            writer = TableWriter(folder / name, self._schema(table))
             segment = Segment(self._files, name, writer.schema)
             for batch in segment.batches(writer.schema.names):
                 thinned = self._thinned(batch) if table == EVENTS and self._manifest.thinned else batch
@@ -137,7 +137,13 @@ class _Copying:
     def _batches(self, name: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The batches of a file, none if it is missing."""
         if name in self._names:
-            yield from Segment(self._files, name, _schema(_table(name))).batches(columns)
+            yield from Segment(self._files, name, self._schema(_table(name))).batches(columns)
+
+    def _schema(self, table: str) -> pa.Schema:
+        """Of the version that the trace has, and its copy."""
+        if table == EVENTS:
+            return schema.events_of(self._manifest.version[0])
+        return (schema.SIDE_TABLES | schema.CARRIED)[table]
 
     def _redacted(self, table: str, batch: pa.RecordBatch, fields: pa.Schema) -> pa.RecordBatch:
         made = [
@@ -185,10 +191,6 @@ def _table(name: str) -> str:
     table = file.removesuffix(".arrow")
     known = {"": schema.SIDE_TABLES, schema.CARRIED_DIR: schema.CARRIED}.get(folder, {})
     return table if table in known else ""
-
-
-def _schema(table: str) -> pa.Schema:
-    return (schema.SIDE_TABLES | schema.CARRIED)[table]
 
 
 def _numbers(values: pa.Array) -> UInt64:

@@ -20,8 +20,8 @@ from enum import IntEnum, IntFlag
 import pyarrow as pa
 
 FORMAT = "slabtrace"
-MAJOR = 1
-MINOR = 2
+MAJOR = 2
+MINOR = 0
 
 MANIFEST = "manifest.json"
 EVENTS_DIR = "events"
@@ -73,15 +73,15 @@ class Loss(IntEnum):
 
 # Events are kept narrow: what differs from event to event.  All that repeats stands once in
 # sites.arrow, and `site` is the key; `events JOIN sites USING (site)` gives the whole event.
-EVENTS = pa.schema(
-    [
-        ("ts_ns", pa.int64()),
-        ("ptr", pa.uint64()),
-        ("site", pa.uint32()),  # key of sites.arrow
-        ("tid", pa.uint32()),  # the task it happened in; tasks.arrow knows its tgid and comm
-        ("cpu", pa.uint16()),
-    ]
-)
+_ALL_BUT_TIME = [
+    ("ptr", pa.uint64()),
+    ("site", pa.uint32()),  # key of sites.arrow
+    ("tid", pa.uint32()),  # the task it happened in; tasks.arrow knows its tgid and comm
+    ("cpu", pa.uint16()),
+]
+# ts_ns = ts_high * 65536 + ts_low (event_columns.py has the reason)
+EVENTS = pa.schema([("ts_high", pa.int64()), ("ts_low", pa.uint16()), *_ALL_BUT_TIME])
+EVENTS_1 = pa.schema([("ts_ns", pa.int64()), *_ALL_BUT_TIME])  # of traces of version 1
 
 # One row for each distinct combination that was seen; `site` counts up from 0 without gaps.
 SITES = pa.schema(
@@ -203,7 +203,7 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "marks": MARKS,
 }
 
-SINCE_MINOR = {"slabs": 1, "counted": 2}  # side tables that traces of earlier versions cannot have
+SINCE = {"slabs": (1, 1), "counted": (1, 2)}  # side tables that traces of earlier versions cannot have
 
 # What a part of a series knows of the parts before it; times are before its started_ns.
 CARRIED: dict[str, pa.Schema] = {
@@ -212,3 +212,8 @@ CARRIED: dict[str, pa.Schema] = {
     "losses": LOSSES,  # all that was lost, one row for each CPU, kind and program
     "missed": pa.schema([("site", pa.uint32()), ("frees", pa.uint64())]),  # frees proved though not seen
 }
+
+
+def events_of(major: int) -> pa.Schema:
+    """The columns of events in traces of that version."""
+    return EVENTS if major >= 2 else EVENTS_1

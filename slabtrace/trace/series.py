@@ -131,12 +131,11 @@ class Series:
     def events(self, batch: EventBatch) -> None:
         """Append events, in the next part those from the turn on.  Raises WriteError."""
         turn_ns = self._turn_ns
-        if turn_ns is None or not batch.size or batch.ts_ns[-1] < turn_ns:
+        if turn_ns is None or not (later := batch.ts_ns >= turn_ns).any():
             return self._append(batch)
-        cut = int(np.searchsorted(batch.ts_ns, turn_ns))
-        self._append(batch.take(slice(cut)))
+        self._append(batch.take(~later))
         self._turn(turn_ns)
-        return self._append(batch.take(slice(cut, None)))
+        return self._append(batch.take(later))
 
     def save_manifest(self) -> None:
         """Replace the part's manifest.  Raises WriteError."""

@@ -16,7 +16,7 @@ class Sink(Protocol):
     manifest: Manifest
 
     def events(self, batch: EventBatch) -> None:
-        """The next events, in time order."""
+        """The next events; within a batch run by run (EventBatch)."""
 
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Rows of a side table (a key of schema.SIDE_TABLES), as columns of one length."""

@@ -24,6 +24,7 @@ from slabtrace.errors import CANNOT_TRACE, SlabtraceError, UsageError
 from slabtrace.trace import schema
 from slabtrace.trace.arrays import column
 from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.event_columns import stored
 from slabtrace.trace.manifest import Manifest
 
 SEGMENT_EVENTS = 16_000_000  # events per file of events/: some 60 MB
@@ -159,7 +160,7 @@ class TraceWriter:
         segment = self._segment
         if segment is None or segment.rows >= SEGMENT_EVENTS:
             segment = self._next_segment()
-        segment.append(record_batch(batch, schema.EVENTS))
+        segment.append(stored(batch))
 
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Append rows to a side table, given as columns: sequences or arrays of one length.

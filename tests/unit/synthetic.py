@@ -106,7 +106,7 @@ def write_trace(
     for number, start in enumerate(starts):
         segment = batch.take(slice(start, start + per_segment))
         path = folder / schema.EVENTS_DIR / f"{number:05d}.arrow"
-        write_table(path, pa.table(list(segment), schema=schema.EVENTS), batch_events)
+        write_table(path, events_table(segment), batch_events)
     site = np.arange(len(sites["kind"]), dtype=np.uint32)
     write_table(folder / "sites.arrow", pa.table([site, *sites.values()], schema=schema.SITES))
     for name, table_schema in schema.SIDE_TABLES.items():
@@ -118,6 +118,11 @@ def write_trace(
     manifest.totals.events, manifest.totals.segments = len(events), len(starts)
     manifest.save(folder)
     return folder
+
+
+def events_table(batch: EventBatch) -> pa.Table:
+    """As the format has it: ts_ns = ts_high * 65536 + ts_low."""
+    return pa.table([*np.divmod(batch.ts_ns, 65536), *batch[1:]], schema=schema.EVENTS)
 
 
 def write_table(path: Path, table: pa.Table, batch_rows: int = 1000) -> None:

@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slabtrace.errors import TraceError
 from slabtrace.trace import schema
 from slabtrace.trace.batch import EventBatch, concatenate
+from slabtrace.trace.event_columns import loaded, stored
 from slabtrace.trace.files import Folder
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.reader import TraceReader
 from slabtrace.trace.segments import Segment
-from tests.unit.synthetic import START, Event, alloc, free, intern, write_table, write_trace
+from tests.unit.synthetic import START, Event, alloc, events_table, free, intern, write_table, write_trace
 
 BATCH = 10
 EVENTS = [alloc(i, 8 * i, tid=i) if i % 3 else free(i, 8 * i) for i in range(1, 96)]
@@ -69,10 +72,31 @@ def test_reading_may_stop_early(tmp_path: Path) -> None:
 def test_columns_may_be_dictionary_encoded(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     expected, _ = intern(EVENTS)
-    table = pa.table(list(expected), schema=schema.EVENTS)
-    encoded = table.set_column(2, "site", table.column("site").dictionary_encode())
+    table = events_table(expected)
+    encoded = table.set_column(3, "site", table.column("site").dictionary_encode())
     write_table(first_segment(trace), encoded)
     assert everything(TraceReader(trace)).site.tolist() == expected.site.tolist()
+
+
+def test_traces_of_version_1_have_times_in_one_column(tmp_path: Path) -> None:
+    old = Manifest(status="complete", version=[1, 2])
+    trace = write_trace(tmp_path / "t", EVENTS, manifest=old)
+    expected, _ = intern(EVENTS)
+    write_table(first_segment(trace), pa.table(list(expected), schema=schema.EVENTS_1), BATCH)
+    reader = TraceReader(trace)
+    for column, wanted in zip(everything(reader), expected, strict=True):
+        assert column.tolist() == wanted.tolist()
+    assert reader.damage == []
+    old.ended_ns = None
+    old.save(trace)
+    assert TraceReader(trace).span() == (START, int(expected.ts_ns[-1]))
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)))
+def test_times_come_back_as_they_were(times: list[int]) -> None:
+    n = len(times)
+    batch = EventBatch(np.array(times, np.int64), *(np.zeros(n, kind) for kind in ("u8", "u4", "u4", "u2")))
+    assert loaded(stored(batch)).ts_ns.tolist() == times
 
 
 def test_an_empty_trace_has_no_events(tmp_path: Path) -> None:
