@@ -9,6 +9,7 @@ hundred each, so that one which crashes is seen and named; `--seed N --only CASE
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import os
 import resource
@@ -29,7 +30,7 @@ from tests.fuzz.damage import damage_archive, damage_folder
 from tests.fuzz.truncate import all_cuts
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
-TRACES = ("double-free", "lossy", "slow-leak", "truncated", "old-kernel")
+TRACES = ("double-free", "lossy", "slow-leak", "truncated", "old-kernel", "survivors")  # of both formats
 COMMANDS = (
     "info",
     "leaks",
@@ -116,6 +117,7 @@ def batch(seed: int, numbers: range, commands: tuple[str, ...]) -> None:
     """In a child: each case's outcome as a line on stdout, so that the parent knows where it stopped."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.alarm(SECONDS * 10)
+    gc.disable()  # a hundred cases are not worth it
     warnings.simplefilter("ignore")
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
     for number in numbers:
