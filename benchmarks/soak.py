@@ -84,6 +84,13 @@ class Soaked:
         kept = self.trace.leaks(by="call_site", pid=[os.getpid()])
         pipes = kept[kept["symbol"].str.startswith("alloc_pipe_info+")]["outstanding"].tolist()
         yield f"of {PIPES} pipes kept, outstanding at each call site: {', '.join(map(str, pipes))}"
+        groups = self.trace.leaks(by="stack")
+        told = int(groups["outstanding"].where(groups["stacks"] > 0, 0).sum())
+        everything = int(groups["outstanding"].sum())
+        yield (
+            f"of {everything:,} objects outstanding, {told:,} ({told / max(everything, 1):.2%}) have a stack, or "
+            "are of a group with stacks drawn by lot"
+        )
         account = self.trace.reconciliation()
         agree = int((account["residue"].abs() <= account["slack"]).sum())
         yield f"beside slabinfo, {agree} of {len(account)} caches agree within what CPUs can keep"

@@ -42,7 +42,7 @@ class Host:
     page_size: int = 4096
     memory_bytes: int = 0
     build_id: str = ""
-    stext: int = 0
+    stext: int = field(default=0, metadata={"below": 1 << 64})
     btf: bool = False
     kfence: bool | None = None
     red_left_pad: dict[str, int] = field(default_factory=dict)

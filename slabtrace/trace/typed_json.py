@@ -8,23 +8,32 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+MOST = 1 << 62  # sums of a few numbers below it fit into 64 bits; as ns it is 146 years
 
 
 def from_json(cls: type[T], content: Any, where: str = "") -> T:
     """An instance of the dataclass `cls` from the JSON object `content`.
 
     Keys the dataclass lacks are ignored; fields the object lacks keep their default.  Raises
-    TypeError, naming the key (`where` is its path so far), for a value of another type.
+    TypeError, naming the key (`where` is its path so far), for a value of another type, and for a number
+    that is not below MOST either way, or what the field's metadata say under "below".
     """
     if not isinstance(content, dict):
         raise TypeError(f"{where or 'the content'} is not an object")
     hints = get_type_hints(cls)
-    fields = [f.name for f in dataclasses.fields(cls) if f.name in content]  # type: ignore[arg-type]
-    return cls(**{name: _value(hints[name], content[name], f"{where}{name}") for name in fields})
+    fields = [f for f in dataclasses.fields(cls) if f.name in content]  # type: ignore[arg-type]
+    return cls(
+        **{
+            f.name: _value(hints[f.name], content[f.name], f"{where}{f.name}", f.metadata.get("below", MOST))
+            for f in fields
+        }
+    )
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+def _value(hint: Any, value: Any, where: str, below: int = MOST) -> Any:
     """`value` checked against the type `hint`: a scalar, list, dict, dataclass or X | None."""
+    if isinstance(value, int) and not -below < value < below:
+        raise TypeError(f"{where} is no number that could be there")
     if hint is Any:
         return value
     if isinstance(hint, UnionType):
@@ -34,6 +43,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) is list and isinstance(value, list):
         (item,) = get_args(hint)
         return [_value(item, each, f"{where}[{i}]") for i, each in enumerate(value)]
+    if get_origin(hint) is dict and isinstance(value, dict):
+        _, item = get_args(hint)
+        return {key: _value(item, each, f"{where}.{key}") for key, each in value.items()}
     expected = get_origin(hint) or hint
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise TypeError(f"{where} is {type(value).__name__}, not {expected.__name__}")

@@ -59,6 +59,11 @@ def test_missing_keys_take_their_default(tmp_path: Path) -> None:
     assert (loaded.status, loaded.host.cpus, loaded.command) == ("recording", 4, None)
 
 
+def test_an_address_may_be_as_large_as_one(tmp_path: Path) -> None:
+    told = whole(host={"stext": 0xFFFFFFFF81000000})
+    assert manifests.load(written(tmp_path, told)).host.stext == 0xFFFFFFFF81000000
+
+
 def test_a_newer_major_is_refused_by_name(tmp_path: Path) -> None:
     newer = {"format": "slabtrace", "version": [schema.MAJOR + 1, 0], "host": "told otherwise"}
     with pytest.raises(TraceError, match=f"format version {schema.MAJOR + 1}") as caught:
@@ -87,6 +92,10 @@ def test_a_newer_major_is_refused_by_name(tmp_path: Path) -> None:
         (whole(coverage={"unattached": ["kfree"]}), r"coverage.unattached\[0\]. is not an object"),
         (whole(command={"argv": [], "pid": 1, "exit_status": "0"}), "command.exit_status is str, not int"),
         (whole(totals=None), "totals. is not an object"),
+        (whole(ended_ns=2**63), "ended_ns is no number that could be there"),
+        (whole(host={"page_size": -(2**62)}), "host.page_size is no number"),
+        (whole(host={"red_left_pad": {"kmalloc-64": "x"}}), "host.red_left_pad.kmalloc-64 is str, not int"),
+        (whole(options={"sample": 2**64}), "options.sample is no number"),
     ],
 )
 def test_a_damaged_manifest_is_refused_with_the_reason(tmp_path: Path, content: Any, message: str) -> None:
