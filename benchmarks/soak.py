@@ -87,10 +87,8 @@ class Soaked:
         groups = self.trace.leaks(by="stack")
         told = int(groups["outstanding"].where(groups["stacks"] > 0, 0).sum())
         everything = int(groups["outstanding"].sum())
-        yield (
-            f"of {everything:,} objects outstanding, {told:,} ({told / max(everything, 1):.2%}) have a stack, or "
-            "are of a group with stacks drawn by lot"
-        )
+        share = f"{told:,} ({told / max(everything, 1):.2%})"
+        yield f"of {everything:,} objects outstanding, {share} have a stack, or their group has some drawn"
         account = self.trace.reconciliation()
         agree = int((account["residue"].abs() <= account["slack"]).sum())
         yield f"beside slabinfo, {agree} of {len(account)} caches agree within what CPUs can keep"
