@@ -8,7 +8,16 @@ import sys
 import time
 
 from tests.kernels import guest, support
-from tests.kernels.experiment import HERE, PASSED, Row, examine, examine_at_once, examine_here, folder
+from tests.kernels.experiment import (
+    HERE,
+    PASSED,
+    Row,
+    examine,
+    examine_at_once,
+    examine_here,
+    examine_survivors,
+    folder,
+)
 from tests.kernels.packages import SUITES, LabError, obtain
 
 
@@ -24,7 +33,7 @@ def main() -> int:
             rows = [_say(Row(label, "lab", str(error)))]
         _say(Row(label, "all", PASSED, time.monotonic() - begun))
         failed |= any(row.result != PASSED for row in rows)
-        if not arguments.run:
+        if not arguments.run and not arguments.survivors:
             columns.append(support.column(label, arguments.once))
     if any(columns):
         sys.stdout.write("\n" + support.table(columns))
@@ -40,6 +49,7 @@ def _arguments() -> argparse.Namespace:
         help=f"of {', '.join([*SUITES, HERE])} (the running one); default all",
     )
     parser.add_argument("--once", action="store_true", help="one guest each, without what may end it")
+    parser.add_argument("--survivors", action="store_true", help='one guest each, in the mode "survivors"')
     parser.add_argument("--timeout", type=float, default=420, help="seconds that a guest may take")
     parser.add_argument("--run", metavar="COMMAND", help="run this shell command in the guest instead")
     arguments = parser.parse_args()
@@ -61,7 +71,7 @@ def _try(label: str, arguments: argparse.Namespace) -> list[Row]:
         outcome = guest.run(kernel, ["sh", "-c", arguments.run], folder(label, "run"), arguments.timeout)
         sys.stdout.write(outcome.output)
         return [*rows, _say(Row(label, "run", outcome.failure or PASSED, outcome.seconds))]
-    how = examine_at_once if arguments.once else examine
+    how = examine_survivors if arguments.survivors else examine_at_once if arguments.once else examine
     return rows + [_say(row) for row in how(kernel, arguments.timeout)]
 
 

@@ -2,8 +2,9 @@
 """The experiments with one kernel: its guests, and what their recordings must hold.
 
 `examine` has two guests side by side: one does what is allowed and what leaks, the other what is
-wrong, up to what may end it.  `examine_at_once` does all but the last in one guest.  `examine_here` has
-no guest: the kernel that runs us does as much as user space can drive.
+wrong, up to what may end it.  `examine_at_once` does all but the last in one guest; `examine_survivors`
+what leaks, in the mode "survivors".  `examine_here` has no guest: the kernel that runs us does as much
+as user space can drive.
 """
 
 from __future__ import annotations
@@ -73,6 +74,14 @@ def examine_at_once(kernel: Kernel, timeout: float) -> list[Row]:
     return rows + _findings(kernel.label, "whole", checks)
 
 
+def examine_survivors(kernel: Kernel, timeout: float) -> list[Row]:
+    """What leaks, paired in the kernel."""
+    script = workload.leaks_script(build.leaver(), build.module(kernel), TRACE)
+    outcome = _record(kernel, "survivors", script, timeout, "--mode", "survivors")
+    rows = _guest_rows(kernel, "survivors", outcome)
+    return rows + _findings(kernel.label, "survivors", leak_checks.of_survivors())
+
+
 def examine_here() -> list[Row]:
     """Messages and pipes on the running kernel.  Needs root."""
     place = folder(HERE, "leaks")
@@ -97,9 +106,10 @@ def _tidy_up(queue: int, child: int) -> None:
     os.kill(child, signal.SIGKILL)
 
 
-def _record(kernel: Kernel, experiment: str, script: str, timeout: float) -> guest.Outcome:
+def _record(kernel: Kernel, experiment: str, script: str, timeout: float, *options: str) -> guest.Outcome:
     argv = [sys.executable, "-m", "tests.kernels.inside", guest.SHARED]
     argv += ["--doctor"] if experiment == "leaks" else []
+    argv += options
     return guest.run(kernel, argv, folder(kernel.label, experiment), timeout, {"workload.sh": script})
 
 

@@ -3,7 +3,7 @@
 
 Analysis is done on the host: an emulated CPU is slow, and the AVX2 of QEMU 7.2 calculates wrong.
 
-    python -m tests.kernels.inside RESULTS [--doctor]
+    python -m tests.kernels.inside RESULTS [--doctor] [OPTION OF record…]
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ def step(results: Path, name: str, argv: list[str]) -> None:
         file.write(json.dumps(row) + "\n")
 
 
-def main(results: Path, doctor: bool) -> None:
+def main(results: Path, doctor: bool, options: list[str]) -> None:
     """The steps of one guest; workload.sh is written by the host (workload.py)."""
     if doctor:
         step(results, "doctor", [*SLABTRACE, "doctor"])
     record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab"), "--grace", "2s"]
-    step(results, "record", [*record, "--", "sh", "-e", str(results / "workload.sh")])
+    step(results, "record", [*record, *options, "--", "sh", "-e", str(results / "workload.sh")])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), "--doctor" in sys.argv[2:])
+    options = sys.argv[2:]
+    main(Path(sys.argv[1]), "--doctor" in options, [each for each in options if each != "--doctor"])

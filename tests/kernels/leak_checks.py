@@ -176,6 +176,20 @@ def of_user_space() -> Iterator[tuple[str, Callable[[Findings], None]]]:
     yield "pipes", check_pipes
 
 
+def check_kept_messages(findings: Findings) -> None:
+    groups = made_by(findings.of_leaver, "load_msg|alloc_msg")
+    equal("outstanding", total(groups, "outstanding"), KEPT)
+
+
+def of_survivors() -> Iterator[tuple[str, Callable[[Findings], None]]]:
+    """(name, check) of what a recording of leaks_script in the mode "survivors" tells: not who freed what."""
+    yield "messages", check_kept_messages
+    yield "pipes", check_pipes
+    for fault in FAULTS:
+        yield fault.name, check_fault(fault)
+    yield "unloaded module", check_unloaded
+
+
 def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
     """(name, check) of all that is asked of the recording of leaks_script."""
     yield from of_user_space()
