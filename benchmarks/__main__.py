@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks [NAME…] [--quick]`: run the named benchmarks, or all, and print Markdown tables."""
+"""`python -m benchmarks [NAME…] [--quick]`: run benchmarks, or all those beside peers; Markdown tables."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from benchmarks import (
     trust,
 )
 
-BENCHMARKS = {
+BESIDE_PEERS = {
     "overhead": overhead.main,
-    "parts": parts.main,
     "throughput": throughput.main,
+    "reading": reading.main,
+}
+BY_NAME = {
+    "parts": parts.main,
     "startup": startup.main,
     "slow-leak": slow_leak.main,
-    "reading": reading.main,
     "trust": trust.main,
     "scaling": scaling.main,
-}
-ON_REQUEST = {
-    "billion": billion.main,
-    "long-run": long_run.main,
     "soak": soak.main,
-}  # too long to be among all
+    "long-run": long_run.main,
+    "billion": billion.main,
+}
 
 
 def main() -> int:
     """Parse the command line and run; exit status 1 where nothing can be measured."""
-    every = BENCHMARKS | ON_REQUEST
+    every = BESIDE_PEERS | BY_NAME
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(every)}; if none, all but {', '.join(ON_REQUEST)}",
+        help=f"of {', '.join(every)}; if none, {', '.join(BESIDE_PEERS)}",
     )
     parser.add_argument("--quick", action="store_true", help="few short rounds: does it work, not what is it")
     arguments = parser.parse_args()
@@ -62,7 +62,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing behind then either
     machine.mount_tracefs()
     print(f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on: {machine.describe()}\n")
-    for name in arguments.names or BENCHMARKS:
+    for name in arguments.names or BESIDE_PEERS:
         every[name](arguments.quick)
     return 0
 

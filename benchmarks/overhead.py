@@ -113,5 +113,5 @@ def main(quick: bool) -> None:
     for load in LOADS:
         comparison = Comparison(load)
         with contextlib.suppress(KeyboardInterrupt):
-            comparison.run(3 if quick else 6)
+            comparison.run(2 if quick else 4)
         comparison.print()
