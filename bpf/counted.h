@@ -103,12 +103,15 @@ static __always_inline u32 lifetime_bin(u64 ns)
 /* One more object of this kind has come and gone. */
 static __always_inline void count_lifetime(u32 cpu, u32 number, u64 ns, bool moved)
 {
-	u32 index = cpu * COUNTED_KINDS + number, bin = lifetime_bin(ns);
+	u32 index = cpu * COUNTED_KINDS + number;
 	struct kind_counts *counts = kind_counts.lookup(&index);
+	u64 bin = lifetime_bin(ns);
 
-	if (!counts)
+	/* clang knows that this is so; 6.1's verifier has to be shown, by a comparison of all 64 bits */
+	asm volatile("" : "+r"(bin));
+	if (!counts || bin >= LIFETIME_BINS)
 		return;
-	__sync_fetch_and_add(&counts->lifetimes[bin < LIFETIME_BINS ? bin : 0], 1);
+	__sync_fetch_and_add(&counts->lifetimes[bin], 1);
 	if (moved)
 		__sync_fetch_and_add(&counts->moved, 1);
 }

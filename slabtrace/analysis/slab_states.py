@@ -21,7 +21,11 @@ class SlabStates:
     """The objects of n slabs: `free` of those from `begin[i]` on are of slab i, in order of address."""
 
     def __init__(self, table: pa.Table) -> None:
+        """`table`: columns as in schema.SLABS; rows that contradict themselves are not believed."""
         order = np.argsort(plain(table.column("slab")), kind="stable")
+        told = np.array([8 * len(row) for row in table.column("free").to_pylist()], np.int64)
+        sound = (plain(table.column("objects")) <= told) & (plain(table.column("stride")) > 0)
+        order = order[sound[order]]
         self.ts_ns = plain(table.column("ts_ns"))[order]
         self.cache = plain(table.column("cache"))[order]
         self._slab = plain(table.column("slab"))[order]

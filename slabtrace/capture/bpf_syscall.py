@@ -103,10 +103,13 @@ def _load(instructions: bytes, program_type: int, attach_type: int, type_id: int
         raise OSError(error.errno, _complaint(log.value) or error.strerror) from error
 
 
+_STATISTICS = ("processed ", "verification time", "stack depth")
+
+
 def _complaint(log: bytes) -> str:
     """What the verifier says is wrong: its last line but the statistics."""
     lines = [line.strip() for line in log.decode(errors="replace").splitlines()]
-    said = [line for line in lines if line and not line.startswith(("processed ", "verification time"))]
+    said = [line for line in lines if line and not line.startswith(_STATISTICS)]
     return said[-1] if said else ""
 
 

@@ -68,3 +68,13 @@ def test_nothing_is_known_of_other_addresses_and_later_times() -> None:
     live = allocations([before, between, behind], 0)
     assert not read.held(live).any()
     assert len(read.free_at_last(live)[0]) == 0
+
+
+def test_rows_that_contradict_themselves_are_not_believed() -> None:
+    sound = {"ts_ns": ASKED, "slab": 1 << 20, "cache": 1, "stride": 64, "objects": 8, "free": b"\xff"}
+    short, flat = sound | {"slab": 2 << 20, "objects": 9}, sound | {"slab": 3 << 20, "stride": 0}
+    read = SlabStates(pa.Table.from_pylist([short, flat, sound], SLABS))
+    live = allocations([1 << 20, 2 << 20, 3 << 20], ASKED - 1)
+    assert len(read) == 1
+    assert read.free_at_last(live)[0].tolist() == [0]
+    assert read.held(live).tolist() == [False] * 3
