@@ -113,5 +113,5 @@ def main(quick: bool) -> None:
     for load in LOADS:
         comparison = Comparison(load)
         with contextlib.suppress(KeyboardInterrupt):
-            comparison.run(2 if quick else 4)
+            comparison.run(1 if quick else 3)
         comparison.print()
