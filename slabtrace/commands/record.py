@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from slabtrace.trace.manifest import Manifest
 
 
+# What events can hold, and PID_MAX_LIMIT: a manifest with larger numbers is refused (typed_json.py).
+_SIZE, _PID = click.IntRange(0, (1 << 32) - 1), click.IntRange(1, 1 << 22)
+
+
 @click.command(
     context_settings={"ignore_unknown_options": False},
     epilog="""\b
@@ -69,13 +73,9 @@ Examples:
     help="Kernel stacks: of all events or, where a call site has many, of some. A stack costs ten events.",
 )
 @click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
-@click.option(
-    "--min-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at least this size."
-)
-@click.option(
-    "--max-size", type=click.IntRange(0), metavar="BYTES", help="Only objects of at most this size."
-)
-@click.option("--pid", type=click.IntRange(1), metavar="N", help="Only objects this process allocates.")
+@click.option("--min-size", type=_SIZE, metavar="BYTES", help="Only objects of at least this size.")
+@click.option("--max-size", type=_SIZE, metavar="BYTES", help="Only objects of at most this size.")
+@click.option("--pid", type=_PID, metavar="N", help="Only objects this process allocates.")
 @click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
 @click.option(
     "--sample",

@@ -5,7 +5,7 @@ Enum values are stored on disk: they are explicit and append-only.  A change tha
 reader would misread raises MAJOR; a new file or column raises MINOR.
 
     NAME.slab/manifest.json       what, where, when, how, totals; status "recording" -> "complete"
-              events/00000.arrow  Arrow IPC files, zstd, ordered by ts_ns, EVENTS below
+              events/00000.arrow  Arrow IPC files, zstd, EVENTS below; ordered batch by batch (batch.py)
               sites.arrow caches.arrow stacks.arrow symbols.arrow tasks.arrow
               losses.arrow slabinfo.arrow marks.arrow slabs.arrow counted.arrow   side tables, Arrow IPC files
               carried/            what earlier parts of a series left, CARRIED below (series.py)
