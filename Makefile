@@ -5,7 +5,7 @@
 #   make test           lint, types, unit tests; as root the live tests too
 #   sudo make install   put `slabtrace` where `sudo slabtrace record` finds it
 #
-# deps lint unit bench kernels dist lock uninstall clean: see below.
+# deps lint unit bench kernels releases dist deb lock uninstall clean: see below.
 
 PYTHON   ?= python3
 PREFIX   ?= /usr/local
@@ -20,6 +20,7 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 VENV_DEB = $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv)
 LIVE_DEB := python3-bpfcc
 LAB_DEB  := qemu-system-x86 busybox-static cpio # boot other kernels
+RELEASES_DEB := debootstrap gcc
 TEST_DEB := chromium golang-go groff-base tmux $(LAB_DEB) # read back what slabtrace writes: pages, profiles, screens
 
 # With sudo in somebody else's checkout, the files made in it stay that person's.
@@ -32,7 +33,7 @@ PYTEST_FLAGS := -p no:cacheprovider
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lint unit test demo install uninstall bench kernels dist lock need-root clean
+.PHONY: help deps lint unit test demo install uninstall bench kernels releases dist deb lock need-root clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -74,6 +75,11 @@ kernels: need-root $(VENV)/.stamp
 	tools/apt-need $(LIVE_DEB) $(LAB_DEB)
 	$(BIN)/python -m tests.kernels $(K)
 
+# Debian 12, 13 and unstable, each in a folder, with its own bcc: make releases R=sid, or all of them.
+releases: need-root $(VENV)/.stamp
+	tools/apt-need $(LIVE_DEB) $(RELEASES_DEB)
+	$(BIN)/python -m tests.releases $(R)
+
 # The newest of everything that pyproject.toml allows, for every Python it allows.
 lock: | deps
 	$(AS_OWNER) $(PYTHON) -m venv --clear build/lock
@@ -83,6 +89,11 @@ lock: | deps
 
 dist: $(VENV)/.stamp
 	$(AS_OWNER) $(BIN)/python -m hatchling build -c -d dist
+
+# For the Debian release it is made on: sudo apt install ./dist/slabtrace_*.deb
+deb: dist
+	@tools/apt-need $(VENV_DEB)
+	$(AS_OWNER) tools/make-deb dist/*.whl dist
 
 install: need-root dist
 	tools/apt-need $(LIVE_DEB) $(if $(filter /usr/bin/python3,$(INSTALL_PYTHON)),python3-venv)

@@ -18,6 +18,7 @@ from slabtrace.capture import btf
 from slabtrace.capture.compiler import find_bcc, import_bcc
 from slabtrace.capture.kernel import REQUIRED_TRACEPOINTS
 from slabtrace.capture.privileges import ATTACHING, Capability, permitted
+from slabtrace.capture.programs import LOCKED_DOWN
 from slabtrace.errors import CaptureError
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
@@ -74,8 +75,8 @@ def _lockdown() -> Check:
         "lockdown",
         mode != "confidentiality",
         found=mode or "none",
-        problem="the kernel is locked down (confidentiality): BPF may not read kernel memory",
-        remedy="boot without lockdown=confidentiality (Secure Boot by itself only needs 'integrity')",
+        problem=LOCKED_DOWN[0],
+        remedy=LOCKED_DOWN[1],
     )
 
 

@@ -13,6 +13,7 @@ import ctypes as ct
 import errno
 import mmap
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,7 +25,24 @@ from slabtrace.capture.kfuncs import Kfuncs, point_at_map
 from slabtrace.capture.layout import header_numbers
 from slabtrace.errors import CaptureError
 
+LOCKED_DOWN = (
+    "the kernel is locked down (confidentiality): BPF may not read kernel memory",
+    "boot without lockdown=confidentiality (Secure Boot by itself only needs 'integrity')",
+)
 _PERCPU_ELEMENTS_ITSELF = header_numbers("percpu.h")["PERCPU_ELEMENTS_ITSELF"]
+
+
+def _refusal(program: str, said: str) -> CaptureError:
+    """What to say of a program that the kernel does not load; `said`: the verifier's last word.
+
+    Under a lockdown (confidentiality) it knows no such helper: bpf_base_func_proto, kernel/bpf/helpers.c.
+    """
+    if re.search(r"(cannot use helper|unknown func) bpf_probe_read_kernel", said):
+        return CaptureError(*LOCKED_DOWN)
+    return CaptureError(
+        f"the kernel refuses the BPF program {program}: {said}",
+        "run `slabtrace doctor` to see what this kernel allows",
+    )
 
 
 class Programs:
@@ -47,10 +65,7 @@ class Programs:
             try:
                 self._loaded[program] = bpf_syscall.load_raw_tracepoint(self._code(program), program)
             except OSError as error:
-                raise CaptureError(
-                    f"the kernel refuses the BPF program {program}: {error.strerror}",
-                    "run `slabtrace doctor` to see what this kernel allows",
-                ) from error
+                raise _refusal(program, str(error.strerror)) from error
         return self._loaded[program]
 
     def _code(self, program: str) -> bytes:

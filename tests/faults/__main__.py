@@ -14,15 +14,24 @@ def main() -> int:
     kill = faults.add_parser("kill", help="SIGKILL a recorder at random moments")
     kill.add_argument("--times", type=int, default=100)
     kill.add_argument("--seed", type=int, default=1)
-    faults.add_parser("memory", help="a recorder without memory: it goes on, or is killed for it")
+    memory = faults.add_parser("memory", help="a recorder without memory: it goes on, or is killed")
+    memory.add_argument("how", nargs="*", default=["limited", "killed"], metavar="limited|killed|throttled")
     faults.add_parser("cpu", help="take CPU 1 offline for a moment while recording")
+    stopped = faults.add_parser("stop", help="SIGSTOP under load, beside the count of perf stat")
+    stopped.add_argument("--seconds", type=float, default=10)
     arguments = parser.parse_args()
+    from tests.faults import pressure
     from tests.faults.kill import kill_often
-    from tests.faults.pressure import cpu, memory
+    from tests.faults.stopped import stop
 
     if arguments.fault == "kill":
         return 1 if kill_often(arguments.times, arguments.seed) else 0
-    wrong = cpu() if arguments.fault == "cpu" else [*memory(killed=False), *memory(killed=True)]
+    if arguments.fault == "cpu":
+        wrong = pressure.cpu()
+    elif arguments.fault == "stop":
+        wrong = stop(arguments.seconds)
+    else:
+        wrong = [line for how in arguments.how for line in pressure.memory(how)]
     print(*wrong or ["nothing wrong"], sep="\n")
     return 1 if wrong else 0
 

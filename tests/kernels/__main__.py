@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 
 from tests.kernels import guest, support
 from tests.kernels.experiment import (
@@ -14,11 +15,12 @@ from tests.kernels.experiment import (
     Row,
     examine,
     examine_at_once,
+    examine_faults,
     examine_here,
     examine_survivors,
     folder,
 )
-from tests.kernels.packages import SUITES, LabError, obtain
+from tests.kernels.packages import SUITES, Kernel, LabError, obtain
 
 
 def main() -> int:
@@ -33,7 +35,7 @@ def main() -> int:
             rows = [_say(Row(label, "lab", str(error)))]
         _say(Row(label, "all", PASSED, time.monotonic() - begun))
         failed |= any(row.result != PASSED for row in rows)
-        if not arguments.run and not arguments.survivors:
+        if not (arguments.run or arguments.survivors or arguments.faults):
             columns.append(support.column(label, arguments.once))
     if any(columns):
         sys.stdout.write("\n" + support.table(columns))
@@ -50,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--once", action="store_true", help="one guest each, without what may end it")
     parser.add_argument("--survivors", action="store_true", help='one guest each, in the mode "survivors"')
+    parser.add_argument("--faults", action="store_true", help="one guest each, for faults that none survives")
     parser.add_argument("--timeout", type=float, default=420, help="seconds that a guest may take")
     parser.add_argument("--run", metavar="COMMAND", help="run this shell command in the guest instead")
     arguments = parser.parse_args()
@@ -71,8 +74,15 @@ def _try(label: str, arguments: argparse.Namespace) -> list[Row]:
         outcome = guest.run(kernel, ["sh", "-c", arguments.run], folder(label, "run"), arguments.timeout)
         sys.stdout.write(outcome.output)
         return [*rows, _say(Row(label, "run", outcome.failure or PASSED, outcome.seconds))]
-    how = examine_survivors if arguments.survivors else examine_at_once if arguments.once else examine
-    return rows + [_say(row) for row in how(kernel, arguments.timeout)]
+    return rows + [_say(row) for row in _experiment(arguments)(kernel, arguments.timeout)]
+
+
+def _experiment(arguments: argparse.Namespace) -> Callable[[Kernel, float], list[Row]]:
+    if arguments.survivors:
+        return examine_survivors
+    if arguments.faults:
+        return examine_faults
+    return examine_at_once if arguments.once else examine
 
 
 def _say(row: Row) -> Row:

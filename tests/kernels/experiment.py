@@ -43,7 +43,7 @@ class Row:
 
     def __str__(self) -> str:
         seconds = "" if self.seconds is None else f"{self.seconds:6.1f} s"
-        return f"{self.kernel:6}{self.check:24}{seconds:10}{self.result}"
+        return f"{self.kernel:9}{self.check:24}{seconds:10}{self.result}"
 
 
 def folder(label: str, experiment: str) -> Path:
@@ -80,6 +80,15 @@ def examine_survivors(kernel: Kernel, timeout: float) -> list[Row]:
     outcome = _record(kernel, "survivors", script, timeout, "--mode", "survivors")
     rows = _guest_rows(kernel, "survivors", outcome)
     return rows + _findings(kernel.label, "survivors", leak_checks.of_survivors())
+
+
+def examine_faults(kernel: Kernel, timeout: float) -> list[Row]:
+    """Faults that take a kernel to themselves; what the last recording holds is exact."""
+    program = " ".join(map(str, [build.leaver(), *workload.LEFT]))
+    argv = [sys.executable, "-m", "tests.kernels.faults", guest.SHARED, program]
+    outcome = guest.run(kernel, argv, folder(kernel.label, "faults"), timeout)
+    rows = _guest_rows(kernel, "faults", outcome)
+    return rows + _findings(kernel.label, "faults", leak_checks.of_user_space())
 
 
 def examine_here() -> list[Row]:

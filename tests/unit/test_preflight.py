@@ -87,3 +87,22 @@ def test_a_kernel_that_refuses_programs_all_the_same(monkeypatch: pytest.MonkeyP
     ) as error:
         loading.load("kmalloc")
     assert error.value.exit_code == CANNOT_TRACE and "doctor" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unknown func bpf_probe_read_kernel#113",
+        "program of this type cannot use helper bpf_probe_read_kernel#113",  # since 6.10
+    ],
+)
+def test_a_lockdown_that_only_the_verifier_tells_of(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EINVAL, said)
+
+    monkeypatch.setattr(bpf_syscall, "_bpf_fd", refused)
+    loading = programs.Programs(SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
+    monkeypatch.setattr(loading, "_code", lambda _: b"")
+    with pytest.raises(CaptureError, match="locked down") as error:
+        loading.load("kmalloc")
+    assert "lockdown=confidentiality" in error.value.remedy

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults that take a kernel to themselves: cgroup v2, few privileges, a lockdown that nothing undoes.
+
+    python -m tests.kernels.faults RESULTS      in a guest
+
+Every step has to end with 0; the last leaves a recording, whose counts the host checks.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.kernels.inside import step
+
+HERE = Path(__file__).parent
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+V2 = "mount -t cgroup2 none /sys/fs/cgroup && echo +memory >/sys/fs/cgroup/cgroup.subtree_control"
+
+
+def main(results: Path, program: str) -> None:
+    """`program`: the words that leave messages and pipes (tests/live/leaver.c)."""
+    step(results, "cgroup v2", ["sh", "-c", V2])
+    step(results, "memory", [sys.executable, "-m", "tests.faults", "memory", "limited", "throttled"])
+    chosen = ["-k", "ordinary_user or want_of"]
+    step(results, "privileges", [*PYTEST, "tests/live/test_privileges.py", *chosen])
+    lockdown = ["sh", str(HERE / "lockdown.sh"), sys.executable, str(results), program]
+    step(results, "lockdown", lockdown)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
