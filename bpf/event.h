@@ -29,6 +29,7 @@ enum slab_event_flag {
 	SLAB_LARGE = 0x02,
 	SLAB_CACHE_UNKNOWN = 0x04,
 	SLAB_INTERIOR = 0x08, /* of a free: no object begins there */
+	SLAB_COARSE = 0x10,   /* set by the consumer: bytes_req and the stack were not told apart */
 };
 
 struct slab_event {

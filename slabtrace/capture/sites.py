@@ -5,6 +5,10 @@ The words of a slot that make a site are mixed into one 64-bit key; a direct-map
 almost every event with one lookup and one compare.  What it cannot answer (new sites, and sites
 that share a table entry) goes through a dict, once per distinct key and chunk.
 Different sites share a key with probability n^2/2^65: one in a million for six million sites.
+
+The table is bounded, since any user can have the kernel allocate any number of bytes: of what comes when it
+holds MOST sites, sizes asked for and stacks are not told apart, and what is left to be told apart is the
+kernel's own call sites, caches and gfp flags.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import numpy as np
 
 from slabtrace.capture.layout import event_dtype, header_numbers
 from slabtrace.trace.batch import UInt32, UInt64
+from slabtrace.trace.schema import FREE_BIT, STACK_NOT_TAKEN, Flag
 
 # Odd 64-bit constants with well-spread bits (the golden ratio, and xxHash's primes).
 _MIX = tuple(
@@ -27,6 +32,7 @@ _MIX = tuple(
         0x85EBCA77C2B2AE63,
     )
 )
+MOST = 1 << 19  # sites; a hundred MiB here, and a busy machine has a tenth in a day
 _FIRST_BITS = 16
 # Word numbers within a slot, from the C layout.  Pairs share a word (bytes_req and bytes_alloc,
 # gfp_flags and stack_id); node, kind and flags are the upper half of cpu's: a test holds that.
@@ -52,10 +58,21 @@ def site_keys(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt64:
     return keys
 
 
-class SiteTable:
-    """Interns sites; `new_rows` collects the slot of each new one until it is taken."""
+def coarse(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """For slots of shape (n, 8), those of sites that stand for all that differ by bytes_req and stack."""
+    slots = np.frombuffer(bytearray(rows.tobytes()), dtype=_DTYPE)
+    is_alloc, has_stack = slots["kind"] & FREE_BIT == 0, slots["stack_id"] >= 0
+    slots["bytes_req"] = np.where(is_alloc, slots["bytes_alloc"], slots["bytes_req"])
+    slots["stack_id"] = np.where(has_stack, STACK_NOT_TAKEN, slots["stack_id"])
+    slots["flags"] |= np.uint8(Flag.COARSE)
+    return slots.view(np.uint64).reshape(rows.shape)
 
-    def __init__(self) -> None:
+
+class SiteTable:
+    """Interns sites, at most `most` in all detail; `take_new` hands over the slot of each new one."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._ids: dict[int, int] = {}
         self._new: list[np.ndarray[Any, np.dtype[np.uint64]]] = []
         self._resize(_FIRST_BITS)
@@ -85,20 +102,26 @@ class SiteTable:
 
     def _slow(self, keys: UInt64, rows: np.ndarray[Any, np.dtype[np.uint64]], missed: Any) -> UInt32:
         distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        numbers = np.empty(len(distinct), dtype=np.uint32)
-        for i, key in enumerate(distinct.tolist()):
-            number = self._ids.get(key)
-            if number is None:
-                number = self._ids[key] = len(self._ids)
-                self._new.append(rows[missed[first[i]]].copy())
-            numbers[i] = number
+        numbers = np.array([self._ids.get(key, -1) for key in distinct.tolist()])
+        new = np.flatnonzero(numbers < 0)
+        slots, names = rows[missed[first[new]]], distinct[new]
+        room = max(self._most - len(self._ids), 0)
+        slots[room:] = coarse(slots[room:])
+        names[room:] = site_keys(slots[room:])
+        numbers[new] = [self._number(name, slot) for name, slot in zip(names.tolist(), slots, strict=True)]
         if len(self._ids) > len(self._keys) // 8:
             self._resize(self._bits + 2)
         entry = (distinct >> self._shift).view(np.int64)
         self._keys[entry] = distinct
         self._sites[entry] = numbers
-        found: UInt32 = numbers[inverse]
+        found: UInt32 = numbers.astype(np.uint32)[inverse]
         return found
+
+    def _number(self, key: int, row: np.ndarray[Any, np.dtype[np.uint64]]) -> int:
+        if key not in self._ids:
+            self._ids[key] = len(self._ids)
+            self._new.append(row.copy())
+        return self._ids[key]
 
     def _resize(self, bits: int) -> None:
         self._bits = min(bits, 22)

@@ -56,6 +56,7 @@ class Flag(IntFlag):
     LARGE = 0x02  # a kmalloc beyond the largest slab cache: whole pages, `cache` is 0
     CACHE_UNKNOWN = 0x04  # the page's owner could not be read, `cache` is 0
     INTERIOR = 0x08  # of a free: no object begins at this address (coverage.frees_judged)
+    COARSE = 0x10  # the table of sites was full: `bytes_req` is that of `bytes_alloc`, the stack not kept
 
 
 STACK_NOT_TAKEN = -2  # of a call site with many events, only some have a stack (bpf/stack_budget.h)

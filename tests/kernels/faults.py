@@ -21,7 +21,7 @@ V2 = "mount -t cgroup2 none /sys/fs/cgroup && echo +memory >/sys/fs/cgroup/cgrou
 def main(results: Path, program: str) -> None:
     """`program`: the words that leave messages and pipes (tests/live/leaver.c)."""
     step(results, "cgroup v2", ["sh", "-c", V2])
-    step(results, "memory", [sys.executable, "-m", "tests.faults", "memory", "limited", "throttled"])
+    step(results, "memory", [sys.executable, "-m", "tests.faults", "memory", "throttled", "limited"])
     chosen = ["-k", "ordinary_user or want_of"]
     step(results, "privileges", [*PYTEST, "tests/live/test_privileges.py", *chosen])
     lockdown = ["sh", str(HERE / "lockdown.sh"), sys.executable, str(results), program]

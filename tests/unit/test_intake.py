@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from slabtrace.capture.intake import CAPACITY, Intake, TaskName
 from slabtrace.capture.layout import event_dtype, header_numbers
 from slabtrace.capture.sites import SiteTable
+from slabtrace.trace.schema import STACK_NOT_TAKEN, Flag, Kind
 
 DTYPE = event_dtype()
 SITE_FIELDS = (
@@ -93,3 +94,25 @@ def test_a_task_nobody_named_is_noticed_once() -> None:
     intake.knows(30, 30)
     intake.accept(slots(4, ts_ns=[1, 2, 3, 4], tid=[30, 31, 31, 30], tgid=[30, 30, 30, 30]), cpu=0)
     assert intake.unnamed == [TaskName(2, 31, 30, "")]
+
+
+def test_a_full_table_tells_apart_what_the_kernel_has_not_what_users_choose() -> None:
+    """Every size from 1 to 30,011 bytes, each with a stack of its own: 101 of them are told apart."""
+    size = np.arange(1, 30_012)
+    table = SiteTable(101)
+    bytes_alloc = 1 << np.ceil(np.log2(np.maximum(size, 8))).astype(int)
+    columns: dict[str, Any] = {"bytes_req": size, "bytes_alloc": bytes_alloc, "stack_id": size}
+    rows = slots(len(size), kind=Kind.KMALLOC, call_site=4096, **columns)
+    numbers = np.concatenate([table.intern(rows[i : i + 8192]) for i in range(0, len(rows), 8192)])
+    frees = table.intern(slots(2, kind=Kind.KFREE, call_site=[8, 16], stack_id=-1))
+    sites = table.take_new()
+    alloc = sites[numbers]
+    assert (alloc["bytes_alloc"] == bytes_alloc).all() and (alloc["call_site"] == 4096).all()
+    fine = alloc["flags"] == 0
+    assert fine[:8192].sum() == fine.sum() == 101
+    assert (alloc["bytes_req"] == np.where(fine, size, bytes_alloc)).all()
+    assert (alloc["stack_id"] == np.where(fine, size, STACK_NOT_TAKEN)).all()
+    assert (alloc["flags"] == np.where(fine, 0, Flag.COARSE)).all()
+    assert len(sites) == len(table) == 101 + len(set(bytes_alloc[~fine])) + 2
+    assert (sites[frees]["call_site"] == [8, 16]).all() and (sites[frees]["stack_id"] == -1).all()
+    assert (table.intern(rows[-8192:]) == numbers[-8192:]).all()
