@@ -23,7 +23,11 @@ def main(results: Path, program: str) -> None:
     step(results, "cgroup v2", ["sh", "-c", V2])
     step(results, "memory", [sys.executable, "-m", "tests.faults", "memory", "throttled", "limited"])
     chosen = ["-k", "ordinary_user or want_of"]
-    step(results, "privileges", [*PYTEST, "tests/live/test_privileges.py", *chosen])
+    step(
+        results,
+        "privileges",
+        ["env", "SLABTRACE_PATIENCE_S=300", *PYTEST, "tests/live/test_privileges.py", *chosen],
+    )
     lockdown = ["sh", str(HERE / "lockdown.sh"), sys.executable, str(results), program]
     step(results, "lockdown", lockdown)
 

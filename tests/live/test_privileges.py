@@ -21,6 +21,7 @@ from tests.live.ordinary_user import NOBODY, REPOSITORY, as_nobody, as_root
 from tests.live.test_exact_counts import cache_of_a_message
 
 KEPT, EXCHANGED = 23, 1_009
+PATIENCE_S = float(os.environ.get("SLABTRACE_PATIENCE_S", "60"))  # an emulated CPU needs more
 SUDO = {"SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)}
 Done = subprocess.CompletedProcess[str]
 Sudo = Callable[..., Done]
@@ -61,7 +62,7 @@ def queues() -> set[int]:
 def record(capabilities: tuple[str, ...], trace: Path, command: list[str]) -> Done:
     options = ("-o", str(trace), "--stacks", "none", "--grace", "0s")
     argv = [*as_nobody(capabilities), *SLABTRACE, "record", *options, "--", *command]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("lacking", [None, "syslog", "dac_read_search", "sys_nice"])
