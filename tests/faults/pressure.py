@@ -32,6 +32,7 @@ UNIFIED, FIRST = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
 ONLINE = Path("/sys/devices/system/cpu/cpu1/online")
 HOG = "import time; held = b'x' * (200 << 20); time.sleep(60)"
 KEPT, EXCHANGED = 23, 1_009
+THROTTLED_S = 20
 ENOUGH, MARGIN = 300_000, 64 << 10  # events before a limit, and after it; bytes
 
 
@@ -58,7 +59,8 @@ def unified() -> bool:
 
 def memory(fault: str) -> list[str]:
     """Under load, a limit: "limited", MARGIN above what is used; "killed", where something else takes that,
-    too; "throttled", to half of what is used, so that who takes more is made to wait (version 2 only).
+    too; "throttled", to half of what is used, for a while: the kernel has who takes more sleep up to 2 s for
+    a page (version 2 only).
 
     The load begins when everything is attached, and but for "killed" ends before that is undone: QEMU's
     emulated CPUs do not bear a kernel that patches itself under load (tests/kernels/guest.py).
@@ -74,6 +76,8 @@ def memory(fault: str) -> list[str]:
             objects, before = held(str(recorder.pid)), _events(trace)
             if fault == "throttled":
                 (folder / "memory.high").write_text(str(int(used.read_text()) // 2))
+                time.sleep(THROTTLED_S)  # the fault itself
+                (folder / "memory.high").write_text("max")
             else:
                 limit.write_text(str(int(used.read_text()) + MARGIN))
             if fault == "killed":

@@ -83,11 +83,12 @@ def examine_survivors(kernel: Kernel, timeout: float) -> list[Row]:
 
 
 def examine_faults(kernel: Kernel, timeout: float) -> list[Row]:
-    """Faults that take a kernel to themselves; what the last recording holds is exact."""
+    """Faults that take a kernel to themselves; what the last two recordings hold is exact."""
     program = " ".join(map(str, [build.leaver(), *workload.LEFT]))
     argv = [sys.executable, "-m", "tests.kernels.faults", guest.SHARED, program]
     outcome = guest.run(kernel, argv, folder(kernel.label, "faults"), timeout)
     rows = _guest_rows(kernel, "faults", outcome)
+    rows += _findings(kernel.label, "faults", leak_checks.of_user_space(), "clock.slab")
     return rows + _findings(kernel.label, "faults", leak_checks.of_user_space())
 
 
@@ -137,9 +138,9 @@ def _guest_rows(kernel: Kernel, experiment: str, outcome: guest.Outcome, dies: b
     return rows
 
 
-def _findings(label: str, experiment: str, checks: Iterable[Check]) -> list[Row]:
+def _findings(label: str, experiment: str, checks: Iterable[Check], trace: str = "trace.slab") -> list[Row]:
     try:
-        findings = Findings(folder(label, experiment) / "trace.slab")
+        findings = Findings(folder(label, experiment) / trace)
     except SlabtraceError as error:
         return [Row(label, "trace", f"FAILED  {error}")]
     rows = []

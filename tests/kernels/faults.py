@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults that take a kernel to themselves: cgroup v2, few privileges, a lockdown that nothing undoes.
+"""Faults that take a kernel to themselves: cgroup v2, few privileges, a jumping clock, a lockdown for ever.
 
     python -m tests.kernels.faults RESULTS      in a guest
 
-Every step has to end with 0; the last leaves a recording, whose counts the host checks.
+Every step has to end with 0; the last two leave recordings, whose counts the host checks.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.kernels.inside import step
+from tests.kernels.inside import SLABTRACE, step
 
 HERE = Path(__file__).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+LATER, EARLIER = 2_000_000_000, 1_000_000_000  # seconds since 1970: May 2033, September 2001
 V2 = "mount -t cgroup2 none /sys/fs/cgroup && echo +memory >/sys/fs/cgroup/cgroup.subtree_control"
 
 
@@ -28,6 +29,9 @@ def main(results: Path, program: str) -> None:
         "privileges",
         ["env", "SLABTRACE_PATIENCE_S=300", *PYTEST, "tests/live/test_privileges.py", *chosen],
     )
+    jumps = f"date -s @{LATER} && {program} && date -s @{EARLIER}"
+    record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "clock.slab")]
+    step(results, "clock", [*record, "--", "sh", "-c", jumps])
     lockdown = ["sh", str(HERE / "lockdown.sh"), sys.executable, str(results), program]
     step(results, "lockdown", lockdown)
 
