@@ -3,13 +3,15 @@
 
 A packed trace is a ZIP archive of those files, stored as they are (they are compressed already), so that
 each is read where it lies in the mapped archive, and nothing is ever unpacked to be read.  A compressed
-entry is refused: whatever a stranger's archive says, no more is read than it has bytes.
+entry is refused: whatever a stranger's archive says, no more is read than it has bytes.  So is a link in a
+stranger's folder, which may point at anything of the reader's, and a FIFO, which nobody may ever write to.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+import stat
 import struct
 import zipfile
 from pathlib import Path
@@ -54,7 +56,14 @@ class Folder:
 
     def open(self, name: str) -> pa.NativeFile:
         """See Files."""
-        return pa.memory_map(str(self._path / name))
+        return pa.memory_map(str(self.plain(name)))
+
+    def plain(self, name: str) -> Path:
+        """Where a file lies.  Raises OSError where it is none, or anything but a file of this folder."""
+        path = self._path / name
+        if not stat.S_ISREG(path.lstat().st_mode) or (path.parent != self._path and path.parent.is_symlink()):
+            raise OSError(f"{name} is not a plain file")
+        return path
 
 
 class Packed:
@@ -105,15 +114,20 @@ def files_of(path: Path) -> Files:
 
 
 def pack(folder: Path, to: BinaryIO) -> int:
-    """Write the files of a trace's folder as an archive; returns how many.  Raises OSError."""
-    names = Folder(folder).names()
+    """Write the files of a trace's folder as an archive; returns how many.  Raises OSError, TraceError."""
+    files = Folder(folder)
+    names = files.names()
     with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
         for name in names:
             entry = zipfile.ZipInfo(name)
             entry.external_attr = 0o600 << 16
             fixed = to.tell() + _LOCAL_HEADER.size + len(name) + 4
             entry.extra = struct.pack("<HH", _PADDING, -fixed % ALIGNMENT) + bytes(-fixed % ALIGNMENT)
-            with (folder / name).open("rb") as source, archive.open(entry, "w") as member:
+            try:
+                path = files.plain(name)
+            except OSError as error:
+                raise TraceError(f"{folder}: {error}", "only what a recorder wrote can be packed") from None
+            with path.open("rb") as source, archive.open(entry, "w") as member:
                 shutil.copyfileobj(source, member, 1 << 20)
     return len(names)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -83,9 +84,9 @@ def damage_manifest(random: Random, content: bytearray) -> None:
 def damage_folder(random: Random, folder: Path) -> str:
     """Change one file of a trace's folder; returns what was done."""
     path = random.choice(sorted(each for each in folder.rglob("*") if each.is_file()))
-    if random.random() < 0.05:
+    if (draw := random.random()) < 0.08:
         path.unlink()
-        return f"{path.name} removed"
+        return f"{path.name} {'removed' if draw < 0.05 else _replaced(random, path)}"
     content = bytearray(path.read_bytes())
     change = random.choice(CHANGES)
     if path.name == "manifest.json" and random.random() < 0.7:
@@ -93,6 +94,16 @@ def damage_folder(random: Random, folder: Path) -> str:
     change(random, content)
     path.write_bytes(content)
     return f"{path.name} {change.__name__}"
+
+
+def _replaced(random: Random, path: Path) -> str:
+    """Something that is no file lies where it was."""
+    target = random.choice(("/dev/zero", "/etc/passwd", "manifest.json", path.name, "/", ""))
+    if target:
+        path.symlink_to(target)
+        return f"a link to {target}"
+    random.choice((os.mkfifo, os.mkdir))(path)
+    return "a FIFO or a folder"
 
 
 def damage_archive(random: Random, path: Path) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -142,3 +143,42 @@ def test_a_pipe_is_no_trace(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(TraceError, match="not a NAME"):
         TraceReader(tmp_path / "pipe")
+
+
+SECRET = "what is the reader's own"
+
+
+def link_to_file(path: Path, secret: Path) -> None:
+    path.symlink_to(secret)
+
+
+def link_to_folder(path: Path, secret: Path) -> None:
+    elsewhere = secret.with_name("elsewhere")
+    path.parent.rename(elsewhere)
+    shutil.copy(FIXTURES / "slow-leak.slab/events/00000.arrow", elsewhere)
+    path.parent.symlink_to(elsewhere)
+
+
+REPLACED: dict[str, Callable[[Path, Path], object]] = {
+    "link": link_to_file,
+    "linked folder": link_to_folder,
+    "fifo": lambda path, _: os.mkfifo(path),
+    "folder": lambda path, _: path.mkdir(),
+    "endless": lambda path, _: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("how", REPLACED)
+def test_what_is_no_plain_file_is_neither_read_nor_packed(tmp_path: Path, how: str) -> None:
+    """A link in a stranger's folder may point at anything of ours, and nobody writes to its FIFO."""
+    trace, secret = tmp_path / "t.slab", tmp_path / "secret"
+    shutil.copytree(FIXTURES / "slow-leak.slab", trace)
+    secret.write_text(SECRET)
+    path = trace / "events" / "00000.arrow"
+    path.unlink()
+    REPLACED[how](path, secret)
+    opened = slabtrace.open(trace)
+    assert opened.leaks().empty and "not a plain file" in str(opened.damage)
+    refused = slab("pack", trace, "-o", tmp_path / "t.zip").exception
+    assert isinstance(refused, TraceError) and "not a plain file" in str(refused)
+    assert not (tmp_path / "t.zip").exists()
