@@ -8,6 +8,7 @@ state' = (state & step[c]) << 1 | (state & loop): the Shift-And algorithm (Baeza
 
 from __future__ import annotations
 
+import os
 import re
 
 from slabtrace.errors import UsageError
@@ -33,7 +34,7 @@ class CommGlob:
     def matches(self, comm: str) -> bool:
         """What the BPF program answers for this comm."""
         state = 1
-        for c in comm.encode()[:15]:
+        for c in os.fsencode(comm)[:15]:
             state = ((state & self.step[c]) << 1) | (state & self.loop)
         return bool(state & self.accept)
 
@@ -45,9 +46,9 @@ class CommGlob:
             if element.startswith("*"):
                 loops.add(len(elements))
             elif len(element) > 1:
-                elements.append(element.encode())
+                elements.append(os.fsencode(element))
             else:  # a character may be several bytes
-                elements += [bytes([byte]) for byte in element.encode()]
+                elements += [bytes([byte]) for byte in os.fsencode(element)]
         if not pattern or len(elements) > MAX_ELEMENTS:
             raise UsageError(
                 f"--comm {pattern!r} is " + ("too long" if pattern else "empty"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 TABLES = {"check", "suppress"}
+MOST_BYTES = 1 << 20
 
 
 def suppressions_option(function: F) -> F:
@@ -29,10 +30,14 @@ def suppressions_option(function: F) -> F:
 def read_toml(path: str) -> dict[str, Any]:
     """The file's tables.  Raises UsageError for one that is not there, no TOML, or holds something else."""
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise UsageError(f"{path} is too long for a file of rules: over {MOST_BYTES >> 20} MiB")
+        content = tomllib.loads(raw.decode())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML: {error}") from None
     if set(content) - TABLES:
         raise UsageError(

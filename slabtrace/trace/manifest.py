@@ -23,6 +23,7 @@ from slabtrace.trace.typed_json import from_json
 RECORDING = "recording"
 COMPLETE = "complete"
 FAILED = "failed: "  # and the reason
+MOST_BYTES = 64 << 20  # of a file that has a few thousand; a longer one is a trap
 
 
 @dataclass
@@ -231,6 +232,8 @@ def read(files: Files, trace: Path) -> Manifest:
     path = trace / schema.MANIFEST
     try:
         with files.open(schema.MANIFEST) as file:
+            if file.size() > MOST_BYTES:
+                raise TraceError(f"{path} is too long for a manifest", "The trace is damaged.")
             content = json.loads(file.read())
     except (FileNotFoundError, KeyError):
         raise TraceError(

@@ -27,6 +27,7 @@ from random import Random
 from slabtrace.commands._main import run
 from slabtrace.trace import files
 from tests.fuzz.damage import damage_archive, damage_folder
+from tests.fuzz.options import all_options
 from tests.fuzz.truncate import all_cuts
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -172,7 +173,10 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="CASE", help="run one case, here")
     parser.add_argument("--truncate", metavar="FIXTURE", help="cut each of its files at every byte instead")
     parser.add_argument("--step", type=int, default=1, help="commands read every Nth cut only")
+    parser.add_argument("--options", action="store_true", help="values nobody meant for every option instead")
     arguments = parser.parse_args()
+    if arguments.options:
+        return all_options()
     commands = WRITING if arguments.writing else COMMANDS
     if arguments.truncate is not None:
         return all_cuts(FIXTURES / f"{arguments.truncate}.slab", arguments.step)

@@ -108,7 +108,17 @@ def test_what_is_no_suppression_is_told(rules: Any) -> None:
         suppressions.parse(rules, "s.toml")
 
 
-@pytest.mark.parametrize("content", ["[[suppress]\n", "[other]\n", '[[suppress]]\nstack = "f"\n', "\xff"])
+NO_RULES = (
+    "[[suppress]\n",
+    "[other]\n",
+    '[[suppress]]\nstack = "f"\n',
+    "\xff",
+    f"a = {'[' * 9999}",
+    "#" * (1 << 21),
+)
+
+
+@pytest.mark.parametrize("content", NO_RULES, ids=range(len(NO_RULES)))
 def test_files_that_are_none(tmp_path: Path, content: str) -> None:
     file = tmp_path / "s.toml"
     file.write_text(content, encoding="latin-1")

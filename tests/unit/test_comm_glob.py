@@ -29,3 +29,9 @@ def test_what_cannot_match_is_refused(pattern: str) -> None:
 def test_a_comm_of_several_byte_characters() -> None:
     assert CommGlob("k*ü?").matches("kernelü!")
     assert not CommGlob("k*ü").matches("kernelu")
+
+
+def test_a_comm_of_bytes_that_are_no_text() -> None:
+    """As the shell hands over $'wörker\\xff' in another encoding: surrogates stand for such bytes."""
+    assert CommGlob("w*\udcff").matches("worker\udcff")
+    assert not CommGlob("w*\udcfe").matches("worker\udcff")

@@ -112,3 +112,10 @@ def test_an_unreadable_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / schema.MANIFEST).mkdir()
     with pytest.raises(TraceError, match="cannot be read"):
         manifests.load(tmp_path)
+
+
+def test_a_manifest_of_endless_length_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / schema.MANIFEST).open("wb") as file:
+        file.truncate(manifests.MOST_BYTES + 1)  # no block of the disk
+    with pytest.raises(TraceError, match="too long for a manifest"):
+        manifests.load(tmp_path)
