@@ -53,12 +53,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="one guest each, without what may end it")
     parser.add_argument("--survivors", action="store_true", help='one guest each, in the mode "survivors"')
     parser.add_argument("--faults", action="store_true", help="one guest each, for faults that none survives")
-    parser.add_argument("--timeout", type=float, default=420, help="seconds that a guest may take")
+    parser.add_argument(
+        "--timeout", type=float, help="seconds that a guest may take (420; for --faults 1500)"
+    )
     parser.add_argument("--run", metavar="COMMAND", help="run this shell command in the guest instead")
     arguments = parser.parse_args()
     unknown = [label for label in arguments.kernels if label not in (*SUITES, HERE)]
     if unknown:
         parser.error(f"no such kernel: {', '.join(unknown)}; there are {', '.join([*SUITES, HERE])}")
+    if arguments.timeout is None:
+        arguments.timeout = 1500 if arguments.faults else 420
     if arguments.timeout <= 0:
         parser.error("--timeout must be more than 0 seconds")
     return arguments
