@@ -15,10 +15,10 @@ from slabtrace.errors import UsageError
 
 
 def check_new(path: Path, force: bool) -> None:
-    """Raise UsageError if `path` exists and `force` is not set, or its folder does not exist."""
+    """Raise UsageError if a file `path` exists and `force` is not set, or its folder does not exist."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name a file")
-    if path.exists() and not force:
+    if path.is_file() and not force:
         raise UsageError(f"{path} exists", "overwrite it with --force, or choose another name")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
@@ -47,8 +47,16 @@ def replace(path: Path, content: bytes) -> None:
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A file to write that becomes `path` when the block ends well, and vanishes when it does not.
 
-    `mode`: its permissions, less those that the umask takes.
+    `mode`: its permissions, less those that the umask takes.  What is there and no file (/dev/null, a FIFO)
+    gets the content, once it is whole: root would put a file in the place of a device.
     """
+    if path.exists() and not path.is_file():
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            with path.open("wb") as device:
+                shutil.copyfileobj(file, device)
+        return
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
