@@ -23,10 +23,16 @@ from slabtrace.errors import UsageError
 
 LONGEST_TEXT = 1000  # characters
 ANSWER_S = 2.0
+MOST_AT_ONCE = 16  # datagrams looked at: anybody may send them, and the rings have to be drained
 OLDEST_NS = 1_000_000_000  # a mark's own time is believed so far back
 _NAME = "\0slabtrace-marks-"
 _LISTED = re.compile(r"@slabtrace-marks-(\d+)$")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+def _utf8(text: str) -> str:
+    """Bytes that are no text (a shell in another encoding sends them), told as such."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Mark(NamedTuple):
@@ -59,7 +65,7 @@ class MarkListener:
         while self._signals:
             self._numbered += 1
             marks.append(Mark(self._signals.pop(0), f"SIGUSR1 {self._numbered}"))
-        while (mark := self._receive()) is not None:
+        while len(marks) < MOST_AT_ONCE and (mark := self._receive()) is not None:
             marks.append(mark)
         return sorted(marks)
 
@@ -69,7 +75,7 @@ class MarkListener:
 
     def _receive(self) -> Mark | None:
         """The next mark that somebody sent who may; None where nothing waits."""
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 content, ancillary, _, sender = self._socket.recvmsg(8 * LONGEST_TEXT, 128)
             except (BlockingIOError, InterruptedError):
@@ -77,9 +83,11 @@ class MarkListener:
             mark = self._read(content) if self._may_mark(ancillary) else None
             answer = {"marked": mark is not None}
             with contextlib.suppress(OSError):  # whoever asked is gone
-                self._socket.sendto(json.dumps(answer).encode(), sender)
+                if sender:  # who has no address waits for no answer
+                    self._socket.sendto(json.dumps(answer).encode(), sender)
             if mark is not None:
                 return mark
+        return None
 
     def _may_mark(self, ancillary: list[tuple[int, int, bytes]]) -> bool:
         return any(
@@ -89,9 +97,9 @@ class MarkListener:
 
     def _read(self, content: bytes) -> Mark | None:
         """What a datagram says.  The time is the sender's, unless it cannot be."""
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
             told = json.loads(content)
-            now, sent, text = time.monotonic_ns(), int(told["ts_ns"]), str(told["text"])
+            now, sent, text = time.monotonic_ns(), int(told["ts_ns"]), _utf8(str(told["text"]))
             return Mark(sent if now - OLDEST_NS < sent <= now else now, text[:LONGEST_TEXT])
         return None
 
@@ -122,5 +130,7 @@ def _ask(client: socket.socket, content: bytes, pid: int) -> None:
         answer = json.loads(client.recv(1 << 16))
     except (TimeoutError, ConnectionRefusedError):
         raise UsageError(f"the recorder {pid} does not answer", "has it just ended?") from None
-    if not answer.get("marked"):
+    except ValueError:  # not a recorder of ours
+        answer = None
+    if not isinstance(answer, dict) or not answer.get("marked"):
         raise UsageError(f"the recorder {pid} takes no marks from this user", "run it with sudo")

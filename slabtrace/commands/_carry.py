@@ -17,7 +17,7 @@ from slabtrace.errors import CANNOT_TRACE, SlabtraceError, TraceError
 
 def carry_apart(ended: Path, following: Path) -> None:
     """analysis.carry.carry, in a process that Ctrl-C in the terminal does not reach.  Raises as that."""
-    argv = [sys.executable, "-m", __name__, str(ended), str(following)]
+    argv = [sys.executable, "-P", "-m", __name__, str(ended), str(following)]
     done = subprocess.run(
         argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
     )

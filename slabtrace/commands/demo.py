@@ -18,6 +18,8 @@ from slabtrace.commands._privileges import check_reach, leave_sudo
 from slabtrace.errors import SlabtraceError, UsageError
 from slabtrace.render.text import escape
 
+SLABTRACE = [sys.executable, "-P", "-m", "slabtrace"]  # -P: not what lies in the current folder
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -110,7 +112,7 @@ def _record(trace: Path, force: bool) -> int:
     its own end tells that everything is given back.
     """
     program = [sys.executable, str(Path(workload.__file__))]
-    record = [sys.executable, "-m", "slabtrace", "record", "-o", str(trace), *(["--force"] if force else [])]
+    record = [*SLABTRACE, "record", "-o", str(trace), *(["--force"] if force else [])]
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
@@ -147,5 +149,5 @@ def _plot(trace: Path, picture: Path, caches: set[str]) -> None:
     """Draw the usage of the caches that the workload left objects in, as `slabtrace plot` does."""
     chosen = [word for cache in sorted(caches) for word in ("--cache", cache)]
     sys.stdout.flush()
-    plot = [sys.executable, "-m", "slabtrace", "plot", str(trace), "-o", str(picture), "--force", *chosen]
+    plot = [*SLABTRACE, "plot", str(trace), "-o", str(picture), "--force", *chosen]
     subprocess.run(plot, check=True)

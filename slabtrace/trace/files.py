@@ -85,6 +85,11 @@ class Packed:
                     "another tool made it: unzip it, and read the folder",
                 )
 
+    @property
+    def said_bytes(self) -> int:
+        """What its files are long, by its table of contents."""
+        return sum(entry.file_size for entry in self._entries.values())
+
     def names(self) -> list[str]:
         """See Files."""
         return list(self._entries)
@@ -92,6 +97,8 @@ class Packed:
     def open(self, name: str) -> pa.NativeFile:
         """See Files."""
         entry = self._entries[name]
+        if entry.header_offset >= self._map.size():
+            raise OSError(f"{name} is cut")
         header = self._map.read_at(_LOCAL_HEADER.size, entry.header_offset)
         if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
             raise OSError(f"{name} has no header")
@@ -138,6 +145,8 @@ def unpack(packed: Path, folder: Path) -> int:
     Only files of a trace, by their exact names, are written.  Raises TraceError, OSError.
     """
     files = Packed(packed)
+    if files.said_bytes > packed.stat().st_size:  # entries may lie over each other
+        raise TraceError(f"{packed} says to hold more than it does", "The archive is damaged, or a trap.")
     for name in (schema.EVENTS_DIR, schema.CARRIED_DIR):
         if name == schema.EVENTS_DIR or any(each.startswith(name) for each in files.names()):
             (folder / name).mkdir(mode=0o700)

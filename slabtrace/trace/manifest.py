@@ -207,7 +207,9 @@ class Manifest:
         """
         path = Path(folder) / schema.MANIFEST
         beside = path.with_suffix(".json.new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        beside.unlink(missing_ok=True)
+        # new, so that no link of somebody else's is followed where root records into a user's folder
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             if os.geteuid() == 0:
                 owner = path.parent.stat()

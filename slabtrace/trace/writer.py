@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -241,7 +242,7 @@ def check_place(folder: Path, force: bool) -> None:
             raise UsageError(
                 f"{folder} exists already", "choose another name with -o, or add --force to replace it"
             )
-        if folder.is_symlink() or not (folder / schema.MANIFEST).is_file():
+        if folder.is_symlink() or not _is_trace(folder):
             raise UsageError(
                 f"{folder} exists and is not a slabtrace trace",
                 "--force replaces traces only; remove it yourself",
@@ -251,6 +252,15 @@ def check_place(folder: Path, force: bool) -> None:
         raise UsageError(f"{folder} cannot be made: {parent} is no folder", "choose another place with -o")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise UsageError(f"{folder} cannot be made: {parent} is not writable", "choose another place with -o")
+
+
+def _is_trace(folder: Path) -> bool:
+    """Not everything with a manifest.json is one: browsers' extensions have it, too."""
+    try:
+        with (folder / schema.MANIFEST).open("rb") as file:
+            return re.search(rb'"format": *"%s"' % schema.FORMAT.encode(), file.read(1 << 12)) is not None
+    except OSError:
+        return False
 
 
 def _make_folder(folder: Path, force: bool) -> None:

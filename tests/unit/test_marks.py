@@ -98,3 +98,15 @@ def test_moments_that_are_none(named: str, after: int, said: str) -> None:
     with pytest.raises(UsageError) as error:
         moment(named, MARKS, after)
     assert said in str(error.value)
+
+
+def test_who_has_no_address_gets_no_answer_and_does_no_harm() -> None:
+    """Anybody may send a datagram; what is no mark, and no text, ends no recording."""
+    listener = MarkListener()
+    contents = [b"x", b"[" * 7000, b'{"ts_ns": Infinity, "text": "a"}', b'{"ts_ns": 0, "text": "caf\\udce9"}']
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        for content in contents:
+            stranger.sendto(content, f"\0slabtrace-marks-{os.getpid()}")
+        (mark,) = served(listener, 1)
+    listener.close()
+    assert mark.text == r"caf\udce9" and mark.text.encode()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import zipfile
@@ -113,6 +114,24 @@ def test_a_bomb_is_refused(packed: Path) -> None:
     bomb = lambda archive: archive.writestr("stacks.arrow", bytes(1 << 24), zipfile.ZIP_DEFLATED)  # noqa: E731
     with pytest.raises(TraceError, match="compressed"):
         TraceReader(rewritten(packed, bomb, keep=False))
+
+
+def test_an_archive_whose_files_lie_over_each_other_is_not_unpacked(tmp_path: Path, packed: Path) -> None:
+    """300 entries of one megabyte made 301 of them."""
+
+    def again(archive: zipfile.ZipFile) -> None:
+        first = archive.infolist()[0]
+        for number in range(300):
+            other = copy.copy(first)
+            other.filename = f"events/{number + 1000}.arrow"
+            archive.filelist.append(other)
+            archive.NameToInfo[other.filename] = other
+        archive._didModify = True  # type: ignore[attr-defined]
+
+    (tmp_path / "out").mkdir()
+    with pytest.raises(TraceError, match="says to hold more"):
+        files.unpack(rewritten(packed, again), tmp_path / "out")
+    assert not any((tmp_path / "out").rglob("*.arrow"))
 
 
 def test_an_archive_of_something_else(packed: Path) -> None:

@@ -109,3 +109,20 @@ def test_places_where_no_trace_can_be_made(tmp_path: Path, force: bool) -> None:
         with pytest.raises(UsageError):
             check_place(tmp_path / name, force)
     assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_force_takes_no_other_programs_manifest_for_a_traces(tmp_path: Path) -> None:
+    """Browsers' extensions have a manifest.json, too."""
+    (tmp_path / "manifest.json").write_text('{"manifest_version": 3, "name": "slabtrace helper"}')
+    (tmp_path / "precious").touch()
+    with pytest.raises(UsageError, match="not a slabtrace trace"):
+        check_place(tmp_path, force=True)
+
+
+def test_no_link_is_followed_where_the_manifest_is_written(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("root's")
+    (tmp_path / "t.slab").mkdir()
+    (tmp_path / "t.slab" / "manifest.json.new").symlink_to(tmp_path / "victim")
+    Manifest().save(tmp_path / "t.slab")
+    assert (tmp_path / "victim").read_text() == "root's"
+    assert manifests.load(tmp_path / "t.slab") == Manifest()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from slabtrace.render.text import escape as harmless
+
 WIDTH, HEIGHT = 100, 20
 
 
@@ -25,7 +27,7 @@ def spark(values: Sequence[float], label: str, from_zero: bool = False) -> Marku
     return Markup(
         '<svg class="spark" viewBox="0 0 {w} {h}" preserveAspectRatio="none" role="img" aria-label="{label}">'
         '<title>{label}</title><path class="area" d="M0,{h} L{line} L{w},{h} Z"/><path d="M{line}"/></svg>'
-    ).format(w=WIDTH, h=HEIGHT, label=escape(label), line=Markup(line))  # noqa: S704  numbers
+    ).format(w=WIDTH, h=HEIGHT, label=escape(harmless(label)), line=Markup(line))  # noqa: S704  numbers
 
 
 def _needed(ys: Sequence[float]) -> list[tuple[int, float]]:
