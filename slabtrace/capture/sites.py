@@ -32,7 +32,7 @@ _MIX = tuple(
         0x85EBCA77C2B2AE63,
     )
 )
-MOST = 1 << 19  # sites; a hundred MiB here, and a busy machine has a tenth in a day
+MOST = 1 << 19  # sites; 128 MiB here, and the simulated day of benchmarks/long_run.py has 37,000
 _FIRST_BITS = 16
 # Word numbers within a slot, from the C layout.  Pairs share a word (bytes_req and bytes_alloc,
 # gfp_flags and stack_id); node, kind and flags are the upper half of cpu's: a test holds that.

@@ -19,6 +19,7 @@ from tests.kernels.experiment import (
     examine_here,
     examine_survivors,
     folder,
+    say,
 )
 from tests.kernels.packages import SUITES, Kernel, LabError, obtain
 
@@ -32,8 +33,8 @@ def main() -> int:
         try:
             rows = _try(label, arguments)
         except LabError as error:
-            rows = [_say(Row(label, "lab", str(error)))]
-        _say(Row(label, "all", PASSED, time.monotonic() - begun))
+            rows = [say(Row(label, "lab", str(error)))]
+        say(Row(label, "all", PASSED, time.monotonic() - begun))
         failed |= any(row.result != PASSED for row in rows)
         if not (arguments.run or arguments.survivors or arguments.faults):
             columns.append(support.column(label, arguments.once))
@@ -71,14 +72,14 @@ def _arguments() -> argparse.Namespace:
 def _try(label: str, arguments: argparse.Namespace) -> list[Row]:
     begun = time.monotonic()
     if label == HERE:
-        return [_say(row) for row in examine_here()]
+        return [say(row) for row in examine_here()]
     kernel = obtain(label)
-    rows = [_say(Row(label, "fetch", PASSED, time.monotonic() - begun))]
+    rows = [say(Row(label, "fetch", PASSED, time.monotonic() - begun))]
     if arguments.run:
         outcome = guest.run(kernel, ["sh", "-c", arguments.run], folder(label, "run"), arguments.timeout)
         sys.stdout.write(outcome.output)
-        return [*rows, _say(Row(label, "run", outcome.failure or PASSED, outcome.seconds))]
-    return rows + [_say(row) for row in _experiment(arguments)(kernel, arguments.timeout)]
+        return [*rows, say(Row(label, "run", outcome.failure or PASSED, outcome.seconds))]
+    return rows + [say(row) for row in _experiment(arguments)(kernel, arguments.timeout)]
 
 
 def _experiment(arguments: argparse.Namespace) -> Callable[[Kernel, float], list[Row]]:
@@ -87,12 +88,6 @@ def _experiment(arguments: argparse.Namespace) -> Callable[[Kernel, float], list
     if arguments.faults:
         return examine_faults
     return examine_at_once if arguments.once else examine
-
-
-def _say(row: Row) -> Row:
-    sys.stdout.write(f"{row}\n")
-    sys.stdout.flush()
-    return row
 
 
 if __name__ == "__main__":

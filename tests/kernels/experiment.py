@@ -46,6 +46,13 @@ class Row:
         return f"{self.kernel:9}{self.check:24}{seconds:10}{self.result}"
 
 
+def say(row: Row) -> Row:
+    """Print a row as soon as it is known; returns it."""
+    sys.stdout.write(f"{row}\n")
+    sys.stdout.flush()
+    return row
+
+
 def folder(label: str, experiment: str) -> Path:
     """Where a guest's recording, its steps and its console are kept, until it runs again."""
     return cache_folder() / "runs" / label / experiment

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slabtrace.errors import SlabtraceError
 from tests.kernels import leak_checks
-from tests.kernels.experiment import PASSED, Row
+from tests.kernels.experiment import PASSED, Row, say
 from tests.kernels.leak_checks import Findings
 from tests.kernels.packages import LabError, cache_folder
 from tests.releases.release import RELEASES, bring, enter, obtain, versions
@@ -80,12 +80,6 @@ def tidy_up(left: Path) -> None:
         subprocess.run(["ipcrm", "-q", queue], check=False)
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(child), signal.SIGKILL)
-
-
-def say(row: Row) -> Row:
-    sys.stdout.write(f"{row}\n")
-    sys.stdout.flush()
-    return row
 
 
 if __name__ == "__main__":

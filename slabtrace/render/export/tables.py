@@ -92,10 +92,10 @@ def _column(name: str, column: pa.Array, for_csv: bool) -> pa.Array:
         column = pa.array([";".join(map(str, each or ())) for each in column.to_pylist()], pa.string())
     elif pa.types.is_null(column.type):
         column = column.cast(pa.string())
-    return _escaped(column) if is_text(column.type) else column
+    return _escaped(column) if _is_text(column.type) else column
 
 
-def is_text(of: pa.DataType) -> bool:
+def _is_text(of: pa.DataType) -> bool:
     """pandas 3 hands over large_string."""
     return bool(pa.types.is_string(of) or pa.types.is_large_string(of))
 
