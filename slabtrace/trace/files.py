@@ -73,10 +73,12 @@ class Packed:
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = {each.filename: each for each in archive.infolist()}
+                begins = sorted(each.header_offset for each in archive.infolist())
             self._map = pa.memory_map(str(path))
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             raise TraceError(f"{path} is neither a NAME.slab folder nor a packed one: {error}") from None
-        self._path = path
+        # Where the next file begins; at the same place, if a trap names the same bytes a million times.
+        self._ends = dict(reversed([*zip(begins, [*begins[1:], self._map.size()], strict=True)]))
         self._entries = {name: entries[name] for name in sorted(entries) if _KNOWN.fullmatch(name)}
         for name, entry in self._entries.items():
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
@@ -103,8 +105,11 @@ class Packed:
         if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
             raise OSError(f"{name} has no header")
         begin = entry.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header)[1:])
-        if begin + entry.file_size > self._map.size():
+        end = begin + entry.file_size
+        if end > self._map.size():
             raise OSError(f"{name} is cut")
+        if end > self._ends[entry.header_offset]:
+            raise OSError(f"{name} lies over another file")
         self._map.seek(begin)
         return pa.BufferReader(self._map.read_buffer(entry.file_size))
 

@@ -5,21 +5,24 @@ A file that was closed ends in a footer and is read through it.  One that was no
 was killed, the disk was full) is a valid stream after its 8-byte magic, up to the last whole
 record batch: all of that is read, and `damage` says what is not there.
 
-Files are mapped into memory; a batch lives in memory only while its reader holds it.
+Files are mapped into memory; a batch lives in memory only while its reader holds it, and none is unpacked
+that says to be larger than a recording's (unpacking.py).
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
 from slabtrace.errors import TraceError
 from slabtrace.trace.files import Files
+from slabtrace.trace.unpacking import MAGIC, Allowance, ExcessError, blocks, message_at
 
-MAGIC = b"ARROW1"
+EXCESS = "unpacks to more than a recording can: it is damaged, or a trap; read up to there"
 HEADER = 8  # the magic, padded, before the stream begins
-BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError)  # pyarrow on garbage
+BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError, struct.error)
 
 
 class Segment:
@@ -60,36 +63,48 @@ class Segment:
 
     def _whole(self, file: pa.NativeFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches by the footer; one that is damaged inside is skipped, the rest still read."""
+        content, allowance = _content(file), Allowance(file.size())
         try:
             options = self._projection(pa.ipc.open_file(file).schema, columns)
             reader = pa.ipc.open_file(file, options=options)
+            dictionaries, records = blocks(content)
+            for block in dictionaries:
+                allowance.take(message_at(content, block))
         except BROKEN:
             yield from self._cut(file, columns)
             return
         lost = 0
-        for index in range(reader.num_record_batches):
+        for index, block in enumerate(records):
             try:
+                allowance.take(message_at(content, block))
                 batch = _checked(reader.get_batch(index))
+            except ExcessError:
+                self._note(EXCESS)
+                return
             except BROKEN:
                 lost += 1
                 continue
             yield batch.select(columns)
         if lost:
-            self._note(f"{lost} of {reader.num_record_batches} batches cannot be decoded")
+            self._note(f"{lost} of {len(records)} batches cannot be decoded")
 
     def _cut(self, file: pa.NativeFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Batches as a stream, up to the first that is not whole."""
-        file.seek(0)
-        content = file.read_buffer()
+        content, allowance = _content(file), Allowance(file.size())
         read = 0
         try:
             stream = content.slice(HEADER)
             options = self._projection(pa.ipc.open_stream(stream).schema, columns)
             reader = pa.ipc.open_stream(stream, options=options)
-            for batch in reader:
-                yield _checked(batch).select(columns)
-                read += 1
+            for message in pa.ipc.MessageReader.open_stream(stream):
+                allowance.take(message)
+                if message.type == "record batch":  # what else it needs, it reads with it
+                    yield _checked(reader.read_next_batch()).select(columns)
+                    read += 1
             self.cut = True
+        except ExcessError:
+            self._note(EXCESS)
+            return
         except BROKEN:
             pass
         self._note(f"was not closed: read up to its last whole batch ({read} of them)")
@@ -98,7 +113,7 @@ class Segment:
         """Options that decode `columns` only; TraceError if `schema` lacks one or its type differs."""
         for name in columns:
             found = schema.field(name).type if name in schema.names else None
-            plain = found.value_type if isinstance(found, pa.DictionaryType) else found
+            plain = found.value_type if found is not None and _coded(found) else found
             wanted = self._expected.field(name).type
             if plain != wanted:
                 raise TraceError(f"{self.name}: column {name} is {found or 'missing'}, not {wanted}")
@@ -107,6 +122,16 @@ class Segment:
 
     def _note(self, what: str) -> None:
         self.damage = f"{self.name} {what}."
+
+
+def _coded(kind: pa.DataType) -> bool:
+    """Whether these are numbers by their codes; texts would take their length in memory every time."""
+    return isinstance(kind, pa.DictionaryType) and pa.types.is_primitive(kind.value_type)
+
+
+def _content(file: pa.NativeFile) -> pa.Buffer:
+    file.seek(0)
+    return file.read_buffer()
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
