@@ -3,45 +3,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
 import subprocess
-from dataclasses import dataclass
 from typing import Any
 
 from slabtrace.errors import UsageError
+from slabtrace.invoker import InvokingUser, invoking_user
 
 _TERMINATE_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class InvokingUser:
-    """Who called: the user behind sudo if there is one, else the process's own."""
-
-    uid: int
-    gid: int
-    name: str | None
-
-    @property
-    def differs(self) -> bool:
-        """True under sudo."""
-        return self.uid != os.geteuid()
-
-
-def invoking_user() -> InvokingUser:
-    """From SUDO_UID and SUDO_GID, which sudo sets, if we are root; else this process's own ids."""
-    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and uid.isdigit() and gid.isdigit():
-        return InvokingUser(int(uid), int(gid), _name(int(uid)))
-    return InvokingUser(os.geteuid(), os.getegid(), _name(os.geteuid()))
-
-
-def _name(uid: int) -> str | None:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return None
 
 
 class TracedCommand:

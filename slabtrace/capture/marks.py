@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from slabtrace.capture.command import invoking_user
 from slabtrace.errors import UsageError
+from slabtrace.invoker import invoking_user
 
 LONGEST_TEXT = 1000  # characters
 ANSWER_S = 2.0

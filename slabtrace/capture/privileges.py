@@ -17,8 +17,8 @@ import struct
 from collections.abc import Callable, Collection
 from enum import IntEnum
 
-from slabtrace.capture.command import InvokingUser, invoking_user
 from slabtrace.errors import CaptureError
+from slabtrace.invoker import InvokingUser, invoking_user
 
 
 class Capability(IntEnum):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TIME = re.compile(r"\+?(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
+_TIME = re.compile(r"\+?(\d{1,18}(?:\.\d{1,18})?)(ns|us|ms|s|m|h)")
 _NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 

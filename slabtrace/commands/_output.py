@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slabtrace.errors import UsageError
+from slabtrace.invoker import invoking_user
 
 
 def check_new(path: Path, force: bool) -> None:
@@ -97,6 +98,6 @@ def _umask() -> int:
 
 
 def _give_to_invoker(path: Path) -> None:
-    uid, gid = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() == 0 and uid.isdigit() and gid.isdigit():
-        os.chown(path, int(uid), int(gid), follow_symlinks=False)
+    user = invoking_user()
+    if user.differs:
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from slabtrace.errors import UsageError
+from slabtrace.invoker import invoking_user
 
 
 def behind_sudo() -> bool:
     """Are we root for somebody who is not?"""
-    return os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0"
+    return invoking_user().differs
 
 
 def leave_sudo() -> None:
@@ -35,7 +36,7 @@ def check_reach(trace: Path | None, results: Path | None) -> None:
     for folder, access in needed:
         if behind_sudo() and folder.is_dir() and not _may_use(folder, access):
             raise UsageError(
-                f"{folder.absolute()} is closed to uid {os.environ['SUDO_UID']}, who called sudo and "
+                f"{folder.absolute()} is closed to uid {invoking_user().uid}, who called sudo and "
                 "as whom the trace is read",
                 "choose another place, or read it later; a root shell can unset SUDO_UID",
             )

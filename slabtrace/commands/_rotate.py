@@ -15,12 +15,14 @@ from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
     from slabtrace.trace.manifest import Manifest
+    from slabtrace.trace.place import Place
     from slabtrace.trace.series import Rotation, Series
     from slabtrace.trace.writer import TraceWriter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LIMIT = re.compile(r"(\d+(?:\.\d+)?)(KiB|MiB|GiB|s|m|h|d)")
+_LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(KiB|MiB|GiB|s|m|h|d)")
+_MOST = 1 << 61  # bytes, or ns (73 years): what a manifest holds
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
 
@@ -40,10 +42,11 @@ class LimitType(click.ParamType[Limit]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
         """A usage error for anything else."""
         match = _LIMIT.fullmatch(value.strip())
-        if match is None or float(match[1]) == 0:
+        kind, units = ("bytes", _BYTES) if match and match[2] in _BYTES else ("ns", _NS)
+        limit = int(float(match[1]) * units[match[2]]) if match else 0
+        if limit == 0:
             self.fail(f"{value!r} is no size and no time; write 2GiB, 500MiB, 1h or 30m", param, ctx)
-        kind, units = ("bytes", _BYTES) if match[2] in _BYTES else ("ns", _NS)
-        return Limit(kind, int(float(match[1]) * units[match[2]]))
+        return Limit(kind, min(limit, _MOST))
 
 
 def rotate_options(function: F) -> F:
@@ -81,7 +84,7 @@ def rotation(limits: tuple[Limit, ...], keep: int | None) -> Rotation | None:
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Where to record into: the folder `name`, or with `rotation` the series of that name."""
 
     name: Path
@@ -90,18 +93,24 @@ class Place:
 
     def check(self) -> None:
         """Raise UsageError if nothing can be made there, before anything is set up for it."""
+        from slabtrace.trace.place import check_place
         from slabtrace.trace.series import check_series
-        from slabtrace.trace.writer import check_place
 
         (check_place if self.rotation is None else check_series)(self.name, self.force)
 
-    def writer(self, manifest: Manifest, owner: tuple[int, int] | None) -> TraceWriter | Series:
-        """What the recorder writes into."""
+    def make(self, owner: tuple[int, int] | None) -> Place:
+        """The folder, or the first part's, given to `owner` (uid, gid); what was there is deleted."""
+        from slabtrace.trace.place import make_place
+        from slabtrace.trace.series import make_series
+
+        return (make_place if self.rotation is None else make_series)(self.name, owner, self.force)
+
+    def writer(self, manifest: Manifest, place: Place) -> TraceWriter | Series:
+        """What the recorder writes into, `place` at first."""
+        from slabtrace.commands._carry import carry_apart
         from slabtrace.trace.series import Series
         from slabtrace.trace.writer import TraceWriter
 
         if self.rotation is None:
-            return TraceWriter(self.name, manifest, owner, self.force)
-        from slabtrace.commands._carry import carry_apart
-
-        return Series(self.name, manifest, self.rotation, carry_apart, owner, self.force)
+            return TraceWriter(place, manifest)
+        return Series(self.name, manifest, self.rotation, carry_apart, place)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -51,7 +51,7 @@ class Share(click.ParamType[float]):
         """The share; a usage error for anything else."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value.strip())
+        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)(%?)", value.strip())
         if match is None:
             self.fail(f"{value!r} is no share; write 2%", param, ctx)
         return float(match.group(1)) / (100 if match.group(2) else 1)

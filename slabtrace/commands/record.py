@@ -15,9 +15,10 @@ import click
 
 from slabtrace.commands._output import check_new
 from slabtrace.commands._privileges import check_reach, tell_limits
-from slabtrace.commands._rotate import Limit, Place, rotate_options, rotation
+from slabtrace.commands._rotate import Destination, Limit, rotate_options, rotation
 from slabtrace.commands._types import Duration, OneIn, Share
 from slabtrace.commands.report import write_report
+from slabtrace.invoker import invoking_user
 
 if TYPE_CHECKING:
     from slabtrace.capture.books import Progress
@@ -182,9 +183,9 @@ def command(
     preflight.require()
     tell_limits(quiet)
     name = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
-    place = Place(name, rotation(rotate, keep), force)
+    destination = Destination(name, rotation(rotate, keep), force)
     plan = Plan(duration, command_line, grace, settler() if settle else None)
-    folder, manifest = _record(options, plan, place, quiet)
+    folder, manifest = _record(options, plan, destination, quiet)
     if report is not None or as_json:
         privileges.finish()
     if report is not None:
@@ -195,22 +196,24 @@ def command(
         click.echo(_summary(folder, manifest, report), err=True)
 
 
-def _record(options: CaptureOptions, plan: Plan, place: Place, quiet: bool) -> tuple[Path, Manifest]:
+def _record(
+    options: CaptureOptions, plan: Plan, destination: Destination, quiet: bool
+) -> tuple[Path, Manifest]:
     from slabtrace.capture import privileges
-    from slabtrace.capture.command import TracedCommand, invoking_user
+    from slabtrace.capture.command import TracedCommand
     from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
     from slabtrace.commands._watch import Watch
 
-    place.check()
+    destination.check()
     if plan.argv:
         TracedCommand.check(plan.argv[0])
     session = Session(options)
     try:
         user = invoking_user()
-        owner = (user.uid, user.gid) if user.differs else None
-        writer = place.writer(new_manifest(session), owner)
+        place = destination.make((user.uid, user.gid) if user.differs else None)
         privileges.become(user, options.privileges)
+        writer = destination.writer(new_manifest(session), place)
         watch = None if quiet or options.survivors else Watch(session, writer.manifest)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
         with _signals(recorder):

@@ -7,8 +7,6 @@ are outstanding there is the analysis' to say.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from slabtrace.trace import schema
 from slabtrace.trace.arrays import plain
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.event_columns import stored
+from slabtrace.trace.place import Place
 from slabtrace.trace.reader import TraceReader
 from slabtrace.trace.writer import TableWriter, WriteError, record_batch
 
@@ -34,27 +33,27 @@ def write_carried(
     `objects`: their allocations, in time order; `tasks`: columns of schema.TASKS, who made them;
     `missed`: frees proved though not seen, by site of the allocation.  Raises WriteError.
     """
-    beside = following / f"{schema.CARRIED_DIR}.new"
     columns: dict[str, list[Any]] = {
         "tasks": tasks,
         "losses": _summed(ended.table("losses")),
         "missed": [list(missed.keys()), list(missed.values())],
     }
+    beside = f"{schema.CARRIED_DIR}.new"
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(mode=0o700)
+        part = Place(following)
+        part.make(beside)
         parts = (objects.take(slice(at, at + BATCH)) for at in range(0, objects.size, BATCH))
-        _write(beside, "events", [stored(part) for part in parts])
+        _write(part, f"{beside}/events.arrow", schema.CARRIED["events"], [stored(each) for each in parts])
         for name, values in columns.items():
-            _write(beside, name, [record_batch(values, schema.CARRIED[name])])
-        _own_as(following, beside)
-        beside.rename(following / schema.CARRIED_DIR)
+            table = schema.CARRIED[name]
+            _write(part, f"{beside}/{name}.arrow", table, [record_batch(values, table)])
+        part.rename(beside, schema.CARRIED_DIR)
     except OSError as error:
-        raise WriteError(f"{beside} cannot be written: {error.strerror or error}") from error
+        raise WriteError(f"{following / beside} cannot be written: {error.strerror or error}") from error
 
 
-def _write(folder: Path, name: str, batches: list[pa.RecordBatch]) -> None:
-    table = TableWriter(folder / f"{name}.arrow", schema.CARRIED[name])
+def _write(part: Place, name: str, table_schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+    table = TableWriter(part, name, table_schema)
     for batch in batches:
         if batch.num_rows:
             table.append(batch)
@@ -71,14 +70,6 @@ def _summed(losses: pa.Table) -> list[Any]:
         rows[key] = [min(row[0], begin_ns), max(row[1], end_ns), row[2] + count]
     made = [(*times[:2], *key, times[2]) for key, times in rows.items()]
     return [list(column) for column in zip(*made, strict=True)] or [[] for _ in schema.LOSSES]
-
-
-def _own_as(folder: Path, beside: Path) -> None:
-    """What root writes belongs to whom the trace belongs to."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        for path in (beside, *beside.iterdir()):
-            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def in_time_order(objects: EventBatch) -> EventBatch:

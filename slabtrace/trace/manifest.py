@@ -17,6 +17,7 @@ from typing import Any
 from slabtrace.errors import TraceError
 from slabtrace.trace import schema
 from slabtrace.trace.files import Files, Folder
+from slabtrace.trace.place import Place
 from slabtrace.trace.sample import sampled_one_in
 from slabtrace.trace.typed_json import from_json
 
@@ -40,7 +41,7 @@ class Host:
     version: str = ""
     machine: str = ""
     cpus: int = 0
-    page_size: int = 4096
+    page_size: int = field(default=4096, metadata={"least": 1})
     memory_bytes: int = 0
     build_id: str = ""
     stext: int = field(default=0, metadata={"below": 1 << 64})
@@ -199,24 +200,9 @@ class Manifest:
         """The JSON object, as plain dicts and lists."""
         return asdict(self)
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Replace the manifest of the trace `folder` atomically, mode 0600.
-
-        Written beside and renamed: a reader sees the old or the new one, never half of it.
-        Saved by root, it belongs to the owner of the folder.  Raises OSError.
-        """
-        path = Path(folder) / schema.MANIFEST
-        beside = path.with_suffix(".json.new")
-        beside.unlink(missing_ok=True)
-        # new, so that no link of somebody else's is followed where root records into a user's folder
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if os.geteuid() == 0:
-                owner = path.parent.stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            json.dump(self.to_dict(), file, indent=1)
-            file.write("\n")
-        beside.replace(path)
+    def save(self, place: Place) -> None:
+        """Replace the manifest of the trace in the folder `place` atomically, mode 0600.  Raises OSError."""
+        place.replace(schema.MANIFEST, f"{json.dumps(self.to_dict(), indent=1)}\n".encode())
 
 
 def load(folder: str | os.PathLike[str]) -> Manifest:

@@ -24,6 +24,7 @@ from slabtrace.trace.batch import UInt64
 from slabtrace.trace.files import files_of
 from slabtrace.trace.made_up import CacheNames, Memory, Names, Pids, Ranks, StackIds, Text
 from slabtrace.trace.manifest import read
+from slabtrace.trace.place import Place
 from slabtrace.trace.redact_manifest import pids_of, redacted_manifest
 from slabtrace.trace.sample import in_sample
 from slabtrace.trace.segments import Segment
@@ -104,9 +105,10 @@ class _Copying:
 
     def write(self, folder: Path) -> None:
         """The second pass: every file, and the manifest."""
+        place = Place(folder)
         for name in sorted(self._names, key=lambda name: name != "stacks.arrow"):  # numbers them: first
             table = _table(name)
-            writer = TableWriter(folder / name, self._schema(table))
+            writer = TableWriter(place, name, self._schema(table))
             segment = Segment(self._files, name, writer.schema)
             for batch in segment.batches(writer.schema.names):
                 thinned = self._thinned(batch) if table == EVENTS and self._manifest.thinned else batch
@@ -114,7 +116,7 @@ class _Copying:
             writer.close(footer=not segment.damage)
             if segment.damage and not segment.cut:
                 _tear(folder / name, keep=writer.rows > 0)
-        redacted_manifest(self._manifest, self._pids, self._comms, self._caches).save(folder)
+        redacted_manifest(self._manifest, self._pids, self._comms, self._caches).save(place)
 
     @property
     def carries(self) -> bool:

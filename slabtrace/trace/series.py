@@ -29,7 +29,8 @@ from slabtrace.trace import schema
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.last_known import LastKnown
 from slabtrace.trace.manifest import COMPLETE, Manifest, Part, Totals
-from slabtrace.trace.writer import TraceWriter, check_place, remove_trace
+from slabtrace.trace.place import Place, check_place, make_place, remove_trace
+from slabtrace.trace.writer import TraceWriter
 
 Carry = Callable[[Path, Path], None]  # from a part that has ended into the one that follows
 COPIED = ("sites", "caches", "stacks", "symbols")  # rows that later events may refer to
@@ -69,6 +70,14 @@ def check_series(name: Path, force: bool) -> None:
         check_place(path, force)
 
 
+def make_series(name: Path, owner: tuple[int, int] | None = None, force: bool = False) -> Place:
+    """The folder of a new series' first part, as make_place makes one.  Raises as that."""
+    check_series(name, force)
+    for path in parts_of(name):
+        remove_trace(path)
+    return make_place(part_path(name, 1), owner, force)
+
+
 class Series:
     """A sink (sink.py) that writes one part after the other.
 
@@ -82,14 +91,10 @@ class Series:
         manifest: Manifest,
         rotation: Rotation,
         carry: Carry,
-        owner: tuple[int, int] | None = None,
-        force: bool = False,
+        first: Place | None = None,
     ) -> None:
-        check_series(name, force)
-        for path in parts_of(name):
-            remove_trace(path)
         self.manifest = manifest
-        self._name, self._rotation, self._carry, self._owner = name, rotation, carry, owner
+        self._name, self._rotation, self._carry = name, rotation, carry
         self._number, self._oldest = 1, 1
         self._turn_ns: int | None = None  # where the part is to end
         self._began_ns = manifest.started_ns
@@ -100,7 +105,7 @@ class Series:
         self._closed_bytes = self._closed_segments = 0
         self._carrying: list[Future[None]] = []
         self._thread = ThreadPoolExecutor(1, "slabtrace-carry")
-        self._part = TraceWriter(self.folder, self._of_part(), owner)
+        self._part = TraceWriter(first or make_series(name), self._of_part())
 
     @property
     def folder(self) -> Path:
@@ -182,7 +187,7 @@ class Series:
         self._closed_segments += old.segments
         self._before, self._mine = replace(self.manifest.totals), Totals()
         self._began_ns, self._turn_ns, self._number = turn_ns, None, self._number + 1
-        self._part = TraceWriter(self.folder, self._of_part(), self._owner)
+        self._part = TraceWriter(self.folder, self._of_part())
         for name in COPIED:
             self._part.copy(name, _all_rows(old.folder, name))
         for table, columns in self._last.at_begin(turn_ns):

@@ -16,23 +16,20 @@ def from_json(cls: type[T], content: Any, where: str = "") -> T:
 
     Keys the dataclass lacks are ignored; fields the object lacks keep their default.  Raises
     TypeError, naming the key (`where` is its path so far), for a value of another type, and for a number
-    that is not below MOST either way, or what the field's metadata say under "below".
+    that is not below MOST either way, or as the field's metadata say under "below" and "least".
     """
     if not isinstance(content, dict):
         raise TypeError(f"{where or 'the content'} is not an object")
     hints = get_type_hints(cls)
     fields = [f for f in dataclasses.fields(cls) if f.name in content]  # type: ignore[arg-type]
     return cls(
-        **{
-            f.name: _value(hints[f.name], content[f.name], f"{where}{f.name}", f.metadata.get("below", MOST))
-            for f in fields
-        }
+        **{f.name: _value(hints[f.name], content[f.name], f"{where}{f.name}", **f.metadata) for f in fields}
     )
 
 
-def _value(hint: Any, value: Any, where: str, below: int = MOST) -> Any:
+def _value(hint: Any, value: Any, where: str, below: int = MOST, least: int | None = None) -> Any:
     """`value` checked against the type `hint`: a scalar, list, dict, dataclass or X | None."""
-    if isinstance(value, int) and not -below < value < below:
+    if isinstance(value, int) and not (1 - below if least is None else least) <= value < below:
         raise TypeError(f"{where} is no number that could be there")
     if hint is Any:
         return value

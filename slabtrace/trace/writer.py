@@ -13,20 +13,19 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from slabtrace.errors import CANNOT_TRACE, SlabtraceError, UsageError
+from slabtrace.errors import CANNOT_TRACE, SlabtraceError
 from slabtrace.trace import schema
 from slabtrace.trace.arrays import column
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.event_columns import stored
 from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.place import Place, make_place
 
 SEGMENT_EVENTS = 16_000_000  # events per file of events/: some 60 MB
 # Of a pipe load's events level -1 makes 3.06 bytes in 65 ns, level 1 2.98 bytes in 87 ns, lz4 6.8 bytes in
@@ -43,11 +42,10 @@ class WriteError(SlabtraceError):
 class TableWriter:
     """One Arrow IPC file that grows by whole record batches."""
 
-    def __init__(self, path: Path, table_schema: pa.Schema) -> None:
-        self._path = path
+    def __init__(self, place: Place, name: str, table_schema: pa.Schema) -> None:
+        self._path = place.path / name
         self.schema = table_schema
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._file = os.fdopen(place.create(name), "wb", buffering=0)
         self._buffer = _Gather()
         # use_threads=False: one core pays for compression, and is seen to
         options = pa.ipc.IpcWriteOptions(compression=_CODEC, use_threads=False)
@@ -136,25 +134,24 @@ class _Gather:
 
 
 class TraceWriter:
-    """A NAME.slab folder being written.  Mode 0700/0600, owned by `owner` (uid, gid) if given.
+    """A trace being written, in the NAME.slab folder that was made for it, or is, if only its path is given.
 
-    Raises UsageError if the folder exists (unless `force`) or cannot be made.
+    Raises UsageError if the folder exists or cannot be made, WriteError.
     """
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, owner: tuple[int, int] | None = None, force: bool = False
-    ) -> None:
-        self.folder = folder
+    def __init__(self, place: Place | Path, manifest: Manifest) -> None:
+        self._place = make_place(place) if isinstance(place, Path) else place
         self.manifest = manifest
-        self._owner = owner
-        _make_folder(folder, force)
-        self._own(folder)
-        self._own(folder / schema.EVENTS_DIR)
         self.save_manifest()
         self._tables = {name: self._table(f"{name}.arrow", s) for name, s in schema.SIDE_TABLES.items()}
         self._segment: TableWriter | None = None
         self._segments = 0
         self._closed_bytes = 0
+
+    @property
+    def folder(self) -> Path:
+        """What the folder is called."""
+        return self._place.path
 
     def events(self, batch: EventBatch) -> None:
         """Append and flush a batch, starting a new segment where the last is full.  Raises WriteError."""
@@ -181,7 +178,7 @@ class TraceWriter:
     def save_manifest(self) -> None:
         """Replace manifest.json.  Raises WriteError."""
         try:
-            self.manifest.save(self.folder)
+            self.manifest.save(self._place)
         except OSError as error:
             raise _write_failed(self.folder / schema.MANIFEST, error) from error
 
@@ -222,69 +219,10 @@ class TraceWriter:
         return self._segment
 
     def _table(self, name: str, table_schema: pa.Schema) -> TableWriter:
-        path = self.folder / name
         try:
-            writer = TableWriter(path, table_schema)
+            return TableWriter(self._place, name, table_schema)
         except OSError as error:
-            raise _write_failed(path, error) from error
-        self._own(path)
-        return writer
-
-    def _own(self, path: Path) -> None:
-        if self._owner is not None:
-            os.chown(path, *self._owner)
-
-
-def check_place(folder: Path, force: bool) -> None:
-    """Raise UsageError if no trace can be made here, before anything is set up for it."""
-    if folder.is_symlink() or folder.exists():
-        if not force:
-            raise UsageError(
-                f"{folder} exists already", "choose another name with -o, or add --force to replace it"
-            )
-        if folder.is_symlink() or not _is_trace(folder):
-            raise UsageError(
-                f"{folder} exists and is not a slabtrace trace",
-                "--force replaces traces only; remove it yourself",
-            )
-    parent = folder.absolute().parent
-    if not parent.is_dir():
-        raise UsageError(f"{folder} cannot be made: {parent} is no folder", "choose another place with -o")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder} cannot be made: {parent} is not writable", "choose another place with -o")
-
-
-def _is_trace(folder: Path) -> bool:
-    """Not everything with a manifest.json is one: browsers' extensions have it, too."""
-    try:
-        with (folder / schema.MANIFEST).open("rb") as file:
-            return re.search(rb'"format": *"%s"' % schema.FORMAT.encode(), file.read(1 << 12)) is not None
-    except OSError:
-        return False
-
-
-def _make_folder(folder: Path, force: bool) -> None:
-    check_place(folder, force)
-    if folder.exists():
-        remove_trace(folder)
-    try:
-        folder.mkdir(mode=0o700)
-        (folder / schema.EVENTS_DIR).mkdir(mode=0o700)
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be made: {error.strerror}", "choose another place with -o"
-        ) from error
-
-
-def remove_trace(folder: Path) -> None:
-    """Delete a trace, its manifest last.  Raises UsageError where that cannot be."""
-    try:
-        shutil.rmtree(folder / schema.EVENTS_DIR, ignore_errors=True)
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be replaced: {error.strerror}", "choose another name with -o"
-        ) from error
+            raise _write_failed(self.folder / name, error) from error
 
 
 def _write_failed(path: Path, error: OSError) -> WriteError:

@@ -18,6 +18,7 @@ from slabtrace.analysis.sites import Sites
 from slabtrace.trace import schema
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.place import Place
 from slabtrace.trace.schema import Kind
 
 START = 1_000_000_000  # ns: when recordings made here begin
@@ -116,7 +117,7 @@ def write_trace(
     manifest = manifest or Manifest(status="complete")
     manifest.started_ns, manifest.ended_ns = START, START + int(seconds * 1e9)
     manifest.totals.events, manifest.totals.segments = len(events), len(starts)
-    manifest.save(folder)
+    manifest.save(Place(folder))
     return folder
 
 

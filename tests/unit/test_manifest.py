@@ -14,6 +14,7 @@ from slabtrace.errors import TraceError
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace import schema
 from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Unattached
+from slabtrace.trace.place import Place
 
 
 def written(folder: Path, content: Any) -> Path:
@@ -36,13 +37,13 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
         command=Command(["./a b"], 12, None),
         coverage=Coverage(["on_kfree"], [], [Unattached("kfree_rcu", "no fentry")]),
     )
-    saved.save(tmp_path)
+    saved.save(Place(tmp_path))
     assert manifests.load(tmp_path) == saved
 
 
 def test_a_saved_manifest_is_private_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    Manifest().save(tmp_path)
-    Manifest(status="complete").save(tmp_path)
+    Manifest().save(Place(tmp_path))
+    Manifest(status="complete").save(Place(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
     assert stat.S_IMODE((tmp_path / "manifest.json").stat().st_mode) == 0o600
     assert manifests.load(tmp_path).status == "complete"

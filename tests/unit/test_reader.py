@@ -17,6 +17,7 @@ from slabtrace.trace.batch import EventBatch, concatenate
 from slabtrace.trace.event_columns import loaded, stored
 from slabtrace.trace.files import Folder
 from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.place import Place
 from slabtrace.trace.reader import TraceReader
 from slabtrace.trace.segments import Segment
 from tests.unit.synthetic import START, Event, alloc, events_table, free, intern, write_table, write_trace
@@ -88,7 +89,7 @@ def test_traces_of_version_1_have_times_in_one_column(tmp_path: Path) -> None:
         assert column.tolist() == wanted.tolist()
     assert reader.damage == []
     old.ended_ns = None
-    old.save(trace)
+    old.save(Place(trace))
     assert TraceReader(trace).span() == (START, int(expected.ts_ns[-1]))
 
 
@@ -166,7 +167,7 @@ def test_files_that_are_no_segments_are_left_alone(tmp_path: Path) -> None:
 
 def test_a_trace_still_recording_says_so(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
-    Manifest(status="recording", started_ns=START).save(trace)
+    Manifest(status="recording", started_ns=START).save(Place(trace))
     reader = TraceReader(trace)
     assert reader.damage == ['The recording was not finished: its status is "recording".']
     assert reader.span() == (START, START + 95)
@@ -174,7 +175,7 @@ def test_a_trace_still_recording_says_so(tmp_path: Path) -> None:
 
 def test_without_an_end_the_last_whole_segment_tells_it(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH, segment_batches=3)
-    Manifest(status="recording", started_ns=START).save(trace)
+    Manifest(status="recording", started_ns=START).save(Place(trace))
     (trace / schema.EVENTS_DIR / "00003.arrow").write_bytes(b"ARROW1\0\0")
     assert TraceReader(trace).span() == (START, START + 90)
 

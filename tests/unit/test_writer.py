@@ -15,8 +15,9 @@ from slabtrace.errors import UsageError
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import COMPLETE, Manifest
+from slabtrace.trace.place import Place, check_place
 from slabtrace.trace.reader import TraceReader
-from slabtrace.trace.writer import TraceWriter, WriteError, check_place
+from slabtrace.trace.writer import TraceWriter, WriteError
 
 
 def batch(first: int, count: int) -> EventBatch:
@@ -123,6 +124,6 @@ def test_no_link_is_followed_where_the_manifest_is_written(tmp_path: Path) -> No
     (tmp_path / "victim").write_text("root's")
     (tmp_path / "t.slab").mkdir()
     (tmp_path / "t.slab" / "manifest.json.new").symlink_to(tmp_path / "victim")
-    Manifest().save(tmp_path / "t.slab")
+    Manifest().save(Place(tmp_path / "t.slab"))
     assert (tmp_path / "victim").read_text() == "root's"
     assert manifests.load(tmp_path / "t.slab") == Manifest()

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a trace is made: its folder, new and its owner's alone, and the files that are put into it.
+
+The recorder is root, and the folder above may be anybody's, who can rename what lies in it, or put a link
+there, at any moment.  So a trace's folder is held by its descriptor from its making on, it is given away by
+that, and files are opened in it, new, whatever lies at its path by then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from slabtrace.errors import UsageError
+from slabtrace.trace import schema
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+
+
+class Place:
+    """A folder to write into.  `path`: what it was called when it was opened.
+
+    Raises OSError; a link to a folder is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, _FOLDER)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it could not be opened
+            os.close(self._descriptor)
+
+    def create(self, name: str) -> int:
+        """The descriptor of a new file in it, mode 0600.  Raises OSError."""
+        return os.open(name, _NEW, 0o600, dir_fd=self._descriptor)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Write a file at once: a reader sees the old or the new one, never half of it.  Raises OSError."""
+        beside = f"{name}.new"
+        with suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=self._descriptor)
+        with os.fdopen(self.create(beside), "wb") as file:
+            file.write(content)
+        self.rename(beside, name)
+
+    def rename(self, name: str, to: str) -> None:
+        """Rename what is in it.  Raises OSError."""
+        os.replace(name, to, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def make(self, name: str) -> None:
+        """A new folder in it, mode 0700; what was called so is deleted.  Raises OSError."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(name, dir_fd=self._descriptor)
+        os.mkdir(name, 0o700, dir_fd=self._descriptor)
+
+    def fill(self, owner: tuple[int, int] | None) -> None:
+        """Make what every trace has in a folder that was just made, and give both to `owner`.
+
+        Raises OSError, also where somebody has put another folder into its place.
+        """
+        self.make(schema.EVENTS_DIR)
+        mine = os.stat(schema.EVENTS_DIR, dir_fd=self._descriptor, follow_symlinks=False)
+        with os.scandir(self._descriptor) as there:
+            swapped = sum(1 for _ in there) != 1
+        # Not our own id: file systems without owners, and NFS for root, have another for all that is made.
+        if swapped or os.fstat(self._descriptor).st_uid != mine.st_uid:
+            raise FileExistsError(None, "somebody put something else in its place")
+        if owner is not None and owner[0] != mine.st_uid:
+            os.chown(schema.EVENTS_DIR, *owner, dir_fd=self._descriptor, follow_symlinks=False)
+            os.fchown(self._descriptor, *owner)
+
+
+def make_place(folder: Path, owner: tuple[int, int] | None = None, force: bool = False) -> Place:
+    """A new NAME.slab folder, mode 0700, with nothing in it; it is `owner`'s (uid, gid) if that is given.
+
+    Raises UsageError if the folder exists (unless `force`) or cannot be made.
+    """
+    check_place(folder, force)
+    if folder.exists():
+        remove_trace(folder)
+    try:
+        folder.mkdir(mode=0o700)
+        place = Place(folder)
+        place.fill(owner)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror}", "choose another place with -o"
+        ) from error
+    return place
+
+
+def check_place(folder: Path, force: bool) -> None:
+    """Raise UsageError if no trace can be made here, before anything is set up for it."""
+    if folder.is_symlink() or folder.exists():
+        if not force:
+            raise UsageError(
+                f"{folder} exists already", "choose another name with -o, or add --force to replace it"
+            )
+        if folder.is_symlink() or not _is_trace(folder):
+            raise UsageError(
+                f"{folder} exists and is not a slabtrace trace",
+                "--force replaces traces only; remove it yourself",
+            )
+    parent = folder.absolute().parent
+    if not parent.is_dir():
+        raise UsageError(f"{folder} cannot be made: {parent} is no folder", "choose another place with -o")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be made: {parent} is not writable", "choose another place with -o")
+
+
+def _is_trace(folder: Path) -> bool:
+    """Not everything with a manifest.json is one: browsers' extensions have it, too."""
+    with suppress(OSError):  # a recorder was killed before anything was written
+        if [*folder.iterdir()] == [events := folder / schema.EVENTS_DIR] and not [*events.iterdir()]:
+            return True
+    try:
+        with (folder / schema.MANIFEST).open("rb") as file:
+            return re.search(rb'"format": *"%s"' % schema.FORMAT.encode(), file.read(1 << 12)) is not None
+    except OSError:
+        return False
+
+
+def remove_trace(folder: Path) -> None:
+    """Delete a trace, its manifest last.  Raises UsageError where that cannot be."""
+    try:
+        shutil.rmtree(folder / schema.EVENTS_DIR, ignore_errors=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be replaced: {error.strerror}", "choose another name with -o"
+        ) from error
