@@ -46,12 +46,12 @@ class MarkListener:
     """The recorder's end; root and the user behind sudo may mark."""
 
     def __init__(self) -> None:
-        self._allowed = {0, os.geteuid(), invoking_user().uid}
+        self._allowed = _trusted()
         self._signals: list[int] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        with contextlib.suppress(OSError):  # a second recorder in this process: the first one is heard
+        with contextlib.suppress(OSError):  # another recorder of this process is heard, or a stranger listens
             self._socket.bind(f"{_NAME}{os.getpid()}")
         self._numbered = 0
 
@@ -90,10 +90,8 @@ class MarkListener:
         return None
 
     def _may_mark(self, ancillary: list[tuple[int, int, bytes]]) -> bool:
-        return any(
-            kind == socket.SCM_CREDENTIALS and _CREDENTIALS.unpack(data)[1] in self._allowed
-            for _, kind, data in ancillary
-        )
+        sender = _sender(ancillary)
+        return sender is not None and sender[1] in self._allowed
 
     def _read(self, content: bytes) -> Mark | None:
         """What a datagram says.  The time is the sender's, unless it cannot be."""
@@ -110,27 +108,52 @@ def recorders(listing: Path = Path("/proc/net/unix")) -> list[int]:
     return sorted({int(match.group(1)) for match in found if match})
 
 
-def set_mark(text: str, pids: list[int]) -> None:
-    """Set a mark in the recordings of these recorders, at one time.
+def set_mark(text: str, pids: list[int]) -> tuple[list[int], list[UsageError]]:
+    """Set a mark in the recordings of these recorders, at one time: who took it, and why others did not.
 
-    Raises UsageError where one does not answer, or does not let this user.
+    Anybody may listen at a recorder's address; an answer counts if the kernel says that it is that process's,
+    and root's or this user's.
     """
     now = time.monotonic_ns()
     content = json.dumps({"ts_ns": now, "text": text}).encode()
+    marked, refused = [], []
+    for pid in pids:
+        try:
+            _ask(content, pid)
+            marked.append(pid)
+        except UsageError as error:
+            refused.append(error)
+    return marked, refused
+
+
+def _ask(content: bytes, pid: int) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         client.bind("")  # an abstract address of the kernel's choice, to be answered at
-        client.settimeout(ANSWER_S)
-        for pid in pids:
-            _ask(client, content, pid)
-
-
-def _ask(client: socket.socket, content: bytes, pid: int) -> None:
+        try:
+            client.settimeout(ANSWER_S)
+            client.sendto(content, f"{_NAME}{pid}")
+            answered = client.recvmsg(1 << 16, 128)
+        except OSError:
+            raise UsageError(f"the recorder {pid} does not answer", "has it just ended?") from None
+    if (said := _sender(answered[1])) is None or said[0] != pid or said[1] not in _trusted():
+        raise UsageError(f"what answers for {pid} is no recorder of root's or yours", f"look at it: ps {pid}")
     try:
-        client.sendto(content, f"{_NAME}{pid}")
-        answer = json.loads(client.recv(1 << 16))
-    except (TimeoutError, ConnectionRefusedError):
-        raise UsageError(f"the recorder {pid} does not answer", "has it just ended?") from None
-    except ValueError:  # not a recorder of ours
+        answer = json.loads(answered[0])
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not answer.get("marked"):
         raise UsageError(f"the recorder {pid} takes no marks from this user", "run it with sudo")
+
+
+def _trusted() -> set[int]:
+    return {0, os.geteuid(), invoking_user().uid}
+
+
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int] | None:
+    """Pid and uid of a datagram's sender, as the kernel says."""
+    for _, kind, data in ancillary:
+        if kind == socket.SCM_CREDENTIALS:
+            pid, uid, _ = _CREDENTIALS.unpack(data)
+            return pid, uid
+    return None

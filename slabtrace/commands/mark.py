@@ -32,6 +32,11 @@ def command(text: str, pid: int | None) -> None:
     if not running:
         which = f"no recording runs with the pid {pid}" if pid else "no recording runs here"
         raise UsageError(which, "start one: sudo slabtrace record")
-    set_mark(text, running)
-    told = plural(len(running), "recording")
-    click.echo(f"marked {told} ({', '.join(map(str, running))}): {escape(text)}", err=True)
+    marked, refused = set_mark(text, running)
+    if marked:
+        told = plural(len(marked), "recording")
+        click.echo(f"marked {told} ({', '.join(map(str, marked))}): {escape(text)}", err=True)
+    for error in refused[:-1]:
+        click.echo(f"slabtrace: {error.message}", err=True)
+    if refused:
+        raise refused[-1]

@@ -63,12 +63,14 @@ class Place:
 
         Raises OSError, also where somebody has put another folder into its place.
         """
-        self.make(schema.EVENTS_DIR)
-        mine = os.stat(schema.EVENTS_DIR, dir_fd=self._descriptor, follow_symlinks=False)
         with os.scandir(self._descriptor) as there:
-            swapped = sum(1 for _ in there) != 1
-        # Not our own id: file systems without owners, and NFS for root, have another for all that is made.
-        if swapped or os.fstat(self._descriptor).st_uid != mine.st_uid:
+            swapped = any(there)
+        if not swapped:
+            os.mkdir(schema.EVENTS_DIR, 0o700, dir_fd=self._descriptor)
+            mine = os.stat(schema.EVENTS_DIR, dir_fd=self._descriptor, follow_symlinks=False)
+            # not our own id: file systems without owners, and NFS for root, have another for all that is made
+            swapped = os.fstat(self._descriptor).st_uid != mine.st_uid
+        if swapped:
             raise FileExistsError(None, "somebody put something else in its place")
         if owner is not None and owner[0] != mine.st_uid:
             os.chown(schema.EVENTS_DIR, *owner, dir_fd=self._descriptor, follow_symlinks=False)

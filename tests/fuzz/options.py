@@ -25,7 +25,25 @@ from slabtrace.commands._main import run
 TRACE = str(Path(__file__).resolve().parents[2] / "fixtures" / "slow-leak.slab")
 DEVICES = ("/dev/full", "/dev/null")
 VALUES = (
-    *("", "-1", "0", "1", "nan", "inf", "-inf", "1e400", "9" * 40, "1/0", "1/3", "0s", "-5s", "1e30h"),
+    *(
+        "",
+        "-1",
+        "0",
+        "1",
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "9" * 40,
+        "1" * 400 + "s",
+        "0.0000000001s",
+        "1/0",
+        "1/3",
+        "0s",
+        "-5s",
+        "1e30h",
+    ),
+    *("1" * 400 + "s", "0.0000000001s", "1" * 18 + "h"),
     *("0%", "1000%", "x", "x" * 5000, "é" * 300, "\udcff", "\x1b[31m", "%s{}", "*", "[", "(?", "--", "-"),
     *("..", "../..", "/", *DEVICES, "/nonexistent/x"),
 )

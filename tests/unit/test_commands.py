@@ -270,3 +270,14 @@ def test_info_shows_how_it_was_recorded(run: Run) -> None:
     assert "3.0 bytes per event" in out
     assert "not watched kfree_rcu: no fentry here" in out
     assert "lost 5 dropped (the ring was full); 2 frees of objects whose allocation was not seen" in out
+
+
+@pytest.mark.parametrize("time", ["1" * 400 + "s", "9" * 18 + "h", "0.0000000001s", "1" * 400 + "KiB"])
+def test_no_number_is_too_long_or_too_small_to_be_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], time: str
+) -> None:
+    trace = Path(__file__).parents[2] / "fixtures" / "slow-leak.slab"
+    words = ["record", "--rotate", time, "-d", "1ms", "-o", str(tmp_path / "missing" / "t.slab")]
+    assert _main.run(words) == 2
+    assert _main.run(["leaks", str(trace), "--from", time, "--to", time]) == 2
+    assert "Traceback" not in capsys.readouterr().err

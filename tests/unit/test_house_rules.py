@@ -28,8 +28,8 @@ MAY_IMPORT = {
     "render": {"errors", "units", "resources", "trace", "analysis", "render"},
     "capture": {"errors", "resources", "invoker", "trace", "capture", "slabtrace"},
     "commands": {
-        "errors", "units", "resources", "invoker", "trace", "analysis", "api", "render", "capture", "commands",
-        "slabtrace",
+        "errors", "units", "resources", "invoker", "trace", "analysis", "api", "render", "capture",
+        "commands", "slabtrace",
     },
     "slabtrace": {"api"},
     "__main__": {"commands"},

@@ -95,6 +95,7 @@ def test_a_newer_major_is_refused_by_name(tmp_path: Path) -> None:
         (whole(totals=None), "totals. is not an object"),
         (whole(ended_ns=2**63), "ended_ns is no number that could be there"),
         (whole(host={"page_size": -(2**62)}), "host.page_size is no number"),
+        (whole(host={"page_size": 0}), "host.page_size is no number"),
         (whole(host={"red_left_pad": {"kmalloc-64": "x"}}), "host.red_left_pad.kmalloc-64 is str, not int"),
         (whole(options={"sample": 2**64}), "options.sample is no number"),
     ],

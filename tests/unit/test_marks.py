@@ -73,8 +73,32 @@ def test_a_time_that_cannot_be_is_not_believed() -> None:
 
 
 def test_without_a_recorder_it_is_said() -> None:
-    with pytest.raises(UsageError, match="does not answer"):
-        set_mark("x", [2**22 + 1])
+    marked, (refused,) = set_mark("x", [2**22 + 1])
+    assert marked == [] and "does not answer" in refused.message
+
+
+def test_a_stranger_at_a_recorders_address_is_not_believed() -> None:
+    """And keeps no mark from the others."""
+    listener = MarkListener()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.bind("\0slabtrace-marks-2")  # as kthreadd
+
+        def answer() -> None:
+            _, asker = stranger.recvfrom(10_000)
+            stranger.sendto(b'{"marked": true}', asker)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        told = list[tuple[list[int], list[UsageError]]]()
+        asking = threading.Thread(target=lambda: told.append(set_mark("x", [2, os.getpid()])))
+        asking.start()
+        (mark,) = served(listener, 1)
+        asking.join()
+        answering.join()
+    listener.close()
+    ((marked, (refused,)),) = told
+    assert mark.text == "x" and marked == [os.getpid()]
+    assert refused.message == "what answers for 2 is no recorder of root's or yours"
 
 
 def test_recorders_are_read_from_the_kernels_list(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from slabtrace.errors import UsageError
 from slabtrace.trace import manifest as manifests
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import COMPLETE, Manifest
-from slabtrace.trace.place import Place, check_place
+from slabtrace.trace.place import Place, check_place, make_place
 from slabtrace.trace.reader import TraceReader
 from slabtrace.trace.writer import TraceWriter, WriteError
 
@@ -127,3 +127,39 @@ def test_no_link_is_followed_where_the_manifest_is_written(tmp_path: Path) -> No
     Manifest().save(Place(tmp_path / "t.slab"))
     assert (tmp_path / "victim").read_text() == "root's"
     assert manifests.load(tmp_path / "t.slab") == Manifest()
+
+
+def test_a_trace_is_written_where_it_was_made_whatever_lies_at_its_path(tmp_path: Path) -> None:
+    """Whoever owns the folder above can move it away, and put a link to root's folders there."""
+    writer = TraceWriter(tmp_path / "t.slab", Manifest())
+    victim = tmp_path / "victim"
+    (victim / "events").mkdir(parents=True)
+    (tmp_path / "t.slab").rename(tmp_path / "moved")
+    (tmp_path / "t.slab").symlink_to(victim)
+    site(writer)
+    writer.events(batch(0, 101))
+    writer.close(COMPLETE)
+    assert [path.name for path in victim.rglob("*")] == ["events"]
+    assert times(tmp_path / "moved") == list(range(101))
+
+
+@pytest.mark.parametrize("there", ["a link", "not empty"])
+def test_nothing_but_the_folder_that_was_made_is_given_away(tmp_path: Path, there: str) -> None:
+    """What somebody has put in its place, between its making and its opening."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").touch()
+    if there == "a link":
+        (tmp_path / "t.slab").symlink_to(victim)
+    with pytest.raises(OSError, match=r"Not a directory|somebody"):
+        Place(tmp_path / "t.slab" if there == "a link" else victim).fill((1, 1))
+    assert victim.stat().st_uid == os.getuid()
+    assert [path.name for path in victim.iterdir()] == ["precious"]
+
+
+def test_force_replaces_what_was_killed_before_anything_was_written(tmp_path: Path) -> None:
+    make_place(tmp_path / "t.slab")
+    check_place(tmp_path / "t.slab", force=True)
+    (tmp_path / "t.slab" / "precious").touch()
+    with pytest.raises(UsageError, match="not a slabtrace trace"):
+        check_place(tmp_path / "t.slab", force=True)
