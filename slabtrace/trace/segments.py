@@ -22,7 +22,10 @@ from slabtrace.trace.unpacking import MAGIC, Allowance, ExcessError, blocks, mes
 
 EXCESS = "unpacks to more than a recording can: it is damaged, or a trap; read up to there"
 HEADER = 8  # the magic, padded, before the stream begins
-BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError, struct.error)
+BROKEN = (  # what pyarrow and unpacking raise on garbage
+    *(pa.ArrowException, OSError, ValueError, KeyError, TypeError),
+    *(MemoryError, EOFError, struct.error),
+)
 
 
 class Segment:

@@ -130,6 +130,18 @@ def test_a_dictionary_counts_too(tmp_path: Path) -> None:
     assert reader.damage
 
 
+def test_zeros_where_a_batch_should_begin(tmp_path: Path) -> None:
+    """A disk that was full leaves a footer that names what is not there."""
+    trace = write_trace(tmp_path / "t", EVENTS, batch_events=10)
+    content = bytearray(first_segment(trace).read_bytes())
+    at = int(blocks(pa.py_buffer(bytes(content)))[1][2]["offset"])
+    content[at : at + 16] = bytes(16)
+    first_segment(trace).write_bytes(content)
+    reader = TraceReader(trace)
+    assert everything(reader).size == len(EVENTS) - 10
+    assert reader.damage == ["events/00000.arrow 1 of 10 batches cannot be decoded."]
+
+
 columns_of_any_kind = st.lists(
     st.sampled_from([pa.uint8(), pa.int64(), pa.string(), pa.list_(pa.uint64()), pa.bool_()]), min_size=1
 )
@@ -173,5 +185,5 @@ def test_garbage_for_a_footer_raises_nothing_else(noise: bytes) -> None:
     try:
         for block in np.concatenate(blocks(pa.py_buffer(content))):
             message_at(pa.py_buffer(content), block)
-    except (ValueError, struct.error, pa.ArrowException, OSError) as error:
+    except (ValueError, struct.error, pa.ArrowException, OSError, EOFError) as error:
         assert not isinstance(error, ExcessError)
