@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-MOST_BATCH_BYTES = 1 << 27  # of one batch: 131,072 events are 3.5 MB, 65,536 stacks can be 67
+MOST_BATCH_BYTES = 1 << 28  # of one batch: 131,072 events are 3.5 MB, as many stacks can be 134
 MOST_ROWS, MOST_BYTES = 1 << 20, 1 << 28  # of a file, however small it is
 ROWS_A_BYTE, BYTES_A_BYTE = 1, 32  # of a larger one: recordings come to 0.4 and 9
 MAGIC = b"ARROW1"

@@ -27,6 +27,7 @@ from slabtrace.trace.event_columns import stored
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.place import Place, make_place
 
+SIDE_ROWS = 8192  # of a batch that is copied: it is unpacked whole
 SEGMENT_EVENTS = 16_000_000  # events per file of events/: some 60 MB
 # Of a pipe load's events level -1 makes 3.06 bytes in 65 ns, level 1 2.98 bytes in 87 ns, lz4 6.8 bytes in
 # 48 ns; higher levels cost several times the time of everything else for a tenth of the size.
@@ -172,7 +173,7 @@ class TraceWriter:
 
     def copy(self, name: str, rows: pa.Table) -> None:
         """Append rows of another trace to a side table.  Raises WriteError."""
-        for batch in rows.combine_chunks().to_batches():
+        for batch in rows.combine_chunks().to_batches(max_chunksize=SIDE_ROWS):
             self._tables[name].append(batch)
 
     def save_manifest(self) -> None:

@@ -69,7 +69,7 @@ PROMISED = {0, 1, 2, 3}
 def standing(place: Path) -> dict[Path, int]:
     """When each file was last changed, but for what a command was told to write: out/o*."""
     return {
-        each: 0 if each.is_dir() else each.stat().st_mtime_ns
+        each: 0 if each.is_dir() else each.lstat().st_mtime_ns
         for each in place.rglob("*")
         if not str(each.relative_to(place)).startswith("out/o")
     }
