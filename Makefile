@@ -99,8 +99,8 @@ install: need-root dist
 	tools/apt-need $(LIVE_DEB) $(if $(filter /usr/bin/python3,$(INSTALL_PYTHON)),python3-venv)
 	umask 022 && $(INSTALL_PYTHON) -m venv --clear $(OPT)  # whatever root's is: for all to run, for root to change
 	umask 022 && $(OPT)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	umask 022 && mkdir -p $(PREFIX)/bin $(PREFIX)/share/man/man1
 	ln -sfn $(OPT)/bin/slabtrace $(PREFIX)/bin/slabtrace
-	umask 022 && mkdir -p $(PREFIX)/share/man/man1
 	ln -sfn $(OPT)/share/man/man1/slabtrace*.1 $(PREFIX)/share/man/man1/
 	$(PREFIX)/bin/slabtrace --version
 
