@@ -78,7 +78,7 @@ class Place:
 
 
 def make_place(folder: Path, owner: tuple[int, int] | None = None, force: bool = False) -> Place:
-    """A new NAME.slab folder, mode 0700, with nothing in it; it is `owner`'s (uid, gid) if that is given.
+    """A new NAME.slab folder with an empty events/, mode 0700, both `owner`'s (uid, gid) if that is given.
 
     Raises UsageError if the folder exists (unless `force`) or cannot be made.
     """
