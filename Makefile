@@ -95,9 +95,10 @@ deb: dist
 	@tools/apt-need $(VENV_DEB)
 	$(AS_OWNER) tools/make-deb dist/*.whl dist
 
+# umask: for all to run and for root alone to change, whatever root's own is
 install: need-root dist
 	tools/apt-need $(LIVE_DEB) $(if $(filter /usr/bin/python3,$(INSTALL_PYTHON)),python3-venv)
-	umask 022 && $(INSTALL_PYTHON) -m venv --clear $(OPT)  # whatever root's is: for all to run, for root to change
+	umask 022 && $(INSTALL_PYTHON) -m venv --clear $(OPT)
 	umask 022 && $(OPT)/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	umask 022 && mkdir -p $(PREFIX)/bin $(PREFIX)/share/man/man1
 	ln -sfn $(OPT)/bin/slabtrace $(PREFIX)/bin/slabtrace

@@ -93,21 +93,19 @@ def _sizes(message: pa.Message) -> tuple[int, int]:
     if rows < 0:
         raise ValueError("fewer rows than none")
     body = memoryview(message.body)
-    return rows, sum(
-        _unpacked(body, *buffer) if compressed else buffer[1] for buffer in batch.structs(2, _BUFFER).tolist()
-    )
+    return rows, sum(_unpacked(body, compressed, *each) for each in batch.structs(2, _BUFFER).tolist())
 
 
-def _unpacked(body: memoryview, offset: int, length: int) -> int:
-    """Bytes of one compressed buffer, by the number it begins with; -1: it is stored as it is."""
-    if length == 0:
-        return 0
-    if offset < 0 or length < 8:
+def _unpacked(body: memoryview, compressed: bool, offset: int, length: int) -> int:
+    """Bytes of one buffer, where it is compressed by the number it begins with; -1: it is stored as it is."""
+    if offset < 0 or length < 0:  # which would make room for others
         raise ValueError("a buffer outside of the batch")
+    if not compressed or not length:
+        return length
     size = int(struct.unpack_from("<q", body, offset)[0])
     if size < -1:
         raise ValueError("a buffer of fewer bytes than none")
-    return length - 8 if size == -1 else size
+    return max(length - 8, 0) if size == -1 else size
 
 
 class _Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,31 @@ def test_a_buffer_that_says_to_be_long_is_not_believed(tmp_path: Path, most_byte
     assert everything(reader).size == 0
     assert "more than a recording can" in reader.damage[0]
     assert most_bytes.max_memory() < ONCE
+
+
+@pytest.mark.parametrize("compression", ["zstd", None])
+def test_a_buffer_of_fewer_bytes_than_none_makes_no_room_for_others(compression: str | None) -> None:
+    table = zeros(1_009)
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    content = bytearray(sink.getvalue().to_pybytes())
+    (block,) = blocks(pa.py_buffer(bytes(content)))[1]
+    begin = int(block["offset"])
+    lengths = [
+        at for at in range(begin, begin + int(block["metadata"]), 8) if content[at + 4 : at + 8] == bytes(4)
+    ]
+    taken = 0
+    for at in lengths:
+        lying = bytearray(content)
+        lying[at : at + 8] = struct.pack("<q", -(1 << 40))
+        allowance = Allowance(len(lying))
+        with suppress(ValueError, struct.error, OSError, EOFError):
+            allowance.take(message_at(pa.py_buffer(bytes(lying)), block))
+        assert allowance.rows >= 0 and allowance.bytes >= 0
+        taken += 1
+    assert taken > 12, "two numbers for each of six buffers"
 
 
 def test_texts_by_their_codes_are_no_trace(tmp_path: Path) -> None:
