@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.fuzz.values import damage_table
+
 WORDS = (0, 1, 0x7F, 0xFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 2**31, 2**63, 2**64, 1e308, "", "x" * 10_000, "\x1b[31m<script>", [], [[]], {},
@@ -91,6 +93,8 @@ def damage_folder(random: Random, folder: Path) -> str:
     change = random.choice(CHANGES)
     if path.name == "manifest.json" and random.random() < 0.7:
         change = damage_manifest
+    elif path.suffix == ".arrow" and random.random() < 0.6:
+        change = damage_table
     change(random, content)
     path.write_bytes(content)
     return f"{path.name} {change.__name__}"
