@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import subprocess
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2
 
 from slabtrace.commands import _main
 from slabtrace.render.export.protobuf import field, packed, varint
+from slabtrace.render.export.tables import write_csv
 from tests.needs import need_program
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
@@ -203,6 +206,17 @@ def test_tables_hold_the_totals_in_every_format(
 def test_every_table_goes_into_every_format(to: str, table: str, export: Callable[..., Path]) -> None:
     content = export(to, "--table", table).read_bytes()
     assert content or (to, table) == ("json", "mismatches")
+
+
+@pytest.mark.parametrize("first", "=+-@")
+def test_no_name_is_a_formula_to_a_spreadsheet(first: str) -> None:
+    out = io.BytesIO()
+    names = [f'{first}cmd|" /C calc"!A0', f"a{first}b"]
+    batch = pa.RecordBatch.from_pydict({"comm": names, "count": [-3, 5]})
+    write_csv(out, [batch])
+    header, bad, good = csv.reader(io.StringIO(out.getvalue().decode()))
+    assert header == ["comm", "count"]
+    assert bad == [f'\\x{ord(first):02x}cmd|" /C calc"!A0', "-3"] and good == [f"a{first}b", "5"]
 
 
 def test_lifetimes_of_an_export_are_the_frees(export: Callable[..., Path], totals: dict[str, int]) -> None:

@@ -2,8 +2,8 @@
 """Tables as Parquet, CSV or JSON Lines, batch by batch: memory does not grow with their length.
 
 Addresses are integers in Parquet, and text like 0xffffffff8127bc41 in CSV and JSON, where readers
-would round them.  In CSV lists are joined by ";" and what a terminal would act on is escaped; Parquet
-and JSON hold names as they were.
+would round them.  In CSV lists are joined by ";" and what a terminal or a spreadsheet would act on is
+escaped; Parquet and JSON hold names as they were.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ADDRESSES = ("ptr", "call_site", "cache", "free_call_site")  # where they are numbers
+FORMULAS = tuple("=+-@")  # a spreadsheet takes a cell that begins with one for a formula, and runs it
 ROWS = 262_144  # of a Parquet row group: batches are put together up to it
 _HEX = np.array([f"{byte:02x}" for byte in range(256)], "S2")
 
@@ -111,5 +112,9 @@ def _hex(column: pa.Array) -> pa.Array:
 def _escaped(column: pa.Array) -> pa.Array:
     """Text, each distinct one escaped once."""
     encoded = column.dictionary_encode()
-    words = [None if text is None else escape(text) for text in encoded.dictionary.to_pylist()]
+    words = [None if text is None else _cell(escape(text)) for text in encoded.dictionary.to_pylist()]
     return pa.array(words, pa.string()).take(encoded.indices)
+
+
+def _cell(text: str) -> str:
+    return f"\\x{ord(text[0]):02x}{text[1:]}" if text.startswith(FORMULAS) else text
