@@ -19,8 +19,8 @@ from slabtrace.analysis.summary import Lookup
 from slabtrace.trace.batch import EventBatch, concatenate
 from slabtrace.trace.schema import Kind
 
-# What the caller of each kind called, in the kernel's own words.
-CALLED = {
+# What the caller of each kind called, in the kernel's own words; newer recorders may know more kinds.
+CALLED: dict[int, str] = {
     Kind.KMALLOC: "kmalloc",
     Kind.CACHE_ALLOC: "kmem_cache_alloc",
     Kind.BULK_ALLOC: "kmem_cache_alloc_bulk",
@@ -94,7 +94,7 @@ def in_words(event: EventBatch | None, sites: Sites, caches: Caches, lookup: Loo
     ts_ns, site = int(event.ts_ns[0]), int(event.site[0])
     call_site = int(sites["call_site"][site])
     return {
-        "called": CALLED.get(Kind(int(sites["kind"][site])), "?"),
+        "called": CALLED.get(int(sites["kind"][site]), "?"),
         "ts_ns": ts_ns - lookup.started_ns,
         "cpu": int(event.cpu[0]),
         "pid": int(lookup.tasks.tgid[row]) if row >= 0 else None,

@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -141,6 +142,8 @@ def parent(seed: int, cases: range, commands: tuple[str, ...]) -> int:
             try:
                 batch(seed, numbers, commands)
                 ended_well = True
+            except Exception:  # of the fuzzer itself
+                traceback.print_exc()
             finally:
                 os._exit(not ended_well)
         os.close(write)

@@ -50,7 +50,7 @@ TYPES = (
     *(pa.timestamp("ns"), pa.decimal128(38), pa.struct([("a", pa.int64())])),
     *(pa.map_(pa.string(), pa.int64()), pa.run_end_encoded(pa.int32(), pa.uint64())),
 )  # fmt: skip
-MOST_ROWS = 20_000
+MOST_ROWS, MOST_BYTES = 20_000, 64 << 20  # of what is written
 
 
 def damage_table(random: Random, content: bytearray) -> None:
@@ -62,6 +62,7 @@ def damage_table(random: Random, content: bytearray) -> None:
     for _ in range(random.choice((1, 1, 2, 5))):
         with suppress(pa.ArrowException, ValueError, TypeError):  # this one cannot be had after that one
             table = random.choice(CHANGES)(random, table)
+            table = table.slice(0, table.num_rows * MOST_BYTES // max(MOST_BYTES, table.nbytes))
     written = BytesIO()
     options = pa.ipc.IpcWriteOptions(compression=random.choice((None, "zstd", "lz4")))
     with pa.ipc.new_file(written, table.schema, options=options) as writer:

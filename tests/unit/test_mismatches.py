@@ -171,6 +171,12 @@ def test_a_twins_late_record_is_no_double_free(tmp_path: Path, again: dict[str, 
     assert len(found(tmp_path, [*events, free(50_000_000, OBJECT, **second)])) == number
 
 
+def test_a_free_of_a_kind_that_a_newer_recorder_knows_is_told(tmp_path: Path) -> None:
+    newer = free(3, OBJECT, cache=THINGS, kind=schema.FREE_BIT | 0x0F, call_site=0x333)
+    (finding,) = found(tmp_path, [alloc(1, OBJECT, **MADE), free(2, OBJECT, call_site=0x222, **HERE), newer])
+    assert (finding["kind"], finding["second_free"]["called"]) == ("double-free", "?")
+
+
 @pytest.mark.parametrize(("preemptible", "confidence"), [(True, "exact"), (False, "unprovable")])
 def test_an_allocation_recorded_twice_is_followed_by_one_free(
     tmp_path: Path, preemptible: bool, confidence: str
