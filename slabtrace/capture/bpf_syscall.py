@@ -12,6 +12,7 @@ import platform
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 
 from slabtrace.errors import CaptureError
 
@@ -100,17 +101,21 @@ def _load(instructions: bytes, program_type: int, attach_type: int, type_id: int
     try:
         return _bpf_fd(_PROG_LOAD, attributes)
     except OSError as error:
-        raise OSError(error.errno, _complaint(log.value) or error.strerror) from error
+        raise OSError(error.errno, last_word(log.value) or error.strerror) from error
 
 
-_STATISTICS = ("processed ", "verification time", "stack depth")
+_STATISTICS = ("verification time ", "processed ")
 
 
-def _complaint(log: bytes) -> str:
-    """What the verifier says is wrong: its last line but the statistics."""
+def last_word(log: bytes) -> str:
+    """What the verifier says is wrong: its last line before the statistics.
+
+    They begin with the time (print_verification_stats, kernel/bpf/verifier.c); newer kernels add lines of
+    other beginnings after it ("subprog 0 ... stack 8", seen on 7.3.4).
+    """
     lines = [line.strip() for line in log.decode(errors="replace").splitlines()]
-    said = [line for line in lines if line and not line.startswith(_STATISTICS)]
-    return said[-1] if said else ""
+    said = [*takewhile(lambda line: not line.startswith(_STATISTICS), lines)]
+    return next(filter(None, reversed(said)), "")
 
 
 def has_atomics() -> bool:

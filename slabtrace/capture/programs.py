@@ -32,7 +32,7 @@ LOCKED_DOWN = (
 _PERCPU_ELEMENTS_ITSELF = header_numbers("percpu.h")["PERCPU_ELEMENTS_ITSELF"]
 
 
-def _refusal(program: str, said: str) -> CaptureError:
+def refusal(program: str, said: str) -> CaptureError:
     """What to say of a program that the kernel does not load; `said`: the verifier's last word.
 
     Under a lockdown (confidentiality) it knows no such helper: bpf_base_func_proto, kernel/bpf/helpers.c.
@@ -65,7 +65,7 @@ class Programs:
             try:
                 self._loaded[program] = bpf_syscall.load_raw_tracepoint(self._code(program), program)
             except OSError as error:
-                raise _refusal(program, str(error.strerror)) from error
+                raise refusal(program, str(error.strerror)) from error
         return self._loaded[program]
 
     def _code(self, program: str) -> bytes:

@@ -4,7 +4,8 @@
 atheris has wheels for few Pythons, so it is no dependency: pip install atheris, then run this.  An input
 is a file of a small trace, or the trace packed: its first byte says which one and its second which command
 reads it, the rest is the file.  The first inputs are the recorder's own files, their columns unpacked so
-that changes of a byte reach values.  What broke a promise is left as crash-… in the folder it names.
+that changes of a byte reach values.  What breaks a promise ends it and stays in the folder it names;
+--again FILE reads that once more.
 """
 
 from __future__ import annotations
@@ -94,9 +95,12 @@ def reader(place: Path) -> Callable[[bytes], None]:
             with redirect_stdout(out), redirect_stderr(err):
                 code = run([words[0], str(path), *words[1:]])
             said = err.getvalue()
-            assert code in PROMISED, f"exit {code}: {said[-500:]}"
+            assert code in PROMISED, f"exit {code}: {said}"
             assert code in (0, 1) or said.startswith("slabtrace"), f"no line on stderr: {said!r}"
             assert standing(place) == before, "files were written"
+        except AssertionError:  # libFuzzer keeps only what ends the process by a signal
+            (place.parent / "wrong").write_bytes(given)
+            raise
         finally:
             if name:
                 shutil.rmtree(path, ignore_errors=True)
@@ -109,10 +113,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.guided", description=__doc__)
     parser.add_argument("seconds", nargs="?", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--again", type=Path, metavar="FILE", help="read this input, and end")
     arguments = parser.parse_args()
+    os.environ["SLABTRACE_DEBUG"] = "1"  # where it happened
     corpus = Path(tempfile.mkdtemp(prefix="slabtrace-guided-"))
     (corpus / "place").mkdir()
     (corpus / "inputs").mkdir()
+    if arguments.again:
+        reader(corpus / "place")(arguments.again.read_bytes())
+        return
     longest = seeds(corpus / "inputs")
     print(f"inputs and what they become: {corpus}", file=sys.stderr)
     options = [
