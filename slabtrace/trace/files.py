@@ -14,6 +14,7 @@ import shutil
 import stat
 import struct
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -78,7 +79,7 @@ class Packed:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             raise TraceError(f"{path} is neither a NAME.slab folder nor a packed one: {error}") from None
         # Where the next file begins; at the same place, if a trap names the same bytes a million times.
-        self._ends = dict(reversed([*zip(begins, [*begins[1:], self._map.size()], strict=True)]))
+        self._ends = dict(reversed([*pairwise([*begins, self._map.size()])]))
         self._entries = {name: entries[name] for name in sorted(entries) if _KNOWN.fullmatch(name)}
         for name, entry in self._entries.items():
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:

@@ -145,6 +145,13 @@ def test_an_archive_of_something_else(packed: Path) -> None:
         TraceReader(rewritten(packed, lambda archive: archive.writestr("a.txt", b""), keep=False))
 
 
+def test_an_archive_of_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "t.zip", "w"):
+        pass
+    with pytest.raises(TraceError, match=r"has no manifest\.json"):
+        slabtrace.open(tmp_path / "t.zip")
+
+
 def test_cut_anywhere_it_is_refused_or_says_what_is_missing(packed: Path) -> None:
     """The table of contents is at its end."""
     content = packed.read_bytes()
