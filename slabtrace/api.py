@@ -89,13 +89,13 @@ class Trace(ScannedTrace):
     def completeness(self) -> Completeness:
         """What was seen, what was lost, and whether anything was."""
         summary = self._scanned()
-        return assess(summary, self._slabs, self.manifest, self._losses(), self.damage)
+        return assess(summary, self._slabs, self.manifest, self._losses, self.damage)
 
     def reconciliation(self) -> pd.DataFrame:
         """Each cache's change as traced beside the kernel's own count: see analysis.reconcile."""
         from slabtrace.analysis.reconcile import reconcile
 
-        account, losses = self._account(), self._losses()
+        account, losses = self._account(), self._losses
         return reconcile(account, self._caches, self._inferred(), losses, self.manifest)
 
     def outstanding(
@@ -153,7 +153,7 @@ class Trace(ScannedTrace):
         """When events were lost, and of what kind: see analysis.loss_times."""
         from slabtrace.analysis.loss_times import loss_times
 
-        return loss_times(self._reader.table("losses"), self.manifest, self.span_ns[0])
+        return loss_times(self._ledger, self.manifest, self.span_ns[0])
 
     def caches(self) -> pd.DataFrame:
         """Every slab cache, traced beside the kernel's own count: see analysis.caches."""
@@ -253,7 +253,7 @@ class Trace(ScannedTrace):
         suspects = self._suspects or self._new_suspects()
         if self._suspects is None:
             self._scan([suspects])
-        proof = MismatchProof(self.manifest, self._losses(), self._known_until_ns())
+        proof = MismatchProof(self.manifest, self._losses, self._known_until_ns())
         preemptible = self.manifest.coverage.programs_preemptible
         findings = Findings(self._sites, self._caches, self._lookup, self._layout, proof, preemptible)
         return findings.table(suspects, self._reader.events())

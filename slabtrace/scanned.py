@@ -46,6 +46,7 @@ from slabtrace.trace.window import WindowReader
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from slabtrace.analysis.groups import Groups
 
@@ -98,7 +99,7 @@ class ScannedTrace:
         module = modules(kept.sites, self._lookup.stacks, self._lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
         damaged = bool(self.damage)
-        proof = prove(self._slabs, self._account(), self._missed(), self._losses(), self.manifest, damaged)
+        proof = prove(self._slabs, self._account(), self._missed(), self._losses, self.manifest, damaged)
         return outstanding(kept, self._lookup, groups, proof), groups, kept
 
     def _kept_objects(self, question: Question) -> Kept:
@@ -184,10 +185,11 @@ class ScannedTrace:
         if self.progress is not None:
             self.progress(max(read, self.manifest.totals.events))  # a pass has ended, whatever is missing
 
+    @cached_property
     def _losses(self) -> Losses:
         summary = self._scanned()
         found = recovered(summary.sites, summary.counts, self.manifest)
-        return Losses(self._reader.table("losses"), self.manifest, found)
+        return Losses(self._ledger, self.manifest, found)
 
     def _missed(self) -> Missed:
         allocations = np.zeros(len(self._caches), np.int64)
@@ -249,6 +251,10 @@ class ScannedTrace:
         host = self.manifest.host
         shapes = recorded_shapes(self._reader.table("caches"), host)
         return ObjectLayout(shapes, self._sites, host.page_size)
+
+    @cached_property
+    def _ledger(self) -> pa.Table:
+        return self._reader.table("losses")
 
     @cached_property
     def _slabs(self) -> SlabStates:
