@@ -140,7 +140,8 @@ def _content(file: pa.NativeFile) -> pa.Buffer:
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     """`batch`, its buffers, offsets and codes checked and free of nulls; else ValueError."""
     batch.validate(full=True)
-    if any(column.null_count for column in batch.columns):
+    within = [column.values for column in batch.columns if pa.types.is_list(column.type)]
+    if any(column.null_count for column in (*batch.columns, *within)):
         raise ValueError("nulls where the format has none")
     return batch
 

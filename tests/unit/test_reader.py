@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -256,6 +257,21 @@ def test_nulls_are_damage(tmp_path: Path) -> None:
     reader = TraceReader(trace)
     assert everything(reader).size == 0
     assert reader.damage == ["events/00000.arrow 1 of 1 batches cannot be decoded."]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("stacks", {"stack_id": 1, "frames": [1, None]}), ("caches", {"cache": 1, "aliases": ["a", None]})],
+)
+def test_nulls_within_lists_are_damage(tmp_path: Path, name: str, row: dict[str, Any]) -> None:
+    fields = schema.SIDE_TABLES[name]
+    trace = write_trace(tmp_path / "t", EVENTS[:1])
+    zeros = {field.name: pa.array([0]).cast(field.type) for field in fields if field.name not in row}
+    given = {key: pa.array([value], fields.field(key).type) for key, value in row.items()}
+    write_table(trace / f"{name}.arrow", pa.table({**zeros, **given}).select(fields.names).cast(fields))
+    reader = TraceReader(trace)
+    assert len(reader.table(name)) == 0
+    assert reader.damage == [f"{name}.arrow 1 of 1 batches cannot be decoded."]
 
 
 def test_a_segment_that_cannot_be_opened_is_damage(tmp_path: Path) -> None:
