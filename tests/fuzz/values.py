@@ -63,13 +63,17 @@ def damage_table(random: Random, content: bytearray) -> None:
         with suppress(pa.ArrowException, ValueError, TypeError):  # this one cannot be had after that one
             table = random.choice(CHANGES)(random, table)
             table = table.slice(0, table.num_rows * MOST_BYTES // max(MOST_BYTES, table.nbytes))
-    written = BytesIO()
+    with suppress(MemoryError, ValueError):  # what is more than a batch can hold stays as it was
+        content[:] = _written(random, table)
+
+
+def _written(random: Random, table: pa.Table) -> bytes:
     options = pa.ipc.IpcWriteOptions(compression=random.choice((None, "zstd", "lz4")))
-    with pa.ipc.new_file(written, table.schema, options=options) as writer:
-        writer.write_table(
-            table, max_chunksize=random.choice((None, 1, 7, 100_000)) if table.num_rows < 2000 else None
-        )
-    content[:] = written.getvalue()
+    rows = random.choice((None, 1, 7, 100_000)) if table.num_rows < 2000 else None
+    with BytesIO() as file:
+        with pa.ipc.new_file(file, table.schema, options=options) as writer:
+            writer.write_table(table, max_chunksize=rows)
+        return file.getvalue()
 
 
 def cells(random: Random, table: pa.Table) -> pa.Table:
