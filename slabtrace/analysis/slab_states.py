@@ -24,13 +24,14 @@ class SlabStates:
         """`table`: columns as in schema.SLABS; rows that contradict themselves are not believed."""
         order = np.argsort(plain(table.column("slab")), kind="stable")
         told = np.array([8 * len(row) for row in table.column("free").to_pylist()], np.int64)
-        sound = (plain(table.column("objects")) <= told) & (plain(table.column("stride")) > 0)
+        objects = plain(table.column("objects"))
+        sound = (objects > 0) & (objects <= told) & (plain(table.column("stride")) > 0)
         order = order[sound[order]]
         self.ts_ns = plain(table.column("ts_ns"))[order]
         self.cache = plain(table.column("cache"))[order]
         self._slab = plain(table.column("slab"))[order]
         self._stride = plain(table.column("stride"))[order].astype(np.uint64)
-        self._objects = plain(table.column("objects"))[order].astype(np.intp)
+        self._objects = objects[order].astype(np.intp)
         rows = [table.column("free")[int(row)].as_py() for row in order]
         bits = np.unpackbits(np.frombuffer(b"".join(rows), np.uint8), bitorder="little")
         begin = np.cumsum([8 * len(row) for row in rows]) - [8 * len(row) for row in rows]
@@ -68,7 +69,10 @@ class SlabStates:
             return np.full(live.size, -1, np.intp), np.zeros(live.size, np.intp)
         slab = np.searchsorted(self._slab, live.ptr, side="right") - 1
         into = live.ptr - self._slab[slab]
-        index = (into // self._stride[slab]).astype(np.intp)
-        known = (slab >= 0) & (index < self._objects[slab]) & (into % self._stride[slab] == 0)
+        index = into // self._stride[slab]  # up to 2^64: compared before it is signed
+        known = (
+            (slab >= 0) & (index < self._objects[slab].astype(np.uint64)) & (into % self._stride[slab] == 0)
+        )
         known &= live.ts_ns < self.ts_ns[slab]
-        return np.where(known, slab, -1), np.where(known, self._begin[slab] + index, 0)
+        bit = self._begin[slab] + index.astype(np.intp)
+        return np.where(known, slab, -1), np.where(known, bit, 0)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -78,3 +80,29 @@ def test_rows_that_contradict_themselves_are_not_believed() -> None:
     assert len(read) == 1
     assert read.free_at_last(live)[0].tolist() == [0]
     assert read.held(live).tolist() == [False] * 3
+
+
+addresses = st.sampled_from([0, 1, 1 << 20, 1 << 63, (1 << 64) - 4096, (1 << 64) - 1])
+rows = st.fixed_dictionaries(
+    {
+        "ts_ns": st.sampled_from([-(1 << 63), 0, ASKED, (1 << 63) - 1]),
+        "slab": addresses,
+        "cache": addresses,
+        "stride": st.sampled_from([0, 1, 96, (1 << 32) - 1]),
+        "objects": st.sampled_from([0, 1, 9, (1 << 16) - 1]),
+        "free": st.sampled_from([b"", b"\0", b"\xff\0"]),
+    }
+)
+
+
+@given(st.lists(rows, max_size=4), st.lists(addresses, min_size=1))
+def test_absurd_rows_say_nothing_of_what_is_not_theirs(told: list[dict[str, Any]], ptr: list[int]) -> None:
+    read = SlabStates(pa.Table.from_pylist(told, SLABS))
+    live = allocations(ptr, 0)
+    position, _ = read.free_at_last(live)
+    assert not read.held(live)[position].any()
+    for held, address in zip(read.held(live), ptr, strict=True):
+        over = [row for row in told if row["stride"] and row["slab"] <= address]
+        assert not held or any((address - row["slab"]) // row["stride"] < row["objects"] for row in over)
+    used, cache = read.in_use()
+    assert len(used) == len(cache) <= 16 * len(told)
