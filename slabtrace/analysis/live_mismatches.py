@@ -3,7 +3,8 @@
 
 Pairing takes 0.1-0.2 us an event, and the recorder has no time to spare under load: so a batch of more
 than MOST_EVENTS is not looked at, and then all that was known of addresses is forgotten, because what
-followed a missed allocation must not look like a double free.  `slabtrace mismatches` finds those later.
+followed a missed allocation must not look like a double free.  So it is where events were lost.
+`slabtrace mismatches` finds those later.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class LiveMismatches:
         self._preemptible = preemptible
         self._pairer: Pairer | None = None
         self._layout: ObjectLayout | None = None
+        self._lost_until_ns = 0
         self.skipped = 0  # batches not looked at
 
     def add_sites(self, rows: Mapping[str, Array]) -> None:
@@ -64,9 +66,14 @@ class LiveMismatches:
         self.sites.extend(rows)
         self._layout = None
 
+    def lost(self, until_ns: int) -> None:
+        """Events from before this time are missing: what those that are there look like proves nothing."""
+        self._lost_until_ns = until_ns
+
     def add(self, batch: EventBatch, shapes: Mapping[int, Shape]) -> Iterator[LiveFinding]:
         """The suspicious frees that the next events bring to light."""
-        if batch.size > MOST_EVENTS or (self._pairer and self._pairer.live.size > MOST_LIVE):
+        lossy = bool(batch.size) and int(batch.ts_ns.min()) < self._lost_until_ns
+        if lossy or batch.size > MOST_EVENTS or (self._pairer and self._pairer.live.size > MOST_LIVE):
             self._pairer = None
             self.skipped += 1
             return

@@ -109,6 +109,7 @@ class Recorder:
         self._next_books = self._next_sample = self._next_flush = self._next_drain = 0
         self._pause = _POLL_S[0]
         self._max_fill = 0.0
+        self._lost = 0
 
     def stop(self) -> None:
         """Ask the loop to end; may be called from a signal handler."""
@@ -267,6 +268,9 @@ class Recorder:
 
     def _hand_over(self, watermark_ns: int | None) -> None:
         self._store.check()
+        if (lost := self._session.rings.lost) != self._lost:
+            self._lost = lost
+            self._store.lost(time.monotonic_ns())
         intake = self._intake
         if self._survivors is not None and watermark_ns is not None:
             watermark_ns = min(watermark_ns, self._survivors.known_until_ns)

@@ -178,6 +178,11 @@ class Rings:
         """How full the fullest lane is, 0 to 1."""
         return float(((self._heads - self._read) / self._sizes).max())
 
+    @property
+    def lost(self) -> int:
+        """Events that the programs could not write down so far."""
+        return int(self._states["lane"]["dropped"].sum() + self._states["too_deep"].sum())
+
     def counters(self) -> dict[str, np.ndarray[Any, np.dtype[np.uint64]]]:
         """The programs' own counters so far, each of shape (cpus,), summed over lanes."""
         lanes = self._states["lane"]

@@ -56,6 +56,9 @@ class Observer(Protocol):
     def events(self, batch: EventBatch) -> None:
         """The next events, run by run (EventBatch); their sites were shown before."""
 
+    def lost(self, until_ns: int) -> None:
+        """Of what happened before this time, events are missing."""
+
 
 class Storing:
     """Takes batches in the order they were drained; `check` re-raises what went wrong in the thread."""
@@ -94,6 +97,11 @@ class Storing:
     ) -> None:
         """Store a batch with all that its events refer to.  Blocks while the queue is full."""
         self._put(lambda: self._store(batch, watermark_ns, sites, names, unnamed))
+
+    def lost(self, until_ns: int) -> None:
+        """Tell the observer that events before `until_ns` are missing; before the batch that lacks them."""
+        if (observer := self._observer) is not None:
+            self._put(lambda: observer.lost(until_ns))
 
     def rows(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Store rows of a side table."""

@@ -37,6 +37,10 @@ class Watch:
         """Take sites as they are stored."""
         self._started().add_sites(rows)
 
+    def lost(self, until_ns: int) -> None:
+        """Of what happened before this time, events are missing."""
+        self._started().lost(until_ns)
+
     def events(self, batch: EventBatch) -> None:
         """Take events as they are stored, and speak up."""
         from slabtrace.analysis.object_layout import Shape

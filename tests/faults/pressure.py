@@ -99,6 +99,8 @@ def memory(fault: str) -> list[str]:
             wrong.append("the limit was never reached")
         if recorder.returncode != (-signal.SIGKILL if fault == "killed" else 0):
             wrong.append(f"ended with {recorder.returncode}: {said}")
+        if "apparent" in said:
+            wrong.append(f"what was dropped made it see wrong frees: {said}")
         return wrong
 
 

@@ -41,6 +41,8 @@ def stop(seconds: float) -> list[str]:
     wrong = []
     if recorder.returncode:
         wrong.append(f"ended with {recorder.returncode}: {said}")
+    if "apparent" in said:
+        wrong.append("what was dropped made it see wrong frees")
     if not core <= counter.counted <= outer + seen.lost:
         wrong.append("more is missing than is counted as lost")
     if core + seen.dropped > counter.counted * (1 + APART):

@@ -11,7 +11,7 @@ from slabtrace.analysis import live_mismatches
 from slabtrace.analysis.live_mismatches import LiveFinding, LiveMismatches
 from slabtrace.analysis.object_layout import Shape
 from slabtrace.trace.schema import Flag, Kind
-from tests.unit.synthetic import Event, alloc, free, intern
+from tests.unit.synthetic import START, Event, alloc, free, intern
 
 SHAPES = {0xC0: Shape(size=208, order=1, red_left_pad=0)}
 OBJECT = 0xFFFF888000126000 + 3 * 208
@@ -53,6 +53,22 @@ def test_it_is_told_with_the_batch_it_came_in() -> None:
     watch.add_sites(sites)
     said = [len(list(watch.add(batch.take(slice(at, at + 1)), SHAPES))) for at in range(3)]
     assert said == [0, 0, 1]
+
+
+def test_what_follows_a_lost_allocation_is_no_double_free() -> None:
+    """It is known to be lost when the second free comes; both may be much later."""
+    first, late, after = (100, 200, 300)
+    watch = new()
+    batch, sites = intern([alloc(1, OBJECT), free(first, OBJECT), free(late, OBJECT), free(after, OBJECT)])
+    watch.add_sites(sites)
+    assert not list(watch.add(batch.take(slice(0, 2)), SHAPES))
+    watch.lost(START + 250)
+    assert not list(watch.add(batch.take(slice(2, 3)), SHAPES))
+    assert not list(watch.add(batch.take(slice(3, 4)), SHAPES))
+    again, sites = intern([free(400, OBJECT, call_site=0x333)])
+    watch.add_sites(sites)
+    again = again._replace(site=again.site + len(watch.sites) - 1)
+    assert [finding.kind for finding in watch.add(again, SHAPES)] == ["double-free"]
 
 
 def test_where_allocations_go_unseen_two_frees_prove_nothing() -> None:
