@@ -141,7 +141,7 @@ class ScannedTrace:
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
         """Usage in `buckets`, and peaks, made by a scan of their own if none has yet."""
-        if self._timeline is not None and self._peaks is not None and len(self._timeline.ends_ns) == buckets:
+        if self._timeline is not None and self._peaks is not None and self._timeline.asked == buckets:
             return self._timeline, self._peaks
         timeline, peaks, histogram = self._new_timelines(buckets)
         self._scan([timeline, peaks, histogram])

@@ -24,14 +24,14 @@ def peaks(timeline: Timeline, caches: Caches, symbols: Symbols) -> pd.DataFrame:
     most of it, as dicts of call_site, symbol, objects, bytes.
     """
     mine = np.flatnonzero(timeline.call_site != 0)
-    level = timeline.levels(mine)
+    level, sizes, call_sites = timeline.levels(mine), timeline.size[mine], timeline.call_site[mine]
     rows = []
-    for cache in np.unique(timeline.cache[mine]).tolist():
-        sorts = np.flatnonzero(timeline.cache[mine] == cache)
-        size, call_site = timeline.size[mine][sorts], timeline.call_site[mine][sorts]
-        held = level[:, sorts] * size
+    found, begins = np.unique(timeline.cache[mine], return_index=True)  # ascending: those of one lie together
+    for cache, begin, end in zip(found.tolist(), begins, [*begins[1:], len(mine)], strict=True):
+        sorts = slice(begin, end)
+        held = level[:, sorts] * sizes[sorts]
         at = int(held.sum(axis=1).argmax())
-        holders = _holders(call_site, level[at, sorts], held[at], symbols)
+        holders = _holders(call_sites[sorts], level[at, sorts], held[at], symbols)
         objects, total = int(level[at, sorts].sum()), int(held[at].sum())
         rows.append((caches.names[cache], int(timeline.ends_ns[at]), objects, total, holders))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -40,15 +40,17 @@ def peaks(timeline: Timeline, caches: Caches, symbols: Symbols) -> pd.DataFrame:
 
 def _holders(call_site: Any, objects: Any, held: Any, symbols: Symbols) -> list[dict[str, Any]]:
     """Call sites by bytes, those of several sizes put together."""
-    by_site = pd.DataFrame({"call_site": call_site, "objects": objects, "bytes": held}).groupby("call_site")
-    most = by_site.sum().sort_values("bytes", ascending=False, kind="stable").head(HOLDERS).reset_index()
+    sites, of_sort = np.unique(call_site, return_inverse=True)
+    number, total = np.zeros(len(sites), np.int64), np.zeros(len(sites), np.int64)
+    np.add.at(number, of_sort, objects)
+    np.add.at(total, of_sort, held)
+    most = [at for at in np.argsort(-total, kind="stable")[:HOLDERS].tolist() if number[at] > 0]
     return [
         {
-            "call_site": int(site),
-            "symbol": symbols.name(int(site)),
-            "objects": int(number),
-            "bytes": int(size),
+            "call_site": int(sites[at]),
+            "symbol": symbols.name(int(sites[at])),
+            "objects": int(number[at]),
+            "bytes": int(total[at]),
         }
-        for site, number, size in most[["call_site", "objects", "bytes"]].itertuples(index=False)
-        if number > 0
+        for at in most
     ]

@@ -13,29 +13,34 @@ from slabtrace.analysis.lifetimes import How, Paired, Positions
 from slabtrace.analysis.sites import Sites
 
 Table = NDArray[np.int64]
+CELLS = 1 << 24  # of a table: 128 MiB
 
 
 class Timeline:
     """What came and went in each of `buckets` equal parts of the recording.
 
+    A recording has hundreds of sorts of objects; where there are so many that a table would have more
+    than CELLS, there are fewer parts, and every count is as exact as before.  `asked`: for how many.
+
     Counted by sort of object, which is one cache, one size and one allocating call site: `cache`
-    (row of Caches), `size` (bytes) and `call_site` (address) have shape (k,), `came` and `went` (k
-    sorts by bucket) shape (buckets, k).  Frees of objects older than the recording count as gone,
+    (row of Caches, ascending), `size` (bytes) and `call_site` (address) have shape (k,), `came` and `went`
+    (k sorts by bucket) shape (buckets, k).  Frees of objects older than the recording count as gone,
     with the size of their cache and the call site 0, for nobody saw who allocated them: the usage
     line stands on slabinfo's baseline, which contains them.  So it does what earlier parts of a series
     left: that came before, `carried`, shape (k,).
     """
 
     def __init__(self, sites: Sites, caches: Caches, begin_ns: int, end_ns: int, buckets: int) -> None:
-        self._begin_ns = begin_ns
-        self._width = max(-(-(end_ns - begin_ns) // buckets), 1)
-        self.ends_ns: Table = np.arange(1, buckets + 1) * self._width  # since `begin_ns`
         of_cache = np.array(caches.size, np.int64)[caches.of_site]
         size = np.where(sites.free, of_cache, sites["bytes_alloc"].astype(np.int64))
         call_site = np.where(sites.free, np.uint64(0), sites["call_site"]).view(np.int64)
         keys = np.stack([caches.of_site.astype(np.int64), size, call_site])
         sorts, of_site = np.unique(keys, axis=1, return_inverse=True)
         self._sort_of_site: Positions = of_site.reshape(-1)
+        self.asked, buckets = buckets, max(min(buckets, CELLS // max(sorts.shape[1], 1)), 1)
+        self._begin_ns = begin_ns
+        self._width = max(-(-(end_ns - begin_ns) // buckets), 1)
+        self.ends_ns: Table = np.arange(1, buckets + 1) * self._width  # since `begin_ns`
         self.cache, self.size = sorts[:2]
         self.call_site: NDArray[np.uint64] = np.ascontiguousarray(sorts[2]).view(np.uint64)
         self.came, self.went = (np.zeros((buckets, sorts.shape[1]), np.int64) for _ in range(2))

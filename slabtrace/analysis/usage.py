@@ -36,12 +36,27 @@ def usage(
     holds objects parked on a CPU for used), num_objs (what the cache's slabs have room for) and
     reserved (the bytes of those slabs, in pages of `page_size`).
     """
-    busy = np.unique(timeline.cache[(timeline.came + timeline.went).any(axis=0)])
-    parts = [
-        _of_cache(timeline, row, caches.names[row], slabinfo.get(caches.names[row]), started_ns, page_size)
-        for row in busy.tolist()
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+    changed = (timeline.came != 0).any(axis=0) | (timeline.went != 0).any(axis=0)
+    busy, of_sort = np.unique(timeline.cache[changed], return_inverse=True)
+    came, went = (_summed(table[:, changed], of_sort, len(busy)) for table in (timeline.came, timeline.went))
+    change = (timeline.came - timeline.went)[:, changed] * timeline.size[changed]
+    names = [caches.names[row] for row in busy.tolist()]
+    samples = [slabinfo.get(name) for name in names]
+    objects = np.array([int(each.active_objs[0]) if each else 0 for each in samples], np.int64)
+    size = np.array([int(each.objsize[0]) if each else 0 for each in samples], np.int64)
+    buckets, seconds = len(timeline.ends_ns), np.diff(timeline.ends_ns, prepend=0)[:, None] / 1e9
+    tables = (
+        objects + np.cumsum(came - went, axis=0),
+        objects * size + np.cumsum(_summed(change, of_sort, len(busy)), axis=0),
+        *(came, went, came / seconds, went / seconds),
+        *_sampled(samples, started_ns + timeline.ends_ns, page_size),
+    )
+    columns = (
+        np.tile(timeline.ends_ns, len(busy)),
+        np.repeat(np.array(names, object), buckets),
+        *(table.T.ravel() for table in tables),
+    )
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
 def call_site_usage(timeline: Timeline, symbols: Symbols, top: int) -> pd.DataFrame:
@@ -89,37 +104,17 @@ def size_classes(timeline: Timeline) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(SIZE_COLUMNS, columns, strict=True)))
 
 
-def _of_cache(
-    timeline: Timeline, cache: int, name: str, samples: Samples | None, started_ns: int, page_size: int
-) -> pd.DataFrame:
-    """The rows of one cache."""
-    sorts = np.flatnonzero(timeline.cache == cache)
-    came, went = timeline.came[:, sorts], timeline.went[:, sorts]
-    change = came - went
-    seconds = np.diff(timeline.ends_ns, prepend=0) / 1e9
-    objects = int(samples.active_objs[0]) if samples else 0
-    size = int(samples.objsize[0]) if samples else 0
-    columns = (
-        timeline.ends_ns,
-        name,
-        objects + np.cumsum(change.sum(axis=1)),
-        objects * size + np.cumsum(change @ timeline.size[sorts]),
-        came.sum(axis=1),
-        went.sum(axis=1),
-        came.sum(axis=1) / seconds,
-        went.sum(axis=1) / seconds,
-        *_sampled(samples, started_ns + timeline.ends_ns, page_size),
-    )
-    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-
-
-def _sampled(samples: Samples | None, at_ns: NDArray[np.int64], page_size: int) -> list[Any]:
-    """active_objs, num_objs and reserved at these times."""
-    if samples is None:
-        return [np.nan] * 3
-    row = samples.rows_at(at_ns)
-    columns = (samples.active_objs, samples.num_objs, samples.pages * page_size)
-    return [column[row].astype(float) for column in columns]
+def _sampled(samples: list[Samples | None], at_ns: NDArray[np.int64], page_size: int) -> list[Any]:
+    """active_objs, num_objs and reserved of each cache at these times, each (b, n)."""
+    found = [np.full((len(at_ns), len(samples)), np.nan) for _ in range(3)]
+    for cache, each in enumerate(samples):
+        if each is not None:
+            row = each.rows_at(at_ns)
+            for table, column in zip(
+                found, (each.active_objs, each.num_objs, each.pages * page_size), strict=True
+            ):
+                table[:, cache] = column[row]
+    return found
 
 
 def _level(timeline: Timeline, objects: Any, held: Any, call_site: int, symbol: str) -> pd.DataFrame:

@@ -7,11 +7,13 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 
 import slabtrace
+from slabtrace.analysis import timeline
 from tests.unit.reference import pair as reference
-from tests.unit.synthetic import Event, write_trace
+from tests.unit.synthetic import Event, alloc, write_trace
 from tests.unit.test_pairing import streams
 
 LENGTH = 400_000_000  # ns: longer than any stream
@@ -56,3 +58,19 @@ def test_usage_is_what_came_less_what_went(events: list[Event]) -> None:
         )  # fmt: skip
         assert row["objects"] == so_far["came"] - so_far["went"]
     assert {key: count for key, count in told.items() if count} == expected
+
+
+def test_where_there_are_many_sorts_there_are_fewer_buckets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded by the cells of a table, and no count suffers."""
+    events = [alloc(at, 8 * at, call_site=0x100 + at % 7, cache=0xC0 + at % 3) for at in range(1, 998)]
+    trace = write_trace(tmp_path / "t", events, seconds=1e-6)
+    whole = slabtrace.open(trace).usage(40)
+    monkeypatch.setattr(timeline, "CELLS", 21 * 11 + 5)  # 21 sorts
+    few = slabtrace.open(trace)
+    assert (whole["ts_ns"].nunique(), few.usage(40)["ts_ns"].nunique()) == (40, 11)
+    for table in (whole, few.usage(40)):
+        assert table.groupby("cache")["allocs"].sum().tolist() == [332, 333, 332]
+    assert few.peaks(40)["objects"].tolist() == [333, 332, 332]
+    assert few.usage(5)["ts_ns"].nunique() == 5
