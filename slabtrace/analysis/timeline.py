@@ -13,7 +13,7 @@ from slabtrace.analysis.lifetimes import How, Paired, Positions
 from slabtrace.analysis.sites import Sites
 
 Table = NDArray[np.int64]
-CELLS = 1 << 24  # of a table: 128 MiB
+CELLS = 1 << 22  # of a table: 32 MiB; as rows with all that `usage` tells ten times that
 
 
 class Timeline:
