@@ -129,9 +129,9 @@ def nothing(axes: Axes, words: str) -> None:
 
 def by_swing(usage: pd.DataFrame, column: str, top: int) -> list[tuple[str, pd.DataFrame]]:
     """The `top` caches whose `column` moved most, most first: (name, its rows in time order)."""
-    groups = [(str(key), rows.sort_values("ts_ns")) for key, rows in usage.groupby("cache", sort=True)]
-    groups.sort(key=lambda group: swing(group[1][column]), reverse=True)
-    return groups[:top]
+    moved = usage.groupby("cache", sort=True)[column].agg(["max", "min"])
+    swings = (moved["max"] - moved["min"]).sort_values(ascending=False, kind="stable")
+    return [(str(key), usage[usage["cache"] == key].sort_values("ts_ns")) for key in swings.index[:top]]
 
 
 def swing(values: pd.Series[float]) -> float:
