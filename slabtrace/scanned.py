@@ -199,7 +199,9 @@ class ScannedTrace:
                 allocations[row[cache]] += count
         before = self._reader.carried("missed")
         earlier = np.zeros(len(self._sites), np.int64)
-        np.add.at(earlier, plain(before.column("site")), plain(before.column("frees")).astype(np.int64))
+        site = plain(before.column("site"))
+        known = site < len(earlier)  # sites.arrow may be cut
+        np.add.at(earlier, site[known], plain(before.column("frees")).astype(np.int64)[known])
         frees = self._inferred() + by_group(self._caches.of_site, earlier, len(self._caches))
         carried = by_group(self._caches.of_site, self._scanned().carried, len(self._caches))
         return Missed(frees, allocations, carried)

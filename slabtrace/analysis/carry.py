@@ -45,7 +45,8 @@ def carry(ended: Path, following: Path) -> None:
     pairer = Pairer(sites, free_traced_after=reader.manifest.coverage.free_traced_after)
     missed = np.zeros(len(sites), np.int64)
     before = reader.carried("missed")
-    np.add.at(missed, plain(before.column("site")), plain(before.column("frees")).astype(np.int64))
+    site, count = plain(before.column("site")), plain(before.column("frees")).astype(np.int64)
+    np.add.at(missed, site[site < len(missed)], count[site < len(missed)])  # sites.arrow may be cut
     for paired in paired_chunks(reader.events(), pairer):
         proved = (paired.how != How.FREED) & (paired.how != How.DUPLICATE)
         np.add.at(missed, paired.ended_site[proved], 1)

@@ -26,6 +26,7 @@ from slabtrace.trace.schema import Loss
 
 TWIN = "_twin"  # how the names of twin programs end
 HARMLESS = ("mm_page_free", "task_newtask", "task_rename")  # lose a proof, or a name, but no event
+MOST_PAIRS = 64  # of a program and its twin; recorders have ten, and what is beyond counts as lost
 SLACK_NS = 1_000_000_000  # counters are read after the clock, one by one: a row may end that much later
 
 
@@ -139,12 +140,15 @@ def _skip_rows(table: pa.Table, manifest: Manifest) -> _Rows:
     twin = np.array([name.endswith(TWIN) for name in programs], np.bool_)
     stem = [name.removesuffix(TWIN) for name in programs]
     twins = {*manifest.coverage.twins, *(name for name in programs if name.endswith(TWIN))}
+    names = [name.removesuffix("_node") for name in stem]
+    twinned = np.array([name + TWIN in twins for name in stem], np.bool_)
+    paired = sorted({name for name, has_twin in zip(names, twinned.tolist(), strict=True) if has_twin})
     return _Rows(
         plain(table.column("end_ns")) + SLACK_NS,
         plain(table.column("count")).astype(np.int64),
-        np.array([name.removesuffix("_node") for name in stem], dtype=object),
+        np.array(names, dtype=object),
         twin,
-        np.array([name + TWIN in twins for name in stem], np.bool_),
+        twinned & np.isin(np.array(names, str), paired[:MOST_PAIRS]),
     )
 
 

@@ -23,11 +23,13 @@ COLUMNS = ("cache", "stack", "addresses", *COUNTED)
 def _share_out(frame: pd.DataFrame, groups: Groups) -> None:
     """Give what has no stack by lot to the stacks of its call site and cache, in proportion."""
     numbers = frame[list(COUNTED)].to_numpy(np.int64, copy=True)
-    place = pd.DataFrame({"cache": groups.cache, "call_site": groups.call_site})
-    drawn = groups.stack_id >= 0
+    drawn = np.flatnonzero(groups.stack_id >= 0)
+    places = pd.DataFrame({"cache": groups.cache[drawn], "call_site": groups.call_site[drawn]})
+    of_place = places.groupby(["cache", "call_site"]).indices
     for row in np.flatnonzero(groups.stack_id == STACK_NOT_TAKEN).tolist():
-        same = np.flatnonzero((place == place.loc[row]).all(axis=1).to_numpy() & drawn)
-        if len(same):
+        found = of_place.get((groups.cache[row], groups.call_site[row]))
+        if found is not None:
+            same = drawn[found]
             parts = spread(numbers[row, 2:], numbers[same, 2:])  # freed and outstanding
             allocated = parts[:, :2] + parts[:, 2:]
             allocated[0] += numbers[row, :2] - allocated.sum(axis=0)

@@ -185,10 +185,11 @@ class Recorder:
         return working.result()
 
     def _meanwhile_stored(self) -> None:
-        """Go on recording until all that was handed over is stored."""
+        """Go on recording until all that was handed over is stored; a turn raises what went wrong there."""
         stored = threading.Event()
         self._store.call(stored.set)
-        self._meanwhile(stored.wait)
+        while not stored.is_set():
+            self._turn()
 
     def _check_slabs(self) -> None:
         """While still recording, ask the slabs what is free, once all events until now are stored."""

@@ -18,9 +18,12 @@ from slabtrace.errors import CANNOT_TRACE, SlabtraceError, TraceError
 def carry_apart(ended: Path, following: Path) -> None:
     """analysis.carry.carry, in a process that Ctrl-C in the terminal does not reach.  Raises as that."""
     argv = [sys.executable, "-P", "-m", __name__, str(ended), str(following)]
-    done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
-    )
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
+        )
+    except OSError as error:  # no process to be had
+        raise TraceError(f"what {ended} leaves cannot be carried into the next part: {error}") from error
     if done.returncode:
         told = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
         failed = f"what {ended} leaves cannot be carried into the next part: {told}"

@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from io import FileIO, TextIOWrapper
 
 import click
 from click.shell_completion import shell_complete
@@ -117,6 +118,9 @@ def _failed(message: str, remedy: str, exit_code: int) -> int:
 
 def _tolerant_output() -> None:
     """Let no name that the terminal's encoding lacks end a report."""
+    # closed by the caller (>&-): Python has None then, and the file opened next would be in its place
+    sys.stdout = sys.stdout or TextIOWrapper(FileIO(os.devnull, "w"))
+    sys.stderr = sys.stderr or TextIOWrapper(FileIO(os.devnull, "w"))
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:

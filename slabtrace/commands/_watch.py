@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -91,4 +92,5 @@ def _to_stderr(line: str) -> None:
     """A line of its own, in the place of the status line if there is one."""
     import sys
 
-    click.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)
+    with suppress(OSError):  # nobody reads it any more, which is no reason to end a recording
+        click.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)

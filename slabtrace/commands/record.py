@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -222,13 +222,18 @@ def _record(
     finally:
         session.close()
         if _shows_status(quiet):
-            click.echo("\r\033[K", nl=False, err=True)
+            with suppress(OSError):
+                click.echo("\r\033[K", nl=False, err=True)
 
 
 @contextmanager
 def _signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the recording in good order; SIGUSR1 sets a mark."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Ctrl-C, SIGTERM and a closed terminal end the recording in good order; SIGUSR1 sets a mark.
+
+    Under nohup a closed terminal does not.
+    """
+    closed = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    numbers = (signal.SIGINT, signal.SIGTERM, *closed)
     before = {number: signal.signal(number, lambda *_: recorder.stop()) for number in numbers}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: recorder.marks.signal())
     try:
@@ -254,7 +259,8 @@ def _status_line(progress: Progress) -> None:
         f"outstanding {progress.net_objects:+,}  dropped {progress.dropped:,}  "
         f"buffer {progress.fill:.0%}  {size(progress.bytes)}"
     )
-    click.echo(f"\r\033[K{text[:79]}", nl=False, err=True)
+    with suppress(OSError):  # its terminal is gone
+        click.echo(f"\r\033[K{text[:79]}", nl=False, err=True)
 
 
 def _summary(folder: Path, manifest: Manifest, report: Path | None) -> str:

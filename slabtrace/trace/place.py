@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from slabtrace.errors import UsageError
 from slabtrace.trace import schema
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO would wait
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
@@ -58,6 +60,30 @@ class Place:
             shutil.rmtree(name, dir_fd=self._descriptor)
         os.mkdir(name, 0o700, dir_fd=self._descriptor)
 
+    def is_trace(self) -> bool:
+        """Not everything with a manifest.json is one: browsers' extensions have it, too."""
+        with suppress(OSError):  # a recorder was killed before anything was written
+            if _names(self._descriptor) == [schema.EVENTS_DIR]:
+                events = os.open(schema.EVENTS_DIR, _FOLDER, dir_fd=self._descriptor)
+                try:
+                    return not _names(events)
+                finally:
+                    os.close(events)
+        try:
+            manifest = os.open(schema.MANIFEST, _OLD, dir_fd=self._descriptor)
+        except OSError:
+            return False
+        with os.fdopen(manifest, "rb") as file:
+            return re.search(rb'"format": *"%s"' % schema.FORMAT.encode(), file.read(1 << 12)) is not None
+
+    def empty(self) -> None:
+        """Delete what is in it, the manifest last.  Raises OSError."""
+        for name in sorted(_names(self._descriptor), key=lambda name: name == schema.MANIFEST):
+            if stat.S_ISDIR(os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, dir_fd=self._descriptor)
+            else:
+                os.unlink(name, dir_fd=self._descriptor)
+
     def fill(self, owner: tuple[int, int] | None) -> None:
         """Make what every trace has in a folder that was just made, and give both to `owner`.
 
@@ -75,6 +101,11 @@ class Place:
         if owner is not None and owner[0] != mine.st_uid:
             os.chown(schema.EVENTS_DIR, *owner, dir_fd=self._descriptor, follow_symlinks=False)
             os.fchown(self._descriptor, *owner)
+
+
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as there:
+        return [each.name for each in there]
 
 
 def make_place(folder: Path, owner: tuple[int, int] | None = None, force: bool = False) -> Place:
@@ -103,7 +134,7 @@ def check_place(folder: Path, force: bool) -> None:
             raise UsageError(
                 f"{folder} exists already", "choose another name with -o, or add --force to replace it"
             )
-        if folder.is_symlink() or not _is_trace(folder):
+        if not _is_trace(folder):
             raise UsageError(
                 f"{folder} exists and is not a slabtrace trace",
                 "--force replaces traces only; remove it yourself",
@@ -116,22 +147,20 @@ def check_place(folder: Path, force: bool) -> None:
 
 
 def _is_trace(folder: Path) -> bool:
-    """Not everything with a manifest.json is one: browsers' extensions have it, too."""
-    with suppress(OSError):  # a recorder was killed before anything was written
-        if [*folder.iterdir()] == [events := folder / schema.EVENTS_DIR] and not [*events.iterdir()]:
-            return True
     try:
-        with (folder / schema.MANIFEST).open("rb") as file:
-            return re.search(rb'"format": *"%s"' % schema.FORMAT.encode(), file.read(1 << 12)) is not None
-    except OSError:
+        return Place(folder).is_trace()
+    except OSError:  # a link, a file, somebody else's
         return False
 
 
 def remove_trace(folder: Path) -> None:
-    """Delete a trace, its manifest last.  Raises UsageError where that cannot be."""
+    """Delete a trace, its manifest last.  Raises UsageError where that cannot be, or where it is none."""
     try:
-        shutil.rmtree(folder / schema.EVENTS_DIR, ignore_errors=True)
-        shutil.rmtree(folder)
+        place = Place(folder)
+        if not place.is_trace():
+            raise FileExistsError(None, "it is not a slabtrace trace")
+        place.empty()
+        folder.rmdir()
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be replaced: {error.strerror}", "choose another name with -o"

@@ -196,11 +196,11 @@ class Series:
 
     def _carry_over(self, ended: Path, following: Path, number: int) -> None:
         """Carry, then delete what is no longer asked for.  In a thread of its own."""
-        with suppress(TraceError):  # somebody deleted it
+        with suppress(TraceError):  # somebody deleted it, or no process was to be had
             self._carry(ended, following)
         while self._rotation.keep is not None and self._oldest <= number - self._rotation.keep:
-            if (oldest := part_path(self._name, self._oldest)).exists():
-                remove_trace(oldest)
+            with suppress(UsageError):  # somebody put it away, or holds on to it: theirs from now on
+                remove_trace(part_path(self._name, self._oldest))
             self._oldest += 1
 
     def _check(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,20 +11,23 @@ from typing import Any
 
 import click
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import slabtrace
 from slabtrace.analysis.carry import carry
+from slabtrace.commands import _carry
 from slabtrace.commands._carry import carry_apart
 from slabtrace.commands._rotate import Limit, LimitType, rotation
 from slabtrace.errors import TraceError, UsageError
-from slabtrace.trace import files
+from slabtrace.trace import files, schema
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.last_known import LastKnown
 from slabtrace.trace.manifest import COMPLETE, Coverage, Manifest
+from slabtrace.trace.reader import TraceReader
 from slabtrace.trace.schema import Kind, Loss
 from slabtrace.trace.series import Carry, Rotation, Series, check_series, part_path, parts_of
-from tests.unit.synthetic import Event, alloc, free, intern
+from tests.unit.synthetic import Event, alloc, free, intern, write_table
 
 S = 1_000_000_000
 LEAKED = 3  # objects each second, never freed
@@ -195,6 +199,55 @@ def test_a_part_that_somebody_deleted_does_not_end_the_recording(tmp_path: Path)
     (part,) = parts_of(tmp_path / "t.slab")
     assert outstanding(part) == {0x100: 2 * LEAKED, 0x400: 2}
     assert any("earlier parts" in sentence for sentence in slabtrace.open(part).damage)
+
+
+@pytest.mark.parametrize("how", ["put away, a link left", "something else there"])
+def test_what_somebody_made_of_a_part_is_neither_deleted_nor_the_end(tmp_path: Path, how: str) -> None:
+    """--keep deletes parts that it made, as root perhaps, in a folder of somebody's."""
+    archive = tmp_path / "archive"
+
+    def put_away(ended: Path, following: Path) -> None:
+        carry(ended, following)
+        if not archive.exists():
+            ended.rename(archive)
+            (archive / "events" / "precious").touch()
+            if how == "put away, a link left":
+                ended.symlink_to(archive)
+            else:
+                ended.mkdir()
+                (ended / "precious").touch()
+
+    record(tmp_path / "t.slab", 14, Rotation(ns=4 * S, keep=1), carrying=put_away)
+    first, last = parts_of(tmp_path / "t.slab") if how == "something else there" else (None, None)
+    newest = last or max(tmp_path.glob("t.*.slab"))
+    assert outstanding(newest) == {0x100: 14 * LEAKED, 0x400: 2}
+    assert (archive / "events" / "precious").exists()
+    assert first is None or (first / "precious").exists()
+
+
+@pytest.mark.parametrize("what", ["leaks", "carry"])
+def test_what_earlier_parts_missed_at_a_site_that_is_not_there_is_left_out(tmp_path: Path, what: str) -> None:
+    """sites.arrow may be cut, or say anything."""
+    record(tmp_path / "t.slab", 9, Rotation(ns=4 * S))
+    second_ = parts_of(tmp_path / "t.slab")[1]
+    missed = pa.table({"site": [0, 4_000_000_000], "frees": [2, 3]}).cast(schema.CARRIED["missed"])
+    write_table(second_ / "carried" / "missed.arrow", missed)
+    if what == "leaks":
+        assert slabtrace.open(second_).leaks("call_site")["outstanding"].sum() == 8 * LEAKED + 2
+    else:
+        third = parts_of(tmp_path / "t.slab")[2]
+        shutil.rmtree(third / "carried")
+        carry(second_, third)
+        assert TraceReader(third).carried("missed").to_pylist() == [{"site": 0, "frees": 2}]
+
+
+def test_no_process_to_carry_in_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(_carry.subprocess, "run", none)
+    record(tmp_path / "t.slab", 9, Rotation(ns=4 * S), carrying=carry_apart)
+    assert len(parts_of(tmp_path / "t.slab")) == 3
 
 
 def test_a_part_can_be_packed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from slabtrace.errors import UsageError
 from slabtrace.trace import manifest as manifests
+from slabtrace.trace import place
 from slabtrace.trace.batch import EventBatch
 from slabtrace.trace.manifest import COMPLETE, Manifest
 from slabtrace.trace.place import Place, check_place, make_place
@@ -141,6 +142,25 @@ def test_a_trace_is_written_where_it_was_made_whatever_lies_at_its_path(tmp_path
     writer.close(COMPLETE)
     assert [path.name for path in victim.rglob("*")] == ["events"]
     assert times(tmp_path / "moved") == list(range(101))
+
+
+def test_force_deletes_nothing_but_the_trace_it_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns the folder above puts a link there in between, to what is root's."""
+    victim, old = tmp_path / "victim", tmp_path / "t.slab"
+    (victim / "events").mkdir(parents=True)
+    TraceWriter(old, Manifest()).close(COMPLETE)
+
+    def then_swapped(folder: Path, force: bool) -> None:
+        check_place(folder, force)
+        old.rename(tmp_path / "away")
+        old.symlink_to(victim)
+
+    monkeypatch.setattr(place, "check_place", then_swapped)
+    with pytest.raises(UsageError, match="cannot be replaced"):
+        make_place(old, force=True)
+    assert (victim / "events").is_dir()
 
 
 @pytest.mark.parametrize("there", ["a link", "not empty"])
