@@ -89,6 +89,23 @@ def test_names_of_tasks_are_told_apart_from_events() -> None:
     assert intake.take().ptr.tolist() == [64]
 
 
+def test_many_names_in_a_row_keep_their_order_and_bytes() -> None:
+    """Also those that are no text; a name of all 16 bytes has no end."""
+    intake, named = Intake(SiteTable()), header_numbers("event.h")["SLAB_TASK_COMM"]
+    comms = [b"a" * 16, b"\xff\xfe" + bytes(14), bytes(16), b"evil\x1b[2J" + bytes(8)] * 5
+    halves = np.frombuffer(b"".join(each[:16] for each in comms), "<u8").reshape(-1, 2)
+    count = len(comms)
+    intake.accept(
+        slots(count, ts_ns=range(count), tid=[9] * count, tgid=range(100, 100 + count), kind=[named] * count,
+              ptr=halves[:, 0], call_site=halves[:, 1]),
+        cpu=0,
+    )  # fmt: skip
+    texts = ["a" * 16, "\\xff\\xfe", "", "evil\x1b[2J"] * 5
+    assert intake.task_names == [TaskName(i, 9, 100 + i, text) for i, text in enumerate(texts)]
+    intake.accept(slots(1, ts_ns=[99], tid=[9], tgid=[99 + count]), cpu=0)
+    assert intake.unnamed == []  # of one task, the last one counts
+
+
 def test_a_task_nobody_named_is_noticed_once() -> None:
     intake = Intake(SiteTable())
     intake.knows(30, 30)

@@ -153,6 +153,23 @@ def test_a_module_that_comes_and_goes_is_remembered(monkeypatch: pytest.MonkeyPa
     assert names.resolve(0xFFFFFFFFC0100226) == ("keep", 0x26, "alpha")
 
 
+def test_a_module_that_went_holds_no_more_than_its_own_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else each would hold a whole reading of kallsyms, 13 MiB, for as long as the recording takes."""
+    names = symbols(monkeypatch, tmp_path, TEXT)
+    for number in range(17):
+        text = ALPHA.replace("alpha", f"a{number}").replace("c0100", f"c{number:02x}00")
+        swap_modules(tmp_path, f"a{number} 16384 0 - Live 0xffffffffc{number:02x}00000\n", TEXT + text)
+        assert names.refresh()
+    swap_modules(tmp_path, "", TEXT)
+    assert names.refresh()
+    held = [len(module.functions.address) for module in names._gone.values()]
+    assert held == [2] * 17
+    assert names.resolve(0xFFFFFFFFC0500226) == ("keep", 0x26, "a5")
+    assert names.resolve(0xFFFFFFFFC0500026) == ("leak", 0x26, "a5")
+
+
 def test_a_module_is_noticed_while_nobody_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What it allocated may be named only when it is gone."""
     names = symbols(monkeypatch, tmp_path, KERNEL)
