@@ -15,6 +15,7 @@ import re
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ ANSWER_S = 2.0
 MOST_AT_ONCE = 16  # datagrams looked at: anybody may send them, and the rings have to be drained
 OLDEST_NS = 1_000_000_000  # a mark's own time is believed so far back
 _NAME = "\0slabtrace-marks-"
+_ADDRESS = re.compile(rb"\0slabtrace-marks-(\d{1,10})")
 _LISTED = re.compile(r"@slabtrace-marks-(\d+)$")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -40,6 +42,13 @@ class Mark(NamedTuple):
 
     ts_ns: int
     text: str
+
+
+class Answer(NamedTuple):
+    """What came back from a recorder's address, and from whom (pid, uid), as the kernel says."""
+
+    content: bytes
+    sender: tuple[int, int] | None
 
 
 class MarkListener:
@@ -112,38 +121,57 @@ def set_mark(text: str, pids: list[int]) -> tuple[list[int], list[UsageError]]:
     """Set a mark in the recordings of these recorders, at one time: who took it, and why others did not.
 
     Anybody may listen at a recorder's address; an answer counts if the kernel says that it is that process's,
-    and root's or this user's.
+    and root's or this user's.  All have ANSWER_S together, so that who only listens delays no other's mark.
     """
-    now = time.monotonic_ns()
-    content = json.dumps({"ts_ns": now, "text": text}).encode()
-    marked, refused = [], []
-    for pid in pids:
-        try:
-            _ask(content, pid)
-            marked.append(pid)
-        except UsageError as error:
-            refused.append(error)
-    return marked, refused
-
-
-def _ask(content: bytes, pid: int) -> None:
+    content = json.dumps({"ts_ns": time.monotonic_ns(), "text": text}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         client.bind("")  # an abstract address of the kernel's choice, to be answered at
-        try:
-            client.settimeout(ANSWER_S)
-            client.sendto(content, f"{_NAME}{pid}")
-            answered = client.recvmsg(1 << 16, 128)
-        except OSError:
-            raise UsageError(f"the recorder {pid} does not answer", "has it just ended?") from None
-    if (said := _sender(answered[1])) is None or said[0] != pid or said[1] not in _trusted():
-        raise UsageError(f"what answers for {pid} is no recorder of root's or yours", f"look at it: ps {pid}")
+        client.setblocking(False)
+        asked = {pid for pid in pids if _sent(client, content, pid)}
+        answers = dict(_answers(client, asked))
+    outcome = {pid: _refusal(pid, answers.get(pid)) for pid in pids}
+    return [pid for pid in pids if outcome[pid] is None], [each for each in outcome.values() if each]
+
+
+def _sent(client: socket.socket, content: bytes, pid: int) -> bool:
     try:
-        answer = json.loads(answered[0])
+        client.sendto(content, f"{_NAME}{pid}")
+    except OSError:  # it has ended, or takes nothing from its socket
+        return False
+    return True
+
+
+def _answers(client: socket.socket, asked: set[int]) -> Iterator[tuple[int, Answer]]:
+    """The first answer from each recorder's address, until all are there or ANSWER_S is over."""
+    waiting, deadline = set(asked), time.monotonic() + ANSWER_S
+    while waiting and (left := deadline - time.monotonic()) > 0:
+        client.settimeout(left)
+        try:
+            content, ancillary, _, address = client.recvmsg(1 << 16, 128)
+        except OSError:  # nobody answers any more
+            return
+        match = _ADDRESS.fullmatch(address or b"")
+        if match and (pid := int(match[1])) in waiting:
+            waiting.remove(pid)
+            yield pid, Answer(content, _sender(ancillary))
+
+
+def _refusal(pid: int, answer: Answer | None) -> UsageError | None:
+    """Why a recorder did not take the mark; None if it did."""
+    if answer is None:
+        return UsageError(f"the recorder {pid} does not answer", "has it just ended?")
+    if answer.sender is None or answer.sender[0] != pid or answer.sender[1] not in _trusted():
+        return UsageError(
+            f"what answers for {pid} is no recorder of root's or yours", f"look at it: ps {pid}"
+        )
+    try:
+        said = json.loads(answer.content)
     except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict) or not answer.get("marked"):
-        raise UsageError(f"the recorder {pid} takes no marks from this user", "run it with sudo")
+        said = None
+    if not isinstance(said, dict) or not said.get("marked"):
+        return UsageError(f"the recorder {pid} takes no marks from this user", "run it with sudo")
+    return None
 
 
 def _trusted() -> set[int]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -99,6 +100,26 @@ def test_a_stranger_at_a_recorders_address_is_not_believed() -> None:
     ((marked, (refused,)),) = told
     assert mark.text == "x" and marked == [os.getpid()]
     assert refused.message == "what answers for 2 is no recorder of root's or yours"
+
+
+def test_who_only_listens_delays_no_mark() -> None:
+    """All are asked before any answer is waited for."""
+    listener = MarkListener()
+    with contextlib.ExitStack() as silent:
+        strangers = [2**22 + number for number in range(2, 19)]
+        for pid in strangers:
+            stranger = silent.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            stranger.bind(f"\0slabtrace-marks-{pid}")
+        told = list[tuple[list[int], list[UsageError]]]()
+        asking = threading.Thread(target=lambda: told.append(set_mark("x", [*strangers, os.getpid()])))
+        before = time.monotonic_ns()
+        asking.start()
+        (mark,) = served(listener, 1)
+        asking.join()
+    listener.close()
+    ((marked, refused),) = told
+    assert marked == [os.getpid()] and before <= mark.ts_ns
+    assert len(refused) == 17 and all("does not answer" in error.message for error in refused)
 
 
 def test_recorders_are_read_from_the_kernels_list(tmp_path: Path) -> None:
