@@ -27,12 +27,13 @@ from random import Random
 
 from slabtrace.commands._main import run
 from slabtrace.trace import files
-from tests.fuzz.damage import damage_archive, damage_folder
+from tests.fuzz.damage import as_part, damage_archive, damage_folder
 from tests.fuzz.options import all_options
 from tests.fuzz.truncate import all_cuts
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 TRACES = ("double-free", "lossy", "slow-leak", "truncated", "old-kernel", "survivors")  # of both formats
+SERIES = ("lossy", "slow-leak", "survivors")  # which may be made parts of one
 COMMANDS = (
     "info",
     "leaks",
@@ -81,6 +82,9 @@ def case(seed: int, number: int, place: Path, commands: tuple[str, ...]) -> tupl
     random = Random(f"{seed} {number}")
     trace = FIXTURES / f"{random.choice(TRACES)}.slab"
     path = place / "t.slab"
+    if trace.stem in SERIES and random.random() < 0.3:
+        trace = shutil.copytree(trace, place / "source" / trace.name)
+        as_part(trace)
     if random.random() < 0.3:
         with path.open("wb") as file:
             files.pack(trace, file)

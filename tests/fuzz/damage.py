@@ -12,6 +12,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
+
+from slabtrace.trace import schema
 from tests.fuzz.values import damage_table
 
 WORDS = (0, 1, 0x7F, 0xFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
@@ -58,6 +61,22 @@ def move(random: Random, content: bytearray) -> None:
 
 
 CHANGES: tuple[Callable[[Random, bytearray], None], ...] = (flip, flip, cut, overwrite, number, number, move)
+
+
+def as_part(folder: Path) -> None:
+    """Make a trace of the newest format the second part of a series: what carried/ holds is read as well."""
+    manifest = json.loads((folder / schema.MANIFEST).read_bytes())
+    manifest["part"] = {"number": 2, "series_started_ns": manifest["started_ns"] - 5}
+    (folder / schema.MANIFEST).write_text(json.dumps(manifest))
+    (folder / schema.CARRIED_DIR).mkdir()
+    for name, fields in schema.CARRIED.items():
+        if name == "missed":
+            table = pa.table({"site": [0, 1], "frees": [2, 3]})
+        else:
+            source = f"{schema.EVENTS_DIR}/00000" if name == "events" else name
+            table = pa.ipc.open_file(folder / f"{source}.arrow").read_all().slice(0, 29)
+        with pa.ipc.new_file(folder / schema.CARRIED_DIR / f"{name}.arrow", fields) as writer:
+            writer.write_table(table.cast(fields))
 
 
 def damage_manifest(random: Random, content: bytearray) -> None:
