@@ -74,7 +74,8 @@ def survival(
     until = begin_ns + length - horizon
     first_ns = begin_ns if since_ns is None else since_ns
     came = _came(alloc_ns[is_old], member[is_old], first_ns, until, groups)
-    return Survival(horizon, old, old_freed, percentile(lived, 0.5), _steadiness(came), _late_share(came))
+    sibling = np.minimum(percentile(lived, 0.5), end_ns - first_ns)  # within an octave that is a guess
+    return Survival(horizon, old, old_freed, sibling, _steadiness(came), _late_share(came))
 
 
 def horizons(length_ns: int) -> range:

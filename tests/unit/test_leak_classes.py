@@ -67,6 +67,14 @@ def only(leaks: Any) -> dict[Any, Any]:
     return leaks.to_dict("records")[0]
 
 
+def test_freed_siblings_did_not_live_longer_than_the_recording(tmp_path: Path) -> None:
+    """Lifetimes are counted by octaves: of 17 times 69 s, all that is known is 69 to 137 s."""
+    lasting = [alloc(S + n, 0x30_0000 + 64 * n) for n in range(17)]
+    freed = [free(event.ts + (1 << 36) + 5, event.ptr) for event in lasting]
+    group = only(judged(tmp_path, lasting, freed, kept([0.5]), seconds=75))
+    assert 1 << 36 <= group["sibling_ns"] <= 75 * S
+
+
 def test_one_object_a_second_under_churn_is_a_suspect_with_its_figures(tmp_path: Path) -> None:
     group = only(judged(tmp_path, churn(), kept([t + 0.5 for t in range(SECONDS)])))
     assert (group["class"], group["rank"], group["outstanding"]) == ("suspect", 1, 64)
