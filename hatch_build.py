@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hatchling's hook: a wheel brings its man pages, made of the commands' help (slabtrace/commands/_man.py)."""
+"""hatchling's hook: a wheel brings its man pages, made of the commands' help (slabtrace/commands/man.py)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ManPages(BuildHookInterface):
             return
         sys.path.insert(0, self.root)
         try:
-            from slabtrace.commands._man import write_pages
+            from slabtrace.commands.man import write_pages
         finally:
             sys.path.remove(self.root)
         folder = Path(self.root) / "build" / "man"

@@ -23,10 +23,10 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.reading import timed
 from benchmarks.table import print_table
-from slabtrace.trace.batch import EventBatch
+from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import COMPLETE, Host, Manifest
-from slabtrace.trace.schema import Kind
-from slabtrace.trace.writer import TraceWriter
+from slabtrace.trace.writing.writer import TraceWriter
 
 EVENTS, DAY_NS = 1_000_000_000, 86_400_000_000_000
 BATCH = 1 << 17

@@ -20,17 +20,17 @@ import numpy as np
 import slabtrace
 from benchmarks import machine
 from benchmarks.table import print_table
-from slabtrace.capture.intake import Intake, TaskName
-from slabtrace.capture.kallsyms import Symbol
-from slabtrace.capture.layout import event_dtype
-from slabtrace.capture.sites import SiteTable
-from slabtrace.capture.slab_walk import SlabCache
-from slabtrace.capture.stacks import StackReader
-from slabtrace.capture.storing import Storing
-from slabtrace.commands._carry import carry_apart
+from slabtrace.capture.kernel.kallsyms import Symbol
+from slabtrace.capture.programs.layout import event_dtype
+from slabtrace.capture.slabs.walk import SlabCache
+from slabtrace.capture.storing.storing import Storing
+from slabtrace.capture.stream.intake import Intake, TaskName
+from slabtrace.capture.stream.sites import SiteTable
+from slabtrace.capture.stream.stacks import StackReader
+from slabtrace.series.carrying import carry_apart
+from slabtrace.series.series import Rotation, Series, parts_of
+from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import COMPLETE, Host, Manifest
-from slabtrace.trace.schema import Kind
-from slabtrace.trace.series import Rotation, Series, parts_of
 
 TURN_S, EVENTS = 5, 2500  # of simulated time, and events in it
 HOUR = 3600 // TURN_S  # turns

@@ -11,16 +11,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.machine import tracer_cpu
-from slabtrace.capture import slab_walk
-from slabtrace.capture.btf import Btf
-from slabtrace.capture.compiler import compile_bpf
-from slabtrace.capture.kernel import examine
-from slabtrace.capture.kfuncs import Kfuncs
+from slabtrace.capture.kernel.btf import Btf
+from slabtrace.capture.kernel.features import examine
 from slabtrace.capture.options import CaptureOptions
-from slabtrace.capture.programs import Programs
-from slabtrace.capture.rings import Rings
+from slabtrace.capture.programs.compiler import compile_bpf
+from slabtrace.capture.programs.kfuncs import Kfuncs
+from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.session import ring_geometry
-from slabtrace.capture.slab_walk import SlabWalk
+from slabtrace.capture.slabs.walk import SlabWalk
+from slabtrace.capture.stream.rings import Rings
 
 TRACEPOINTS = ("kfree", "kmem_cache_free", "kmalloc", "kmem_cache_alloc")
 _SOURCE = str(Path(__file__).resolve().parent / "parts.c")
@@ -44,7 +43,7 @@ class Probes:
         self.rings = Rings(self.programs, geometry)
         self.rings.set_sample(options.sample)
         walk = SlabWalk(self.programs, shape)
-        first = slab_walk.find_any_cache(self.programs, shape, 0)
+        first = walk.find_any_cache(self.programs, shape, 0)
         self.rings.set_vmemmap(walk.learn_vmemmap(walk.all_caches(first)))
 
     def part(self, *parts: str) -> AbstractContextManager[None]:

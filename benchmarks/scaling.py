@@ -28,14 +28,14 @@ from benchmarks import machine
 from benchmarks.loads import Load
 from benchmarks.table import print_table
 from benchmarks.tracers import slabtrace as recording
-from slabtrace.capture.intake import Intake
-from slabtrace.capture.layout import event_dtype
-from slabtrace.capture.ordering import TimeMerge
+from slabtrace.capture.programs.layout import event_dtype
 from slabtrace.capture.recorder import _FILL_TARGET
-from slabtrace.capture.rings import RingGeometry, Rings
-from slabtrace.capture.sites import SiteTable
+from slabtrace.capture.stream.intake import Intake
+from slabtrace.capture.stream.ordering import TimeMerge
+from slabtrace.capture.stream.rings import RingGeometry, Rings
+from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.trace.manifest import Manifest
-from slabtrace.trace.writer import TraceWriter
+from slabtrace.trace.writing.writer import TraceWriter
 
 CPUS = (1, 2, 8, 32, 128)
 RATE = 20_000_000  # events a second, of all CPUs

@@ -26,9 +26,9 @@ from benchmarks import tracers
 from benchmarks.loads import EVENTS, Load, run_everywhere
 from benchmarks.machine import Unavailable, note, wait_until_quiet
 from benchmarks.table import print_table
-from slabtrace.analysis.completeness import Completeness
-from slabtrace.trace.reader import TraceReader
-from slabtrace.trace.schema import Kind
+from slabtrace.analysis.trust.completeness import Completeness
+from slabtrace.trace.format.schema import Kind
+from slabtrace.trace.reading.reader import TraceReader
 
 LOAD, TWINS = "pipes", ("none", "frees", "all")
 HEAD = (

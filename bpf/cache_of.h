@@ -3,13 +3,13 @@
  * Which slab cache owns an address: address -> struct page -> compound head -> slab_cache.
  *
  * All offsets come from the running kernel's BTF as -D numbers.  The one thing BTF does not
- * know, where the array of struct page begins, is learnt at start (capture/slab_walk.py) and
+ * know, where the array of struct page begins, is learnt at start (capture/slabs/walk.py) and
  * stands in cpu_state.vmemmap.
  *
  * Whether a page belongs to the slab allocator at all:
  *   PG_slab in page->flags up to 6.9; page->page_type from 6.10 (46df8e73a4a3, "mm: free up
  *   PG_slab"), inverted bits first, a type byte 0xf5 later (4ffca5a96678).
- * capture/kernel.py turns either into SLAB_TEST_{OFFSET,MASK,VALUE}.
+ * capture/kernel/features.py turns either into SLAB_TEST_{OFFSET,MASK,VALUE}.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * The event: one 64-byte slot of a ring, and the numbers that are stored with it.
  *
- * This is the only definition.  slabtrace/capture/layout.py reads this file for its dtype, and
- * tests hold sizes, offsets and enum values against slabtrace/trace/schema.py.
+ * This is the only definition.  slabtrace/capture/programs/layout.py reads this file for its dtype, and
+ * tests hold sizes, offsets and enum values against slabtrace/trace/format/schema.py.
  */
 #pragma once
 

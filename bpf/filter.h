@@ -33,7 +33,7 @@ static __always_inline u8 *kept_mark(u64 ptr)
 
 #ifdef FILTER_COMM
 /*
- * A glob as a bit-parallel automaton, made by capture/glob.py: bit i of the state says that the
+ * A glob as a bit-parallel automaton, made by capture/programs/comm_automaton.py: bit i of the state says that the
  * first i elements have matched; step[c] has bit i where element i accepts character c; bits of
  * COMM_LOOP are states that a '*' lets stay.
  */

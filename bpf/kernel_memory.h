@@ -9,7 +9,7 @@
 #pragma once
 
 #ifdef RDONLY_CAST
-/* No helper has this number: capture/kfuncs.py turns it into the kernel function. */
+/* No helper has this number: capture/programs/kfuncs.py turns it into the kernel function. */
 static u64 (*rdonly_cast)(u64 address, u64 type_id) = (void *)RDONLY_CAST;
 
 #define KERNEL_READ(to, address)                                                                   \

@@ -10,7 +10,7 @@
  *   Of an older one: its allocation and its free are sent, as events like any other.
  *   User space reads the times every now and then, and takes what grew older than THRESHOLD_NS plus a
  *   margin for an event of its own.  By its age, the free of such an object will be sent.  That
- *   the allocation is then sent a second time is for user space to notice (capture/live_table.py).
+ *   the allocation is then sent a second time is for user space to notice (capture/stream/live_table.py).
  *
  * Whatever does not fit is sent at once, as in the mode of events, so nothing is ever lost here: an
  * object whose set or kind is full, a free of something not in the table, both allocations where an address

@@ -3,11 +3,11 @@
  * Where each CPU's own memory lies.  A per-CPU pointer of the kernel plus one number for each CPU
  * is an address.  User space learns that number from a per-CPU map of its own: `percpu_place`, run
  * once on each CPU with BPF_PROG_TEST_RUN, tells the map's address (its struct holds the per-CPU
- * pointer to the elements) and the address of the CPU's element.  capture/percpu.py does the sum.
+ * pointer to the elements) and the address of the CPU's element.  capture/slabs/percpu.py does the sum.
  */
 #pragma once
 
-/* bcc hands a program no map's address; capture/percpu.py puts the map where this number stands. */
+/* bcc hands a program no map's address; capture/slabs/percpu.py puts the map where this number stands. */
 #define PERCPU_ELEMENTS_ITSELF 0x7a110002
 
 struct percpu_place {

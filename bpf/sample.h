@@ -4,7 +4,7 @@
  *
  * By address, so that of an object both the allocation and the free are kept, or neither, without any
  * table; and so that the sample of 1/2N is part of that of 1/N: `sample_mask` may grow while recording
- * (--budget), and what was recorded before is thinned by the reader (trace/sample.py has the same hash).
+ * (--budget), and what was recorded before is thinned by the reader (trace/format/sample.py has the same hash).
  */
 #pragma once
 

@@ -2,7 +2,7 @@
 /*
  * The silent paths: allocations and frees that fire no kmem tracepoint.
  *
- * Seen by fentry and fexit programs where the kernel lets them attach (capture/silent.py), each
+ * Seen by fentry and fexit programs where the kernel lets them attach (capture/programs/silent_paths.py), each
  * compiled only if this kernel has its function.  The arguments of the function stand in ctx as u64s,
  * in an fexit program followed by its return value.
  *
@@ -251,7 +251,7 @@ int on_kvfree_call_rcu(u64 *ctx)
 
 #ifdef SILENT_kfree_call_rcu_nolock
 /* kfree_call_rcu_nolock(head, ptr), 7.x: kfree_rcu where no lock may be taken.  May hand the object to
- * kvfree_call_rcu a little later, so it is of another kind (analysis/duplicates.py). */
+ * kvfree_call_rcu a little later, so it is of another kind (analysis/pairing/duplicates.py). */
 int on_kfree_call_rcu_nolock(u64 *ctx)
 {
 	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = argument(ctx, 1), .node = -1};

@@ -2,9 +2,9 @@
 /*
  * The programs: one raw tracepoint program per kmem slab tracepoint, and its twin.
  *
- * Configured by -D numbers alone (capture/kernel.py, capture/programs.py).  ARG_<tracepoint>_<name>
+ * Configured by -D numbers alone (capture/kernel/features.py, capture/programs/loading.py).  ARG_<tracepoint>_<name>
  * is the index of an argument on the running kernel, and is not defined where the kernel has no
- * such argument; the kernel changes behind that are listed in capture/kernel.py.
+ * such argument; the kernel changes behind that are listed in capture/kernel/features.py.
  */
 #include "event.h"
 #include "ring.h"

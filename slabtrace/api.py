@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from slabtrace.analysis.completeness import Completeness, assess
-from slabtrace.analysis.kept import Question, every_object
-from slabtrace.analysis.sampling import SampledHits
-from slabtrace.analysis.scan import paired_chunks
+from slabtrace.analysis.counting.sampling import SampledHits
+from slabtrace.analysis.grouping.kept import Question, every_object
+from slabtrace.analysis.pairing.scan import paired_chunks
+from slabtrace.analysis.trust.completeness import Completeness, assess
 from slabtrace.scanned import ScannedTrace
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Trace(ScannedTrace):
 
     def moments(self, begin: str | int = 0, end: str | int | None = None) -> tuple[int, int]:
         """The times, ns since the start, that `begin` and `end` mean: see `window`."""
-        from slabtrace.analysis.moments import moment
+        from slabtrace.analysis.names.moments import moment
 
         marks = self.marks()
         begin_ns = moment(begin, marks)
@@ -64,10 +64,10 @@ class Trace(ScannedTrace):
     def events(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield all events in time order, whole: joined with their site, cache and task.
 
-        `columns`: names from analysis.joins.WHOLE_EVENT (default: all).  `ts_ns` is
+        `columns`: names from analysis.grouping.joins.WHOLE_EVENT (default: all).  `ts_ns` is
         CLOCK_MONOTONIC.  Raises ValueError for another name.
         """
-        from slabtrace.analysis.joins import WHOLE_EVENT, whole_events
+        from slabtrace.analysis.grouping.joins import WHOLE_EVENT, whole_events
 
         names = list(columns) if columns is not None else WHOLE_EVENT.names
         unknown = set(names) - set(WHOLE_EVENT.names)
@@ -77,11 +77,11 @@ class Trace(ScannedTrace):
             yield whole_events(batch, self._sites, self._caches, self._tasks, names)
 
     def lifetimes(self) -> Iterator[pa.RecordBatch]:
-        """Yield the objects that were allocated and freed while recording, as analysis.joins.LIFETIME.
+        """Yield the objects that were allocated and freed while recording, as joins.LIFETIME.
 
         In batches as their ends were met, unordered within a batch.
         """
-        from slabtrace.analysis.joins import lifetimes
+        from slabtrace.analysis.grouping.joins import lifetimes
 
         for paired in paired_chunks(self._reader.events(), self._pairer()):
             yield lifetimes(paired, self._sites, self._caches)
@@ -92,8 +92,8 @@ class Trace(ScannedTrace):
         return assess(summary, self._slabs, self.manifest, self._losses, self.damage)
 
     def reconciliation(self) -> pd.DataFrame:
-        """Each cache's change as traced beside the kernel's own count: see analysis.reconcile."""
-        from slabtrace.analysis.reconcile import reconcile
+        """Each cache's change as traced beside the kernel's own count: see analysis.trust.reconcile."""
+        from slabtrace.analysis.trust.reconcile import reconcile
 
         account, losses = self._account(), self._losses
         return reconcile(account, self._caches, self._inferred(), losses, self.manifest)
@@ -101,7 +101,7 @@ class Trace(ScannedTrace):
     def outstanding(
         self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()
     ) -> pd.DataFrame:
-        """Objects allocated and not freed: see analysis.outstanding.
+        """Objects allocated and not freed: see analysis.tables.outstanding.
 
         `by`: "stack", "call_site", "module", "process" or "cache", always within a cache.
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
@@ -117,13 +117,13 @@ class Trace(ScannedTrace):
         comm: Collection[str] = (),
         between: tuple[str | int, str | int] | None = None,
     ) -> pd.DataFrame:
-        """`outstanding` judged and ranked: class, score, why, growth and more; see analysis.leaks.
+        """`outstanding` judged and ranked: class, score, why, growth and more; see analysis.leaks.judgement.
 
         `between`: only what was allocated between two moments (see `window`) and not freed by the
-        end of the recording.  Of a sample, with what it stands for: see analysis.sampling.
+        end of the recording.  Of a sample, with what it stands for: see analysis.counting.sampling.
         """
-        from slabtrace.analysis.leaks import leaks
-        from slabtrace.analysis.sampling import with_estimates
+        from slabtrace.analysis.counting.sampling import with_estimates
+        from slabtrace.analysis.leaks.judgement import leaks
 
         started = self.span_ns[0]
         times = None if between is None else self.moments(*between)
@@ -150,25 +150,25 @@ class Trace(ScannedTrace):
         return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
 
     def losses(self) -> pd.DataFrame:
-        """When events were lost, and of what kind: see analysis.loss_times."""
-        from slabtrace.analysis.loss_times import loss_times
+        """When events were lost, and of what kind: see analysis.trust.loss_times."""
+        from slabtrace.analysis.trust.loss_times import loss_times
 
         return loss_times(self._ledger, self.manifest, self.span_ns[0])
 
     def caches(self) -> pd.DataFrame:
-        """Every slab cache, traced beside the kernel's own count: see analysis.caches."""
-        from slabtrace.analysis.caches import cache_table
+        """Every slab cache, traced beside the kernel's own count: see analysis.tables.caches."""
+        from slabtrace.analysis.tables.caches import cache_table
 
         _, peaks = self._timelines(BUCKETS)
         return cache_table(self._scanned(), peaks.peak, self._slabinfo, self.reconciliation())
 
     def stat(self, by: str = "call_site") -> pd.DataFrame:
-        """Totals by "call_site", "cache" or "ptr", as perf kmem's: see analysis.stat and by_pointer.
+        """Totals by "call_site", "cache" or "ptr", as perf kmem's: see analysis.tables.stat and by_pointer.
 
-        Of a sample, with hits_estimate and hits_error: see analysis.sampling.
+        Of a sample, with hits_estimate and hits_error: see analysis.counting.sampling.
         """
-        from slabtrace.analysis.by_pointer import Pointers
-        from slabtrace.analysis.stat import stat
+        from slabtrace.analysis.counting.by_pointer import Pointers
+        from slabtrace.analysis.tables.stat import stat
 
         if by == "ptr":
             pointers = Pointers(self._sites)
@@ -187,31 +187,31 @@ class Trace(ScannedTrace):
         return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)
 
     def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """Each cache's objects and bytes over time, in `buckets` equal parts: see analysis.usage."""
-        from slabtrace.analysis.usage import usage
+        """Each cache's objects and bytes over time, in `buckets` equal parts: see analysis.counting.usage."""
+        from slabtrace.analysis.counting.usage import usage
 
         timeline, _ = self._timelines(buckets)
         page_size = self.manifest.host.page_size
         return usage(timeline, self._caches, self._slabinfo, self.span_ns[0], page_size)
 
     def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What the `top` call sites held over time, and all others: see analysis.usage."""
-        from slabtrace.analysis.usage import call_site_usage
+        """What the `top` call sites held over time, and all others: see analysis.counting.usage."""
+        from slabtrace.analysis.counting.usage import call_site_usage
 
         timeline, _ = self._timelines(buckets)
         return call_site_usage(timeline, self._lookup.symbols, top)
 
     def peaks(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """When each cache held most, and who held it then: see analysis.peaks."""
-        from slabtrace.analysis.peaks import peaks
+        """When each cache held most, and who held it then: see analysis.counting.peaks."""
+        from slabtrace.analysis.counting.peaks import peaks
 
         timeline, _ = self._timelines(buckets)
         return peaks(timeline, self._caches, self._lookup.symbols)
 
     def lifetime_table(self, by: str = "call_site") -> pd.DataFrame:
         """How long objects lived, by "stack", "call_site", "module" or "cache": see that module."""
-        from slabtrace.analysis.groups import group_sites, modules
-        from slabtrace.analysis.lifetime_table import Temporaries, lifetime_table
+        from slabtrace.analysis.grouping.groups import group_sites, modules
+        from slabtrace.analysis.tables.lifetime_table import Temporaries, lifetime_table
 
         temporaries, ages = Temporaries(len(self._sites)), self._new_ages()
         kept = every_object(self._sites, self._caches, self._scan([temporaries, ages]).objects, ages)
@@ -220,35 +220,35 @@ class Trace(ScannedTrace):
         return lifetime_table(kept, temporaries.objects, self._lookup, groups)
 
     def size_classes(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What came and went over time by size of object: see analysis.usage."""
-        from slabtrace.analysis.usage import size_classes
+        """What came and went over time by size of object: see analysis.counting.usage."""
+        from slabtrace.analysis.counting.usage import size_classes
 
         timeline, _ = self._timelines(buckets)
         return size_classes(timeline)
 
     def lifetime_histogram(self) -> pd.DataFrame:
-        """How long objects lived, by cache: see analysis.lifetime_histogram."""
+        """How long objects lived, by cache: see analysis.counting.lifetime_histogram."""
         if self._histogram is None:
             self._histogram = self._new_histogram()
             self._scan([self._histogram])
         return self._histogram.table()
 
     def stack_totals(self) -> pd.DataFrame:
-        """What each cache and stack allocated, freed and left: see analysis.stack_totals."""
-        from slabtrace.analysis.stack_totals import stack_totals
+        """What each cache and stack allocated, freed and left: see analysis.tables.stack_totals."""
+        from slabtrace.analysis.tables.stack_totals import stack_totals
 
         return stack_totals(self._scanned(), self._lookup)
 
     def survivors(self, buckets: int = 48) -> pd.DataFrame:
-        """When what is outstanding was allocated, by cache and stack: see analysis.survivors."""
-        from slabtrace.analysis.survivors import survivors
+        """When what is outstanding was allocated, by cache and stack: see analysis.tables.arrivals."""
+        from slabtrace.analysis.tables.arrivals import survivors
 
         return survivors(self._scanned(), self._lookup, self.length_ns, buckets)
 
     def mismatches(self) -> pd.DataFrame:
-        """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches."""
-        from slabtrace.analysis.mismatch_proof import MismatchProof
-        from slabtrace.analysis.mismatches import Findings
+        """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches.findings."""
+        from slabtrace.analysis.mismatches.findings import Findings
+        from slabtrace.analysis.mismatches.proof import MismatchProof
 
         suspects = self._suspects or self._new_suspects()
         if self._suspects is None:

@@ -13,42 +13,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slabtrace.analysis.account import Account, Unsampled, take_account
-from slabtrace.analysis.ages import Ages
-from slabtrace.analysis.cache_names import Caches, name_caches
-from slabtrace.analysis.carry import Carried
-from slabtrace.analysis.confidence import Missed
-from slabtrace.analysis.counted import CountedObjects
-from slabtrace.analysis.counts import Counts, SiteCounts, by_group
-from slabtrace.analysis.kept import Kept, Question, by_process, chosen, every_object
-from slabtrace.analysis.lifetime_histogram import LifetimeHistogram
-from slabtrace.analysis.losses import Losses
-from slabtrace.analysis.mismatch_proof import FOREVER
-from slabtrace.analysis.object_layout import ObjectLayout, recorded_shapes
-from slabtrace.analysis.pairing import Pairer
-from slabtrace.analysis.processes import SitesByProcess
-from slabtrace.analysis.recovered import recovered
-from slabtrace.analysis.scan import Accumulator, scan
-from slabtrace.analysis.sites import Sites
-from slabtrace.analysis.slab_states import SlabStates
-from slabtrace.analysis.slabinfo import Samples, samples_by_cache
-from slabtrace.analysis.summary import Lookup, Summary
-from slabtrace.analysis.suspects import Suspects
-from slabtrace.analysis.symbols import Stacks, Symbols
-from slabtrace.analysis.tasks import Tasks
-from slabtrace.analysis.timeline import Peaks, Timeline
-from slabtrace.analysis.unseen_allocations import UnseenAllocations
-from slabtrace.trace.arrays import plain
-from slabtrace.trace.batch import EventBatch
+from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.counting.carried_objects import CarriedObjects
+from slabtrace.analysis.counting.counted_objects import CountedObjects
+from slabtrace.analysis.counting.counts import Counts, SiteCounts, by_group
+from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
+from slabtrace.analysis.counting.recovered import recovered
+from slabtrace.analysis.counting.summary import Lookup, Summary
+from slabtrace.analysis.counting.timeline import Peaks, Timeline
+from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
+from slabtrace.analysis.grouping.processes import SitesByProcess
+from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
+from slabtrace.analysis.mismatches.proof import FOREVER
+from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.names.cache_names import Caches, name_caches
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache
+from slabtrace.analysis.names.symbols import Stacks, Symbols
+from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.pairing.pairer import Pairer
+from slabtrace.analysis.pairing.scan import Accumulator, scan
+from slabtrace.analysis.pairing.slab_states import SlabStates
+from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
+from slabtrace.analysis.trust.account import Account, Unsampled, take_account
+from slabtrace.analysis.trust.confidence import Missed
+from slabtrace.analysis.trust.losses import Losses
+from slabtrace.trace.format.arrays import plain
+from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
-from slabtrace.trace.reader import TraceReader
-from slabtrace.trace.window import WindowReader
+from slabtrace.trace.reading.reader import TraceReader
+from slabtrace.trace.reading.window import WindowReader
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from slabtrace.analysis.groups import Groups
+    from slabtrace.analysis.grouping.groups import Groups
 
 
 class ScannedTrace:
@@ -91,9 +91,9 @@ class ScannedTrace:
 
     def _grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
         """What is outstanding of the objects asked for, with the groups it is in."""
-        from slabtrace.analysis.confidence import prove
-        from slabtrace.analysis.groups import group_sites, modules
-        from slabtrace.analysis.outstanding import outstanding
+        from slabtrace.analysis.grouping.groups import group_sites, modules
+        from slabtrace.analysis.tables.outstanding import outstanding
+        from slabtrace.analysis.trust.confidence import prove
 
         kept = self._kept_objects(question._replace(by_process=by == "process"))
         module = modules(kept.sites, self._lookup.stacks, self._lookup.symbols)
@@ -168,7 +168,7 @@ class ScannedTrace:
         counts.add_counted(self._counted)
         started_ns = self.manifest.started_ns
         unsampled = Unsampled(self._sites, self._slabinfo, started_ns)
-        unseen, carried = UnseenAllocations(self._slabs), Carried(self._sites, started_ns)
+        unseen, carried = UnseenAllocations(self._slabs), CarriedObjects(self._sites, started_ns)
         live = scan(self._watched_events(), pairer, [*accumulators, counts, unsampled, unseen, carried])
         tallied = unsampled.events, unseen.by_cache(pairer), carried.objects
         self._summary = Summary(self._sites, self._caches, counts, live, *tallied)

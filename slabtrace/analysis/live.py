@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.cache_names import LARGE, UNKNOWN
-from slabtrace.analysis.counts import Counts
-from slabtrace.analysis.lifetimes import How, Paired
-from slabtrace.analysis.pairing import Pairer
-from slabtrace.analysis.sites import LARGE_KMALLOC, Sites
-from slabtrace.trace.batch import EventBatch
+from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN
+from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
+from slabtrace.analysis.pairing.paired import How, Paired
+from slabtrace.analysis.pairing.pairer import Pairer
+from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 
 WINDOW = 60  # snapshots that growth is taken over
@@ -76,7 +76,7 @@ class LiveTables:
 
 
 class LiveTrace:
-    """A trace.sink.Sink that counts by site; `table` may be called from any thread.
+    """A trace.writing.sink.Sink that counts by site; `table` may be called from any thread.
 
     `mismatches`: frees of what was free already, each a double free or a missed allocation.
     """

@@ -4,7 +4,7 @@
 Cost is CPU time as a share of all CPUs': the recorder's own process, and the programs.  These are timed by
 the kernel (BPF_ENABLE_STATS, 5.8) for a short while every few seconds, because timing costs as well; a
 run takes CALL_NS more than the kernel's clock sees.  What is given up, in this order and for good:
-stacks, then half of the addresses, and half again (trace/sample.py).  To be called costs a program some
+stacks, then half of the addresses, and half again (sample.py).  To be called costs a program some
 20 ns even for an address that is not in the sample: where a coarser sample no longer saves anything, no
 further step is taken, and the trace says that the budget could not be kept.
 """
@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from slabtrace.capture.bpf_syscall import run_time_counted
-from slabtrace.capture.privileges import Capability, keep_only
-from slabtrace.capture.programs import Programs
+from slabtrace.capture.process.privileges import Capability, keep_only
+from slabtrace.capture.programs.bpf_syscall import run_time_counted
+from slabtrace.capture.programs.loading import Programs
 from slabtrace.errors import CaptureError
-from slabtrace.trace.sample import MOST
+from slabtrace.trace.format.sample import MOST
 
 PROBE_S = 0.1
 EVERY_S = 2.0

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from slabtrace.capture import btf
-from slabtrace.capture.kallsyms import Kallsyms
-from slabtrace.capture.slab_walk import SlabCache
+from slabtrace.capture.kernel import btf
+from slabtrace.capture.kernel.kallsyms import Kallsyms
+from slabtrace.capture.slabs.walk import SlabCache
 from slabtrace.trace.manifest import Host
 
 _NOTES = Path("/sys/kernel/notes")

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from slabtrace.capture.budget import COUNTING
-from slabtrace.capture.glob import CommGlob
-from slabtrace.capture.privileges import Capability
+from slabtrace.capture.process.privileges import Capability
+from slabtrace.capture.programs.comm_automaton import CommGlob
 from slabtrace.errors import UsageError
-from slabtrace.trace.sample import MOST
+from slabtrace.trace.format.sample import MOST
 
 DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the highest rate seen
 SURVIVORS_BUFFER_MIB = 8  # only what grows old passes through the rings

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from slabtrace.capture import btf
-from slabtrace.capture.compiler import find_bcc, import_bcc
-from slabtrace.capture.kernel import REQUIRED_TRACEPOINTS
-from slabtrace.capture.privileges import ATTACHING, Capability, permitted
-from slabtrace.capture.programs import LOCKED_DOWN
+from slabtrace.capture.kernel import btf
+from slabtrace.capture.kernel.features import REQUIRED_TRACEPOINTS
+from slabtrace.capture.process.privileges import ATTACHING, Capability, permitted
+from slabtrace.capture.programs.compiler import find_bcc, import_bcc
+from slabtrace.capture.programs.loading import LOCKED_DOWN
 from slabtrace.errors import CaptureError
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")

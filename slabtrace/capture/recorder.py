@@ -20,23 +20,23 @@ from typing import TypeVar
 import numpy as np
 
 from slabtrace import __version__
-from slabtrace.capture.books import BOOKS_NS, Books, Progress
 from slabtrace.capture.budget import Cost, Settings
-from slabtrace.capture.command import TracedCommand
 from slabtrace.capture.host import describe
-from slabtrace.capture.intake import CAPACITY, Intake
+from slabtrace.capture.kernel.module_watch import PAUSE_S, ModuleWatch
 from slabtrace.capture.marks import Mark, MarkListener
-from slabtrace.capture.module_watch import PAUSE_S, ModuleWatch
-from slabtrace.capture.priority import raise_priority
-from slabtrace.capture.privileges import reduce
-from slabtrace.capture.rings import Rows
+from slabtrace.capture.process.command import TracedCommand
+from slabtrace.capture.process.priority import raise_priority
+from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
-from slabtrace.capture.sites import SiteTable
-from slabtrace.capture.slab_check import SlabRow, check_slabs
-from slabtrace.capture.storing import Observer, Storing
-from slabtrace.capture.tasks import running_tasks
+from slabtrace.capture.storing.books import BOOKS_NS, Books, Progress
+from slabtrace.capture.storing.slab_check import SlabRow, check_slabs
+from slabtrace.capture.storing.storing import Observer, Storing
+from slabtrace.capture.stream.intake import CAPACITY, Intake
+from slabtrace.capture.stream.rings import Rows
+from slabtrace.capture.stream.sites import SiteTable
+from slabtrace.capture.stream.tasks import running_tasks
 from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest, Step
-from slabtrace.trace.sink import Sink
+from slabtrace.trace.writing.sink import Sink
 
 T = TypeVar("T")
 

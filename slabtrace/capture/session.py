@@ -8,24 +8,25 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from slabtrace.capture import silent, slab_shape, slab_walk
-from slabtrace.capture.bpf_syscall import has_atomics
-from slabtrace.capture.btf import Btf
 from slabtrace.capture.budget import Budget, Settings
-from slabtrace.capture.compiler import compile_bpf
-from slabtrace.capture.glob import CommGlob
 from slabtrace.capture.host import possible_cpus, possible_nodes
-from slabtrace.capture.kallsyms import Kallsyms
-from slabtrace.capture.kernel import TASK_TRACEPOINTS, KernelShape, examine
-from slabtrace.capture.kfuncs import Kfuncs
+from slabtrace.capture.kernel.btf import Btf
+from slabtrace.capture.kernel.features import TASK_TRACEPOINTS, KernelShape, examine
+from slabtrace.capture.kernel.kallsyms import Kallsyms
 from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureOptions
-from slabtrace.capture.percpu import PerCpu
-from slabtrace.capture.programs import Programs
-from slabtrace.capture.rings import SLOT_BYTES, RingGeometry, Rings
-from slabtrace.capture.silent import SilentPath
-from slabtrace.capture.slab_shape import SlabShape
-from slabtrace.capture.slab_walk import SlabCache, SlabWalk
-from slabtrace.capture.survivors import Survivors
+from slabtrace.capture.programs import silent_paths
+from slabtrace.capture.programs.bpf_syscall import has_atomics
+from slabtrace.capture.programs.comm_automaton import CommGlob
+from slabtrace.capture.programs.compiler import compile_bpf
+from slabtrace.capture.programs.kfuncs import Kfuncs
+from slabtrace.capture.programs.loading import Programs
+from slabtrace.capture.programs.silent_paths import SilentPath
+from slabtrace.capture.slabs import shape, walk
+from slabtrace.capture.slabs.percpu import PerCpu
+from slabtrace.capture.slabs.shape import SlabShape
+from slabtrace.capture.slabs.walk import SlabCache, SlabWalk
+from slabtrace.capture.stream.rings import SLOT_BYTES, RingGeometry, Rings
+from slabtrace.capture.stream.survivors import Survivors
 from slabtrace.errors import CaptureError, UsageError
 from slabtrace.trace.manifest import Coverage, Unattached
 
@@ -69,7 +70,7 @@ class Session:
 
     def _learn_caches(self) -> None:
         self.walk = SlabWalk(self.programs, self.shape)
-        first = slab_walk.find_any_cache(self.programs, self.shape, self.kallsyms.address("slab_caches"))
+        first = walk.find_any_cache(self.programs, self.shape, self.kallsyms.address("slab_caches"))
         self._any_cache = first
         self.caches: dict[int, SlabCache] = {}
         self.refresh_caches()
@@ -78,7 +79,7 @@ class Session:
 
     def refresh_caches(self) -> list[SlabCache]:
         """Walk all caches anew; returns those that are new, or changed their name, since the last walk."""
-        self.aliases = slab_walk.aliases()
+        self.aliases = walk.aliases()
         fresh = [
             cache
             for cache in self.walk.all_caches(self._any_cache)
@@ -199,13 +200,13 @@ class Session:
         )
 
 
-def _examine() -> tuple[KernelShape, silent.SilentCoverage, SlabShape | None, Kfuncs]:
+def _examine() -> tuple[KernelShape, silent_paths.SilentCoverage, SlabShape | None, Kfuncs]:
     types = Btf()
     try:
         return (
             examine(types),
-            silent.examine(types),
-            slab_shape.examine(types, possible_nodes()),
+            silent_paths.examine(types),
+            shape.examine(types, possible_nodes()),
             Kfuncs(types),
         )
     finally:

@@ -15,9 +15,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from slabtrace import __version__
-from slabtrace.commands._privileges import leave_sudo
+from slabtrace.cli.privileges import leave_sudo
 
+RECORDING = "Recording (as root)"
 READING = "Reading a trace"  # never as root, even through sudo
+ROOMS = {RECORDING: "slabtrace.commands.recording", READING: "slabtrace.commands.reading"}
 
 
 class Entry(NamedTuple):
@@ -27,13 +29,13 @@ class Entry(NamedTuple):
     help: str
 
 
-# The command NAME is the attribute `command` of the module slabtrace.commands.NAME.
+# The command NAME is the attribute `command` of the module NAME in the room of its heading.
 COMMANDS: dict[str, Entry] = {
-    "record": Entry("Recording (as root)", "Record the running kernel's slab allocations and frees."),
-    "top": Entry("Recording (as root)", "Watch live who allocates, who keeps, and what grows."),
-    "mark": Entry("Recording (as root)", "Write a mark into the recordings that run now."),
-    "doctor": Entry("Recording (as root)", "Say whether this machine can trace, and what to do if not."),
-    "demo": Entry("Recording (as root)", "Leak a known number of kernel objects and find them."),
+    "record": Entry(RECORDING, "Record the running kernel's slab allocations and frees."),
+    "top": Entry(RECORDING, "Watch live who allocates, who keeps, and what grows."),
+    "mark": Entry(RECORDING, "Write a mark into the recordings that run now."),
+    "doctor": Entry(RECORDING, "Say whether this machine can trace, and what to do if not."),
+    "demo": Entry(RECORDING, "Leak a known number of kernel objects and find them."),
     "info": Entry(READING, "What was recorded, where, how, and how completely."),
     "leaks": Entry(READING, "Objects never freed, grouped by stack, call site or cache."),
     "mismatches": Entry(READING, "Frees and allocations that contradict each other."),
@@ -63,7 +65,8 @@ class LazyGroup(click.Group):
         """Import and return the command `cmd_name`; None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"slabtrace.commands.{cmd_name}").command
+        room = ROOMS.get(COMMANDS[cmd_name].heading, __name__)
+        command: click.Command = import_module(f"{room}.{cmd_name}").command
         return command
 
     def resolve_command(

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from slabtrace.errors import TraceError
-from slabtrace.trace import schema
-from slabtrace.trace.files import Files, Folder
-from slabtrace.trace.place import Place
-from slabtrace.trace.sample import sampled_one_in
-from slabtrace.trace.typed_json import from_json
+from slabtrace.trace.files.files import Files, Folder
+from slabtrace.trace.files.place import Place
+from slabtrace.trace.format import schema
+from slabtrace.trace.format.sample import sampled_one_in
+from slabtrace.trace.format.typed_json import from_json
 
 RECORDING = "recording"
 COMPLETE = "complete"

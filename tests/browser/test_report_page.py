@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slabtrace.commands import _main
+from slabtrace.commands import main
 from tests.browser.conftest import Opened
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
@@ -59,7 +59,7 @@ def hostile_trace(folder: Path) -> Path:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     page = folder / "report.html"
-    assert _main.run(["report", str(hostile_trace(folder / "t.slab")), "-o", str(page)]) == 0
+    assert main.run(["report", str(hostile_trace(folder / "t.slab")), "-o", str(page)]) == 0
     return page
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 import slabtrace
 from slabtrace.capture.marks import recorders
-from slabtrace.commands._main import run
+from slabtrace.commands.main import run
 from slabtrace.trace import manifest
 from tests.live.bpf_objects import Object, loaded
 

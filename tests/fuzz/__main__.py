@@ -25,8 +25,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from random import Random
 
-from slabtrace.commands._main import run
-from slabtrace.trace import files
+from slabtrace.commands.main import run
+from slabtrace.trace.files import files
 from tests.fuzz.damage import as_part, damage_archive, damage_folder
 from tests.fuzz.options import all_options
 from tests.fuzz.truncate import all_cuts

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from slabtrace.trace import schema
+from slabtrace.trace.format import schema
 from tests.fuzz.values import damage_table
 
 WORDS = (0, 1, 0x7F, 0xFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)

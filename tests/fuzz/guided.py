@@ -27,8 +27,8 @@ import pyarrow as pa
 
 with atheris.instrument_imports(include=["slabtrace"]):
     from slabtrace import analysis, render, trace
-    from slabtrace.commands._main import run
-    from slabtrace.trace import files
+    from slabtrace.commands.main import run
+    from slabtrace.trace.files import files
 
     for package in (trace, analysis, render):  # commands import them only when they run
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):

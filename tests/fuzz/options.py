@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from slabtrace.commands import cli
-from slabtrace.commands._main import run
+from slabtrace.commands.main import run
 
 TRACE = str(Path(__file__).resolve().parents[2] / "fixtures" / "slow-leak.slab")
 DEVICES = ("/dev/full", "/dev/null")

@@ -20,10 +20,11 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from slabtrace.commands._main import run
+from slabtrace.commands.main import run
 from slabtrace.errors import TraceError
-from slabtrace.trace import files, schema
-from slabtrace.trace.reader import TraceReader
+from slabtrace.trace.files import files
+from slabtrace.trace.format import schema
+from slabtrace.trace.reading.reader import TraceReader
 
 COMMANDS = ("info", "stat", "leaks")
 SECONDS = 30

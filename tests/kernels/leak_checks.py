@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import slabtrace
-from slabtrace.trace.schema import Kind
+from slabtrace.trace.format.schema import Kind
 from tests.kernels.workload import EXCHANGED, FAULTS, KEPT, OPEN, Fault
 
 # Objects freed by paths that fire no tracepoint: by fault, which kind of free, and how many.
@@ -48,7 +48,7 @@ class Findings:
 
     @cached_property
     def lifetimes(self) -> list[Group]:
-        """Every object that came and went: see analysis.joins.LIFETIME."""
+        """Every object that came and went: see analysis.grouping.joins.LIFETIME."""
         return [row for batch in self.trace.lifetimes() for row in batch.to_pylist()]
 
     @cached_property

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from slabtrace.capture import bpf_syscall
+from slabtrace.capture.programs import bpf_syscall
 
 # BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID, BPF_LINK_GET_NEXT_ID
 _NEXT_ID = {"prog": 11, "map": 12, "link": 31}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pyarrow as pa
 
 import slabtrace
-from slabtrace.analysis.joins import WHOLE_EVENT
-from slabtrace.trace.schema import FREE_BIT
+from slabtrace.analysis.grouping.joins import WHOLE_EVENT
+from slabtrace.trace.format.schema import FREE_BIT
 from tests.live.conftest import Leaver
 from tests.live.test_exact_counts import EXCHANGED, KEPT, cache_of_a_message
 

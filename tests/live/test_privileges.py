@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import slabtrace
-from slabtrace.capture.privileges import RECORDING, Capability
+from slabtrace.capture.process.privileges import RECORDING, Capability
 from tests.live.conftest import SLABTRACE, Recording
 from tests.live.ordinary_user import NOBODY, REPOSITORY, as_nobody, as_root
 from tests.live.test_exact_counts import cache_of_a_message

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slabtrace.capture.layout import event_dtype
 from slabtrace.capture.options import CaptureOptions
+from slabtrace.capture.programs.layout import event_dtype
 from slabtrace.capture.session import Session
-from slabtrace.trace.schema import Flag, Kind
+from slabtrace.trace.format.schema import Flag, Kind
 
 CALL_SITE, OBJECT = 0xFFFFFFFF81234567, 0xFFFF888000123400
 SLOTS = 16384  # of 1 MiB

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import slabtrace
+from slabtrace.series.series import part_path, parts_of
 from slabtrace.trace import manifest
-from slabtrace.trace.series import part_path, parts_of
 from tests.live.conftest import Recording, wait_for
 from tests.live.messages import new_queue, receive, send
 

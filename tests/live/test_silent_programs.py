@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slabtrace.capture import silent
-from slabtrace.capture.btf import Btf
-from slabtrace.capture.compiler import compile_bpf
-from slabtrace.capture.kernel import examine
-from slabtrace.capture.kfuncs import Kfuncs
-from slabtrace.capture.layout import event_dtype, header_numbers
+from slabtrace.capture.kernel.btf import Btf
+from slabtrace.capture.kernel.features import examine
 from slabtrace.capture.options import CaptureOptions
-from slabtrace.capture.programs import Programs
-from slabtrace.capture.rings import Rings
+from slabtrace.capture.programs import silent_paths
+from slabtrace.capture.programs.compiler import compile_bpf
+from slabtrace.capture.programs.kfuncs import Kfuncs
+from slabtrace.capture.programs.layout import event_dtype, header_numbers
+from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.session import Session, ring_geometry
-from slabtrace.trace.schema import Kind
+from slabtrace.capture.stream.rings import Rings
+from slabtrace.trace.format.schema import Kind
 
 FUNCTION, CALLER, FRAME, NONE = 0xFFFFFFFF81200000, 0xFFFFFFFF81765432, 0xFFFFC90000123456, 0
 OBJECT, CACHE = 0xFFFF888000123400, 0xFFFF888100000000
@@ -41,7 +41,7 @@ class Harness:
         types, options, geometry = Btf(), CaptureOptions(stacks="none"), ring_geometry(1)
         self.array, self.words = array, words
         numbers: dict[str, Any] = {"NOLOCK_ARGUMENTS": 4, "TRAMPOLINE_OF_X86": None, **defines}
-        for path in silent.PATHS:
+        for path in silent_paths.PATHS:
             numbers |= {f"SILENT_{path.name}": None, f"FUNCTION_{path.name}": f"{FUNCTION:#x}ull"}
             numbers |= {f"OUTER_{path.name}": 0, f"SIZE_{path.name}": 0}
         kfuncs = Kfuncs(types)

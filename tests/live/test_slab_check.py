@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import slabtrace
-from slabtrace.capture import slab_check
 from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.session import Session
-from slabtrace.trace.batch import UInt64
+from slabtrace.capture.storing import slab_check
+from slabtrace.trace.format.batch import UInt64
 from tests.live.conftest import Leaver, slabtrace_json
 from tests.live.test_exact_counts import groups_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slabtrace.capture import slabinfo
+from slabtrace.capture.kernel import slabinfo
 from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.session import Session
 

@@ -23,9 +23,9 @@ import slabtrace
 from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.recorder import Plan, Recorder, new_manifest
 from slabtrace.capture.session import Session
-from slabtrace.commands._watch import Watch
-from slabtrace.trace.schema import Flag
-from slabtrace.trace.writer import TraceWriter
+from slabtrace.cli.watch import Watch
+from slabtrace.trace.format.schema import Flag
+from slabtrace.trace.writing.writer import TraceWriter
 from tests.live.conftest import slabtrace_json, wait_for
 
 # call sites

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from slabtrace.trace.schema import Flag, Kind
+from slabtrace.trace.format.schema import Flag, Kind
 from tests.unit.synthetic import Event
 
 # A free that is told twice: (first kind, second kind).

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from slabtrace.analysis.sites import Sites
-from slabtrace.trace import schema
-from slabtrace.trace.batch import EventBatch
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.trace.files.place import Place
+from slabtrace.trace.format import schema
+from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import Manifest
-from slabtrace.trace.place import Place
-from slabtrace.trace.schema import Kind
 
 START = 1_000_000_000  # ns: when recordings made here begin
 SITE_FIELDS = [name for name in schema.SITES.names if name != "site"]

@@ -15,8 +15,8 @@ import pytest
 
 import slabtrace
 from slabtrace.api import Trace
+from slabtrace.trace.format.schema import Flag, Kind
 from slabtrace.trace.manifest import Manifest, RecorderUse
-from slabtrace.trace.schema import Flag, Kind
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
 PIPE: dict[str, Any] = {

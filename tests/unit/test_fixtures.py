@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import slabtrace
 from slabtrace.api import Trace
+from tests.places import FIXTURES
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 ANSWERS: dict[str, dict[str, Any]] = tomllib.loads((FIXTURES / "answers.toml").read_text())
 KIB = 1024
 

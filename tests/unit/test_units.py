@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from slabtrace.render import units
+from slabtrace import units
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from slabtrace.render.stack_tree import weighted
+from slabtrace.render.terminal.stack_tree import weighted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from slabtrace.render.export.protobuf import field, message
-from slabtrace.render.text import escape
+from slabtrace.render.terminal.text import escape
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from slabtrace.render.export.protobuf import field, message, packed
-from slabtrace.render.stack_tree import function
-from slabtrace.render.text import escape
+from slabtrace.render.terminal.stack_tree import function
+from slabtrace.render.terminal.text import escape
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from slabtrace.render.stack_tree import UNITS, WHAT, weighted
-from slabtrace.render.text import escape
+from slabtrace.render.terminal.stack_tree import UNITS, WHAT, weighted
+from slabtrace.render.terminal.text import escape
 
 if TYPE_CHECKING:
     import pandas as pd

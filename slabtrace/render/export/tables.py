@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from slabtrace.render.json import plain
-from slabtrace.render.text import escape
+from slabtrace.render.terminal.text import escape
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from xml.etree import ElementTree as Xml
 
 from markupsafe import Markup
 
-from slabtrace.render.stack_tree import Node, stack_tree
-from slabtrace.render.text import elide
+from slabtrace.render.terminal.stack_tree import Node, stack_tree
+from slabtrace.render.terminal.text import elide
 from slabtrace.units import percent, plural, size
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from slabtrace.render.text import escape
+from slabtrace.render.terminal.text import escape
 from slabtrace.resources import reports_dir
 from slabtrace.units import count, duration, percent, plural, rate, size
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
-from slabtrace.render.info import fields
-from slabtrace.render.mismatches import DOUBLE, SINGLE
-from slabtrace.render.sampling import stack_of
+from slabtrace.render.terminal.info import fields
+from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE
+from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.units import unknown
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from slabtrace.render.text import escape as harmless
+from slabtrace.render.terminal.text import escape as harmless
 
 WIDTH, HEIGHT = 100, 20
 

@@ -12,7 +12,7 @@ from matplotlib import rc_context, style
 from matplotlib.figure import Figure  # without pyplot: no display, no global state
 from matplotlib.ticker import FuncFormatter
 
-from slabtrace.render.text import elide, escape
+from slabtrace.render.terminal.text import elide, escape
 from slabtrace.resources import reports_dir
 from slabtrace.units import byte_unit, count, rate
 

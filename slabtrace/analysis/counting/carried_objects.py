@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a part of a series got from the parts before it: allocations older than its begin, counted by site."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.pairing.paired import Paired
+
+
+class CarriedObjects:
+    """Counts by site what came before the trace began, `objects` of shape (s,): what was carried into it."""
+
+    def __init__(self, sites: Sites, started_ns: int) -> None:
+        self._started_ns = started_ns
+        self.objects: Counts = np.zeros(len(sites), np.int64)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk; all but the first cost nothing."""
+        ts_ns = paired.events.ts_ns[paired.own]
+        if not len(ts_ns) or ts_ns[0] >= self._started_ns:
+            return
+        early = np.flatnonzero(ts_ns < self._started_ns) + paired.begin
+        site = paired.site[early[~paired.free[early]]]
+        self.objects += np.bincount(site, minlength=len(self.objects))

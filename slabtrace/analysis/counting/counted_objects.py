@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects that were only counted (record --mode survivors): by the site of their allocation and lifetime.
+
+Each was allocated and freed, and both were seen; which of them when, and in which task, nobody knows.
+So they add to all totals and to lifetimes, and to nothing that is told of single objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.trace.format.arrays import plain
+from slabtrace.trace.manifest import Step
+
+Counts = NDArray[np.int64]
+
+BINS = 2 * 52  # two an octave, from 1 ns to 52 days; lifetime_histogram.py has the same
+MOST = 1 << 56  # objects of a row: more are no count but damage
+
+
+@dataclass(frozen=True)
+class CountedObjects:
+    """Rows of `objects` objects of one site and lifetime, arrays of shape (r,); `moved`, shape (s,): how
+    many of each site were freed on another CPU than allocated on.
+    """
+
+    site: Positions
+    lifetime_bin: Positions
+    objects: Counts
+    moved: Counts
+
+    @classmethod
+    def from_table(cls, table: pa.Table, sites: int, steps: Sequence[Step] = ()) -> CountedObjects:
+        """From counted.arrow (trace.format.schema.COUNTED) of a trace with so many sites.
+
+        `steps`: where the sample grew coarser.  What was counted before is of more addresses: as many of
+        it are taken as the last sample would have on average.
+        """
+        table = _thinned(table, steps)
+        site, bins = plain(table.column("site")).astype(np.intp), plain(table.column("lifetime_bin"))
+        objects, moved = (plain(table.column(name)) for name in ("objects", "moved"))
+        sound = np.flatnonzero((site < sites) & (bins < BINS) & (objects < MOST) & (moved < MOST))
+        cell = site[sound] * BINS + bins[sound]
+        distinct, inverse = np.unique(cell, return_inverse=True)
+        sums = np.zeros(len(distinct), np.int64)
+        np.add.at(sums, inverse.reshape(-1), objects[sound].astype(np.int64))
+        by_site = np.zeros(sites, np.int64)
+        np.add.at(by_site, site[sound], moved[sound].astype(np.int64))
+        return cls(distinct // BINS, distinct % BINS, sums, by_site)
+
+    def by_site(self) -> Counts:
+        """Objects of each site, shape (s,)."""
+        counts = np.zeros(len(self.moved), np.int64)
+        np.add.at(counts, self.site, self.objects)
+        return counts
+
+    def add_octaves(self, lived: Counts) -> None:
+        """Add to counts by site and octave of the lifetime, shape (s, octaves)."""
+        np.add.at(lived, (self.site, self.lifetime_bin // 2), self.objects)
+
+    @property
+    def total(self) -> int:
+        """All objects counted."""
+        return int(self.objects.sum())
+
+
+def _thinned(table: pa.Table, steps: Sequence[Step]) -> pa.Table:
+    if not steps or not len(table):
+        return table
+    end_ns, one_in = plain(table.column("end_ns")), np.full(len(table), steps[-1].one_in, np.float64)
+    for step in reversed(steps):
+        one_in[end_ns <= step.ts_ns] = step.before
+    for name in ("objects", "moved"):
+        place = table.schema.get_field_index(name)
+        kept = plain(table.column(name)) * (one_in / steps[-1].one_in)
+        table = table.set_column(place, name, pa.array(kept.round().astype(np.uint64)))
+    return table

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened at each site, counted: all totals and all tables of groups are sums of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.counting.counted_objects import CountedObjects
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.pairing.duplicates import by_twin
+from slabtrace.analysis.pairing.paired import How, Paired
+
+Counts = NDArray[np.int64]
+
+
+class SiteCounts:
+    """Counters of shape (s,), int64, by site.
+
+    `seen`: events.  `duplicates`: those of them that were recorded twice; `by_twins`: of these, those that
+    their program had recorded and its twin did again.
+    By the site of the allocation: `inferred` (ended by a missed free; those that the end of their
+    slab proved are `page_ended`, those that their slab held free at the end `found_free`),
+    `pingpong` (freed on another CPU than allocated on) and `crossnode` (of these, on another NUMA
+    node; `node_of_cpu` by CPU, empty: one node).
+    By the site of the free: `old` (object older than the recording), `second` (freed already) and
+    `completions` (of a kfree_rcu).
+    """
+
+    def __init__(self, sites: Sites, node_of_cpu: Sequence[int] = ()) -> None:
+        self._sites, self._size = sites, len(sites)
+        self.counted = 0  # objects without events, among `seen`
+        self._node = np.array(node_of_cpu if len(set(node_of_cpu)) > 1 else [], np.int64)
+        self.crossnode: Counts = np.zeros(self._size, np.int64)
+        self.seen, self.duplicates, self.inferred, self.page_ended, self.found_free, self.pingpong = (
+            np.zeros(self._size, np.int64) for _ in range(6)
+        )
+        self.by_twins: Counts = np.zeros(self._size, np.int64)
+        self.old, self.second, self.completions = (np.zeros(self._size, np.int64) for _ in range(3))
+
+    def add_counted(self, counted: CountedObjects) -> None:
+        """Count, once, what has no events: as allocations that were seen, and freed."""
+        self.counted += counted.total
+        self.seen += counted.by_site()
+        self.pingpong += counted.moved
+
+    def add(self, paired: Paired) -> None:
+        """Count one chunk."""
+        site, alloc = paired.site, paired.alloc
+        self.seen += self._count(site[paired.own])
+        self.old += self._count(site[paired.old_frees])
+        self.second += self._count(site[paired.second_frees])
+        again = self._count(site[paired.duplicate_frees])  # only twins record a free again
+        self.duplicates += again
+        self.by_twins += again
+        self.completions += self._count(site[paired.completions])
+        cpu = paired.events.cpu
+        moved = np.flatnonzero(cpu.take(alloc) != cpu.take(paired.end))
+        moved = moved[paired.how[moved] == How.FREED]
+        self.pingpong += self._count(paired.ended_site[moved])
+        if len(self._node):
+            crossed = self._node[cpu[alloc[moved]]] != self._node[cpu[paired.end[moved]]]
+            self.crossnode += self._count(paired.ended_site[moved[crossed]])
+        unfreed = np.flatnonzero(paired.how != How.FREED)
+        if len(unfreed):
+            how, at = paired.how[unfreed], paired.ended_site[unfreed]
+            self.inferred += self._count(at[how != How.DUPLICATE])
+            self.page_ended += self._count(at[how == How.PAGE_END])
+            self.found_free += self._count(at[how == How.FOUND_FREE])
+            first, second = at[how == How.DUPLICATE], site[paired.end[unfreed[how == How.DUPLICATE]]]
+            self.duplicates += self._count(first)
+            self.by_twins += self._count(first[by_twin(self._sites, first, second)])
+
+    def _count(self, site: NDArray[np.intp]) -> Counts:
+        return np.bincount(site, minlength=self._size)
+
+
+def by_group(group_of_site: NDArray[np.intp], values: Counts, groups: int) -> Counts:
+    """Sum `values` (s,) over the sites of each group: (groups,); sites of group -1 are left out.
+
+    Exact: summed as integers, where a weighted bincount would go through float64.
+    """
+    total = np.zeros(groups, np.int64)
+    member = group_of_site >= 0
+    np.add.at(total, group_of_site[member], values[member])
+    return total

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the twins recovered: events that only they recorded, by the program that was skipped for them.
+
+A record that repeats its program's own (duplicates.py) recovers nothing.  Nor do the kernel's totals
+tell, where programs are preemptible: they count such repetitions, also of what is not stored (a
+kfree(NULL), an event that a filter left out), and those nobody can find.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from slabtrace.analysis.counting.counts import Counts, SiteCounts
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.trace.format.schema import Flag, Kind
+from slabtrace.trace.manifest import Manifest
+
+# The programs that have twins, by the kind they record; up to 6.0 there are kmalloc_node and its like.
+PROGRAMS = {
+    Kind.KMALLOC: "kmalloc",
+    Kind.CACHE_ALLOC: "kmem_cache_alloc",
+    Kind.KFREE: "kfree",
+    Kind.CACHE_FREE: "kmem_cache_free",
+}
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Events that were skipped by their program, but not by its twin.
+
+    `stored`: those in the trace, by program (PROGRAMS); `total`: at least as many in all.
+    `repeated`: records of allocations taken for repetitions, by program: the most that may be missing
+    in `stored`, if they were not.
+    """
+
+    stored: dict[str, int] = field(default_factory=dict)
+    repeated: dict[str, int] = field(default_factory=dict)
+    total: int = 0
+
+
+def recovered(sites: Sites, counts: SiteCounts, manifest: Manifest) -> Recovered:
+    """What was recovered, counted in a scanned trace."""
+    flagged = (sites["flags"] & np.uint8(Flag.RECOVERED)) != 0
+    stored = _by_program(sites, np.where(flagged, counts.seen, 0) - counts.by_twins)
+    repeated = _by_program(sites, np.where(sites.free, 0, counts.by_twins))
+    total = sum(stored.values())
+    if not manifest.coverage.programs_preemptible:
+        total = max(total, manifest.totals.recovered - int(counts.by_twins.sum()))
+    return Recovered(stored, repeated, total)
+
+
+def _by_program(sites: Sites, counts: Counts) -> dict[str, int]:
+    return {name: int(counts[sites["kind"] == np.uint8(kind)].sum()) for kind, name in PROGRAMS.items()}

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each cache's traced usage over time: changes per bucket, and the exact peak of live objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.names.cache_names import Caches
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.pairing.paired import How, Paired, Positions
+
+Table = NDArray[np.int64]
+CELLS = 1 << 22  # of a table: 32 MiB; as rows with all that `usage` tells ten times that
+
+
+class Timeline:
+    """What came and went in each of `buckets` equal parts of the recording.
+
+    A recording has hundreds of sorts of objects; where there are so many that a table would have more
+    than CELLS, there are fewer parts, and every count is as exact as before.  `asked`: for how many.
+
+    Counted by sort of object, which is one cache, one size and one allocating call site: `cache`
+    (row of Caches, ascending), `size` (bytes) and `call_site` (address) have shape (k,), `came` and `went`
+    (k sorts by bucket) shape (buckets, k).  Frees of objects older than the recording count as gone,
+    with the size of their cache and the call site 0, for nobody saw who allocated them: the usage
+    line stands on slabinfo's baseline, which contains them.  So it does what earlier parts of a series
+    left: that came before, `carried`, shape (k,).
+    """
+
+    def __init__(self, sites: Sites, caches: Caches, begin_ns: int, end_ns: int, buckets: int) -> None:
+        of_cache = np.array(caches.size, np.int64)[caches.of_site]
+        size = np.where(sites.free, of_cache, sites["bytes_alloc"].astype(np.int64))
+        call_site = np.where(sites.free, np.uint64(0), sites["call_site"]).view(np.int64)
+        keys = np.stack([caches.of_site.astype(np.int64), size, call_site])
+        sorts, of_site = np.unique(keys, axis=1, return_inverse=True)
+        self._sort_of_site: Positions = of_site.reshape(-1)
+        self.asked, buckets = buckets, max(min(buckets, CELLS // max(sorts.shape[1], 1)), 1)
+        self._begin_ns = begin_ns
+        self._width = max(-(-(end_ns - begin_ns) // buckets), 1)
+        self.ends_ns: Table = np.arange(1, buckets + 1) * self._width  # since `begin_ns`
+        self.cache, self.size = sorts[:2]
+        self.call_site: NDArray[np.uint64] = np.ascontiguousarray(sorts[2]).view(np.uint64)
+        self.came, self.went = (np.zeros((buckets, sorts.shape[1]), np.int64) for _ in range(2))
+        self.carried: Table = np.zeros(sorts.shape[1], np.int64)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk; times outside the recording count for its first or last bucket."""
+        at = (paired.events.ts_ns - self._begin_ns) // self._width
+        allocs, old = paired.allocs, paired.old_frees
+        if len(at) and at[paired.own].min(initial=0) < 0:
+            before = at[allocs] < 0
+            early = self._sort_of_site.take(paired.site[allocs[before]])
+            self.carried += np.bincount(early, minlength=len(self.carried))
+            allocs = allocs[~before]
+        np.clip(at, 0, len(self.ends_ns) - 1, out=at)
+        self._count(self.came, at[allocs], paired.site[allocs])
+        self._count(self.went, at[paired.end], paired.ended_site)
+        self._count(self.went, at[old], paired.site[old])
+        twice = paired.ended(How.DUPLICATE)  # came and went once too often
+        where = at[paired.end[twice]], self._sort_of_site[paired.ended_site[twice]]
+        np.subtract.at(self.came, where, 1)
+        np.subtract.at(self.went, where, 1)
+
+    def levels(self, which: Positions) -> Table:
+        """How many objects there were of these sorts at the end of each bucket: (buckets, len(which))."""
+        change = self.came[:, which] - self.went[:, which]
+        change[:1] += self.carried[which]
+        return np.cumsum(change, axis=0)
+
+    def _count(self, table: Table, bucket: Table, site: Positions) -> None:
+        """Count objects of `site` in `bucket` of `table`."""
+        if not len(bucket):
+            return
+        first, last = int(bucket.min()), int(bucket.max())
+        rows, sorts = last - first + 1, table.shape[1]
+        cell = self._sort_of_site.take(site)
+        if rows > 1:
+            cell += (bucket - first) * sorts
+        table[first : last + 1] += np.bincount(cell, minlength=rows * sorts).reshape(rows, sorts)
+
+
+class Peaks:
+    """The most objects of each cache that were live at once, of those allocated while recording.
+
+    `peak`: shape (c,).  Exact: every single event counts, in time order.
+    """
+
+    def __init__(self, caches: Caches) -> None:
+        self._of_site = caches.of_site
+        self._level = np.zeros(len(caches), np.int64)
+        self.peak = np.zeros(len(caches), np.int64)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk.
+
+        Changes are sorted as integers cache | position | came: those of one cache come together,
+        in time order, and where one object takes another's place the old one goes first.
+        """
+        bits = len(paired.free).bit_length() + 1
+        word: Any = (
+            np.uint32 if len(self._level) << bits < 1 << 32 else np.uint64
+        )  # half as long, twice as fast
+        cache: NDArray[Any] = self._of_site.astype(word) << word(bits)
+        place: NDArray[Any] = np.arange(0, 2 * len(paired.free), 2, dtype=word)
+        if paired.order is not None:
+            place[paired.begin + paired.order] = place[paired.begin :].copy()
+        came = cache.take(paired.site[paired.allocs]) | place[paired.allocs] | word(1)
+        went = cache.take(paired.ended_site) | place[paired.end]
+        changes = np.concatenate([came, went])
+        changes.sort()
+        lowest: NDArray[Any] = np.arange(len(self._level)).astype(word) << word(bits)
+        starts = np.searchsorted(changes, lowest)
+        self._follow((changes & word(1)).astype(np.int8), starts)
+
+    def _follow(self, came: NDArray[np.int8], starts: Positions) -> None:
+        """Follow the levels through changes by cache, then time; a cache's begin at its `starts`."""
+        ends = np.append(starts[1:], len(came))
+        which = np.flatnonzero(starts < ends)
+        if not len(which):
+            return
+        running = np.cumsum(came * np.int8(2) - np.int8(1), dtype=np.int32)
+        start, last = starts[which], ends[which] - 1
+        before = np.where(start > 0, running[start - 1], 0)
+        highest = np.maximum.reduceat(running, start) - before + self._level[which]
+        self.peak[which] = np.maximum(self.peak[which], highest)
+        self._level[which] += running[last] - before

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Allocation sites put together: by cache, and within it by stack, call site or module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from slabtrace.analysis.grouping.sampled_stacks import shared_stacks
+from slabtrace.analysis.names.cache_names import Caches
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.names.symbols import Stacks, Symbols
+from slabtrace.trace.format.schema import STACK_NOT_TAKEN
+
+# What is told apart within a cache; a process is one of the sites themselves (see processes.py).
+KEYS = {
+    "stack": ["call_site", "stack_id"],
+    "own stack": ["call_site", "stack_id"],  # those drawn by lot not put together (sampled_stacks.py)
+    "call_site": ["call_site"],
+    "module": ["module"],
+    "process": ["process"],
+    "cache": [],
+}
+
+
+@dataclass
+class Groups:
+    """g groups of allocation sites.
+
+    `of_site`: the group of each site, -1 for sites of frees, shape (s,).  `cache` (a row of
+    Caches), `call_site` (0 where not told apart), `stack_id` (-1 where not, STACK_NOT_TAKEN where
+    several share the group: sampled_stacks.py), `module` (None where not) and `process` (-1 where
+    not): shape (g,).
+    """
+
+    of_site: NDArray[np.intp]
+    cache: NDArray[np.intp]
+    call_site: NDArray[np.uint64]
+    stack_id: NDArray[np.int32]
+    module: NDArray[np.object_]
+    process: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.cache)
+
+
+def group_sites(
+    sites: Sites,
+    caches: Caches,
+    by: str,
+    module: NDArray[np.object_] | None = None,
+    process: NDArray[np.int64] | None = None,
+) -> Groups:
+    """Group the allocation sites by cache and `by` (a key of KEYS); ValueError for another.
+
+    `module` (see `modules`), `process`: of each site, shape (s,); needed where `by` names them.
+    """
+    if by not in KEYS:
+        raise ValueError(f"by is one of {', '.join(KEYS)}, not {by!r}")
+    alloc = np.flatnonzero(~sites.free)
+    columns = {
+        "cache": caches.of_site,
+        "call_site": sites["call_site"],
+        "stack_id": shared_stacks(sites, caches.of_site) if by == "stack" else sites["stack_id"],
+        "module": module if module is not None else np.full(len(sites), "", object),
+        "process": process if process is not None else np.full(len(sites), -1, np.int64),
+    }
+    keys = ["cache", *KEYS[by]]
+    grouped = pd.DataFrame(columns).loc[alloc].groupby(keys, sort=True)
+    of_site = np.full(len(sites), -1, np.intp)
+    of_site[alloc] = grouped.ngroup().to_numpy()
+    first = grouped.head(1).sort_values(keys)
+
+    def told(name: str, untold: object) -> NDArray[Any]:
+        column: NDArray[Any] = first[name].to_numpy()
+        return column if name in keys else np.full_like(column, untold)
+
+    return Groups(
+        of_site,
+        first["cache"].to_numpy(),
+        told("call_site", 0),
+        told("stack_id", -1),
+        told("module", None),
+        told("process", -1),
+    )
+
+
+def modules(sites: Sites, stacks: Stacks, symbols: Symbols) -> NDArray[np.object_]:
+    """The module of each site, shape (s,): that of the innermost frame that lies in one, else "".
+
+    Whoever asked for memory calls through the kernel's own helpers; the first module up the stack
+    is the one to ask.  Without a stack it is the call site's; where stacks were drawn by lot, that of one
+    of the call site's.
+    """
+    known: dict[tuple[int, int], str] = {}
+    drawn = {
+        at: each
+        for at, each in zip(sites["call_site"].tolist(), sites["stack_id"].tolist(), strict=True)
+        if each >= 0
+    }
+    found = np.full(len(sites), "", object)
+    keys = zip(sites["stack_id"].tolist(), sites["call_site"].tolist(), strict=True)
+    for site, key in enumerate(keys):
+        if key not in known:
+            stack_id = drawn.get(key[1], -1) if key[0] == STACK_NOT_TAKEN else key[0]
+            frames = list(stacks.frames(stack_id)) or [key[1]]
+            known[key] = next(filter(None, map(symbols.module, frames)), "")
+        found[site] = known[key]
+    return found

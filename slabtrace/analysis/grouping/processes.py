@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sites split by the process that allocated: whatever is counted by site is then counted by process.
+
+Sites do not say who was running; events do.  A first pass over the events finds which processes
+allocated at which site, a second one sees each of these pairs as a site of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.names.sites import COLUMNS, Sites
+from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.trace.format.batch import EventBatch
+
+UNKNOWN = 0  # tgid of a task that tasks.arrow does not know, and of sites of frees
+SITE_BITS = np.uint64(32)  # of a key: site | tgid
+
+
+class SitesByProcess:
+    """p pairs of a site and a process.
+
+    `site`: the site of each pair, as an index, `process`: its tgid; shape (p,).  `sites`: the pairs
+    as sites.
+    """
+
+    def __init__(self, batches: Iterable[EventBatch], sites: Sites, tasks: Tasks) -> None:
+        self._free, self._tasks = sites.free, tasks
+        known = np.empty(0, np.uint64)
+        for batch in batches:
+            known = np.union1d(known, self._keys(batch))
+        self._known = known
+        self.site: NDArray[np.intp] = (known >> SITE_BITS).astype(np.intp)
+        self.process: NDArray[np.int64] = (known & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        self.sites = Sites()
+        self.sites.extend({name: sites[name][self.site] for name in COLUMNS})
+
+    def events(self, batches: Iterable[EventBatch]) -> Iterator[EventBatch]:
+        """The same events, of `sites`."""
+        for batch in batches:
+            yield batch._replace(site=np.searchsorted(self._known, self._keys(batch)).astype(np.uint32))
+
+    def _keys(self, batch: EventBatch) -> NDArray[np.uint64]:
+        tgid = np.append(self._tasks.tgid, np.uint32(UNKNOWN))  # row -1: the last
+        of_event = tgid[self._tasks.rows(batch.tid, batch.ts_ns)].astype(np.uint64)
+        of_event[self._free[batch.site]] = UNKNOWN
+        return (batch.site.astype(np.uint64) << SITE_BITS) | of_event

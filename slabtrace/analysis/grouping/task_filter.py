@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choices of allocations: by the tasks that made them, as those were called then, and by time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.counting.ages import Choice
+from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.pairing.paired import How, Paired, Positions
+from slabtrace.trace.format.batch import EventBatch
+
+
+class TaskFilter:
+    """Events of tasks with one of `pids` (tgids; empty: any) and a comm that one of the shell
+    patterns `comms` matches (empty: any).  Unknown tasks are never chosen.
+    """
+
+    def __init__(self, tasks: Tasks, pids: Collection[int], comms: Collection[str]) -> None:
+        self._tasks = tasks
+        chosen = np.ones(len(tasks.comm), np.bool_)
+        if pids:
+            chosen &= np.isin(tasks.tgid, list(pids))
+        if comms:
+            names = {name for name in set(tasks.comm) if any(fnmatchcase(name, glob) for glob in comms)}
+            chosen &= np.array([name in names for name in tasks.comm], np.bool_)
+        self._chosen = np.append(chosen, False)  # row -1, an unknown task: the last
+        self._candidates = np.unique(tasks.tid[chosen])
+
+    def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
+        """Whether the events at the positions `among` are of a chosen task, shape (len(among),).
+
+        Most events are of tasks that never had a chosen row; the as-of join is for the others.
+        """
+        mask = np.isin(events.tid[among], self._candidates)
+        near = among[mask]
+        mask[mask] = self._chosen[self._tasks.rows(events.tid[near], events.ts_ns[near])]
+        return mask
+
+
+class Between:
+    """Allocations in [begin_ns, end_ns), CLOCK_MONOTONIC, that every one of `others` chooses too."""
+
+    def __init__(self, begin_ns: int, end_ns: int, others: Sequence[Choice] = ()) -> None:
+        self.begin_ns, self.end_ns = begin_ns, end_ns
+        self._others = others
+
+    def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
+        """Whether the events at the positions `among` were then, shape (len(among),)."""
+        ts_ns = events.ts_ns[among]
+        mask = (ts_ns >= self.begin_ns) & (ts_ns < self.end_ns)
+        for other in self._others:
+            mask[mask] = other.mask(events, among[mask])
+        return mask
+
+
+class Allocated:
+    """Counts the objects that a choice of allocations made, by site: `objects`, shape (s,), int64."""
+
+    def __init__(self, sites: int, choice: Choice) -> None:
+        self._choice = choice
+        self.objects: Counts = np.zeros(sites, np.int64)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk; an allocation recorded twice counts once, with its second record."""
+        self.objects += self._count(paired, paired.allocs)
+        self.objects -= self._count(paired, paired.alloc[paired.ended(How.DUPLICATE)])
+
+    def live(self, events: EventBatch) -> EventBatch:
+        """Those of the allocations `events` that are chosen."""
+        return events.take(self._choice.mask(events, np.arange(events.size)))
+
+    def _count(self, paired: Paired, allocs: Positions) -> NDArray[np.int64]:
+        site = paired.site[allocs[self._choice.mask(paired.events, allocs)]]
+        return np.bincount(site, minlength=len(self.objects))

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judging groups of outstanding objects: class, score, growth and why.
+
+suspect       keeps growing: old objects stay, and more came all along
+retained      came in a burst, or no longer comes: kept, but not growing
+reclaimable   the cache is one that the kernel shrinks when memory is short (SLAB_RECLAIM_ACCOUNT), or
+              its objects came with such (companions.py)
+young         nothing in it is old enough to judge
+
+What slabtrace itself keeps, and what by_design.py knows, is never suspected.
+
+The score, 0 to 1, is the product of what speaks for a leak: the share of its old objects that was
+kept, how steadily they came, and how certain the growth is (the slope's lower bound by the slope).
+A suspect needs a certain growth, so a score above 0, enough old objects, and each of the shares below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from slabtrace.analysis.counting.ages import PARTS, Ages
+from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.grouping.groups import Groups
+from slabtrace.analysis.grouping.kept import Kept
+from slabtrace.analysis.leaks.by_design import Design, by_design
+from slabtrace.analysis.leaks.companions import companions
+from slabtrace.analysis.leaks.slope import Slope, theil_sen
+from slabtrace.analysis.leaks.survival import FREED_SHARE, Survival, survival
+from slabtrace.analysis.leaks.why import why
+from slabtrace.analysis.pairing.paired import Positions
+
+SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young", "reclaimable")
+
+LEAST_OLD = 8  # old objects that a suspicion needs
+LEAST_STEADINESS = 0.6
+LEAST_SCORE = 0.4  # below, the growth may be next to nothing: a process that grows while it starts has 0.35
+LEAST_LATE_SHARE = 0.25  # of the old objects, that came in the later half: it has not ended
+ATTACHED_SHARE = 0.9  # of a group's objects, that came with a reclaimable one
+ATTACHED = "came with objects that the kernel gives up when memory is short, such as inodes"
+POINTS = 32  # of the series that slopes are taken of
+COLUMNS = (
+    "class", "score", "why", "growth_bytes_per_s", "growth_low", "growth_high", "old", "old_freed",
+    "horizon_ns", "sibling_ns", "steadiness", "late_share",
+)  # fmt: skip
+
+
+@dataclass
+class Judged:
+    """What is judged: k groups with something outstanding.
+
+    `of_site`: the group of each site, -1 for none, shape (s,); `bytes_alloc`: an object's size by
+    site, shape (s,); `alloc_ns`, `site`: time and site of every live object, each in one of the
+    groups; `reclaimable`, `own`: shape (k,); `by_design`: what is known of each group beforehand;
+    `companion`: the reclaimable object that each live object came with, -1 if with none.
+    """
+
+    of_site: Positions
+    bytes_alloc: Counts
+    alloc_ns: NDArray[np.int64]
+    site: Positions
+    reclaimable: NDArray[np.bool_]
+    own: NDArray[np.bool_]
+    by_design: Sequence[Design | None]
+    companion: Positions
+
+
+def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    """`outstanding` (of analysis.tables.outstanding, made of `kept` and `groups`), judged and ranked.
+
+    Adds rank (from 1), and COLUMNS: see `judge`.
+    """
+    row = np.full(len(groups) + 1, -1, np.intp)  # of the group -1, of no allocation: the last
+    row[outstanding["group"].to_numpy()] = np.arange(len(outstanding))
+    live = kept.objects.live
+    names = zip(outstanding["cache"], outstanding["symbol"], strict=True)
+    judged = Judged(
+        of_site=row[groups.of_site],
+        bytes_alloc=kept.sites["bytes_alloc"].astype(np.int64),
+        alloc_ns=live.ts_ns,
+        site=live.site.astype(np.intp),
+        reclaimable=outstanding["reclaimable"].to_numpy(bool),
+        own=outstanding["own"].to_numpy(bool),
+        by_design=[by_design(*each) for each in names],
+        companion=companions(live, _in_reclaimable_caches(kept)),
+    )
+    return ranked(outstanding.drop(columns="group"), judge(kept.ages, judged))
+
+
+def judge(ages: Ages, judged: Judged) -> pd.DataFrame:
+    """One row for each group: COLUMNS.
+
+    class, score (0 to 1; see the module's text), why (a sentence); growth_bytes_per_s, growth_low,
+    growth_high: slope of the standing bytes and its interval (95 %); old, old_freed, horizon_ns,
+    sibling_ns, steadiness, late_share: see survival.Survival.
+    """
+    lived = np.zeros((len(judged.own), ages.lived.shape[1]), np.int64)
+    member = judged.of_site >= 0
+    np.add.at(lived, judged.of_site[member], ages.lived[member])
+    # what a series carried here came at its own times
+    since_ns = min(ages.begin_ns, int(judged.alloc_ns.min(initial=ages.begin_ns)))
+    group = judged.of_site[judged.site]
+    found = survival(lived, judged.alloc_ns, group, ages.begin_ns, ages.end_ns, since_ns)
+    growth = _growth(ages, judged)
+    frame = pd.DataFrame(
+        {
+            "growth_bytes_per_s": growth.slope,
+            "growth_low": growth.low,
+            "growth_high": growth.high,
+            **{name: getattr(found, name) for name in COLUMNS[6:]},
+        }
+    )
+    frame["score"] = _score(found, growth).round(3)
+    attached = _attached(judged)
+    frame["class"] = _classes(found, frame["score"].to_numpy(), judged, attached)
+    frame["known"] = ["" if each is None else each.reason for each in judged.by_design]
+    frame.loc[attached & ~judged.reclaimable, "known"] = ATTACHED
+    frame["length_ns"] = ages.end_ns - ages.begin_ns
+    frame["why"] = [why(each) for each in frame.to_dict("records")]
+    return frame[list(COLUMNS)]
+
+
+def ranked(outstanding: pd.DataFrame, judgement: pd.DataFrame) -> pd.DataFrame:
+    """`outstanding` with its `judgement`, ranked (column rank, from 1): what to look at first.
+
+    Suspects by the growth that is certain, weighted with the score; then the retained, the young and
+    the reclaimable by bytes; slabtrace's own last.
+    """
+    frame = pd.concat([outstanding, judgement], axis=1)
+    order = pd.DataFrame(
+        {
+            "own": frame["own"],
+            "class": [CLASSES.index(each) for each in frame["class"]],
+            "weight": -(frame["growth_low"] * frame["score"]).where(frame["class"] == SUSPECT, 0.0),
+        },
+        index=frame.index,
+    )
+    frame = frame.loc[order.sort_values(["own", "class", "weight"], kind="stable").index]
+    frame.insert(0, "rank", np.arange(1, len(frame) + 1))
+    return frame.reset_index(drop=True)
+
+
+def _growth(ages: Ages, judged: Judged) -> Slope:
+    """Slopes of the standing bytes, bytes a second."""
+    standing = ages.standing(judged.of_site, len(judged.own), judged.bytes_alloc)
+    at = np.arange(PARTS // POINTS - 1, PARTS, PARTS // POINTS)
+    seconds = at.astype(np.float64) * (ages.width_ns / 1e9)
+    return theil_sen(seconds, standing[at].astype(np.float64))
+
+
+def _score(found: Survival, growth: Slope) -> NDArray[np.float64]:
+    certain = np.clip(growth.low / np.where(growth.slope > 0, growth.slope, 1.0), 0.0, 1.0)
+    certain[growth.slope <= 0] = 0.0
+    score: NDArray[np.float64] = found.kept_share * found.steadiness * certain
+    return score
+
+
+def _in_reclaimable_caches(kept: Kept) -> NDArray[np.bool_]:
+    """Whether each live object is in one."""
+    of_cache = np.array(kept.caches.reclaimable, np.bool_)
+    return of_cache[kept.caches.of_site[kept.objects.live.site]]
+
+
+def _attached(judged: Judged) -> NDArray[np.bool_]:
+    """Groups whose live objects came with a reclaimable one of their own, nearly all of them."""
+    member = judged.of_site[judged.site]
+    number = np.bincount(member, minlength=len(judged.own))
+    some = np.flatnonzero(judged.companion >= 0)
+    pairs = np.unique(np.stack([member[some], judged.companion[some]]), axis=1)
+    with_one = np.bincount(pairs[0], minlength=len(judged.own))
+    return with_one >= ATTACHED_SHARE * np.maximum(number, 1)
+
+
+def _classes(
+    found: Survival, score: NDArray[np.float64], judged: Judged, attached: NDArray[np.bool_]
+) -> list[str]:
+    shrinks = np.array([each is not None and each.shrinks for each in judged.by_design], np.bool_)
+    expected = np.array([each is not None for each in judged.by_design], np.bool_) | judged.own
+    grows = (score >= LEAST_SCORE) & (found.old >= LEAST_OLD) & (found.kept_share >= 1 - FREED_SHARE)
+    grows &= (found.steadiness >= LEAST_STEADINESS) & (found.late_share >= LEAST_LATE_SHARE)
+    cases = [judged.reclaimable | shrinks | attached, found.old == 0, grows & ~expected]
+    return [str(each) for each in np.select(cases, [RECLAIMABLE, YOUNG, SUSPECT], RETAINED).tolist()]

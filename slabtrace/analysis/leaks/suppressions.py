@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Findings that are known and wanted no more: told by part of a stack, a cache or a module.
+
+    [[suppress]]
+    name = "the queue fills once"          # shown; default: what it matches
+    stack = ["load_msg", "do_msgsnd"]      # these functions in this order, others in between allowed
+    cache = "msg_msg-*"
+    module = "nf_*"
+
+All that is given has to match; patterns are the shell's.  Functions are compared without offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+
+from slabtrace.analysis.names.frames import function, module_of
+from slabtrace.errors import UsageError
+
+KEYS = {"name", "stack", "cache", "module"}
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """One rule; empty parts match anything."""
+
+    name: str
+    stack: tuple[str, ...] = ()
+    cache: str = ""
+    module: str = ""
+
+    def matches(self, group: Mapping[Any, Any]) -> bool:
+        """Whether the rule is about this row of Trace.leaks()."""
+        frames = list(group["stack"]) or [group["symbol"]]
+        return (
+            (not self.cache or fnmatchcase(group["cache"], self.cache))
+            and (not self.module or any(fnmatchcase(module_of(frame), self.module) for frame in frames))
+            and _in_order(self.stack, [function(frame) for frame in frames])
+        )
+
+
+@dataclass
+class Used:
+    """How often a suppression matched: groups and their outstanding objects and bytes."""
+
+    name: str
+    groups: int = 0
+    objects: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Suppressions:
+    """An ordered list of rules; the first that matches a group takes it away."""
+
+    rules: list[Suppression] = field(default_factory=list)
+
+    def apply(self, groups: pd.DataFrame) -> tuple[pd.DataFrame, list[Used]]:
+        """The rows of `groups` (of Trace.leaks()) that no rule matches, and what each rule took."""
+        used = [Used(rule.name) for rule in self.rules]
+        if not self.rules or groups.empty:
+            return groups, used
+        keep = [self._first(group, used) is None for group in groups.to_dict("records")]
+        return groups[keep], used
+
+    def _first(self, group: Mapping[Any, Any], used: list[Used]) -> Used | None:
+        for rule, count in zip(self.rules, used, strict=True):
+            if rule.matches(group):
+                count.groups += 1
+                count.objects += int(group["outstanding"])
+                count.bytes += int(group["bytes_alloc"])
+                return count
+        return None
+
+
+def parse(entries: Any, origin: str) -> Suppressions:
+    """The rules of a TOML array `suppress`.  Raises UsageError, naming `origin`, for what is none."""
+    if not isinstance(entries, list):
+        raise UsageError(f"{origin}: suppress is no array", "write [[suppress]] above each rule")
+    return Suppressions([_rule(entry, f"{origin}: suppress {n}") for n, entry in enumerate(entries, 1)])
+
+
+def _rule(entry: Any, origin: str) -> Suppression:
+    if not isinstance(entry, dict) or set(entry) - KEYS or not set(entry) - {"name"}:
+        raise UsageError(f"{origin} has to have one of stack, cache, module", f"it may have {sorted(KEYS)}")
+    stack = entry.get("stack", [])
+    texts = [entry.get(key, "") for key in ("name", "cache", "module")]
+    if not isinstance(stack, list) or not all(isinstance(each, str) for each in [*stack, *texts]):
+        raise UsageError(f"{origin}: stack is an array of texts, all else a text")
+    name, cache, module = texts
+    told = " ".join(filter(None, [" … ".join(stack), cache and f"in {cache}", module and f"[{module}]"]))
+    return Suppression(name or told, tuple(stack), cache, module)
+
+
+def _in_order(patterns: Sequence[str], functions: Iterable[str]) -> bool:
+    """Whether each pattern matches a function, in this order."""
+    following = iter(functions)
+    return all(any(fnmatchcase(name, pattern) for name in following) for pattern in patterns)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frees that contradict what was seen before, each with the events that prove it.
+
+  double-free        an address freed twice with no allocation between
+  invalid-free       an address where no object begins (bpf/object_start.h; object_layout.py)
+  wrong-cache-free   kmem_cache_free with another cache than the object's
+
+Not among them: the return of memory after a kfree_rcu (duplicates.py), an address used again after a
+free that was missed (pairing.py infers that free), the free of an object older than the recording, and
+kfree of an object of any cache, which the allocator takes.  What each may claim says mismatch_proof.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slabtrace.analysis.counting.summary import Lookup
+from slabtrace.analysis.mismatches.evidence import History, in_words
+from slabtrace.analysis.mismatches.object_layout import ObjectLayout
+from slabtrace.analysis.mismatches.proof import MismatchProof, confidence
+from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.names.cache_names import Caches
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.trust.confidence import NO_BOUND
+from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.format.schema import Flag, Kind
+
+COLUMNS = (
+    "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
+    "second_free",
+)  # fmt: skip
+
+
+@dataclass
+class Findings:
+    """Makes rows of suspicious frees, with all that it takes to look their evidence up.
+
+    `preemptible`: see Pairer.
+    """
+
+    sites: Sites
+    caches: Caches
+    lookup: Lookup
+    layout: ObjectLayout
+    proof: MismatchProof
+    preemptible: bool = False
+
+    def table(self, suspects: Suspects, batches: Iterable[EventBatch]) -> pd.DataFrame:
+        """One row for each finding, the surest first, then by time: COLUMNS.
+
+        kind, ptr, cache (the object's), confidence, maybe_missed (Int64: events missed that could
+        explain it; <NA> where nothing bounds them), offset (invalid-free: bytes into the object; else
+        <NA>), named_cache (wrong-cache-free: that was named, None where the kernel hides it), alloc,
+        first_free, second_free (dicts as evidence.in_words; None for what was not seen or there is not).
+        """
+        double, invalid, wrong = (
+            each.events() for each in (suspects.double, suspects.invalid, suspects.wrong_cache)
+        )
+        addresses = [int(e.ptr[0]) for e in [*double, *wrong]]
+        addresses += [start for e in invalid for start in self.layout.starts(e)]
+        if not addresses:
+            return pd.DataFrame(columns=list(COLUMNS))
+        history = History(np.array(addresses, np.uint64), batches, self.sites, self.preemptible)
+        rows = [row for e in double if (row := self._double(e, history))]
+        rows += [self._wrong_cache(e, history) for e in wrong]
+        rows += [self._invalid(e, history) for e in invalid]
+        return _table(rows)
+
+    def _double(self, second: EventBatch, history: History) -> dict[str, Any] | None:
+        """None where the first free was not seen, but proved by its slab's end: an allocation was missed.
+
+        And where the second may be the twin's record of the first, of a task that was preempted for longer
+        than duplicates.py waits (from 7.0).
+        """
+        alloc, first, clear = history.before(int(second.ptr[0]), int(second.ts_ns[0]))
+        if first is None or (self._is_recovered(second) and self._is_one_call(first, second)):
+            return None
+        missed = self.proof.double(int(first.ts_ns[0]), int(second.ts_ns[0]), clear)
+        return self._row("double-free", second, missed, alloc, first, second)
+
+    def _is_recovered(self, event: EventBatch) -> bool:
+        return bool(self.sites["flags"][event.site[0]] & np.uint8(Flag.RECOVERED))
+
+    def _is_one_call(self, first: EventBatch, second: EventBatch) -> bool:
+        """By one task from one place."""
+        call_site = self.sites["call_site"]
+        same_place = call_site[first.site[0]] == call_site[second.site[0]]
+        return bool(same_place and first.tid[0] == second.tid[0])
+
+    def _wrong_cache(self, free: EventBatch, history: History) -> dict[str, Any]:
+        alloc, _, _ = history.before(int(free.ptr[0]), int(free.ts_ns[0]))
+        complained = int(self.sites["kind"][free.site[0]]) == Kind.WRONG_CACHE_FREE
+        alloc_ns = int(alloc.ts_ns[0]) if alloc else 0
+        missed = self.proof.wrong_cache(alloc_ns, int(free.ts_ns[0]), complained)
+        row = self._row("wrong-cache-free", free, missed, alloc, free, None)
+        named = self._cache_name(free)
+        if alloc is not None:
+            row["cache"] = self._cache_name(alloc)
+        return row | {"named_cache": named if named != row["cache"] else None}
+
+    def _invalid(self, free: EventBatch, history: History) -> dict[str, Any]:
+        start, alloc = self._object_around(free, history)
+        judged = bool(self.sites["flags"][free.site[0]] & np.uint8(Flag.INTERIOR))
+        missed = self.proof.invalid(judged, alloc is not None)
+        row = self._row("invalid-free", free, missed, alloc, free, None)
+        return row | {"offset": int(free.ptr[0]) - start}
+
+    def _object_around(self, free: EventBatch, history: History) -> tuple[int, EventBatch | None]:
+        """Where the object that a freed address lies in begins, and its allocation if it was seen."""
+        ptr, ts_ns = int(free.ptr[0]), int(free.ts_ns[0])
+        starts = self.layout.starts(free)
+        for start in starts:
+            alloc, _, _ = history.before(start, ts_ns)
+            if alloc is not None and ptr < start + int(self.sites["bytes_alloc"][alloc.site[0]]):
+                return start, alloc
+        return starts[0], None
+
+    def _cache_name(self, event: EventBatch) -> str:
+        return self.caches.names[int(self.caches.of_site[event.site[0]])]
+
+    def _row(
+        self,
+        kind: str,
+        free: EventBatch,
+        missed: int,
+        alloc: EventBatch | None,
+        first: EventBatch,
+        second: EventBatch | None,
+    ) -> dict[str, Any]:
+        """The columns of a finding; a free that names no cache (kfree_bulk) takes its allocation's."""
+        nameless = self.sites["cache"][free.site[0]] == 0 and alloc is not None
+        told = (in_words(each, self.sites, self.caches, self.lookup) for each in (alloc, first, second))
+        return {
+            "kind": kind,
+            "ptr": int(free.ptr[0]),
+            "cache": self._cache_name(alloc if nameless and alloc else free),
+            "maybe_missed": missed,
+            "offset": None,
+            "named_cache": None,
+            **dict(zip(("alloc", "first_free", "second_free"), told, strict=True)),
+            "ts_ns": int(free.ts_ns[0]),
+        }
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    rows = sorted(rows, key=lambda row: (row["maybe_missed"], row["ts_ns"]))
+    missed = [row["maybe_missed"] for row in rows]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame["confidence"] = [confidence(n) for n in missed]
+    frame["maybe_missed"] = pd.array([None if n == NO_BOUND else n for n in missed], "Int64")
+    frame["offset"] = frame["offset"].astype("Int64")
+    return frame

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mismatches as they happen, found by the same pairing as afterwards (mismatches.py), at a bounded cost.
+
+Pairing takes 0.1-0.2 us an event, and the recorder has no time to spare under load: so a batch of more
+than MOST_EVENTS is not looked at, and then all that was known of addresses is forgotten, because what
+followed a missed allocation must not look like a double free.  So it is where events were lost.
+`slabtrace mismatches` finds those later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
+from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.names.sites import Array, Sites
+from slabtrace.analysis.pairing.pairer import Pairer
+from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.format.schema import Flag
+
+MOST_EVENTS = 1 << 16  # of a batch, which is half a second's: 2 % of a CPU
+MOST_LIVE = 1 << 20  # objects; more would take too long to sort with every batch
+
+
+class LiveFinding(NamedTuple):
+    """A suspicious free: its kind of mismatch, and where and by which task it happened."""
+
+    kind: str
+    ptr: int
+    cache: int  # address of the kmem_cache that was freed to, 0 if not known
+    call_site: int
+    tid: int
+
+
+class LiveMismatches:
+    """Takes a recording's sites and events as they are stored.
+
+    `cache_is_named`: see Suspects.  `allocs_seen`: whether every path of allocations is watched and
+    none is left out; else two frees prove nothing.  `judged`: see Suspects.  `preemptible`: see Pairer.
+    """
+
+    def __init__(
+        self,
+        page_size: int,
+        cache_is_named: bool,
+        allocs_seen: bool,
+        judged: bool,
+        preemptible: bool = False,
+    ) -> None:
+        self.sites = Sites()
+        self._page_size = page_size
+        self._named = cache_is_named
+        self._allocs_seen = allocs_seen
+        self._judged = judged
+        self._preemptible = preemptible
+        self._pairer: Pairer | None = None
+        self._layout: ObjectLayout | None = None
+        self._lost_until_ns = 0
+        self.skipped = 0  # batches not looked at
+
+    def add_sites(self, rows: Mapping[str, Array]) -> None:
+        """Append sites, as Sites.extend."""
+        self.sites.extend(rows)
+        self._layout = None
+
+    def lost(self, until_ns: int) -> None:
+        """Events from before this time are missing: what those that are there look like proves nothing."""
+        self._lost_until_ns = until_ns
+
+    def add(self, batch: EventBatch, shapes: Mapping[int, Shape]) -> Iterator[LiveFinding]:
+        """The suspicious frees that the next events bring to light."""
+        lossy = bool(batch.size) and int(batch.ts_ns.min()) < self._lost_until_ns
+        if lossy or batch.size > MOST_EVENTS or (self._pairer and self._pairer.live.size > MOST_LIVE):
+            self._pairer = None
+            self.skipped += 1
+            return
+        self._pairer = self._pairer or Pairer(
+            self.sites, free_traced_after=not self._named, preemptible=self._preemptible
+        )
+        self._pairer.feed(batch.ordered())
+        paired = self._pairer.flush()
+        if paired is None:
+            return
+        if self._layout is None:
+            self._layout = ObjectLayout(shapes, self.sites, self._page_size)
+        suspects = Suspects(self.sites, self._layout, self._named, self._judged)
+        suspects.add(paired)
+        if self._allocs_seen:
+            yield from self._told("double-free", suspects.double.events())
+            yield from self._told("wrong-cache-free", suspects.wrong_cache.events())
+        if self._judged:
+            yield from self._told("invalid-free", suspects.invalid.events())
+
+    def _told(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
+        for free in frees:
+            site = int(free.site[0])
+            if kind == "double-free" and self.sites["flags"][site] & np.uint8(Flag.RECOVERED):
+                continue  # it may be the twin's record of the first: `slabtrace mismatches` can tell
+            cache, call_site = (int(self.sites[name][site]) for name in ("cache", "call_site"))
+            yield LiveFinding(kind, int(free.ptr[0]), cache, call_site, int(free.tid[0]))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slab caches of a trace by name, and which of them every site belongs to.
+
+The kernel merges similar caches: they share one kmem_cache, one name (that of the first) and one
+count; the other names are `aliases`.  Rows are by name, as slabinfo's are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
+
+LARGE = "(large kmalloc)"  # whole pages from the page allocator: no cache
+UNKNOWN = "(unknown)"  # the page's owner could not be read
+
+
+@dataclass
+class Caches:
+    """c caches by name.  `of_site`: the cache of each site, shape (s,)."""
+
+    names: list[str] = field(default_factory=list)
+    aliases: list[list[str]] = field(default_factory=list)
+    object_size: list[int] = field(default_factory=list)  # 0 where unknown
+    size: list[int] = field(default_factory=list)
+    reclaimable: list[bool] = field(default_factory=list)  # the kernel shrinks it when memory is short
+    of_site: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def add(
+        self,
+        name: str,
+        aliases: list[str] | None = None,
+        object_size: int = 0,
+        size: int = 0,
+        reclaimable: bool = False,
+    ) -> int:
+        """The row of the cache `name`, which is added if it is new."""
+        if name in self._row:
+            return self._row[name]
+        self._row[name] = len(self.names)
+        self.names.append(name)
+        self.aliases.append(aliases or [])
+        self.object_size.append(object_size)
+        self.size.append(size)
+        self.reclaimable.append(reclaimable)
+        return self._row[name]
+
+    def __post_init__(self) -> None:
+        self._row = {name: row for row, name in enumerate(self.names)}
+
+
+def name_caches(table: pa.Table, sites: Sites, others: list[str]) -> Caches:
+    """The caches of caches.arrow, of `sites`, and the names `others` (slabinfo's).
+
+    A cache that caches.arrow lacks is named by its address.
+    """
+    caches = Caches()
+    row_of = {0: caches.add(UNKNOWN), LARGE_KMALLOC: caches.add(LARGE)}
+    for row in table.to_pylist():
+        sizes = row["object_size"], row["size"]
+        known = caches.add(row["name"], row["aliases"], *sizes, bool(row["reclaimable"]))
+        row_of[row["cache"]] = known
+    keys, inverse = np.unique(sites.cache_key, return_inverse=True)
+    rows = [row_of[key] if key in row_of else caches.add(f"(cache at {key:#x})") for key in keys.tolist()]
+    caches.of_site = np.array(rows, np.intp)[inverse]
+    for name in others:
+        caches.add(name)
+    return caches

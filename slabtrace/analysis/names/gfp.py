@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gfp flags of an allocation say: whether it may sleep, who pays for it, whether it is cleared.
+
+The bits are those of include/linux/gfp_types.h; from 5.10 to 6.18 they are the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.names.sites import Sites
+
+ZERO = np.uint32(0x100)  # __GFP_ZERO
+DIRECT_RECLAIM = np.uint32(0x400)  # __GFP_DIRECT_RECLAIM
+ACCOUNT = np.uint32(0x400000)  # __GFP_ACCOUNT
+
+
+def gfp_kinds(sites: Sites) -> dict[str, NDArray[np.bool_]]:
+    """Of each site whether its allocations are such, shape (s,).
+
+    atomic: they may not wait for memory; accounted: charged to a memory cgroup (caches made with
+    SLAB_ACCOUNT are so without saying it here); zeroed.
+    """
+    flags = sites["gfp_flags"]
+    return {
+        "atomic": (flags & DIRECT_RECLAIM) == 0,
+        "accounted": (flags & ACCOUNT) != 0,
+        "zeroed": (flags & ZERO) != 0,
+    }

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sites table in memory: what is true of every event of one site, found by `site` as index.
+
+Events carry a site number only; everything per event that repeats is looked up here.  The table
+grows while it is recorded (`extend`) and is loaded whole from a trace (`from_table`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from slabtrace.trace.format.arrays import plain
+from slabtrace.trace.format.schema import FREE_BIT, SITES, Flag, Kind
+
+Array: TypeAlias = NDArray[Any]
+
+LARGE_KMALLOC = 1  # `cache_key` of whole-page kmallocs; no kmem_cache has this address
+COLUMNS = {field.name: field.type.to_pandas_dtype() for field in SITES if field.name != "site"}
+
+
+class Sites:
+    """Columns of schema.SITES as arrays of shape (s,), and what follows from them.
+
+    `free`: whether events of the site are no allocations.  `page_end`: whether they are ends of
+    slab pages, which are no events of an object at all.  `cache_key`: `cache`, but LARGE_KMALLOC for
+    large kmallocs, which have none.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Array] = {name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}
+        self._derive()
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Sites:
+        """All sites of a trace's sites.arrow (schema.SITES, `site` counting up from 0)."""
+        sites = cls()
+        sites.extend({name: plain(table.column(name)) for name in COLUMNS})
+        return sites
+
+    def extend(self, rows: Mapping[str, Array] | NDArray[np.void]) -> None:
+        """Append the next sites: anything that gives the columns of schema.SITES by name."""
+        for name, column in self._columns.items():
+            self._columns[name] = np.concatenate([column, np.asarray(rows[name], column.dtype)])
+        self._derive()
+
+    def _derive(self) -> None:
+        self.free: NDArray[np.bool_] = (self["kind"] & np.uint8(FREE_BIT)) != 0
+        self.page_end: NDArray[np.bool_] = self["kind"] == np.uint8(Kind.PAGE_END)
+        large = (self["cache"] == 0) & ((self["flags"] & np.uint8(Flag.LARGE)) != 0)
+        self.cache_key: NDArray[np.uint64] = np.where(large, np.uint64(LARGE_KMALLOC), self["cache"])
+
+    def __len__(self) -> int:
+        return len(self._columns["kind"])
+
+    def __getitem__(self, name: str) -> Array:
+        """The column `name` of schema.SITES, shape (s,)."""
+        return self._columns[name]

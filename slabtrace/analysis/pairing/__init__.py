@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From events to lifetimes: the streaming pairing, and which records are one event."""

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long objects lived, by who allocated them: distribution, temporary ones, survivors.
+
+A *temporary* object was freed by the task that allocated it, within a millisecond: memory that a
+local variable, a per-CPU buffer or an object kept for the next time might have served.
+A *survivor* was not freed by the end of the recording.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from slabtrace.analysis.counting.ages import OCTAVES
+from slabtrace.analysis.counting.counts import Counts, by_group
+from slabtrace.analysis.counting.percentiles import percentile
+from slabtrace.analysis.counting.summary import Lookup
+from slabtrace.analysis.grouping.groups import Groups
+from slabtrace.analysis.grouping.kept import Kept
+from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
+from slabtrace.analysis.pairing.paired import How, Paired
+
+TEMPORARY_NS = 1_000_000
+PERCENTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
+COLUMNS = (
+    "cache", "call_site", "symbol", "stack", "module", "allocated", "freed", *PERCENTILES, "longest_ns",
+    "temporary", "survivors", "histogram",
+)  # fmt: skip
+
+
+class Temporaries:
+    """Counts temporary objects by the site of their allocation: `objects`, shape (s,)."""
+
+    def __init__(self, sites: int) -> None:
+        self.objects: Counts = np.zeros(sites, np.int64)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk."""
+        ts_ns, tid = paired.events.ts_ns, paired.events.tid
+        brief = ts_ns.take(paired.end) - ts_ns.take(paired.alloc) < TEMPORARY_NS
+        brief &= tid.take(paired.end) == tid.take(paired.alloc)
+        brief &= paired.how == How.FREED
+        self.objects += np.bincount(paired.ended_site[brief], minlength=len(self.objects))
+
+
+def lifetime_table(kept: Kept, temporaries: Counts, lookup: Lookup, groups: Groups) -> pd.DataFrame:
+    """One row for each of `groups` that allocated, most allocations first: COLUMNS.
+
+    freed: how many lifetimes are known (frees seen or proved); p50_ns, p90_ns, p99_ns: percentiles
+    of these, longest_ns: an upper bound, all from counts by powers of two, within which they are
+    interpolated (NaN where nothing was freed); temporary, survivors: numbers of objects; histogram:
+    list of (from_ns, to_ns, objects), shortest first.
+    """
+    number = len(groups)
+    lived = np.zeros((number, OCTAVES), np.int64)
+    member = groups.of_site >= 0
+    np.add.at(lived, groups.of_site[member], kept.ages.lived[member])
+    frame = pd.DataFrame(
+        {
+            "allocated": by_group(groups.of_site, kept.objects.allocated, number),
+            "freed": lived.sum(axis=1),
+            **{name: percentile(lived, share) for name, share in PERCENTILES.items()},
+            "longest_ns": _longest(lived),
+            "temporary": by_group(groups.of_site, temporaries, number),
+            "survivors": by_group(groups.of_site, kept.objects.held, number),
+        }
+    )
+    frame["cache"] = [kept.caches.names[row] for row in groups.cache.tolist()]
+    frame["call_site"], frame["module"] = groups.call_site, groups.module
+    frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
+    shown = shown_stacks(kept.sites, kept.objects.held, groups.of_site, groups.stack_id)
+    frame["stack"] = [lookup.stacks.names(each) for each in shown.stack_id.tolist()]
+    frame["histogram"] = pd.Series([histogram(row) for row in lived], dtype=object)
+    frame = frame[frame["allocated"] > 0].sort_values("allocated", ascending=False, kind="stable")
+    return frame[list(COLUMNS)].reset_index(drop=True)
+
+
+def histogram(lived: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """(from_ns, to_ns, objects) for each octave from the first to the last that has any."""
+    some = np.flatnonzero(lived)
+    if not len(some):
+        return []
+    return [(1 << k, 2 << k, int(lived[k])) for k in range(int(some[0]), int(some[-1]) + 1)]
+
+
+def _longest(lived: Counts) -> NDArray[Any]:
+    last = OCTAVES - 1 - (lived[:, ::-1] > 0).argmax(axis=1)
+    return np.where(lived.any(axis=1), 2.0 ** (last + 1), np.nan)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects allocated while recording and not freed by its end, grouped by who allocated them.
+
+`freed` is what was allocated less what is outstanding: it includes frees missed but proved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from slabtrace.analysis.counting.counts import by_group
+from slabtrace.analysis.counting.summary import Lookup, Objects
+from slabtrace.analysis.grouping.groups import Groups
+from slabtrace.analysis.grouping.kept import Kept
+from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.analysis.trust.confidence import NO_BOUND, Proof, in_words
+from slabtrace.trace.format.batch import EventBatch
+
+COLUMNS = (
+    "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
+    "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
+    "maybe_freed", "in_use", "module", "reclaimable", "stack_of", "stacked", "stacks",
+)  # fmt: skip
+
+
+def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof) -> pd.DataFrame:
+    """One row for each of `groups` with objects outstanding of those asked for.
+
+    Most bytes first, `own` ones last.  Columns: cache (name), call_site (address; 0 if not told
+    apart), symbol, stack (list of str, innermost first; empty if none was recorded), allocated,
+    freed, outstanding (objects that were allocated while recording), bytes_req, bytes_alloc (of the
+    outstanding), oldest_ns, newest_ns (allocation times of the outstanding since the recording's
+    start), comms (list of str), pids (list of int; both most objects first), own (bool: all of them
+    allocated by slabtrace's recorder itself, storing this trace), confidence ("exact", "bounded" or
+    "unprovable": see analysis.trust.confidence), maybe_freed (Int64: how many of the outstanding may have
+    been freed unseen at most; <NA> where nothing bounds it), in_use (how many of the outstanding
+    their slabs held in use at the end), module (None if not told apart, "" for
+    the kernel's own text), reclaimable (bool: the cache is), stack_of, stacked, stacks (how many of the
+    outstanding have the stack shown, how many have any, and how many stacks the group has: all the
+    same and 1 where every event has one; see sampled_stacks.py), group (row of `groups`).
+    """
+    live, caches = kept_objects.objects.live, kept_objects.caches
+    totals = _totals(kept_objects.sites, kept_objects.objects, groups)
+    kept = np.flatnonzero(totals["outstanding"])
+    member = groups.of_site[live.site]
+    frame = pd.DataFrame({name: column[kept] for name, column in totals.items()})
+    frame["oldest_ns"], frame["newest_ns"] = _ages(live.ts_ns - lookup.started_ns, member, kept)
+    frame["comms"], frame["pids"] = _tasks_of(live, member, kept, lookup.tasks)
+    frame["own"] = _own(live, member, kept, lookup)
+    frame["cache"] = [caches.names[row] for row in groups.cache[kept].tolist()]
+    frame["reclaimable"] = [caches.reclaimable[row] for row in groups.cache[kept].tolist()]
+    frame["call_site"], frame["module"] = groups.call_site[kept], groups.module[kept]
+    frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
+    held, stack_id = kept_objects.objects.held, groups.stack_id
+    shown = shown_stacks(kept_objects.sites, held, groups.of_site, stack_id)
+    frame["stack"] = [lookup.stacks.names(each) for each in shown.stack_id[kept].tolist()]
+    for name in ("stack_of", "stacked", "stacks"):
+        frame[name] = getattr(shown, name)[kept]
+    bounds = proof.bounds(live, member, groups.cache)
+    maybe = bounds.maybe_freed[kept]
+    frame["confidence"], frame["in_use"] = in_words(maybe, bounds.assumed[kept]), bounds.in_use[kept]
+    frame["maybe_freed"] = pd.array([None if n == NO_BOUND else n for n in maybe.tolist()], "Int64")
+    frame["group"] = kept
+    keys = {"own": True, "bytes_alloc": False, "outstanding": False, "oldest_ns": True}
+    frame = frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable")
+    return frame[[*COLUMNS, "group"]].reset_index(drop=True)
+
+
+def _totals(sites: Sites, objects: Objects, groups: Groups) -> dict[str, NDArray[np.int64]]:
+    """The counted columns by group, each of shape (g,)."""
+    held = objects.held
+    by_site = {
+        "allocated": objects.allocated,
+        "outstanding": held,
+        "bytes_req": held * sites["bytes_req"].astype(np.int64),
+        "bytes_alloc": held * sites["bytes_alloc"].astype(np.int64),
+    }
+    totals = {name: by_group(groups.of_site, column, len(groups)) for name, column in by_site.items()}
+    totals["freed"] = totals["allocated"] - totals["outstanding"]
+    return totals
+
+
+def _ages(
+    ts_ns: NDArray[np.int64], member: Positions, kept: Positions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(oldest, newest) time of the live objects of each group in `kept`."""
+    order = np.lexsort((ts_ns, member))
+    ordered = ts_ns[order]
+    begin = np.searchsorted(member[order], kept)
+    end = np.searchsorted(member[order], kept, side="right")
+    return ordered[begin], ordered[end - 1]
+
+
+def _tasks_of(
+    live: EventBatch, member: Positions, kept: Positions, tasks: Tasks
+) -> tuple[list[list[str]], list[list[int]]]:
+    """(comms, pids) of each group in `kept`, those with most objects first."""
+    held = pd.DataFrame({"group": member, "row": tasks.rows(live.tid, live.ts_ns)})
+    many = held[held["row"] >= 0].value_counts().reset_index()
+    comms: dict[int, dict[str, None]] = {group: {} for group in kept.tolist()}
+    pids: dict[int, dict[int, None]] = {group: {} for group in kept.tolist()}
+    for group, row in zip(many["group"].tolist(), many["row"].tolist(), strict=True):
+        if tasks.comm[row]:
+            comms[group].setdefault(tasks.comm[row])
+        pids[group].setdefault(int(tasks.tgid[row]))
+    return [list(names) for names in comms.values()], [list(ids) for ids in pids.values()]
+
+
+def _own(live: EventBatch, member: Positions, kept: Positions, lookup: Lookup) -> NDArray[np.bool_]:
+    """Whether every live object of each group in `kept` is the recorder's."""
+    tgid = np.append(lookup.tasks.tgid, np.uint32(0))  # row -1, an unknown task: the last
+    mine = tgid[lookup.tasks.rows(live.tid, live.ts_ns)] == lookup.recorder_pid
+    return ~np.isin(kept, member[~mine]) & (lookup.recorder_pid != 0)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each cache's change by the kernel's own count beside the traced one, and what explains the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.names.cache_names import Caches
+from slabtrace.analysis.trust.account import Account
+from slabtrace.analysis.trust.confidence import ALLOCATIONS, FREES, filtered
+from slabtrace.analysis.trust.losses import Losses
+from slabtrace.trace.manifest import Manifest
+
+COLUMNS = ("cache", "aliases", "kernel", "traced", "residue", "slack", "explained", "why")
+
+
+def reconcile(
+    account: Account, caches: Caches, inferred: Counts, losses: Losses, manifest: Manifest
+) -> pd.DataFrame:
+    """One row for each cache that slabinfo knows, largest residue first.
+
+    `inferred`: missed frees that were proved, by cache, shape (c,).  Columns:
+    kernel (change of active_objs), traced (allocations less frees, seen or proved), residue (their
+    difference), slack (how much of it may be no missing event at all: see analysis.trust.account),
+    explained (the share of the larger of both that the other agrees with, 0 to 1), why (str, the
+    likely reason of the residue; empty if there is none), aliases (names merged into the cache).
+    """
+    columns = {name: getattr(account, name) for name in ("kernel", "traced", "residue", "slack", "known")}
+    columns["inferred"] = inferred
+    frame = pd.DataFrame({"cache": caches.names, "aliases": caches.aliases, **columns})
+    frame = frame[frame["known"]].copy()
+    larger = frame[["kernel", "traced"]].abs().max(axis=1).clip(lower=1)
+    frame["explained"] = (1 - frame["residue"].abs() / larger).clip(lower=0)
+    frame["why"] = [_why(row, losses, manifest) for row in frame.to_dict("records")]
+    frame = frame.sort_values("residue", key=abs, ascending=False, kind="stable")
+    return frame[list(COLUMNS)].reset_index(drop=True)
+
+
+def _why(row: dict[Any, Any], losses: Losses, manifest: Manifest) -> str:
+    """The likely reason of a residue: what can lie on its side, likeliest first."""
+    residue = row["residue"]
+    if residue == 0:
+        return ""
+    if filtered(manifest):
+        return "the recording was filtered"
+    missed_frees = residue < 0 and row["inferred"] > 0
+    if abs(residue) <= row["slack"] and not missed_frees:
+        return "free objects on per-CPU slabs, which the kernel counts as used"
+    paths = ALLOCATIONS if residue > 0 else FREES
+    unwatched = [path.path for path in manifest.coverage.unattached if path.path in paths]
+    reasons = [f"through {' or '.join(unwatched)}, not watched"] if unwatched else []
+    if losses.total:
+        reasons.append(f"among the {losses.total:,} events lost")
+    what = "allocations" if residue > 0 else "frees"
+    return f"{what} {' or '.join(reasons)}" if reasons else f"unknown: {what} that no program saw"

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between kernels, found by features, and handed to bpf/ as -D numbers.
+
+This is capture's one place for kernel differences (bpf/'s are cache_of.h and the arguments in
+slab.c).  Each entry names the kernel change that made it; no version number is ever compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from slabtrace.capture.kernel.btf import Btf
+from slabtrace.errors import CaptureError
+
+# The kmem tracepoints of the slab allocator.  The _node variants ended in 6.1, when
+# 11e9734bcb6a unified them with the plain ones.
+TRACEPOINTS = (
+    "kmalloc",
+    "kmalloc_node",
+    "kmem_cache_alloc",
+    "kmem_cache_alloc_node",
+    "kfree",
+    "kmem_cache_free",
+)
+REQUIRED_TRACEPOINTS = ("kmalloc", "kmem_cache_alloc", "kfree", "kmem_cache_free")
+TASK_TRACEPOINTS = ("task_newtask", "task_rename")
+
+# BTF gives the types of a tracepoint's arguments, not their names; within the kmem tracepoints
+# type and order are enough to name them.  The typedef of size_t comes twice: req, then alloc.
+_ARGUMENT_NAMES = {
+    "long unsigned int": ["call_site"],
+    "const void *": ["ptr"],
+    "size_t": ["bytes_req", "bytes_alloc"],
+    "gfp_t": ["gfp_flags"],
+    "int": ["node"],
+    "struct kmem_cache *": ["cache"],
+    "const struct kmem_cache *": ["cache"],
+    # 5.15 hands kmem_cache_free the name of the cache (3544de8ee6e4): not needed, the address tells
+    "const char *": ["name"],
+}
+
+
+_CACHE_FIELDS = ("name", "list", "size", "object_size", "flags", "oo", "red_left_pad")
+_RECIPROCAL = "reciprocal_size"  # of kmem_cache since 5.9 (4138fdfc8f27)
+
+
+@dataclass(frozen=True)
+class SlabPageTest:
+    """How to tell a slab page: (u32 at `offset` of struct page) & `mask` == `value`."""
+
+    offset: int
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True)
+class KernelShape:
+    """All that the programs and the slab walk need to know of the running kernel.
+
+    `arguments` maps a tracepoint to {argument name: index}; offsets are bytes.
+    """
+
+    arguments: dict[str, dict[str, int]]
+    sizeof_page: int
+    compound_head: int  # or compound_info, then `compound_masked`
+    compound_masked: bool
+    slab_cache: int
+    slab_list: int
+    slab_freelist: int
+    slab_page: SlabPageTest
+    slab_counters: int | None  # None: this kernel keeps no such word
+    cache_fields: dict[str, int]
+    cache_node_partial: int
+    task_fields: dict[str, int]
+    preemptible: bool  # can a raw tracepoint program be preempted? (bpf/ring.h)
+    page_end: bool  # does a freed page still name its cache? (bpf/page_end.h)
+    reclaim_account: int  # mask of SLAB_RECLAIM_ACCOUNT in kmem_cache.flags
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def free_traced_after(self) -> bool:
+        """Is kmem_cache_free traced after the free?  It moved before it when it got its cache (6.1)."""
+        return "cache" not in self.arguments["kmem_cache_free"]
+
+    @property
+    def judges_frees(self) -> bool:
+        """Can the programs judge whether an object begins where something is freed (bpf/object_start.h)?"""
+        return self.slab_counters is not None and _RECIPROCAL in self.cache_fields
+
+    @property
+    def tracepoints(self) -> list[str]:
+        """The slab tracepoints this kernel has, in the order of TRACEPOINTS."""
+        return [name for name in TRACEPOINTS if name in self.arguments]
+
+    def defines(self) -> dict[str, int]:
+        """The -D numbers for bpf/."""
+        numbers = {
+            f"ARG_{tracepoint}_{name}": index
+            for tracepoint, arguments in self.arguments.items()
+            for name, index in arguments.items()
+        }
+        last = max(self.compound_head, self.slab_cache, self.slab_page.offset, self.slab_counters or 0)
+        numbers |= self._judging() | {
+            "SIZEOF_PAGE": self.sizeof_page,
+            "PAGE_WORDS": last // 8 + 1,
+            "PAGE_COMPOUND_HEAD": self.compound_head,
+            "SLAB_SLAB_CACHE": self.slab_cache,
+            "SLAB_TEST_OFFSET": self.slab_page.offset,
+            "SLAB_TEST_MASK": self.slab_page.mask,
+            "SLAB_TEST_VALUE": self.slab_page.value,
+            "CACHE_OBJECT_SIZE": self.cache_fields["object_size"],
+            "TASK_PID": self.task_fields["pid"],
+            "TASK_TGID": self.task_fields["tgid"],
+            "TASK_COMM": self.task_fields["comm"],
+        }
+        features = {
+            "PREEMPTIBLE": self.preemptible,
+            "PAGE_END": self.page_end,
+            "PAGE_COMPOUND_MASKED": self.compound_masked,
+        }
+        return numbers | {name: 1 for name, present in features.items() if present}
+
+    def _judging(self) -> dict[str, int]:
+        """The -D numbers for bpf/object_start.h."""
+        if not self.judges_frees:
+            return {}
+        places = {name: self.cache_fields[name] for name in ("size", _RECIPROCAL, "oo")}
+        first = min(places.values()) & ~7
+        return {
+            "JUDGE_FREES": 1,
+            "CACHE_FIRST": first,
+            "CACHE_WORDS": (max(places.values()) + 8 - first) // 8 + 1,
+            "CACHE_SIZE": places["size"],
+            "CACHE_RECIPROCAL": places[_RECIPROCAL],
+            "CACHE_OO": places["oo"],
+            "CACHE_RED_LEFT_PAD": self.cache_fields["red_left_pad"],
+            "SLAB_COUNTERS": self.slab_counters or 0,
+        }
+
+
+def examine(btf: Btf) -> KernelShape:
+    """Learn the kernel's shape from its BTF.  Raises CaptureError for what slabtrace cannot do without."""
+    slab = _slab_struct(btf)
+    return KernelShape(
+        arguments=_tracepoint_arguments(btf),
+        sizeof_page=btf.sizeof("page"),
+        compound_head=btf.offsetof("page", _compound_field(btf)),
+        compound_masked=_compound_field(btf) == "compound_info",
+        slab_cache=btf.offsetof(slab, "slab_cache"),
+        slab_list=btf.offsetof(slab, "slab_list"),
+        slab_freelist=btf.offsetof(slab, "freelist"),
+        slab_page=_slab_page_test(btf),
+        slab_counters=btf.offsetof(slab, "counters") if btf.has_field(slab, "counters") else None,
+        cache_fields={
+            name: btf.offsetof("kmem_cache", name)
+            for name in (*_CACHE_FIELDS, _RECIPROCAL)
+            if name in _CACHE_FIELDS or btf.has_field("kmem_cache", name)
+        }
+        | {"node": _first_node(btf)},
+        cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),
+        task_fields={name: btf.offsetof("task_struct", name) for name in ("pid", "tgid", "comm")},
+        # SRCU-fast came just before tracepoints were guarded by it (7.0, a46023d5616e)
+        preemptible=btf.function("init_srcu_struct_fast") is not None,
+        page_end=btf.offsetof(slab, "slab_cache") != btf.offsetof("page", "mapping"),
+        reclaim_account=_reclaim_account(btf),
+    )
+
+
+def _slab_struct(btf: Btf) -> str:
+    """`struct slab` was split from `struct page` in 5.17 (d122019bf061); before, page has its fields."""
+    return "slab" if btf.has_field("slab", "slab_cache") else "page"
+
+
+def _compound_field(btf: Btf) -> str:
+    """Where a tail page leads to its head; in 7.x it may hold a mask instead (bpf/cache_of.h)."""
+    return "compound_info" if btf.has_field("page", "compound_info") else "compound_head"
+
+
+def _first_node(btf: Btf) -> int:
+    """Offset in kmem_cache of the pointer to node 0's kmem_cache_node.
+
+    Up to 6.18 it begins the array `node`; in 7.x the array `per_node` of pairs of pointers.
+    """
+    if btf.has_field("kmem_cache", "node"):
+        return btf.offsetof("kmem_cache", "node")
+    return btf.offsetof("kmem_cache", "per_node") + btf.offsetof("kmem_cache_per_node_ptrs", "node")
+
+
+def _slab_page_test(btf: Btf) -> SlabPageTest:
+    """Where this kernel says that a page belongs to the slab allocator."""
+    type_byte = btf.enum_value("pagetype", "PGTY_slab")
+    if type_byte is not None:  # 6.12: 4ffca5a96678 ("mm: support only one page_type per page")
+        return SlabPageTest(btf.offsetof("page", "page_type"), 0xFF000000, type_byte << 24)
+    type_bit = btf.enum_value("pagetype", "PG_slab")
+    if type_bit is not None:  # 6.10: 46df8e73a4a3 ("mm: free up PG_slab"); a cleared bit says yes
+        return SlabPageTest(btf.offsetof("page", "page_type"), 0xF0000000 | type_bit, 0xF0000000)
+    flag_bit = btf.enum_value("pageflags", "PG_slab")
+    if flag_bit is None:
+        raise CaptureError(
+            "this kernel does not say how it marks slab pages (no PGTY_slab and no PG_slab in its BTF)",
+            "please report it with the output of `uname -r`",
+        )
+    return SlabPageTest(btf.offsetof("page", "flags"), 1 << flag_bit, 1 << flag_bit)
+
+
+def _reclaim_account(btf: Btf) -> int:
+    """The bit of the flag depends on the configuration where slab.h has _slab_flag_bits; else it is fixed."""
+    bit = btf.enum_value("_slab_flag_bits", "_SLAB_RECLAIM_ACCOUNT")
+    return 0x00020000 if bit is None else 1 << bit
+
+
+def _tracepoint_arguments(btf: Btf) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for tracepoint in TRACEPOINTS:
+        types = btf.tracepoint_arguments(tracepoint)
+        if types is not None:
+            found[tracepoint] = _name_arguments(tracepoint, types)
+    missing = [name for name in REQUIRED_TRACEPOINTS if name not in found]
+    if missing:
+        raise CaptureError(
+            f"this kernel has no tracepoint kmem:{', kmem:'.join(missing)}",
+            "boot a kernel built with CONFIG_TRACEPOINTS=y and CONFIG_DEBUG_INFO_BTF=y",
+        )
+    return found
+
+
+def _name_arguments(tracepoint: str, types: list[str]) -> dict[str, int]:
+    pools = {spelling: list(names) for spelling, names in _ARGUMENT_NAMES.items()}
+    named: dict[str, int] = {}
+    for index, spelling in enumerate(types):
+        pool = pools.get(spelling)
+        if pool:
+            named[pool.pop(0)] = index
+    for needed in ("call_site", "ptr"):
+        if needed not in named:
+            raise CaptureError(
+                f"the tracepoint kmem:{tracepoint} of this kernel has arguments slabtrace does not know: "
+                + ", ".join(types),
+                "please report it with the output of `uname -r`",
+            )
+    return named

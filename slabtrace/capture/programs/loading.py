@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load and attach the BPF programs, keep their file descriptors, and take them down again.
+
+bcc compiles, and makes the maps; the programs are loaded by us, because bcc cannot call kernel
+functions, and would attach an fentry program while it compiles.  Everything dies with the process:
+links are file descriptors, nothing is pinned, so a killed recorder leaves nothing in the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes as ct
+import errno
+import mmap
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from slabtrace.capture.programs import bpf_syscall
+from slabtrace.capture.programs.compiler import import_bcc
+from slabtrace.capture.programs.kfuncs import Kfuncs, point_at_map
+from slabtrace.capture.programs.layout import header_numbers
+from slabtrace.errors import CaptureError
+
+LOCKED_DOWN = (
+    "the kernel is locked down (confidentiality): BPF may not read kernel memory",
+    "boot without lockdown=confidentiality (Secure Boot by itself only needs 'integrity')",
+)
+_PERCPU_ELEMENTS_ITSELF = header_numbers("percpu.h")["PERCPU_ELEMENTS_ITSELF"]
+
+
+def refusal(program: str, said: str) -> CaptureError:
+    """What to say of a program that the kernel does not load; `said`: the verifier's last word.
+
+    Under a lockdown (confidentiality) it knows no such helper: bpf_base_func_proto, kernel/bpf/helpers.c.
+    """
+    if re.search(r"(cannot use helper|unknown func) bpf_probe_read_kernel", said):
+        return CaptureError(*LOCKED_DOWN)
+    return CaptureError(
+        f"the kernel refuses the BPF program {program}: {said}",
+        "run `slabtrace doctor` to see what this kernel allows",
+    )
+
+
+class Programs:
+    """The compiled BPF object: its maps, its loaded programs, its attachments."""
+
+    def __init__(self, bpf: Any, kfuncs: Kfuncs) -> None:
+        self._bpf = bpf
+        self._kfuncs = kfuncs
+        self._links: dict[str, int] = {}
+        self._once_attached: dict[str, int] = {}
+        self._maps: list[mmap.mmap] = []
+        self._loaded: dict[str, int] = {}
+
+    def load(self, program: str) -> int:
+        """Load a program as a raw tracepoint program, once; returns its file descriptor.
+
+        Raises CaptureError with the verifier's last word.
+        """
+        if program not in self._loaded:
+            try:
+                self._loaded[program] = bpf_syscall.load_raw_tracepoint(self._code(program), program)
+            except OSError as error:
+                raise refusal(program, str(error.strerror)) from error
+        return self._loaded[program]
+
+    def _code(self, program: str) -> bytes:
+        """The instructions of a program, its maps filled in by bcc, its kernel functions by us."""
+        lib, module, name = import_bcc().libbcc.lib, self._bpf.module, program.encode()
+        code = ct.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
+        code = point_at_map(code, _PERCPU_ELEMENTS_ITSELF, self.map_fd("percpu_elements"))
+        return self._kfuncs.resolve(code)
+
+    def attach(self, program: str, tracepoint: str) -> None:
+        """Attach a program to a raw tracepoint; several may share one.  Raises CaptureError."""
+        fd = self.load(program)
+        link = import_bcc().libbcc.lib.bpf_attach_raw_tracepoint(fd, tracepoint.encode())
+        if link < 0:
+            raise CaptureError(
+                f"the tracepoint {tracepoint} cannot be attached: {os.strerror(abs(link) or errno.EINVAL)}",
+                "run `slabtrace doctor` to see what this kernel allows",
+            )
+        self._links[program] = link
+        self._once_attached[program] = fd
+
+    def load_tracing(self, program: str, at_exit: bool, type_id: int) -> None:
+        """Load a program for the entry or exit of the kernel function with this BTF id.
+
+        Raises CaptureError.
+        """
+        try:
+            fd = bpf_syscall.load_tracing(self._code(program), at_exit, type_id, program)
+        except OSError as error:
+            raise CaptureError(f"the kernel refuses the BPF program {program}: {error.strerror}") from error
+        self._loaded[program] = fd
+
+    def attach_tracing(self, program: str) -> None:
+        """Attach a program that load_tracing loaded.  Raises CaptureError."""
+        fd = self._loaded[program]
+        try:
+            self._links[program] = bpf_syscall.attach_tracing(fd)
+        except OSError as error:
+            raise CaptureError(f"{program} cannot be attached: {error.strerror}") from error
+        self._once_attached[program] = fd
+
+    def detach(self, programs: Iterable[str] | None = None) -> None:
+        """Detach the named programs, or all.  Their maps stay readable."""
+        for program in list(self._links if programs is None else programs):
+            with contextlib.suppress(OSError):
+                os.close(self._links.pop(program))
+
+    @property
+    def attached(self) -> list[str]:
+        """Names of the attached programs, in the order of attaching."""
+        return list(self._links)
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of a map."""
+        return int(self._bpf[name.encode()].map_fd)
+
+    def table(self, name: str) -> Any:
+        """bcc's view of a map, for the rare accesses that need no speed."""
+        return self._bpf[name.encode()]
+
+    def mapped(self, name: str, dtype: np.dtype[np.void] | str, count: int) -> np.ndarray[Any, Any]:
+        """A BPF_F_MMAPABLE array map as a writable ndarray of shape (count,), shared with the kernel."""
+        itemsize = np.dtype(dtype).itemsize
+        length = -(-itemsize * count // mmap.PAGESIZE) * mmap.PAGESIZE
+        # populated at once: a page fault in the consumer under load costs more than a chunk of events
+        memory = mmap.mmap(self.map_fd(name), length, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        self._maps.append(memory)
+        return np.frombuffer(memory, dtype=dtype, count=count)
+
+    def run_once(self, program: str, arguments: list[int], cpu: int | None = None) -> None:
+        """Run a loaded program once on made-up tracepoint arguments (BPF_PROG_TEST_RUN), here or on `cpu`.
+
+        Raises OSError where that CPU is offline.
+        """
+        bpf_syscall.test_run(self.load(program), arguments, cpu)
+
+    def recursion_misses(self) -> dict[str, int]:
+        """Per program ever attached, how often the kernel skipped it because it was already running."""
+        return {
+            name: bpf_syscall.program_statistics(fd)["recursion_misses"]
+            for name, fd in self._once_attached.items()
+        }
+
+    def run_times(self) -> tuple[int, int]:
+        """(ns, runs) of all attached programs, counted while the kernel is told to."""
+        every = [bpf_syscall.program_statistics(fd) for fd in list(self._once_attached.values())]
+        return sum(each["run_time_ns"] for each in every), sum(each["run_cnt"] for each in every)
+
+    def close(self) -> None:
+        """Detach everything and free programs and maps."""
+        self.detach()
+        for fd in self._loaded.values():
+            os.close(fd)
+        self._loaded.clear()
+        self._bpf.cleanup()

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learn about the slab allocator from its own memory: every kmem_cache, and where struct pages lie.
+
+Kernel memory is read by the `peek` program (bpf/peek.h), so that no /proc/kcore, no kernel
+headers and no data symbols are needed.  All offsets come from BTF (kernel.py).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from slabtrace.capture.kernel.features import KernelShape
+from slabtrace.capture.programs.layout import header_numbers, struct_dtype
+from slabtrace.capture.programs.loading import Programs
+from slabtrace.errors import CaptureError
+
+PAGE_SIZE = 4096
+_U64 = 1 << 64
+_KERNEL_IMAGE = 0xFFFF_FFFF_8000_0000  # text and data on x86-64; caches live in the direct map below
+_MAX_CACHES = 20_000  # a torn list must not hang us
+_SYS_SLAB = Path("/sys/kernel/slab")
+
+
+@dataclass(frozen=True)
+class SlabCache:
+    """One struct kmem_cache as it stands in kernel memory; sizes in bytes."""
+
+    address: int
+    name: str
+    object_size: int
+    size: int
+    slab_flags: int
+    order: int
+    objects_per_slab: int
+    red_left_pad: int
+    reclaimable: bool  # SLAB_RECLAIM_ACCOUNT: the kernel can shrink it under memory pressure
+
+
+class SlabPlace(NamedTuple):
+    """A slab: the addresses of its struct slab, of its first byte, and of its kmem_cache."""
+
+    struct: int
+    memory: int
+    cache: int
+
+
+class SlabWalk:
+    """Reads kernel memory through the `peek` program."""
+
+    def __init__(self, programs: Programs, shape: KernelShape) -> None:
+        self._programs = programs
+        self._shape = shape
+        dtype = struct_dtype("peek.h", "peeked")
+        self._peeked = programs.mapped("peeked", dtype, 1)
+        self._limit = header_numbers("peek.h")["PEEK_BYTES"]
+        self._one_at_a_time = threading.Lock()  # there is one buffer between the program and us
+
+    def read(self, address: int, length: int) -> bytes | None:
+        """`length` (at most PEEK_BYTES) bytes of kernel memory, or None where nothing can be read."""
+        with self._one_at_a_time:
+            self._programs.run_once("peek", [address % _U64, min(length, self._limit)])
+            if self._peeked["status"][0] != 0:
+                return None
+            return bytes(self._peeked["bytes"][0][:length])
+
+    def read_long(self, address: int, length: int) -> bytes | None:
+        """As `read`, of any length."""
+        parts = [
+            self.read(address + start, min(self._limit, length - start))
+            for start in range(0, length, self._limit)
+        ]
+        return None if None in parts else b"".join(part for part in parts if part is not None)
+
+    def u64(self, address: int) -> int:
+        """A word of kernel memory, 0 if unreadable."""
+        raw = self.read(address, 8)
+        return int(struct.unpack("<Q", raw)[0]) if raw else 0
+
+    def u32(self, address: int) -> int:
+        """Half a word of kernel memory, 0 if unreadable."""
+        raw = self.read(address, 4)
+        return int(struct.unpack("<I", raw)[0]) if raw else 0
+
+    def string(self, address: int, limit: int = 128) -> str:
+        """A NUL-terminated string, cut at `limit` bytes; "" if unreadable."""
+        raw = self.read(address, limit) or b""
+        return raw.split(b"\0", 1)[0].decode(errors="backslashreplace")
+
+    def cache(self, address: int) -> SlabCache | None:
+        """Read one struct kmem_cache; None if there is none at that address."""
+        fields = self._shape.cache_fields
+        raw = self.read(address, max(v for k, v in fields.items() if k != "node") + 16)
+        if raw is None:
+            return None
+
+        def u32(name: str) -> int:
+            return int(struct.unpack_from("<I", raw, fields[name])[0])
+
+        name = self.string(struct.unpack_from("<Q", raw, fields["name"])[0])
+        oo = u32("oo")  # order in the upper, objects in the lower 16 bits (struct kmem_cache_order_objects)
+        if not name or not 0 < u32("size") < 1 << 24:
+            return None
+        return SlabCache(
+            address=address,
+            name=name,
+            object_size=u32("object_size"),
+            size=u32("size"),
+            slab_flags=u32("flags"),
+            order=oo >> 16,
+            objects_per_slab=oo & 0xFFFF,
+            red_left_pad=u32("red_left_pad"),
+            reclaimable=bool(u32("flags") & self._shape.reclaim_account),
+        )
+
+    def all_caches(self, any_cache: int) -> list[SlabCache]:
+        """Every kmem_cache, found by following slab_caches from any one of them.
+
+        The list's head is no cache: it is recognised by lying in the kernel image.  Caches may come
+        and go meanwhile; a step that cannot be read ends the walk.
+        """
+        link = self._shape.cache_fields["list"]
+        found: list[SlabCache] = []
+        node = any_cache + link
+        for _ in range(_MAX_CACHES):
+            cache = self.cache(node - link) if node < _KERNEL_IMAGE else None
+            if cache is not None:
+                found.append(cache)
+            node = self.u64(node)
+            if node in (0, any_cache + link):
+                break
+        return found
+
+    def slab_at(self, vmemmap: int, page: int) -> SlabPlace | None:
+        """The slab that the page at this address belongs to; None if it is of no slab (bpf/cache_of.h)."""
+        shape = self._shape
+        address = head = (vmemmap + page // PAGE_SIZE * shape.sizeof_page) % _U64
+        raw = self.read(address, shape.sizeof_page) or b""
+        word = int(struct.unpack_from("<Q", raw, shape.compound_head)[0]) if raw else 0
+        if word & 1:
+            masked = shape.compound_masked and word >= 0xFFFF_FFFF_0000_0000
+            head = address & word if masked else word - 1
+            raw = self.read(head, shape.sizeof_page) or b""
+        test = struct.unpack_from("<I", raw, shape.slab_page.offset)[0] if raw else 0
+        if test & shape.slab_page.mask != shape.slab_page.value:
+            return None
+        (cache,) = struct.unpack_from("<Q", raw, shape.slab_cache)
+        return SlabPlace(head, page + (head - address) // shape.sizeof_page * PAGE_SIZE, cache)
+
+    def learn_vmemmap(self, caches: list[SlabCache]) -> int:
+        """Where the array of struct page begins, as `page = vmemmap + (ptr >> 12) * sizeof(page)`.
+
+        A partial slab knows both its struct page and, in its freelist, an address inside itself;
+        every cache that has one votes.  Returns 0 if none has, or if they disagree.
+        """
+        votes: Counter[int] = Counter()
+        for cache in caches:
+            votes.update(self._vmemmap_votes(cache))
+            if sum(votes.values()) >= 32:
+                break
+        return next(iter(votes)) if len(votes) == 1 else 0
+
+    def _vmemmap_votes(self, cache: SlabCache) -> list[int]:
+        shape = self._shape
+        node = self.u64(cache.address + shape.cache_fields["node"])
+        if not node:
+            return []
+        head = node + shape.cache_node_partial
+        slab = (self.u64(head) - shape.slab_list) % _U64
+        if slab == (head - shape.slab_list) % _U64:
+            return []  # the list is empty
+        freelist = self.u64(slab + shape.slab_freelist)
+        if not freelist or self.u64(slab + shape.slab_cache) != cache.address:
+            return []  # taken off the list while we looked
+        start = freelist & ~((PAGE_SIZE << cache.order) - 1)
+        return [(slab - (start // PAGE_SIZE) * shape.sizeof_page) % _U64]
+
+
+def find_any_cache(programs: Programs, shape: KernelShape, kallsyms_slab_caches: int) -> int:
+    """The address of some kmem_cache, from a live allocation or from the symbol slab_caches.
+
+    Raises CaptureError if neither works.
+    """
+    if "cache" in shape.arguments["kmem_cache_alloc"]:
+        caught = programs.mapped("caught_cache", "<u8", 1)
+        programs.attach("catch_cache", "kmem_cache_alloc")
+        try:
+            os.close(os.open("/proc/self/stat", os.O_RDONLY))  # allocates a struct file
+        finally:
+            programs.detach(["catch_cache"])
+        if caught[0]:
+            return int(caught[0])
+    if kallsyms_slab_caches:
+        walk = SlabWalk(programs, shape)
+        return walk.u64(kallsyms_slab_caches) - shape.cache_fields["list"]
+    raise CaptureError(
+        "no slab cache can be found: neither a tracepoint nor /proc/kallsyms names one",
+        "set kernel.kptr_restrict=0 or 1 and run as root; the kernel needs CONFIG_KALLSYMS_ALL=y",
+    )
+
+
+def aliases() -> dict[str, list[str]]:
+    """Names merged into each cache: {name of the real cache: sorted aliases}, from /sys/kernel/slab.
+
+    SLUB merges caches of like size; the alias is a symlink to a directory with an id such as
+    `:0000192`, and so may be the real cache's own name.
+    """
+    by_target: dict[str, list[str]] = {}
+    if not _SYS_SLAB.is_dir():
+        return {}
+    for entry in _SYS_SLAB.iterdir():
+        target = entry.readlink() if entry.is_symlink() else entry
+        if not entry.name.startswith(":"):
+            by_target.setdefault(target.name, []).append(entry.name)
+    merged: dict[str, list[str]] = {}
+    for names in by_target.values():
+        for name in names:
+            merged[name] = sorted(other for other in names if other != name)
+    return merged
+
+
+def cache_addresses(caches: list[SlabCache]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """Addresses of the caches, uint64, in list order."""
+    return np.array([cache.address for cache in caches], dtype=np.uint64)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder's books, kept about once a second: losses, slabinfo, the manifest's totals, the status line.
+
+What is counted elsewhere is written down here; nothing here touches an event.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+
+from slabtrace.capture.kernel.slabinfo import SlabinfoRow, SlabinfoSampler
+from slabtrace.capture.session import Session
+from slabtrace.capture.storing.storing import Storing
+from slabtrace.capture.stream.ledger import Ledger
+from slabtrace.trace.writing.sink import Sink
+
+BOOKS_NS = 1_000_000_000
+
+
+@dataclass
+class Progress:
+    """What the status line shows.  `net_objects`: allocations less frees so far."""
+
+    elapsed_s: float
+    events: int
+    events_per_s: float
+    net_objects: int
+    dropped: int
+    fill: float
+    bytes: int
+
+
+class Books:
+    """Writes through the storing thread, which alone touches the `writer`."""
+
+    def __init__(self, session: Session, writer: Sink, store: Storing) -> None:
+        self._session, self._writer, self._store = session, writer, store
+        self._slabinfo = SlabinfoSampler()
+        self._ledger = Ledger(session.rings, session.programs)
+        self._cpu_before_ns = self._last_events = 0
+
+    def start(self, now_ns: int) -> None:
+        """The recording begins."""
+        self._ledger.start(now_ns)
+        self._cpu_before_ns = time.process_time_ns()
+
+    def losses(self, now_ns: int) -> None:
+        """Store what was lost since the last time."""
+        self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
+
+    def slabinfo(self, now_ns: int, everything: bool = False) -> None:
+        """Store a sample; `everything`: also what did not change."""
+        rows = self._slabinfo.sample(everything)
+        columns = {name: [getattr(row, name) for row in rows] for name in SlabinfoRow._fields}
+        self._store.rows("slabinfo", {"ts_ns": [now_ns] * len(rows), **columns})
+
+    def close(self, now_ns: int) -> None:
+        """Once nothing is attached and all events are handed over."""
+        self._store.rows("losses", self._ledger.late(now_ns, self._store.late))
+        self._store.call(self.totals)
+
+    def totals(self) -> None:
+        """Bring the manifest up to date, and save it; in the storing thread."""
+        totals, store = self._writer.manifest.totals, self._store
+        for name, value in self._ledger.totals().items():
+            setattr(totals, name, value)
+        counted = self._counted
+        totals.events, totals.counted, totals.late = store.events, counted, store.late
+        totals.allocs, totals.frees = store.allocs + counted, store.frees + counted
+        totals.modules = self._session.kallsyms.modules
+        totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
+        use = self._writer.manifest.recorder
+        use.cpu_ns = time.process_time_ns() - self._cpu_before_ns
+        use.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self._writer.save_manifest()
+
+    def progress(self, now_ns: int, fill: float) -> Progress:
+        """What to show; `fill`: how full the fullest ring was since the last time."""
+        store = self._store
+        events = store.events + 2 * self._counted
+        rate, self._last_events = (events - self._last_events) / (BOOKS_NS / 1e9), events
+        return Progress(
+            elapsed_s=(now_ns - self._writer.manifest.started_ns) / 1e9,
+            events=events,
+            events_per_s=rate,
+            net_objects=store.allocs - store.frees,
+            dropped=self._ledger.totals()["dropped"],
+            fill=fill,
+            bytes=self._writer.bytes,
+        )
+
+    @property
+    def _counted(self) -> int:
+        """Objects that only the programs counted."""
+        return 0 if self._session.survivors is None else self._session.survivors.counted

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The storing half of the recorder: a thread that orders batches, completes their side tables, and writes.
+
+It is apart from the consumer so that neither compression nor a slow disk keeps the rings from
+being drained.  Memory between the two is bounded: QUEUE batches.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from slabtrace.capture.process.priority import raise_priority
+from slabtrace.capture.process.privileges import reduce
+from slabtrace.capture.session import Session
+from slabtrace.capture.slabs.touched import TouchedPages
+from slabtrace.capture.slabs.walk import SlabCache
+from slabtrace.capture.stream.intake import TaskName
+from slabtrace.capture.stream.ordering import TimeMerge
+from slabtrace.capture.stream.stacks import StackReader
+from slabtrace.capture.stream.tasks import read_comm
+from slabtrace.trace.format.batch import EventBatch, UInt64
+from slabtrace.trace.format.schema import FREE_BIT, Kind
+from slabtrace.trace.writing.sink import Sink
+
+QUEUE = 32  # batches of 131,072 events, 26 bytes each: 110 MB at most
+_SITE_FIELDS = (
+    "kind",
+    "flags",
+    "call_site",
+    "cache",
+    "bytes_req",
+    "bytes_alloc",
+    "gfp_flags",
+    "node",
+    "stack_id",
+)
+
+# What a site's events are; an allocation may be of a slab, or whole pages.
+_ALLOC, _FREE, _IN_SLAB, _UNWANTED = 1, 2, 4, 8
+
+SiteRows = np.ndarray[Any, np.dtype[np.void]]
+
+
+class Observer(Protocol):
+    """Is shown what is stored, in the storing thread: it must be quick."""
+
+    def sites(self, rows: Mapping[str, Any]) -> None:
+        """The next sites, columns as in schema.SITES."""
+
+    def events(self, batch: EventBatch) -> None:
+        """The next events, run by run (EventBatch); their sites were shown before."""
+
+    def lost(self, until_ns: int) -> None:
+        """Of what happened before this time, events are missing."""
+
+
+class Storing:
+    """Takes batches in the order they were drained; `check` re-raises what went wrong in the thread."""
+
+    def __init__(self, session: Session, writer: Sink, observer: Observer | None) -> None:
+        self._session = session
+        self._writer = writer
+        self._observer = observer
+        self._merge = TimeMerge()
+        self._stacks = StackReader(session.programs) if session.options.stacks != "none" else None
+        self._sites = 0
+        self._of_site = np.zeros(0, dtype=np.uint8)  # the bits below
+        self._some_unwanted = False
+        self.touched = TouchedPages()
+        self._known_symbols: set[int] = set()
+        self._known_caches: dict[int, SlabCache] = {}
+        self.events = self.allocs = self.frees = 0
+        self.span_ns: tuple[int, int | None] = (0, None)  # events outside are left out
+        self._error: BaseException | None = None
+        self._queue: queue.Queue[Callable[[], object] | None] = queue.Queue(QUEUE)
+        self._thread = threading.Thread(target=self._run, name="slabtrace-store", daemon=True)
+        self._thread.start()
+
+    @property
+    def late(self) -> int:
+        """Events stored out of order so far."""
+        return self._merge.late
+
+    def batch(
+        self,
+        batch: EventBatch,
+        watermark_ns: int | None,
+        sites: SiteRows,
+        names: list[TaskName],
+        unnamed: list[TaskName],
+    ) -> None:
+        """Store a batch with all that its events refer to.  Blocks while the queue is full."""
+        self._put(lambda: self._store(batch, watermark_ns, sites, names, unnamed))
+
+    def lost(self, until_ns: int) -> None:
+        """Tell the observer that events before `until_ns` are missing; before the batch that lacks them."""
+        if (observer := self._observer) is not None:
+            self._put(lambda: observer.lost(until_ns))
+
+    def rows(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Store rows of a side table."""
+        self._put(lambda: self._writer.rows(table, columns))
+
+    def caches(self, caches: list[SlabCache]) -> None:
+        """Store caches that the session found."""
+        self._put(lambda: self._store_caches(caches))
+
+    def call(self, action: Callable[[], object]) -> None:
+        """Run something between two batches, in the storing thread."""
+        self._put(action)
+
+    def finish(self) -> None:
+        """Wait until everything is stored.  Raises what went wrong."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+        self._thread.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what went wrong in the thread, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def _put(self, action: Callable[[], object]) -> None:
+        if self._error is None:
+            self._queue.put(action)
+
+    def _run(self) -> None:
+        raise_priority()
+        reduce()
+        while (action := self._queue.get()) is not None:
+            if self._error is not None:
+                continue  # keep the queue moving, so that nobody waits for ever
+            try:
+                action()
+            except BaseException as error:
+                self._error = error
+
+    def _store(
+        self,
+        batch: EventBatch,
+        watermark_ns: int | None,
+        sites: SiteRows,
+        names: list[TaskName],
+        unnamed: list[TaskName],
+    ) -> None:
+        self._store_tasks(names, unnamed)
+        if len(sites):
+            self._store_sites(sites.copy())
+        released = self._within(self._merge.merge(batch, watermark_ns))
+        what = self._of_site[released.site]
+        if self._some_unwanted and (unwanted := what & _UNWANTED != 0).any():
+            released, what = released.take(~unwanted), what[~unwanted]
+        if released.size:
+            self._writer.events(released)
+            self.events += released.size
+            self.allocs += int(np.count_nonzero(what & _ALLOC))
+            self.frees += int(np.count_nonzero(what & _FREE))
+            self.touched.add(released.ptr[what & _IN_SLAB != 0])
+            if self._observer is not None:
+                self._observer.events(released)
+
+    def _within(self, released: EventBatch) -> EventBatch:
+        """Only what happened while every program was attached."""
+        begin, end = self.span_ns
+        if not released.size:
+            return released
+        if released.ts_ns.min() >= begin and (end is None or released.ts_ns.max() < end):
+            return released
+        within = released.ts_ns >= begin
+        return released.take(within if end is None else within & (released.ts_ns < end))
+
+    def touch(self, live: UInt64) -> None:
+        """For a check of the slabs: `live` objects, and those of events not yet stored, count as well."""
+        self.touched.add(live)
+        for run in self._merge.waiting:
+            self.touched.add(run.ptr[self._of_site[run.site] & _IN_SLAB != 0])
+
+    def _store_tasks(self, names: list[TaskName], unnamed: list[TaskName]) -> None:
+        rows = names + [name._replace(comm=read_comm(name.tid) or "") for name in unnamed]
+        rows.sort()
+        columns = {field: [getattr(row, field) for row in rows] for field in TaskName._fields}
+        self._writer.rows("tasks", columns)
+
+    def _store_sites(self, sites: SiteRows) -> None:
+        self._fill_sizes(sites)
+        self._store_new_stacks(sites)
+        self._store_symbols(sites["call_site"].tolist())
+        columns = {name: np.ascontiguousarray(sites[name]) for name in _SITE_FIELDS}
+        columns["site"] = np.arange(self._sites, self._sites + len(sites), dtype=np.uint32)
+        self._writer.rows("sites", columns)
+        if self._observer is not None:
+            self._observer.sites(columns)
+        self._sites += len(sites)
+        is_free, is_event = sites["kind"] & FREE_BIT != 0, sites["kind"] != Kind.PAGE_END
+        unwanted = [not self._session.wanted(self._session.caches.get(c)) for c in sites["cache"].tolist()]
+        self._some_unwanted |= any(unwanted)
+        bits = np.where(is_free, _FREE * is_event, _ALLOC + _IN_SLAB * (sites["cache"] != 0))
+        of_site = (bits + _UNWANTED * np.array(unwanted)).astype(np.uint8)
+        self._of_site = np.concatenate([self._of_site, of_site])
+
+    def _fill_sizes(self, sites: SiteRows) -> None:
+        """What names the cache only (kmem_cache_alloc since 6.1, bulk) has the sizes of its objects."""
+        for i in np.flatnonzero(sites["cache"]).tolist():
+            cache = self._session.cache_at(int(sites["cache"][i]))
+            if cache is None:
+                continue
+            self._store_caches([cache])
+            if not sites["kind"][i] & FREE_BIT and not sites["bytes_alloc"][i]:
+                sites["bytes_req"][i] = sites["bytes_req"][i] or cache.object_size
+                sites["bytes_alloc"][i] = cache.size
+
+    def _store_caches(self, caches: list[SlabCache]) -> None:
+        new = [cache for cache in caches if self._known_caches.get(cache.address) != cache]
+        if not new:
+            return  # the rule: every site asks
+        self._known_caches.update({cache.address: cache for cache in new})
+        columns = {
+            "cache": [c.address for c in new],
+            "name": [c.name for c in new],
+            "aliases": [self._session.aliases.get(c.name, []) for c in new],
+            "object_size": [c.object_size for c in new],
+            "size": [c.size for c in new],
+            "slab_flags": [c.slab_flags for c in new],
+            "order": [c.order for c in new],
+            "objects_per_slab": [c.objects_per_slab for c in new],
+            "reclaimable": [c.reclaimable for c in new],
+            "first_seen_ns": [time.monotonic_ns()] * len(new),
+        }
+        self._writer.rows("caches", columns)
+
+    def _store_new_stacks(self, sites: SiteRows) -> None:
+        if self._stacks is None:
+            return
+        pairs = zip(sites["stack_id"].tolist(), sites["call_site"].tolist(), strict=True)
+        stacks = self._stacks.new_stacks(pairs)
+        self._store_symbols([frame for _, frames in stacks for frame in frames])
+        self._writer.rows("stacks", {"stack_id": [s for s, _ in stacks], "frames": [f for _, f in stacks]})
+
+    def _store_symbols(self, addresses: list[int]) -> None:
+        """Resolve addresses not met before, while their module is still there."""
+        kallsyms = self._session.kallsyms
+        new = sorted(set(addresses) - self._known_symbols)
+        if new:
+            kallsyms.refresh()  # they may be a new module's
+        self._known_symbols.update(new)
+        resolved = [(a, s) for a in new if (s := kallsyms.resolve(a)) is not None]
+        columns = {
+            "address": [a for a, _ in resolved],
+            "name": [s.name for _, s in resolved],
+            "offset": [s.offset for _, s in resolved],
+            "module": [s.module for _, s in resolved],
+            "since_ns": [time.monotonic_ns()] * len(resolved),
+        }
+        self._writer.rows("symbols", columns)

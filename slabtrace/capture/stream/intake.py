@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From slots to columns: runs of ring slots become the narrow columns that are stored.
+
+A run is read where it lies in the ring, a few thousand slots at a time so that they stay in the
+CPU's cache while each word is visited; nothing of 64 bytes is ever copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slabtrace.capture.programs.layout import event_dtype
+from slabtrace.capture.stream.sites import NO_SITE, SiteTable
+from slabtrace.trace.format.batch import EventBatch
+
+CHUNK = 8192  # slots: 512 KiB, half of a small L2 cache
+CAPACITY = 1 << 17  # events of one batch
+
+_DTYPE = event_dtype()
+_OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
+_TASK = _OFFSET["tgid"] // 8  # tgid in the lower half, tid in the upper; a test holds that
+_CPU = _OFFSET["cpu"] // 2
+
+
+class TaskName(NamedTuple):
+    """From `ts_ns` on, task `tid` of process `tgid` is called `comm`."""
+
+    ts_ns: int
+    tid: int
+    tgid: int
+    comm: str
+
+
+class Intake:
+    """Collects the events of one batch; hands over columns when it is full or due."""
+
+    def __init__(self, sites: SiteTable) -> None:
+        self.sites = sites
+        self.task_names: list[TaskName] = []
+        self._known_tgid = np.zeros(1 << 22, dtype=np.uint32)  # PID_MAX_LIMIT; touched pages only
+        self.unnamed: list[TaskName] = []  # tasks met in events that no task event announced
+        self._start()
+
+    def _start(self) -> None:
+        self.count = 0
+        self._ts = np.empty(CAPACITY, dtype=np.int64)
+        self._ptr = np.empty(CAPACITY, dtype=np.uint64)
+        self._site = np.empty(CAPACITY, dtype=np.uint32)
+        self._tid = np.empty(CAPACITY, dtype=np.uint32)
+        self._cpu = np.empty(CAPACITY, dtype=np.uint16)
+
+    @property
+    def room(self) -> int:
+        """Events that still fit into the batch."""
+        return CAPACITY - self.count
+
+    def knows(self, tid: int, tgid: int) -> None:
+        """Remember a task whose name was recorded otherwise (the scan of /proc at start)."""
+        self._known_tgid[tid & 0x3FFFFF] = tgid
+
+    def accept(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
+        """Take slots of one CPU, shape (n, 8), n <= room, in the order they were committed.
+
+        `cpu` None: each of the CPU that it names.
+        """
+        for start in range(0, len(rows), CHUNK):
+            self._accept_chunk(rows[start : start + CHUNK], cpu)
+
+    def _accept_chunk(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
+        sites = self.sites.intern(rows)
+        if len(sites) and sites.max() == NO_SITE:
+            is_event = sites != NO_SITE
+            self._take_names(rows[~is_event])
+            rows, sites = rows[is_event], sites[is_event]
+        at, end = self.count, self.count + len(rows)
+        self._ts[at:end] = rows[:, 0].view(np.int64)
+        self._ptr[at:end] = rows[:, 1]
+        self._site[at:end] = sites
+        self._cpu[at:end] = rows.view(np.uint16)[:, _CPU] if cpu is None else cpu
+        self._take_tasks(rows, at, end)
+        self.count = end
+
+    def _take_tasks(self, rows: np.ndarray[Any, np.dtype[np.uint64]], at: int, end: int) -> None:
+        """Store tids, and notice tasks that no task event announced.
+
+        Only the first event of each run of one task is looked at: a CPU changes task rarely.
+        """
+        task = rows[:, _TASK].copy()
+        self._tid[at:end] = task >> np.uint64(32)
+        if not len(task):
+            return
+        first = np.flatnonzero(np.concatenate([[True], task[1:] != task[:-1]]))
+        tid = (task[first] >> np.uint64(32)).view(np.int64) & 0x3FFFFF
+        tgid = task[first].astype(np.uint32)
+        for i in np.flatnonzero(self._known_tgid[tid] != tgid).tolist():
+            if self._known_tgid[tid[i]] != tgid[i]:
+                self._known_tgid[tid[i]] = tgid[i]
+                self.unnamed.append(TaskName(int(rows[first[i], 0]), int(tid[i]), int(tgid[i]), ""))
+
+    def _take_names(self, rows: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
+        """Any user can rename a task four million times a second: a name is decoded once."""
+        slots = np.frombuffer(rows.tobytes(), dtype=_DTYPE)
+        raw = np.stack([slots["ptr"], slots["call_site"]], axis=1).view("V16").reshape(-1)
+        told = raw.tolist()
+        comms = {each: each.split(b"\0", 1)[0].decode(errors="backslashreplace") for each in {*told}}
+        self._known_tgid[slots["tid"] & 0x3FFFFF] = slots["tgid"]  # of one task, the last
+        columns = (slots[name].tolist() for name in ("ts_ns", "tid", "tgid"))
+        self.task_names += map(TaskName, *columns, map(comms.__getitem__, told))
+
+    def take(self) -> EventBatch:
+        """The columns collected so far, unordered across CPUs; the intake starts anew."""
+        n = self.count
+        batch = EventBatch(self._ts[:n], self._ptr[:n], self._site[:n], self._tid[:n], self._cpu[:n])
+        self._start()
+        return batch

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loss ledger: what could not be recorded, per CPU where it has one, per interval.
+
+The programs count every loss where it happens; here the counters are read about once a second
+and their growth becomes rows of losses.arrow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slabtrace.capture.programs.loading import Programs
+from slabtrace.capture.stream.rings import Rings
+from slabtrace.trace.format.schema import LOSSES, Loss
+
+_PER_CPU = {"dropped": Loss.RING_FULL, "too_deep": Loss.NESTING, "stack_lost": Loss.STACK}
+
+
+class LossRow(NamedTuple):
+    """A row of losses.arrow."""
+
+    begin_ns: int
+    end_ns: int
+    cpu: int
+    kind: int
+    program: str
+    events: int
+
+
+class Ledger:
+    """Turns growing counters into rows."""
+
+    def __init__(self, rings: Rings, programs: Programs) -> None:
+        self._rings = rings
+        self._programs = programs
+        self._begin = 0
+        self._counters = rings.counters()
+        self._before = self._counters
+        self._misses: dict[str, int] = {}
+        self._misses_before: dict[str, int] = {}
+        self._late = 0
+
+    def start(self, now_ns: int) -> None:
+        """Losses count from here."""
+        self._begin = now_ns
+        self._counters = self._before = self._rings.counters()
+        self._misses = self._misses_before = self._programs.recursion_misses()
+
+    def sample(self, now_ns: int, late: int) -> dict[str, list[Any]]:
+        """Columns of losses.arrow for what was lost since the last sample; empty lists for nothing."""
+        rows = [*self._ring_losses(now_ns), *self._recursion_losses(now_ns), *self._late_events(now_ns, late)]
+        self._begin = now_ns
+        return _columns(rows)
+
+    def late(self, now_ns: int, late: int) -> dict[str, list[Any]]:
+        """As `sample`, of what was stored late alone: once nothing is attached any more."""
+        return _columns(self._late_events(now_ns, late))
+
+    def _late_events(self, now_ns: int, late: int) -> list[LossRow]:
+        grown, self._late = late - self._late, late
+        return [LossRow(self._begin, now_ns, -1, Loss.LATE, "", grown)] if grown else []
+
+    def _ring_losses(self, now_ns: int) -> list[LossRow]:
+        counters = self._rings.counters()
+        rows = []
+        for name, kind in _PER_CPU.items():
+            grown = counters[name] - self._counters[name]
+            for cpu in np.flatnonzero(grown).tolist():
+                rows.append(LossRow(self._begin, now_ns, cpu, kind, "", int(grown[cpu])))
+        self._counters = counters
+        return rows
+
+    def _recursion_losses(self, now_ns: int) -> list[LossRow]:
+        rows = []
+        now = self._programs.recursion_misses()
+        for program, misses in now.items():
+            grown = misses - self._misses.get(program, 0)
+            if grown:
+                rows.append(LossRow(self._begin, now_ns, -1, Loss.RECURSION, program, grown))
+        self._misses = now
+        return rows
+
+    def totals(self) -> dict[str, int]:
+        """All counters since the start, summed over CPUs; `recursion_missed` counts first programs only."""
+        sums = {name: int((values - self._before[name]).sum()) for name, values in self._counters.items()}
+        missed = sum(
+            count - self._misses_before.get(program, 0)
+            for program, count in self._misses.items()
+            if not program.endswith("_twin")
+        )
+        return {
+            "dropped": sums["dropped"] + sums["too_deep"],
+            "failed_allocs": sums["failed_allocs"],
+            "null_frees": sums["null_frees"],
+            "recursion_missed": missed,
+            "recovered": sums["recovered"],
+            "stacks_lost": sums["stack_lost"],
+        }
+
+
+def _columns(rows: list[LossRow]) -> dict[str, list[Any]]:
+    return {name: [row[i] for row in rows] for i, name in enumerate(LOSSES.names)}

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The consumer's side of the rings of bpf/ring.h: hand over what is committed, then free the slots.
+
+No system call, no wake-up, no per-event Python: a poll reads all heads at once and hands over each
+lane's run of slots as one view.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slabtrace.capture.programs.layout import event_dtype, header_numbers, struct_dtype
+from slabtrace.capture.programs.loading import Programs
+
+LANES = header_numbers("ring.h")["LANES"]
+SLOT_BYTES = event_dtype().itemsize
+SLOT_WORDS = SLOT_BYTES // 8
+IRQ_SHARE = 16  # every other lane has 1/16 of the slots of task context
+
+# A program stores `depth` before it reads the clock, but the store may linger in the CPU's store
+# buffer while the clock is read.  It drains in well under a microsecond; this is ample.
+WATERMARK_SLACK_NS = 100_000
+_WATERMARK_TRIES = 8
+_SAMPLES = 64  # slots of a lane looked at to see how its backlog lies in time
+
+Rows = np.ndarray[Any, np.dtype[np.uint64]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
+Accept = Callable[[Rows, int], None]
+
+
+@dataclass(frozen=True)
+class RingGeometry:
+    """Slots per lane: powers of two, 64 bytes each."""
+
+    cpus: int
+    task_slots: int
+
+    @property
+    def irq_slots(self) -> int:
+        """Slots of each of the lanes 1 to LANES - 1: of interrupts, and shared ones."""
+        return self.task_slots // IRQ_SHARE
+
+    @property
+    def slots_per_cpu(self) -> int:
+        """Slots of all lanes of one CPU."""
+        return self.task_slots + (LANES - 1) * self.irq_slots
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all rings."""
+        return self.cpus * self.slots_per_cpu * SLOT_BYTES
+
+    def defines(self) -> dict[str, str]:
+        """The -D numbers for bpf/ring.h."""
+        return {
+            "NR_CPUS": str(self.cpus),
+            "TASK_SLOTS": f"{self.task_slots}ul",
+            "IRQ_SLOTS": f"{self.irq_slots}ul",
+        }
+
+
+class Rings:
+    """All lanes of all CPUs, mapped."""
+
+    def __init__(self, programs: Programs, geometry: RingGeometry) -> None:
+        self.geometry = geometry
+        cpus, per_cpu = geometry.cpus, geometry.slots_per_cpu
+        self._states = programs.mapped("cpu_states", struct_dtype("ring.h", "cpu_state"), cpus)
+        words = programs.mapped("slots", "<u8", cpus * per_cpu * SLOT_WORDS)
+        self._slots: Rows = words.reshape(-1, SLOT_WORDS)
+        self._heads = self._states["lane"]["head"]
+        self._read = self._states["tail"].copy()  # (cpus, LANES): how far we have read
+        self._sizes = np.array([geometry.task_slots] + [geometry.irq_slots] * (LANES - 1), dtype=np.uint64)
+        self._safe_ns = np.zeros(cpus, dtype=np.int64)
+
+    def set_vmemmap(self, vmemmap: int) -> None:
+        """Tell the programs where struct pages lie (0: not known, caches stay unknown)."""
+        self._states["vmemmap"] = vmemmap
+
+    def set_sample(self, one_in: int) -> None:
+        """Record one in so many addresses from now on, a power of two (bpf/sample.h)."""
+        self._states["sample_mask"] = one_in - 1
+
+    def take_no_stacks(self) -> None:
+        """From now on."""
+        self._states["no_stacks"] = 1
+
+    def watermark(self) -> int:
+        """A time (ns) before which nothing can arrive any more, once all lanes are drained after this.
+
+        A CPU whose `depth` and `busy` are zero after the clock was read has no program in flight: whatever it
+        will write carries a later time.  A CPU seen busy each time keeps its earlier bound.
+        """
+        for _ in range(_WATERMARK_TRIES):
+            now = time.monotonic_ns()
+            idle = (self._states["depth"] == 0) & ~self._states["busy"].any(axis=1)
+            self._safe_ns[idle] = now - WATERMARK_SLACK_NS
+            if idle.all():
+                break
+        return int(self._safe_ns.min())
+
+    def drain(self, room: int, accept: Accept) -> int | None:
+        """Hand over up to `room` committed slots, lane by lane, and free them.
+
+        `accept(rows, cpu)` gets views of shape (n, 8) into the ring, valid during the call only.
+        Returns None if every lane was emptied, else the time (ns) of the oldest slot left: what is
+        newer must not be taken for complete yet.
+        """
+        pending = (self._heads - self._read).astype(np.int64)
+        lanes = np.argwhere(pending).tolist()
+        until = None if int(pending.sum()) <= room else self._time_for(lanes, pending, room)
+        left: list[int] = []
+        for cpu, lane in lanes:
+            available = int(pending[cpu, lane])
+            count = available if until is None else self._older(cpu, lane, available, until)
+            count = min(count, room)
+            room -= count
+            self._hand_over(cpu, lane, count, accept)
+            if count < available:
+                left.append(self._next_ts(cpu, lane, 0))
+        return min(left) if left else None
+
+    def _time_for(self, lanes: list[list[int]], pending: Counts, room: int) -> int:
+        """A time such that about `room` pending slots are older.
+
+        All lanes advance to the same time, however unevenly they are filled, so that few events
+        have to wait for others.  Estimated from a few slots of each lane.
+        """
+        times: list[int] = []
+        weights: list[float] = []
+        for cpu, lane in lanes:
+            step = max(1, int(pending[cpu, lane]) // _SAMPLES)
+            positions = range(step - 1, int(pending[cpu, lane]), step)
+            times += [self._next_ts(cpu, lane, position) for position in positions]
+            weights += [step] * len(positions)
+        order = np.argsort(times)
+        reached = np.cumsum(np.array(weights)[order])
+        return times[int(order[max(0, int(np.searchsorted(reached, room)) - 1)])]
+
+    def _older(self, cpu: int, lane: int, available: int, until: int) -> int:
+        """How many of the `available` slots of a lane are not newer than `until`; lanes are ordered."""
+        low, high = 0, available
+        while low < high:
+            middle = (low + high) // 2
+            if self._next_ts(cpu, lane, middle) <= until:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _base(self, cpu: int, lane: int) -> int:
+        """Index of a lane's first slot."""
+        before = self.geometry.task_slots + (lane - 1) * self.geometry.irq_slots if lane else 0
+        return cpu * self.geometry.slots_per_cpu + before
+
+    def _next_ts(self, cpu: int, lane: int, position: int) -> int:
+        """Time of the slot `position` slots after the next to read."""
+        index = (int(self._read[cpu, lane]) + position) & (int(self._sizes[lane]) - 1)
+        return int(self._slots[self._base(cpu, lane) + index, 0])
+
+    def _hand_over(self, cpu: int, lane: int, count: int, accept: Accept) -> None:
+        """Hand over `count` slots of one lane, in at most two runs, and move its tail."""
+        size, base = int(self._sizes[lane]), self._base(cpu, lane)
+        first = int(self._read[cpu, lane]) & (size - 1)
+        run = min(count, size - first)
+        for start, length in ((base + first, run), (base, count - run)):
+            if length:
+                accept(self._slots[start : start + length], cpu)
+        self._read[cpu, lane] += np.uint64(count)
+        self._states["tail"][cpu, lane] = self._read[cpu, lane]
+
+    def fill(self) -> float:
+        """How full the fullest lane is, 0 to 1."""
+        return float(((self._heads - self._read) / self._sizes).max())
+
+    @property
+    def lost(self) -> int:
+        """Events that the programs could not write down so far."""
+        return int(self._states["lane"]["dropped"].sum() + self._states["too_deep"].sum())
+
+    def counters(self) -> dict[str, np.ndarray[Any, np.dtype[np.uint64]]]:
+        """The programs' own counters so far, each of shape (cpus,), summed over lanes."""
+        lanes = self._states["lane"]
+        names = ("head", "dropped", "failed_allocs", "null_frees", "filtered", "stack_lost", "recovered")
+        sums = {name: lanes[name].sum(axis=1) for name in names}
+        sums["too_deep"] = self._states["too_deep"].copy()
+        return sums

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands do and say about privileges: traces are read as the user behind sudo, never as root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from slabtrace.errors import UsageError
+from slabtrace.invoker import invoking_user
+
+
+def behind_sudo() -> bool:
+    """Are we root for somebody who is not?"""
+    return invoking_user().differs
+
+
+def leave_sudo() -> None:
+    """Be the user behind sudo from now on, for good; nothing happens without one.  Raises CaptureError."""
+    if behind_sudo():
+        from slabtrace.capture.process import privileges
+
+        privileges.give_up()
+
+
+def check_reach(trace: Path | None, results: Path | None) -> None:
+    """Raise UsageError if the user behind sudo could not read the trace, or write into the folder `results`.
+
+    Or could not run this Python, which may be root's own.  Call it before threads are made.
+    """
+    needed = [(Path(os.__file__).parent, os.X_OK), (Path(__file__).parent, os.X_OK)]
+    needed += [(Path() if trace is None else trace.absolute().parent, os.X_OK)]
+    needed += [(results, os.W_OK | os.X_OK)] if results else []
+    for folder, access in needed:
+        if behind_sudo() and folder.is_dir() and not _may_use(folder, access):
+            raise UsageError(
+                f"{folder.absolute()} is closed to uid {invoking_user().uid}, who called sudo and "
+                "as whom the trace is read",
+                "choose another place, or read it later; a root shell can unset SUDO_UID",
+            )
+
+
+def _may_use(folder: Path, access: int) -> bool:
+    from slabtrace.capture.process import privileges
+
+    return privileges.would(lambda: os.access(folder, access))
+
+
+def tell_limits(quiet: bool = False) -> None:
+    """Say on stderr what this recording will lack, for want of a privilege or of something in the kernel."""
+    from slabtrace.capture import preflight
+
+    for problem in [] if quiet else preflight.limits():
+        click.echo(f"note: {problem}", err=True)

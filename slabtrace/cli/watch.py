@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says on stderr, while recording, what looks like a wrong free: one line each, at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from slabtrace.analysis.mismatches.live import LiveFinding
+    from slabtrace.capture.session import Session
+    from slabtrace.trace.format.batch import EventBatch
+    from slabtrace.trace.manifest import Manifest
+
+MOST_LINES = 5  # of each kind
+
+
+class Watch:
+    """An observer of the recorder's (capture.storing.storing.Observer).  Lives in its storing thread.
+
+    `say`: takes each line; to stderr by default.
+    """
+
+    def __init__(
+        self, session: Session, manifest: Manifest, say: Callable[[str], None] | None = None
+    ) -> None:
+        self._session = session
+        self._manifest = manifest
+        self._say = say or _to_stderr
+        self._live: Any = None
+        self._lines: Counter[str] = Counter()
+
+    def sites(self, rows: Mapping[str, Any]) -> None:
+        """Take sites as they are stored."""
+        self._started().add_sites(rows)
+
+    def lost(self, until_ns: int) -> None:
+        """Of what happened before this time, events are missing."""
+        self._started().lost(until_ns)
+
+    def events(self, batch: EventBatch) -> None:
+        """Take events as they are stored, and speak up."""
+        from slabtrace.analysis.mismatches.object_layout import Shape
+
+        caches = self._session.caches.values()
+        shapes = {cache.address: Shape(cache.size, cache.order, cache.red_left_pad) for cache in caches}
+        for finding in self._started().add(batch, shapes):
+            self._lines[finding.kind] += 1
+            if self._lines[finding.kind] <= MOST_LINES:
+                self._say(self._line(finding))
+            elif self._lines[finding.kind] == MOST_LINES + 1:
+                self._say(f"more follow like this {finding.kind}; `slabtrace mismatches` will show them all")
+
+    def _started(self) -> Any:
+        """Made with the first sites: by then it is known what is attached."""
+        if self._live is None:
+            from slabtrace.analysis.mismatches.live import LiveMismatches
+            from slabtrace.analysis.trust.confidence import FREES, PROOFS, filtered
+
+            manifest = self._manifest
+            unwatched = {path.path for path in manifest.coverage.unattached} - FREES - PROOFS
+            self._live = LiveMismatches(
+                manifest.host.page_size,
+                cache_is_named=not manifest.coverage.free_traced_after,
+                allocs_seen=not unwatched and not filtered(manifest),
+                judged=manifest.coverage.frees_judged,
+                preemptible=manifest.coverage.programs_preemptible,
+            )
+        return self._live
+
+    def _line(self, finding: LiveFinding) -> str:
+        """In words, hostile ones escaped."""
+        from slabtrace.capture.stream.tasks import read_comm
+        from slabtrace.render.terminal.text import escape
+
+        cache = self._session.caches.get(finding.cache)
+        symbol = self._session.kallsyms.resolve(finding.call_site)
+        where = f"{finding.call_site:#x}"
+        if symbol is not None:
+            where = f"{symbol.name}+{symbol.offset:#x}" + (f" [{symbol.module}]" if symbol.module else "")
+        return escape(
+            f"apparent {finding.kind} of {finding.ptr:#x} in {cache.name if cache else 'an unknown cache'}"
+            f" by {read_comm(finding.tid) or 'a task'} (tid {finding.tid}) at {where}"
+        )
+
+
+def _to_stderr(line: str) -> None:
+    """A line of its own, in the place of the status line if there is one."""
+    import sys
+
+    with suppress(OSError):  # nobody reads it any more, which is no reason to end a recording
+        click.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`slabtrace report`: all that a trace has to say, in one HTML file."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slabtrace.cli.options import trace_argument
+from slabtrace.cli.output import check_new, replace
+from slabtrace.cli.pictures import PICTURES, Subject
+from slabtrace.cli.progress import reading
+
+if TYPE_CHECKING:
+    from slabtrace.api import Trace
+    from slabtrace.render.html.report import Plot, Tables
+
+TOP = 8  # series of a plot
+
+
+@click.command("report")
+@trace_argument
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Where to write.",
+)
+@click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
+def command(trace: str, output: Path, force: bool) -> None:
+    """Write one HTML page about a trace: made to be attached to a bug report.
+
+    What can be trusted comes first; then what is outstanding, mismatches, each slab cache beside
+    the kernel's own count, plots, flame graphs, and how it was recorded. The page is one file that
+    loads nothing, works without JavaScript, and prints.
+
+    \b
+    Examples:
+      slabtrace report boot.slab -o boot.html
+      sudo slabtrace record -o t.slab --report t.html -- ./program
+    """
+    check_new(output, force)
+    write_report(trace, output)
+    click.echo(f"wrote {click.format_filename(output)}", err=True)
+
+
+def write_report(trace: str, output: Path, quiet: bool = False) -> None:
+    """Write the report of `trace` to the file `output`, replacing what is there."""
+    import slabtrace
+    from slabtrace.render.html.report import report
+
+    opened = slabtrace.open(trace)
+    with reading(opened, quiet):
+        opened.read_once()
+        tables = _tables(opened)
+    plots = _plots(opened)
+    replace(output, report(Path(trace).name, slabtrace.__version__, tables, plots))
+
+
+def _tables(opened: Trace) -> Tables:
+    from slabtrace.render.html.report import Tables
+
+    return Tables(
+        usage=opened.usage(),
+        manifest=opened.manifest,
+        length_ns=opened.length_ns,
+        completeness=opened.completeness(),
+        leaks=opened.leaks(),
+        survivors=opened.survivors(),
+        mismatches=opened.mismatches(),
+        caches=opened.caches(),
+        stack_totals=opened.stack_totals(),
+        damage=opened.damage,  # complete once events were read
+    )
+
+
+def _plots(opened: Trace) -> list[Plot]:
+    from slabtrace.render.html.inline_svg import inline
+    from slabtrace.render.html.report import Plot
+
+    subject = Subject(opened, lambda frame: frame, TOP)
+    return [
+        Plot(picture.heading.capitalize(), inline(partial(picture.draw, subject, ""), picture.heading, name))
+        for name, picture in PICTURES.items()
+    ]

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`slabtrace top`: who allocates, who keeps and what grows, live; nothing is stored."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from slabtrace.cli.privileges import tell_limits
+from slabtrace.cli.types import Duration
+from slabtrace.errors import UsageError
+
+if TYPE_CHECKING:
+    from slabtrace.analysis.live import LiveTrace
+    from slabtrace.capture.options import CaptureOptions
+    from slabtrace.capture.recorder import Recorder
+
+SORTS = ("bytes", "outstanding", "allocs", "frees", "growth")
+ROWS = 20
+PATIENCE_S = 5  # for an ending in good order
+HANGUP = 129  # 128 + SIGHUP, as a shell reports it
+
+
+@click.command("top")
+@click.option(
+    "--by",
+    type=click.Choice(["cache", "call-site"]),
+    default="call-site",
+    show_default=True,
+    help="One row per slab cache, or per call site and cache.",
+)
+@click.option(
+    "-s", "--sort", type=click.Choice(SORTS), default="bytes", show_default=True, help="Largest first."
+)
+@click.option("-i", "--interval", type=Duration(), default="1s", show_default=True, help="Renew so often.")
+@click.option(
+    "-b", "--batch", type=click.IntRange(1), metavar="N", help="Print N moments as plain text, then end."
+)
+@click.option(
+    "-l", "--limit", type=click.IntRange(0), default=ROWS, show_default=True, metavar="N",
+    help="With --batch: rows of a moment; 0 shows all.",
+)  # fmt: skip
+@click.option(
+    "--stacks",
+    type=click.Choice(["none", "all"]),
+    default="all",
+    show_default=True,
+    help="Record kernel stacks, to drill down into; without them it costs a fraction.",
+)
+@click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
+@click.option("--pid", type=click.IntRange(1), metavar="N", help="Only objects this process allocates.")
+@click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
+@click.option(
+    "--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small)."
+)
+def command(
+    by: str,
+    sort: str,
+    interval: float,
+    batch: int | None,
+    limit: int,
+    stacks: str,
+    caches: tuple[str, ...],
+    pid: int | None,
+    comm: str | None,
+    buffer: int | None,
+) -> None:
+    """Watch slab memory live: what is allocated from now on and not freed, by call site or cache.
+
+    `growth` is taken over the last 60 moments; `grows` marks what rose all the while. That is a
+    hint: `slabtrace record` and `slabtrace leaks` judge with the objects' ages and lifetimes. Keys:
+    c caches, s call sites, o order, / filter, p pause, Enter the stacks of a row, Esc back, q quit.
+
+    \b
+    Examples:
+      sudo slabtrace top
+      sudo slabtrace top --by cache --stacks none
+      sudo slabtrace top --batch 5 --interval 2s --sort growth
+    """
+    if interval < 0.1:
+        raise UsageError("--interval is too short", "renew every 100ms at most")
+    if batch is None and not all(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)):
+        raise UsageError("top needs a terminal", "print plain text with --batch N")
+    from slabtrace.capture import preflight
+    from slabtrace.capture.options import CaptureOptions
+    from slabtrace.capture.process.priority import raise_priority
+
+    preflight.require()
+    tell_limits()
+    raise_priority()  # on a busy machine the screen must answer too
+    options = CaptureOptions(
+        stacks=stacks, cache=caches, pid=pid, comm=comm, buffer_mib=buffer, extra={"mode": "top"}
+    )
+    grouping = by.replace("-", "_")
+    with _traced(options) as (live, running):
+        if batch is None:
+            from slabtrace.render.top.app import TopApp
+
+            TopApp(live, grouping, sort, interval, running).run()
+        else:
+            _print_moments(live, running, grouping, sort, interval, batch, limit)
+
+
+@contextmanager
+def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], bool]]]:
+    """The running kernel, traced in a thread: what is seen, and whether it goes on.
+
+    Raises what went wrong in the thread; leaves nothing behind in the kernel.
+    """
+    with ThreadPoolExecutor(1) as pool:  # loading pandas takes as long as compiling the programs
+        loading = pool.submit(import_module, "slabtrace.analysis.live")
+        from slabtrace.capture.session import Session
+
+        session = Session(options)
+        loading.result()
+    from slabtrace.capture.process import privileges
+    from slabtrace.capture.recorder import Plan, Recorder, new_manifest
+
+    failures: list[BaseException] = []
+    try:
+        from slabtrace.analysis.live import LiveTrace
+
+        live = LiveTrace(new_manifest(session))
+        privileges.become()
+        recorder = Recorder(session, live, lambda _: None)
+
+        def record() -> None:
+            try:
+                recorder.record(Plan(slabs_asked=False))
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=record, name="slabtrace-top")
+        with _ended_by_signals(recorder):
+            thread.start()
+            privileges.give_up()  # this thread's: the screen needs none
+            try:
+                while thread.is_alive() and not live.manifest.coverage.attached:
+                    time.sleep(0.005)  # what is shown begins when every program is attached
+                yield live, thread.is_alive
+            finally:
+                recorder.stop()
+                thread.join()
+    finally:
+        session.close()
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _ended_by_signals(recorder: Recorder) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end it in good order, or else after PATIENCE_S at once.
+
+    Textual waits for ever to write to a terminal that is gone.  What is attached goes with the process.
+    """
+    hurry = threading.Timer(PATIENCE_S, os._exit, (HANGUP,))
+    hurry.daemon = True
+
+    def end(*_: object) -> None:
+        recorder.stop()
+        with suppress(RuntimeError):  # a second signal: it runs already
+            hurry.start()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        hurry.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_moments(
+    live: LiveTrace, running: Callable[[], bool], by: str, sort: str, interval: float, number: int, limit: int
+) -> None:
+    from slabtrace.render.top.text import chosen, head, write_moment
+
+    live.snapshot(time.monotonic_ns())  # rates are since the moment before
+    for _ in range(number):
+        deadline = time.monotonic() + interval
+        while running() and time.monotonic() < deadline:
+            time.sleep(min(0.05, interval))
+        if not running():
+            return
+        live.snapshot(time.monotonic_ns())
+        frame = live.table(by)
+        rows = [words for _, words in chosen(frame, live.tables, by, sort)]
+        seconds = (time.monotonic_ns() - live.manifest.started_ns) / 1e9
+        write_moment(sys.stdout, head(frame, seconds, live), rows[: limit or None], by)
+        sys.stdout.flush()

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files and folders of a trace, opened and made safely."""

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which addresses belong to a sample of one in N: the hash of bpf/sample.h, and reading only those.
+
+The samples are nested: of a power of two N, that of 2 N is a part.  So a recording whose sampling grew
+coarser (record --budget) is read as if it had been as coarse from the beginning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.trace.format.batch import UInt64
+
+_FIRST, _SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+MOST = 1 << 16  # one in so many addresses at least
+
+
+def in_sample(ptr: UInt64, one_in: int) -> NDArray[np.bool_]:
+    """Whether each address, shape (n,), is in the sample of one in `one_in`, a power of two."""
+    kept: NDArray[np.bool_] = address_hash(ptr) & np.uint64(one_in - 1) == 0
+    return kept
+
+
+def address_hash(ptr: UInt64) -> UInt64:
+    """24 bits of each address's hash, uint64 of shape (n,); the sample looks at the lowest."""
+    mixed = (ptr ^ ptr >> np.uint64(29)) * _FIRST
+    mixed = (mixed ^ mixed >> np.uint64(33)) * _SECOND
+    shifted: UInt64 = mixed >> np.uint64(40)
+    return shifted
+
+
+def sampled_one_in(options: dict[str, Any]) -> int:
+    """N of a manifest's options: 1 where everything was recorded, or what stands there is no such number."""
+    number = options.get("sample")
+    if type(number) is not int or not 1 <= number <= MOST or number & (number - 1):
+        return 1
+    return number

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stretch of a recording, read as if nothing else had been recorded.
+
+Objects allocated before it are as old as those allocated before the recording; what is allocated
+in it and not freed by its end is outstanding.  Losses are not cut: they stay those of the whole
+recording, because a counter read once a second does not say more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from slabtrace.errors import UsageError
+from slabtrace.trace.format.arrays import plain
+from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.reading.reader import TraceReader
+
+
+class WindowReader(TraceReader):
+    """The events of a trace from `begin_ns` on, before `end_ns` (ns since the recording's start).
+
+    Raises UsageError for a window that is empty or outside the recording.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], begin_ns: int, end_ns: int) -> None:
+        super().__init__(path)
+        started, ended = super().span()
+        self._begin, self._end = started + max(begin_ns, 0), min(started + end_ns, ended)
+        if self._begin >= self._end:
+            raise UsageError(
+                f"nothing lies between {begin_ns / 1e9:g} s and {end_ns / 1e9:g} s",
+                f"the recording lasted {(ended - started) / 1e9:g} s; --from comes before --to",
+            )
+
+    def span(self) -> tuple[int, int]:
+        """Start and end of the window, CLOCK_MONOTONIC ns."""
+        return self._begin, self._end
+
+    def events(self) -> Iterator[EventBatch]:
+        """As TraceReader.events, of the window."""
+        for batch in super().events():
+            if not batch.size or batch.ts_ns[-1] < self._begin:
+                continue
+            if batch.ts_ns[0] >= self._end:
+                break  # late events aside, which come within a second, the rest is later
+            if batch.ts_ns[0] >= self._begin and batch.ts_ns[-1] < self._end:
+                yield batch
+            else:
+                yield batch.take(np.flatnonzero((batch.ts_ns >= self._begin) & (batch.ts_ns < self._end)))
+
+    def table(self, name: str) -> pa.Table:
+        """As TraceReader.table; slabinfo as it stood at the window's begin, then its samples within.
+
+        What the slabs held at the end of the recording says nothing of an earlier moment.
+        """
+        table = super().table(name)
+        if name == "counted" and len(table):
+            middle = plain(table.column("begin_ns")) // 2 + plain(table.column("end_ns")) // 2
+            return table.filter(pa.array((middle >= self._begin) & (middle < self._end)))
+        if name == "slabs" and len(table):
+            return table.filter(pa.array(plain(table.column("ts_ns")) <= self._end))
+        if name != "slabinfo" or not len(table):
+            return table
+        ts_ns = plain(table.column("ts_ns"))
+        names = table.column("name").to_pylist()
+        last = {names[row]: row for row in np.flatnonzero(ts_ns <= self._begin).tolist()}
+        within = np.flatnonzero((ts_ns > self._begin) & (ts_ns <= self._end)).tolist()
+        table = table.take(pa.array([*last.values(), *within], pa.int64()))
+        clipped = np.maximum(plain(table.column("ts_ns")), self._begin)
+        return table.set_column(0, "ts_ns", pa.array(clipped))

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Made-up values for those of one machine: addresses, numbers of processes and stacks, names.
+
+What is made up follows from the order of the true values alone (or from that in which they were met), never
+from how far they lie apart: so there is no secret to keep, and nothing to calculate back.  Equal stays equal,
+and 0 stays 0.  Which column gets which, redact.py says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.errors import TraceError
+from slabtrace.trace.format.batch import Int64, UInt64
+
+# No kernel has anything there, so that a made-up address is seen to be one; 16 digits, as true ones.
+DATA = 0x5AB0_0000_0000_0000
+TEXT = 0x7E87_0000_0000_0000
+FIRST_PID = (1 << 22) + 1  # PID_MAX_LIMIT is 1 << 22
+FUNCTION_ALIGNMENT = 16
+LARGEST_FUNCTION = 1 << 24  # a larger offset is damage
+# A memory cgroup, as kernels before 5.9 put it behind the names of its caches; an address.
+_TELLING = re.compile(r"\(\d+:.*\)$|[0-9a-f]{12,}", re.DOTALL)
+
+
+class Ranks:
+    """The distinct values met, each by its place among them: 1 for the least, and 0 for 0."""
+
+    def __init__(self) -> None:
+        self._known: UInt64 = np.empty(0, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def known(self) -> UInt64:
+        """All values met, ascending, 0 left out."""
+        return self._known
+
+    def meet(self, values: UInt64) -> None:
+        """Take values, shape (n,)."""
+        new = np.unique(values[~self._has(values) & (values != 0)])
+        if len(new):
+            self._known = np.union1d(self._known, new)
+
+    def of(self, values: UInt64) -> UInt64:
+        """The rank of each, shape (n,).  Raises TraceError for a value that was not met."""
+        if not (self._has(values) | (values == 0)).all():
+            raise TraceError("the trace grows while it is redacted", "wait until its recording has ended")
+        rank: UInt64 = np.searchsorted(self._known, values).astype(np.uint64) + np.uint64(1)
+        rank[values == 0] = 0
+        return rank
+
+    def _has(self, values: UInt64) -> NDArray[np.bool_]:
+        if not len(self._known):
+            return np.zeros(len(values), np.bool_)
+        place = np.minimum(np.searchsorted(self._known, values), len(self._known) - 1)
+        has: NDArray[np.bool_] = self._known[place] == values
+        return has
+
+
+class Memory:
+    """Addresses of memory: aligned blocks of 2^`bits` bytes become blocks side by side, in the same order.
+
+    The lower bits stay.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self._bits, self._blocks = np.uint64(bits), Ranks()
+
+    def meet(self, addresses: UInt64) -> None:
+        """Take addresses, shape (n,)."""
+        self._blocks.meet(self._block(addresses))
+
+    def of(self, addresses: UInt64) -> UInt64:
+        """The made-up address of each, shape (n,).  Raises as Ranks.of."""
+        low = addresses & np.uint64((1 << int(self._bits)) - 1)
+        made = (self._blocks.of(self._block(addresses)) << self._bits) + np.uint64(DATA) | low
+        return np.where(addresses == 0, np.uint64(0), made)
+
+    def _block(self, addresses: UInt64) -> UInt64:
+        """Of each its block's number, 0 for the address 0 alone."""
+        return np.where(addresses == 0, np.uint64(0), (addresses >> self._bits) + np.uint64(1))
+
+
+class Text:
+    """Addresses of code: functions side by side, in the same order; an address keeps its place in its one."""
+
+    def __init__(self, addresses: Ranks, offsets: Mapping[int, int]) -> None:
+        """`addresses`: all there are; `offsets`: those that have a symbol, and how far in its function."""
+        self._addresses = addresses
+        made, end, before, last = [0], TEXT, -1, 0
+        for address in addresses.known.tolist():
+            offset = offsets.get(address, 0)
+            offset = offset if offset < LARGEST_FUNCTION else 0
+            if address - offset == before:
+                end += address - last
+            else:
+                end = -(-(end + 1) // FUNCTION_ALIGNMENT) * FUNCTION_ALIGNMENT + offset
+            made.append(end)
+            before, last = address - offset, address
+        self._made: UInt64 = np.array(made, np.uint64)
+
+    def of(self, addresses: UInt64) -> UInt64:
+        """The made-up address of each, shape (n,).  Raises as Ranks.of."""
+        return self._made[self._addresses.of(addresses).astype(np.intp)]
+
+
+class Pids:
+    """Numbers of processes and threads: they count up from FIRST_PID, which none can have, in their order."""
+
+    def __init__(self) -> None:
+        self._numbers = Ranks()
+
+    def meet(self, numbers: Iterable[int] | UInt64) -> None:
+        """Take numbers, shape (n,)."""
+        self._numbers.meet(np.asarray(numbers, np.uint64))
+
+    def of(self, numbers: Iterable[int] | UInt64) -> UInt64:
+        """The made-up number of each, shape (n,).  Raises as Ranks.of."""
+        rank = self._numbers.of(np.asarray(numbers, np.uint64))
+        return np.where(rank == 0, rank, rank + np.uint64(FIRST_PID - 1))
+
+
+class StackIds:
+    """Numbers of stacks, in the order met; negative ones stay.
+
+    They are hashes of the stack's addresses (bpf_get_stackid): even their order would tell where the kernel
+    lies to whoever has its symbols.
+    """
+
+    def __init__(self) -> None:
+        self._number: dict[int, int] = {}
+
+    def of(self, ids: Int64) -> Int64:
+        """The made-up number of each, shape (n,)."""
+        number = self._number
+        return np.array(
+            [each if each < 0 else number.setdefault(each, len(number)) for each in ids.tolist()], np.int64
+        )
+
+
+class Names:
+    """Texts as `word-1`, `word-2`, in the order met; an empty one stays."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._names: dict[str, str] = {}
+
+    def of(self, text: str) -> str:
+        """The made-up name of `text`."""
+        return text and self._names.setdefault(text, f"{self._word}-{len(self._names) + 1}")
+
+
+class CacheNames:
+    """Names of slab caches: as they are, but for memory cgroups and addresses in them."""
+
+    def __init__(self) -> None:
+        self._parts = Names("redacted")
+
+    def of(self, name: str) -> str:
+        """`name`, without what tells of the machine."""
+        return _TELLING.sub(lambda found: self._parts.of(found.group()), name)

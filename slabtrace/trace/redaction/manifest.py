@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""manifest.json for strangers: what the analysis asks for stays, what tells of the machine or its user goes.
+
+redact.py does the same to the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeGuard
+
+from slabtrace.errors import TraceError
+from slabtrace.trace.format.schema import MANIFEST
+from slabtrace.trace.manifest import COMPLETE, FAILED, RECORDING, Command, Host, Manifest
+from slabtrace.trace.redaction.made_up import CacheNames, Names, Pids
+
+KEPT_OPTIONS = {
+    "stacks", "min_size", "max_size", "buffer_mib", "buffer_bytes", "twins", "duration", "mode", "grace",
+    "settle", "sample", "threshold_s", "live_objects", "live_table_bytes", "budget",
+}  # fmt: skip
+
+
+def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: CacheNames) -> Manifest:
+    """`manifest` without what tells of the machine, its user, or the time of day."""
+    command, recorder = manifest.command, manifest.recorder
+    told = manifest.status in (COMPLETE, RECORDING)
+    return replace(
+        manifest,
+        redacted=True,
+        status=manifest.status if told else f"{FAILED}the reason is left out",
+        started_at="",
+        realtime_minus_monotonic_ns=0,
+        host=_redacted_host(manifest.host, caches),
+        options={name: _option(name, each, pids, comms, caches) for name, each in manifest.options.items()},
+        command=command and _redacted_command(command, pids),
+        recorder=replace(recorder, pid=int(pids.of([recorder.pid])[0])),
+    )
+
+
+def _redacted_host(host: Host, caches: CacheNames) -> Host:
+    """What the analysis asks for; the memory's size to a power of two."""
+    return replace(
+        host,
+        hostname="",
+        version="",
+        build_id="",
+        stext=0,
+        memory_bytes=1 << (host.memory_bytes - 1).bit_length() if host.memory_bytes > 0 else 0,
+        red_left_pad={caches.of(name): each for name, each in host.red_left_pad.items()},
+    )
+
+
+def _redacted_command(command: Command, pids: Pids) -> Command:
+    """How many words it had, and how it ended."""
+    argv = ["command", *(f"argument-{i}" for i in range(1, len(command.argv)))][: len(command.argv)]
+    return Command(argv, int(pids.of([command.pid])[0]), command.exit_status)
+
+
+def _option(name: str, value: Any, pids: Pids, comms: Names, caches: CacheNames) -> Any:
+    """An option that is set stays set: it tells what was filtered."""
+    if name in KEPT_OPTIONS or value is None or isinstance(value, bool):
+        return value
+    if name == "cache" and isinstance(value, list):
+        return [caches.of(str(each)) for each in value]
+    if name == "pid" and _is_pid(value):
+        return int(pids.of([value])[0])
+    if name == "comm":
+        return comms.of(str(value))
+    return "redacted" if value else value
+
+
+def _is_pid(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value < 1 << 32
+
+
+def pids_of(manifest: Manifest) -> list[int]:
+    """All that the manifest names.  Raises TraceError for numbers that no process can have."""
+    found = [manifest.recorder.pid, manifest.command.pid if manifest.command else 0]
+    if not all(map(_is_pid, found)):
+        raise TraceError(f"{MANIFEST} has a pid that is none: {found}", "The trace is damaged.")
+    option = manifest.options.get("pid")
+    return [*found, option] if _is_pid(option) else found

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Call sites of which only some events have a stack: what is put together, shown, and shared out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slabtrace
+from slabtrace.analysis.grouping.sampled_stacks import spread
+from slabtrace.api import Trace
+from slabtrace.render.terminal.sampling import stack_of
+from slabtrace.trace.format.schema import STACK_NOT_TAKEN
+from tests.unit.synthetic import Event, alloc, free, write_trace
+
+HOT, COLD = 0x100, 0x200  # call sites
+LEFT, RIGHT = 1, 2  # stacks
+TABLES: dict[str, list[dict[str, Any]]] = {
+    "stacks": [
+        {"stack_id": LEFT, "frames": [HOT, 0x900]},
+        {"stack_id": RIGHT, "frames": [HOT, 0x901]},
+        {"stack_id": 3, "frames": [COLD, 0x902]},
+    ]
+}
+
+
+def made(number: int, stack_id: int, call_site: int = HOT, freed: int = 0) -> list[Event]:
+    """`number` objects of a stack, `freed` of them given back."""
+    first = 0x1000 * (stack_id + 100) + call_site
+    events = [alloc(0, first + 64 * n, call_site=call_site, stack_id=stack_id) for n in range(number)]
+    return events + [free(0, first + 64 * n) for n in range(freed)]
+
+
+def rows(folder: Path, *parts: list[Event]) -> tuple[list[dict[str, Any]], Trace]:
+    events = [replace(event, ts=ts) for ts, event in enumerate(each for part in parts for each in part)]
+    trace = slabtrace.open(write_trace(folder / "t.slab", events, TABLES))
+    return trace.leaks().to_dict("records"), trace
+
+
+def test_with_one_stack_drawn_the_others_are_taken_for_the_same(tmp_path: Path) -> None:
+    (group,), _ = rows(tmp_path, made(7, LEFT), made(100, STACK_NOT_TAKEN, freed=11))
+    assert (group["outstanding"], group["stacks"], group["stacked"], group["stack_of"]) == (96, 1, 7, 7)
+    assert group["stack"] == ["0x100", "0x900"]
+    assert stack_of(group) == "the only stack seen at this call site; 7 of the 96 are known to have it"
+
+
+def test_with_several_they_are_one_group_which_says_so(tmp_path: Path) -> None:
+    parts = made(7, LEFT), made(19, RIGHT, freed=16), made(100, STACK_NOT_TAKEN), made(5, 3, COLD)
+    found, _ = rows(tmp_path, *parts)
+    by_site = {group["call_site"]: group for group in found}
+    hot, cold = by_site[HOT], by_site[COLD]
+    assert (hot["allocated"], hot["outstanding"], hot["stacks"]) == (126, 110, 2)
+    assert (hot["stack"], hot["stack_of"], hot["stacked"]) == (["0x100", "0x900"], 7, 10)
+    assert stack_of(hot) == (
+        "one of 2 stacks seen at this call site; 7 of the 110 are known to have it, 3 another"
+    )
+    assert (cold["stack"], cold["stack_of"], cold["outstanding"]) == (["0x200", "0x902"], 5, 5)
+    assert stack_of(cold) == ""
+
+
+def test_none_of_the_outstanding_was_drawn(tmp_path: Path) -> None:
+    (group,), _ = rows(tmp_path, made(7, LEFT, freed=7), made(13, STACK_NOT_TAKEN))
+    assert stack_of(group) == "the only stack seen at this call site; none of the 13 are known to have it"
+
+
+def test_a_call_site_that_was_not_sampled_keeps_its_stacks_apart(tmp_path: Path) -> None:
+    found, _ = rows(tmp_path, made(7, LEFT), made(11, RIGHT))
+    assert sorted(group["outstanding"] for group in found) == [7, 11]
+
+
+def test_a_stack_that_was_lost_is_not_one_left_out(tmp_path: Path) -> None:
+    found, _ = rows(tmp_path, made(7, LEFT), made(11, -17))
+    assert sorted((group["outstanding"], len(group["stack"])) for group in found) == [(7, 2), (11, 0)]
+
+
+def test_pictures_share_them_out_and_keep_the_totals(tmp_path: Path) -> None:
+    parts = made(7, LEFT), made(21, RIGHT, freed=16), made(101, STACK_NOT_TAKEN, freed=50)
+    _, trace = rows(tmp_path, *parts)
+    totals = trace.stack_totals()
+    assert set(map(tuple, totals["stack"])) == {("0x100", "0x900"), ("0x100", "0x901")}
+    assert totals["allocated_objects"].sum() == 129
+    assert totals["outstanding_objects"].sum() == 63
+    assert (totals["allocated_objects"] == totals["freed_objects"] + totals["outstanding_objects"]).all()
+    right = totals[totals["stack"].map(tuple) == ("0x100", "0x901")].iloc[0]
+    assert right["freed_objects"] == 66, "only what came that way was freed"
+
+
+@pytest.mark.parametrize(
+    ("number", "weights", "parts"),
+    [(10, [1, 1, 1], [4, 3, 3]), (10, [0, 0], [5, 5]), (0, [3, 4], [0, 0]), (7, [1, 0, 6], [1, 0, 6])],
+)
+def test_shares_add_up(number: int, weights: list[int], parts: list[int]) -> None:
+    found = spread(np.array([number]), np.array(weights)[:, None])
+    assert found[:, 0].tolist() == parts

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leak classes on traces made by hand: one behaviour each, 64 s long, one part being half a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slabtrace
+from slabtrace.analysis.leaks.slope import theil_sen
+from slabtrace.trace.format.schema import Kind
+from slabtrace.trace.manifest import Manifest, RecorderUse
+from tests.unit.synthetic import Event, alloc, free, write_trace
+
+SECONDS = 64
+S, MS = 1_000_000_000, 1_000_000
+TASKS = [
+    {"ts_ns": 0, "tid": 7, "tgid": 70, "comm": "load"},
+    {"ts_ns": 0, "tid": 9, "tgid": 90, "comm": "other"},
+]
+SYMBOLS = [
+    {"address": 0x100, "name": "leaky", "offset": 1, "module": "", "since_ns": 0},
+    {"address": 0x110, "name": "alloc_slab_obj_exts", "offset": 1, "module": "", "since_ns": 0},
+]
+
+
+def cache(name: str, address: int, reclaimable: bool) -> dict[str, Any]:
+    sizes = {"object_size": 64, "size": 64, "slab_flags": 0, "order": 0, "objects_per_slab": 64}
+    return {
+        "cache": address,
+        "name": name,
+        "aliases": [],
+        "reclaimable": reclaimable,
+        "first_seen_ns": 0,
+    } | sizes
+
+
+CACHES = [cache("kmalloc-64", 0xC0, False), cache("dentry", 0xC1, True), cache("vmap_area", 0xC2, False)]
+
+
+def churn(per_second: int = 20, lived: int = 2 * MS) -> list[Event]:
+    """Objects of the same call site that come and go."""
+    events = []
+    for number in range(SECONDS * per_second):
+        at = number * S // per_second + 77
+        events += [alloc(at, 0x10_0000), free(at + lived, 0x10_0000)]
+    return events
+
+
+def kept(times: list[float], base: int = 0x20_0000, **fields: Any) -> list[Event]:
+    return [alloc(int(t * S), base + 64 * number, **fields) for number, t in enumerate(times)]
+
+
+def judged(tmp_path: Path, *parts: list[Event], pid: int = 0, seconds: int = SECONDS) -> Any:
+    events = sorted((event for part in parts for event in part), key=lambda event: event.ts)
+    tables = {"tasks": TASKS, "symbols": SYMBOLS, "caches": CACHES}
+    manifest = Manifest(status="complete", recorder=RecorderUse(pid=pid))
+    place = write_trace(tmp_path / "t.slab", events, tables, seconds=seconds, manifest=manifest)
+    return slabtrace.open(place).leaks()
+
+
+def only(leaks: Any) -> dict[Any, Any]:
+    assert len(leaks) == 1
+    return leaks.to_dict("records")[0]
+
+
+def test_freed_siblings_did_not_live_longer_than_the_recording(tmp_path: Path) -> None:
+    """Lifetimes are counted by octaves: of 17 times 69 s, all that is known is 69 to 137 s."""
+    lasting = [alloc(S + n, 0x30_0000 + 64 * n) for n in range(17)]
+    freed = [free(event.ts + (1 << 36) + 5, event.ptr) for event in lasting]
+    group = only(judged(tmp_path, lasting, freed, kept([0.5]), seconds=75))
+    assert 1 << 36 <= group["sibling_ns"] <= 75 * S
+
+
+def test_one_object_a_second_under_churn_is_a_suspect_with_its_figures(tmp_path: Path) -> None:
+    group = only(judged(tmp_path, churn(), kept([t + 0.5 for t in range(SECONDS)])))
+    assert (group["class"], group["rank"], group["outstanding"]) == ("suspect", 1, 64)
+    assert group["growth_bytes_per_s"] == pytest.approx(64, rel=0.02)
+    assert group["growth_low"] <= 64.5 and group["growth_high"] >= 63.5
+    assert group["horizon_ns"] == 1 << 32  # 4.3 s: the least power of two from a 16th of 64 s on
+    assert (group["old"], group["old_freed"]) == (60, 0)  # allocated until 59.7 s
+    assert MS < group["sibling_ns"] < 3 * MS
+    assert group["score"] > 0.9
+    assert "0 of 60 objects older than 4.29 s were ever freed" in group["why"]
+    assert "its freed siblings lived" in group["why"]
+
+
+def test_a_burst_that_stays_is_retained(tmp_path: Path) -> None:
+    group = only(judged(tmp_path, churn(), kept([5 + t / 1000 for t in range(200)])))
+    assert (group["class"], group["old"]) == ("retained", 200)
+    assert "in a burst" in group["why"]
+
+
+def test_growth_that_ended_is_retained(tmp_path: Path) -> None:
+    group = only(judged(tmp_path, kept([t / 4 for t in range(80)])))  # in the first 20 of 64 s
+    assert group["class"] == "retained" and group["late_share"] == 0
+
+
+def test_long_lives_are_no_leak(tmp_path: Path) -> None:
+    """Ten objects a second, each freed after 20 s: 200 stand, all of them younger than that."""
+    lives = [(t / 10, t / 10 + 20) for t in range(SECONDS * 10)]
+    events = [alloc(int(a * S), 0x100000 + 64 * n) for n, (a, _) in enumerate(lives)]
+    events += [free(int(b * S), 0x100000 + 64 * n) for n, (_, b) in enumerate(lives) if b < SECONDS]
+    group = only(judged(tmp_path, events))
+    assert group["outstanding"] == 200
+    assert group["class"] != "suspect"
+
+
+def test_what_came_last_is_young(tmp_path: Path) -> None:
+    group = only(judged(tmp_path, kept([63 + t / 100 for t in range(90)])))
+    assert (group["class"], group["horizon_ns"]) == ("young", 0)
+    assert "nothing in it is old enough to judge" in group["why"]
+
+
+def test_a_recording_of_a_second_judges_nothing(tmp_path: Path) -> None:
+    assert only(judged(tmp_path, kept([t / 100 for t in range(90)]), seconds=1))["class"] == "young"
+
+
+STEADY = [t / 2 for t in range(2 * SECONDS)]
+
+
+def test_growth_of_a_reclaimable_cache_is_no_suspect(tmp_path: Path) -> None:
+    assert only(judged(tmp_path, kept(STEADY, cache=0xC1)))["class"] == "reclaimable"
+
+
+def test_nor_is_what_came_with_reclaimable_objects(tmp_path: Path) -> None:
+    blobs = kept([t + 50e-6 for t in STEADY], call_site=0x120)
+    leaks = judged(tmp_path, kept(STEADY, 0x90_0000, cache=0xC1), blobs)
+    assert leaks["class"].tolist() == ["reclaimable", "reclaimable"]
+
+
+@pytest.mark.parametrize("fields", [{"tid": 9}, {"late": 1}])
+def test_what_came_in_another_task_or_later_did_not_come_with_them(tmp_path: Path, fields: Any) -> None:
+    late = fields.pop("late", 0)
+    blobs = kept([t + (0.2 if late else 50e-6) for t in STEADY], call_site=0x120, **fields)
+    leaks = judged(tmp_path, kept(STEADY, 0x90_0000, cache=0xC1), blobs)
+    assert leaks["class"].tolist() == ["suspect", "reclaimable"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({"call_site": 0x110}, "retained"), ({"cache": 0xC2}, "reclaimable")],
+)
+def test_what_the_kernel_keeps_by_design_is_no_suspect(tmp_path: Path, fields: Any, expected: str) -> None:
+    assert only(judged(tmp_path, kept(STEADY, **fields)))["class"] == expected
+
+
+def test_what_slabtrace_keeps_itself_is_no_suspect(tmp_path: Path) -> None:
+    group = only(judged(tmp_path, kept(STEADY), pid=70))
+    assert group["own"] and group["class"] == "retained"
+
+
+def test_suspects_rank_by_certain_growth_before_all_others(tmp_path: Path) -> None:
+    slow = kept([t + 0.25 for t in range(SECONDS)], 0x30_0000, call_site=0x130)
+    fast = kept([t / 5 for t in range(5 * SECONDS)], 0x50_0000, call_site=0x140)
+    burst = kept([1 + t / 1000 for t in range(1000)], 0x80_0000, call_site=0x150)
+    leaks = judged(tmp_path, slow, fast, burst)
+    assert leaks["call_site"].tolist() == [0x140, 0x130, 0x150]
+    assert leaks["class"].tolist() == ["suspect", "suspect", "retained"]
+
+
+def test_groups_by_process_and_module_add_up(tmp_path: Path) -> None:
+    mine, others = kept(STEADY), kept(STEADY, 0x90_0000, tid=9)
+    judged(tmp_path, churn(), mine, others)
+    trace = slabtrace.open(tmp_path / "t.slab")
+    by_process = trace.leaks(by="process")
+    assert {
+        tuple(pids): n for pids, n in zip(by_process["pids"], by_process["outstanding"], strict=True)
+    } == {
+        (70,): 128,
+        (90,): 128,
+    }
+    assert by_process["allocated"].sum() == 2 * 128 + 20 * SECONDS
+    by_module = trace.leaks(by="module")
+    assert by_module[["module", "outstanding"]].to_numpy().tolist() == [["", 256]]
+
+
+def test_between_two_moments_counts_only_what_came_then(tmp_path: Path) -> None:
+    judged(tmp_path, churn(), kept(STEADY))
+    trace = slabtrace.open(tmp_path / "t.slab")
+    group = only(trace.leaks(between=(10 * S, 20 * S)))
+    assert (group["outstanding"], group["allocated"]) == (20, 20 + 200)
+
+
+def test_a_window_is_a_trace_of_its_own(tmp_path: Path) -> None:
+    freed = [free(50 * S, 0x20_0000 + 64 * number) for number in range(128)]
+    judged(tmp_path, kept([t / 20 for t in range(128)]), freed)
+    whole = slabtrace.open(tmp_path / "t.slab")
+    assert whole.leaks().empty
+    window = whole.window(0, 40 * S)
+    assert only(window.leaks())["outstanding"] == 128
+    assert whole.window(45 * S).completeness().old_frees == 128
+    assert (window.length_ns, window.completeness().events) == (40 * S, 128)
+
+
+def test_frees_through_other_kinds_end_lifetimes(tmp_path: Path) -> None:
+    ends = [(int(t * S) + MS, 0x20_0000 + 64 * number) for number, t in enumerate(STEADY)]
+    events = kept(STEADY) + [free(ts, ptr, kind=Kind.CACHE_FREE) for ts, ptr in ends]
+    assert judged(tmp_path, events).empty
+
+
+def test_the_slope_of_a_line_is_exact_and_outliers_do_not_move_it() -> None:
+    time = np.arange(32.0)
+    line = 3 * time + 5
+    spoiled = line.copy()
+    spoiled[[3, 9, 20]] = [1e6, -1e6, 1e6]
+    found = theil_sen(time, np.stack([line, spoiled, np.zeros(32)], axis=1))
+    assert found.slope.tolist() == [3, 3, 0]
+    assert found.low[0] == found.high[0] == 3
+    assert found.low[1] <= 3 <= found.high[1]
+
+
+def correlated(share: float) -> np.ndarray:
+    """400 series without a trend, each point `share` of the one before it and noise."""
+    noise = np.random.default_rng(3).standard_normal((82, 400))
+    series = np.zeros_like(noise)
+    for point in range(1, len(noise)):
+        series[point] = share * series[point - 1] + noise[point]
+    return series[50:]
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.0, 0.08), (0.7, 0.28)])
+def test_what_has_no_trend_is_seldom_called_one(share: float, most: float) -> None:
+    """Sen's own interval calls a third of the correlated ones trends."""
+    found = theil_sen(np.arange(32.0), correlated(share))
+    assert ((found.low > 0) | (found.high < 0)).mean() < most

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must not keep a recorder from its end, and what must not be one; the kernel has no part in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from slabtrace.capture.recorder import Recorder
+from slabtrace.capture.storing import storing
+from slabtrace.capture.storing.books import Progress
+from slabtrace.capture.storing.storing import Storing
+from slabtrace.cli import watch
+from slabtrace.commands.recording import record
+from slabtrace.trace.writing.writer import WriteError
+from tests.places import FIXTURES
+
+CLEAN = FIXTURES / "clean.slab"
+
+
+class FullDisk:
+    """A session without stacks, and a writer whose rows cannot be written."""
+
+    stacks = "none"
+
+    @property
+    def options(self) -> FullDisk:
+        return self
+
+    def rows(self, table: str, columns: Any) -> None:
+        raise WriteError("disk full")
+
+
+def test_a_write_that_fails_ends_the_wait_for_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread stores nothing any more then, so that nobody would ever be told."""
+    for name in ("raise_priority", "reduce"):
+        monkeypatch.setattr(storing, name, lambda: None)
+    recorder = Recorder.__new__(Recorder)
+    store = recorder._store = Storing(cast(Any, FullDisk()), cast(Any, FullDisk()), None)
+    monkeypatch.setattr(recorder, "_turn", store.check)  # as a turn ends
+    store.rows("marks", {})
+    raised: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            recorder._meanwhile_stored()
+        except WriteError as error:
+            raised.append(error)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(60)
+    assert not waiting.is_alive() and str(raised[0]) == "disk full"
+
+
+class Told:
+    """A recorder, as far as signals go."""
+
+    stopped = 0
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
+@pytest.mark.parametrize(("nohup", "stopped"), [(False, 1), (True, 0)])
+def test_a_closed_terminal_ends_it_unless_nohup_said_otherwise(nohup: bool, stopped: int) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    told = Told()
+    with record._signals(cast(Recorder, told)):
+        signal.raise_signal(signal.SIGHUP)
+    assert told.stopped == stopped
+
+
+def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    record._status_line(Progress(1.0, 2, 3.0, 4, 5, 0.5, 6))
+    watch._to_stderr("apparent")
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 1, 2)])
+def test_closed_standard_streams_change_no_exit_code(closed: tuple[int, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "slabtrace", "check", str(CLEAN)],
+        preexec_fn=lambda: [os.close(each) for each in closed] and None,
+        check=False,
+    )
+    assert done.returncode == 0

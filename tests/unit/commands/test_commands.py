@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reading commands over a trace made by hand: what they print, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slabtrace
+from slabtrace.commands import main
+from tests.places import FIXTURES
+from tests.unit.fake_trace import GROUPS, HOSTILE, MISMATCH, FakeCompleteness, FakeTrace
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command over `trace` (default: the fake one); gives (exit code, stdout, stderr)."""
+
+    def run_command(*args: str | Path, trace: FakeTrace | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(slabtrace, "open", lambda path: trace or FakeTrace())
+        monkeypatch.setenv("COLUMNS", "80")
+        code = main.run([str(arg) for arg in args])
+        return code, *capsys.readouterr()
+
+    return run_command
+
+
+def printed_json(run: Run, *args: str, **kwargs: Any) -> dict[str, Any]:
+    code, out, err = run(*args, "--json", **kwargs)
+    assert (code, err) == (0, "")
+    document: dict[str, Any] = json.loads(out)
+    return document
+
+
+READING = ["info", "leaks", "stat", "caches", "mismatches"]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_text_fits_80_columns_and_is_harmless(run: Run, command: str) -> None:
+    code, out, err = run(command, "t.slab", trace=FakeTrace([MISMATCH]))
+    assert (code, err) == (0, "")
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert "\x1b" not in out and "\x07" not in out
+
+
+@pytest.mark.parametrize("command", READING)
+def test_text_ends_with_damage_and_verdict(run: Run, command: str) -> None:
+    _, out, _ = run(command, "t.slab", trace=FakeTrace(damage=["stacks.arrow is missing."]))
+    assert out.splitlines()[-2:] == ["damaged: stacks.arrow is missing.", "5 events were dropped."]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_json_has_the_head_that_scripts_rely_on(run: Run, command: str) -> None:
+    document = printed_json(run, command, "t.slab", trace=FakeTrace(damage=["cut"]))
+    assert document["schema"] == f"slabtrace.{command}/1"
+    assert document["trace"] == "t.slab"
+    assert document["damage"] == ["cut"]
+    completeness = document["completeness"]
+    assert (completeness["exact"], completeness["dropped"], completeness["events"]) == (False, 5, 20_198)
+
+
+def test_leaks_json(run: Run) -> None:
+    pipes, messages = printed_json(run, "leaks", "t.slab")["groups"]
+    assert list(messages) == [
+        "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
+        "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
+        "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
+        "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable", "stack_of",
+        "stacked", "stacks", "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
+    ]  # fmt: skip
+    assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
+    assert messages["call_site"] == "0xffffffff8127bc41"
+    assert messages["stack"] == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
+    assert (messages["allocated"], messages["freed"], messages["outstanding"]) == (10_030, 10_007, 23)
+    assert (messages["growth_bytes_per_s"], messages["class"]) == (None, "young")
+    assert (messages["comms"], messages["pids"]) == ([HOSTILE], [1234])
+
+
+def test_caches_json(run: Run) -> None:
+    caches = {row["cache"]: row for row in printed_json(run, "caches", "t.slab")["caches"]}
+    assert caches["filp"]["aliases"] == ["seq_file", "eventpoll_pwq"]
+    assert caches["msg_msg-128"]["unexplained"] == 32 - 23
+    assert caches["kmalloc-cg-192"]["unexplained"] is None
+    assert set(caches["filp"]) >= {
+        "cache", "aliases", "object_size", "size", "allocs", "frees", "outstanding", "peak_outstanding",
+        "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start", "slabinfo_end", "unexplained",
+    }  # fmt: skip
+
+
+def test_info_json_has_the_manifest(run: Run) -> None:
+    manifest = printed_json(run, "info", "t.slab")["manifest"]
+    assert manifest["host"]["release"] == "6.18.0"
+    assert manifest["command"] == {"argv": ["./leak", "two words"], "pid": 1234, "exit_status": 3}
+
+
+def test_mismatches_json(run: Run) -> None:
+    (finding,) = printed_json(run, "mismatches", "t.slab", trace=FakeTrace([MISMATCH]))["findings"]
+    assert (finding["kind"], finding["ptr"]) == ("double-free", "0xffff888004205500")
+    assert finding["second_free"]["ts_ns"] == 3_000
+
+
+def test_leaks_by_stack_shows_stacks_and_ages(run: Run) -> None:
+    _, out, _ = run("leaks", "t.slab")
+    block = out[out.index("#2") :].splitlines()
+    text = " ".join(block)
+    assert "23 objects of msg_msg-128 outstanding, 2.9 KiB;" in text
+    assert "10,007 of 10,030 freed" in text and "oldest 1.5 s" in text
+    frames = [line.strip() for line in block if line.startswith("    ")]
+    assert frames == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
+    assert r"by evil\x1b]0;owned\x07 (pid 1234); bounded: at most 5 may be freed" in out
+    assert "by pipes (pid 4321); exact" in out
+
+
+def test_leaks_by_call_site_is_one_line_each(run: Run) -> None:
+    _, out, _ = run("leaks", "t.slab", "--by", "call-site")
+    header, first, second = out.splitlines()[:3]
+    words = ["#", "class", "growth/min", "objects", "bytes", "unsure", "cache", "call", "site"]
+    assert header.split() == words
+    assert first.split()[:5] == ["1", "suspect", "230.6", "KiB", "41"] and first.endswith("0x57")
+    assert " 0  kmalloc" in first and "≤5  msg" in second
+    assert second.split()[:4] == ["2", "young", "-", "23"] and "msg_msg-128" in second
+
+
+OWN = GROUPS[0] | {"rank": 3, "own": True, "comms": ["slabtrace"], "symbol": "alloc_buffer_head+0x1d"}
+
+
+def test_leaks_tell_the_recorders_own_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
+    by_stack = run("leaks", "t.slab")[1]
+    assert by_stack.count("  by slabtrace itself;") == 1
+    assert by_stack.index("by slabtrace itself") > by_stack.index("#3 ")
+    lines = run("leaks", "t.slab", "--by", "call-site")[1].splitlines()
+    heading = lines.index("by slabtrace itself:")
+    assert lines[heading + 2].split()[0] == "3" and heading == 3
+    assert [group["own"] for group in printed_json(run, "leaks", "t.slab")["groups"]] == [False, False, True]
+
+
+def test_stat_has_perf_kmems_columns(run: Run) -> None:
+    _, out, _ = run("stat", "t.slab")
+    lines = out.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.startswith("Callsite"))
+    assert lines[header].split()[1:] == ["Total_alloc/Per", "Total_req/Per", "Hit", "Ping-pong", "Frag"]
+    assert lines[header + 1].split() == [
+        "load_msg+0x71", "1.2", "MiB/125", "979.5", "KiB/100", "10,030", "1", "20.0%",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"), [("bytes", "load_msg+0x71"), ("pingpong", "alloc_pipe_info+0x57")]
+)
+def test_stat_sorts(run: Run, sort: str, first: str) -> None:
+    assert printed_json(run, "stat", "t.slab", "-s", sort)["rows"][0]["symbol"] == first
+
+
+def test_stat_refuses_unknown_sort_keys(run: Run) -> None:
+    code, _, err = run("stat", "t.slab", "-s", "bytes,age")
+    assert code == 2 and "age; the keys are bytes, req, hit" in " ".join(err.split())
+
+
+def test_caches_compares_with_the_kernel(run: Run) -> None:
+    _, out, _ = run("caches", "t.slab")
+    rows = {line.split()[0]: line.split()[1:8] for line in out.splitlines() if line}
+    assert rows["cache"] == ["size", "allocs", "frees", "net", "kernel", "agree", "peak"]
+    assert rows["msg_msg-128"] == ["128", "10,030", "10,007", "+23", "+32", "71.9%", "24"]
+    assert rows["kmalloc-cg-192"] == ["192", "101", "60", "+41", "-", "-", "101"]
+
+
+def test_caches_lists_aliases_on_request(run: Run) -> None:
+    assert "filp = seq_file, eventpoll_pwq" in run("caches", "t.slab", "--aliases")[1]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["--cache", "msg_*"], ["msg_msg-128"]),
+        (["--cache", "msg_*", "--cache", "kmalloc-cg-*"], ["kmalloc-cg-192", "msg_msg-128"]),
+        (["--cache", "seq_file"], []),  # an alias of filp, where nothing is outstanding
+        (["--symbol", "pipe_info"], ["kmalloc-cg-192"]),
+        (["--call-site", r"^load_msg\+"], ["msg_msg-128"]),
+        (["--pid", "1234"], ["msg_msg-128"]),
+        (["--pid", "1234", "--pid", "4321"], ["kmalloc-cg-192", "msg_msg-128"]),
+        (["--comm", "pipes"], ["kmalloc-cg-192"]),
+        (["--min-outstanding", "41"], ["kmalloc-cg-192"]),
+        (["-l", "1"], ["kmalloc-cg-192"]),
+    ],
+)
+def test_leaks_filters(run: Run, filters: list[str], found: list[str]) -> None:
+    groups = printed_json(run, "leaks", "t.slab", *filters)["groups"]
+    assert [group["cache"] for group in groups] == found
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--cache", "msgmsg-128"], "no slab cache of this trace matches 'msgmsg-128'"),
+        (["--cache", "msgmsg-128"], "did you mean msg_msg-128"),
+        (["--cache", "zzz"], "`slabtrace caches TRACE` lists them"),
+        (["--call-site", "("], "'(' is no regular expression"),
+        (["--call-site", "tcp_"], "no call site matches 'tcp_'"),
+        (["--pid", "7"], "this trace knows no process 7"),
+        (["--pid", "1234", "--pid", "7"], "this trace knows no process 7"),
+        (["--comm", "sshd*"], "no task of this trace was called 'sshd*'"),
+    ],
+)
+def test_a_filter_that_matches_nothing_is_wrong_use(run: Run, args: list[str], said: str) -> None:
+    code, out, err = run("leaks", "t.slab", *args)
+    assert (code, out) == (2, "")
+    assert said in err and len(err.splitlines()) <= 2
+
+
+def test_the_limit_says_what_it_hides(run: Run) -> None:
+    assert "… and 1 group more" in run("leaks", "t.slab", "-l", "1")[1]
+    assert "… and 2 caches more" in run("caches", "t.slab", "-l", "1")[1]
+    assert "…" not in run("leaks", "t.slab", "-l", "0")[1]
+
+
+def test_mismatches_show_each_event(run: Run) -> None:
+    _, out, _ = run("mismatches", "t.slab", trace=FakeTrace([MISMATCH]))
+    assert "double-free of 0xffff888004205500 in kmalloc-cg-192; exact" in out
+    assert r"freed again at 3 us on CPU 1 by evil\x1b]0;owned\x07 (pid 4321)" in out
+    assert "      kfree_sensitive+0x1" in out.splitlines()
+
+
+def test_mismatches_say_which_kind_may_be_hidden(run: Run) -> None:
+    trace = FakeTrace()
+    assert "Frees to the wrong cache are seen only if" in run("mismatches", "t.slab", trace=trace)[1]
+    trace.manifest.coverage.attached.append("on_wrong_cache_free")
+    assert "wrong cache" not in run("mismatches", "t.slab", trace=trace)[1]
+
+
+def test_no_mismatches_is_said(run: Run) -> None:
+    assert run("mismatches", "t.slab")[1].startswith("no mismatches")
+
+
+def test_info_tells_lost_from_recovered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipped = FakeCompleteness(dropped=0, recursion_missed=3045, recovered=3033, skipped=12)
+    trace = FakeTrace()
+    monkeypatch.setattr(trace, "completeness", lambda: skipped)
+    out = " ".join(run("info", "t.slab", trace=trace)[1].split())
+    assert "lost 12 skipped (they came while slabtrace's program was busy on their CPU)" in out
+    assert "recovered 3,033 events more" in out and "3,045" not in out
+
+
+UNKNOWN = GROUPS[0] | {"confidence": "unprovable", "maybe_freed": None}
+
+
+def test_leaks_say_where_nothing_is_claimed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [UNKNOWN])
+    assert "unprovable: any may be freed" in run("leaks", "t.slab")[1]
+    assert " ?  kmalloc" in run("leaks", "t.slab", "--by", "call-site")[1]
+
+
+def test_info_shows_where_the_kernel_counts_otherwise(run: Run) -> None:
+    out = " ".join(run("info", "t.slab")[1].split())
+    assert "msg_msg-128: kernel +32, traced +23: 71.9 % explained; the rest: per-CPU slabs" in out
+    assert "filp (also seq_file, eventpoll_pwq): kernel +1, traced +0: 0.0 % explained" in out
+    assert printed_json(run, "info", "t.slab")["reconciliation"][0]["residue"] == 9
+
+
+def test_info_shows_how_it_was_recorded(run: Run) -> None:
+    out = " ".join(run("info", "t.slab")[1].split())
+    assert "by slabtrace 0.1.0 options stacks=all cache='kmalloc-*' force" in out
+    assert "./leak 'two words' (pid 1234, exit status 3)" in out
+    assert "20,198 (10.1 k/s): 10,131 allocations, 10,067 frees" in out
+    assert "3.0 bytes per event" in out
+    assert "not watched kfree_rcu: no fentry here" in out
+    assert "lost 5 dropped (the ring was full); 2 frees of objects whose allocation was not seen" in out
+
+
+@pytest.mark.parametrize("time", ["1" * 400 + "s", "9" * 18 + "h", "0.0000000001s", "1" * 400 + "KiB"])
+def test_no_number_is_too_long_or_too_small_to_be_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], time: str
+) -> None:
+    trace = FIXTURES / "slow-leak.slab"
+    words = ["record", "--rotate", time, "-d", "1ms", "-o", str(tmp_path / "missing" / "t.slab")]
+    assert main.run(words) == 2
+    assert main.run(["leaks", str(trace), "--from", time, "--to", time]) == 2
+    assert "Traceback" not in capsys.readouterr().err
