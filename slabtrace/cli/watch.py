@@ -59,17 +59,8 @@ class Watch:
         """Made with the first sites: by then it is known what is attached."""
         if self._live is None:
             from slabtrace.analysis.mismatches.live import LiveMismatches
-            from slabtrace.analysis.trust.confidence import FREES, PROOFS, filtered
 
-            manifest = self._manifest
-            unwatched = {path.path for path in manifest.coverage.unattached} - FREES - PROOFS
-            self._live = LiveMismatches(
-                manifest.host.page_size,
-                cache_is_named=not manifest.coverage.free_traced_after,
-                allocs_seen=not unwatched and not filtered(manifest),
-                judged=manifest.coverage.frees_judged,
-                preemptible=manifest.coverage.programs_preemptible,
-            )
+            self._live = LiveMismatches(self._manifest)
         return self._live
 
     def _line(self, finding: LiveFinding) -> str:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.pairing.paired import How, Paired
+from slabtrace.columns import LIFETIME_HISTOGRAM
 
 PER_OCTAVE = 2  # bins for each doubling of the lifetime
 BINS = 52 * PER_OCTAVE  # from 1 ns to 52 days
-COLUMNS = ("cache", "from_ns", "to_ns", "objects")
+COLUMNS = LIFETIME_HISTOGRAM.names
 
 
 class LifetimeHistogram:

@@ -11,8 +11,9 @@ import pandas as pd
 from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.symbols import Symbols
+from slabtrace.columns import PEAKS
 
-COLUMNS = ("cache", "ts_ns", "objects", "bytes", "held_by")
+COLUMNS = PEAKS.names
 HOLDERS = 3
 
 

@@ -18,10 +18,11 @@ from typing import Any
 
 import pandas as pd
 
+from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import UsageError
 from slabtrace.units import count, plural, size
 
-COLUMNS = ("rule", "finding", "cache", "symbol", "stack", "why")
+COLUMNS = BROKEN_RULES.names
 _UNITS = {
     "": 1,
     "B": 1,

@@ -33,6 +33,7 @@ from slabtrace.analysis.leaks.slope import Slope, theil_sen
 from slabtrace.analysis.leaks.survival import FREED_SHARE, Survival, survival
 from slabtrace.analysis.leaks.why import why
 from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.columns import JUDGEMENT
 
 SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young", "reclaimable")
 
@@ -43,10 +44,7 @@ LEAST_LATE_SHARE = 0.25  # of the old objects, that came in the later half: it h
 ATTACHED_SHARE = 0.9  # of a group's objects, that came with a reclaimable one
 ATTACHED = "came with objects that the kernel gives up when memory is short, such as inodes"
 POINTS = 32  # of the series that slopes are taken of
-COLUMNS = (
-    "class", "score", "why", "growth_bytes_per_s", "growth_low", "growth_high", "old", "old_freed",
-    "horizon_ns", "sibling_ns", "steadiness", "late_share",
-)  # fmt: skip
+COLUMNS = JUDGEMENT.names
 
 
 @dataclass
