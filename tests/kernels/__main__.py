@@ -25,7 +25,7 @@ from tests.kernels.packages import SUITES, Kernel, LabError, obtain
 
 
 def main() -> int:
-    """Examine each kernel, row by row; then what they can, as README.md shows it."""
+    """Examine each kernel, row by row; then what they can, as docs/kernels.md shows it."""
     arguments = _arguments()
     failed, columns = False, []
     for label in arguments.kernels or [*SUITES, HERE]:
