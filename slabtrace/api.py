@@ -239,27 +239,29 @@ class Trace(ScannedTrace):
 
         return stack_totals(self._scanned(), self._lookup)
 
-    def survivors(self, buckets: int = 48) -> pd.DataFrame:
+    def arrivals(self, buckets: int = 48) -> pd.DataFrame:
         """When what is outstanding was allocated, by cache and stack: see analysis.tables.arrivals."""
-        from slabtrace.analysis.tables.arrivals import survivors
+        from slabtrace.analysis.tables.arrivals import arrivals
 
-        return survivors(self._scanned(), self._lookup, self.length_ns, buckets)
+        return arrivals(self._scanned(), self._lookup, self.length_ns, buckets)
+
+    survivors = arrivals  # an earlier name
 
     def mismatches(self) -> pd.DataFrame:
         """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches.findings."""
         from slabtrace.analysis.mismatches.findings import Findings
         from slabtrace.analysis.mismatches.proof import MismatchProof
 
-        suspects = self._suspects or self._new_suspects()
-        if self._suspects is None:
-            self._scan([suspects])
+        wrong_frees = self._wrong_frees or self._new_wrong_frees()
+        if self._wrong_frees is None:
+            self._scan([wrong_frees])
         proof = MismatchProof(self.manifest, self._losses, self._known_until_ns())
         preemptible = self.manifest.coverage.programs_preemptible
         findings = Findings(self._sites, self._caches, self._lookup, self._layout, proof, preemptible)
-        return findings.table(suspects, self._reader.events())
+        return findings.table(wrong_frees, self._reader.events())
 
     def read_once(self) -> None:
         """Read all events once for usage, leaks and mismatches together, which else read them each."""
-        ages, self._suspects = self._new_ages(), self._new_suspects()
-        summary = self._scan([*self._new_timelines(BUCKETS), ages, self._suspects])
+        ages, self._wrong_frees = self._new_ages(), self._new_wrong_frees()
+        summary = self._scan([*self._new_timelines(BUCKETS), ages, self._wrong_frees])
         self._kept = {Question(): every_object(self._sites, self._caches, summary.objects, ages)}

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.counting.carried_objects import CarriedObjects
 from slabtrace.analysis.counting.counted_objects import CountedObjects
-from slabtrace.analysis.counting.counts import Counts, SiteCounts, by_group
+from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.counting.recovered import recovered
 from slabtrace.analysis.counting.summary import Lookup, Summary
@@ -25,7 +26,7 @@ from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen,
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.mismatches.proof import FOREVER
-from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.cache_names import Caches, name_caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache
@@ -60,7 +61,7 @@ class ScannedTrace:
         self._peaks: Peaks | None = None
         self._timeline: Timeline | None = None
         self._histogram: LifetimeHistogram | None = None
-        self._suspects: Suspects | None = None
+        self._wrong_frees: WrongFrees | None = None
         self._kept: dict[Question, Kept] = {}  # what was asked last
         self.progress: Callable[[int], None] | None = None
 
@@ -129,9 +130,9 @@ class ScannedTrace:
         self._counted.add_octaves(ages.lived)
         return ages
 
-    def _new_suspects(self) -> Suspects:
+    def _new_wrong_frees(self) -> WrongFrees:
         coverage = self.manifest.coverage
-        return Suspects(
+        return WrongFrees(
             self._sites,
             self._layout,
             cache_is_named=not coverage.free_traced_after,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
-from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.sites import Array, Sites
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.trace.format.batch import EventBatch
@@ -38,8 +38,8 @@ class LiveFinding(NamedTuple):
 class LiveMismatches:
     """Takes a recording's sites and events as they are stored.
 
-    `cache_is_named`: see Suspects.  `allocs_seen`: whether every path of allocations is watched and
-    none is left out; else two frees prove nothing.  `judged`: see Suspects.  `preemptible`: see Pairer.
+    `cache_is_named`: see WrongFrees.  `allocs_seen`: whether every path of allocations is watched and
+    none is left out; else two frees prove nothing.  `judged`: see WrongFrees.  `preemptible`: see Pairer.
     """
 
     def __init__(
@@ -86,15 +86,15 @@ class LiveMismatches:
             return
         if self._layout is None:
             self._layout = ObjectLayout(shapes, self.sites, self._page_size)
-        suspects = Suspects(self.sites, self._layout, self._named, self._judged)
-        suspects.add(paired)
+        wrong_frees = WrongFrees(self.sites, self._layout, self._named, self._judged)
+        wrong_frees.add(paired)
         if self._allocs_seen:
-            yield from self._told("double-free", suspects.double.events())
-            yield from self._told("wrong-cache-free", suspects.wrong_cache.events())
+            yield from self._findings("double-free", wrong_frees.double.events())
+            yield from self._findings("wrong-cache-free", wrong_frees.wrong_cache.events())
         if self._judged:
-            yield from self._told("invalid-free", suspects.invalid.events())
+            yield from self._findings("invalid-free", wrong_frees.invalid.events())
 
-    def _told(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
+    def _findings(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
         for free in frees:
             site = int(free.site[0])
             if kind == "double-free" and self.sites["flags"][site] & np.uint8(Flag.RECOVERED):

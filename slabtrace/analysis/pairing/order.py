@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 WORD = 64  # bits
 LAST = np.uint64(2**64 - 1)  # no key sorts behind it
-MOST_AT_ONCE = 64  # events of one time looked at one by one; beyond, the time is in doubt
+MOST_COMPARED = 64  # events of one time looked at one by one; beyond, the time is in doubt
 
 
 @dataclass
@@ -66,7 +66,7 @@ def _in_doubt(ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64]) -> NDArray[np.i
     found = [ts_ns[:0]]
     at = np.flatnonzero(ts_ns[1:] == ts_ns[:-1])
     distance = 1
-    while len(at) and distance < MOST_AT_ONCE:
+    while len(at) and distance < MOST_COMPARED:
         found.append(ts_ns[at[ptr[at] == ptr[at + distance]]])
         distance += 1
         at = at[at + distance < len(ts_ns)]

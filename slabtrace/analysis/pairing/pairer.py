@@ -38,7 +38,7 @@ from slabtrace.trace.format.batch import EventBatch, UInt64, concatenate
 
 CHUNK_EVENTS = 1 << 17  # fewest events worth a sort: below, the fixed cost of a chunk shows
 LONGEST_CHUNK = 1 << 21  # most events that a large live set makes a chunk wait for: 130 MiB of work
-MOST_AT_ONCE = 1 << 20  # events of one time that are kept together; a stream with more has no clock
+MOST_SIMULTANEOUS = 1 << 20  # events of one time that are kept together; a stream with more has no clock
 NONE = EventBatch(
     np.empty(0, np.int64),
     np.empty(0, np.uint64),
@@ -98,7 +98,7 @@ class Pairer:
         chunk, self._pending, self.waiting = self._pending, [], 0
         return self._pair(chunk) if chunk else None
 
-    def settle(self) -> Paired | None:
+    def apply_slab_states(self) -> Paired | None:
         """After the last event: end the lifetimes of what is live by the events, and free in its slab."""
         if self._slabs is None:
             return None
@@ -134,7 +134,7 @@ class Pairer:
         cut = int(np.searchsorted(last.ts_ns, until_ns))
         if self._late_frees:
             cut = quiet_cut(last, self.sites, until_ns)
-        if cut == 0 and self.waiting < enough + MOST_AT_ONCE:
+        if cut == 0 and self.waiting < enough + MOST_SIMULTANEOUS:
             return []
         cut = cut or last.size
         chunk = [*self._pending[:-1], last.take(slice(cut))]

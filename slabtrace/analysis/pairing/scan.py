@@ -27,7 +27,7 @@ def paired_chunks(batches: Iterable[EventBatch], pairer: Pairer) -> Iterator[Pai
         paired = pairer.feed(batch)
         if paired is not None:
             yield paired
-    for last in (pairer.flush(), pairer.settle()):
+    for last in (pairer.flush(), pairer.apply_slab_states()):
         if last is not None:
             yield last
 

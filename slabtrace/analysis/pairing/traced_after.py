@@ -23,7 +23,7 @@ from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Kind
 
 LATE_NS = 10_000  # the most that a free is traced after the next thing at its address
-MOST_PAIRS = 1 << 22  # events within LATE_NS, by pairs; a stream with more has no clock
+MOST_COMPARISONS = 1 << 22  # events within LATE_NS, by pairs; a stream with more has no clock
 
 
 class Moved(NamedTuple):
@@ -85,7 +85,7 @@ def _parted(before: EventBatch, after: EventBatch, sites: Sites) -> NDArray[np.b
     """Whether each of `before` may be the first of a pair whose free is in `after`, shape (n,)."""
     parted = np.zeros(before.size, np.bool_)
     after = after.take(np.flatnonzero(sites["kind"][after.site] == np.uint8(Kind.CACHE_FREE)))
-    if before.size * after.size > MOST_PAIRS:
+    if before.size * after.size > MOST_COMPARISONS:
         return parted
     page_end, free = sites.page_end[before.site], sites.free[before.site]
     same = (before.ptr[:, None] == after.ptr) & (before.cpu[:, None] != after.cpu) & ~free[:, None]

@@ -42,7 +42,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.account import Account

@@ -188,6 +188,8 @@ COUNTED = pa.schema(
         ),  # freed on another CPU: of all bins, in the first row
     ]
 )
+BINS_PER_OCTAVE = 2  # of lifetime_bin
+LIFETIME_BINS = 52 * BINS_PER_OCTAVE  # from 1 ns to 52 days
 
 MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
 
