@@ -59,10 +59,10 @@ class Watch:
         """Made with the first sites: by then it is known what is attached."""
         if self._live is None:
             from slabtrace.analysis.mismatches.live import LiveMismatches
-            from slabtrace.analysis.trust.confidence import FREES, PROOFS, filtered
+            from slabtrace.analysis.trust.confidence import FREES, filtered
 
             manifest = self._manifest
-            unwatched = {path.path for path in manifest.coverage.unattached} - FREES - PROOFS
+            unwatched = {path.path for path in manifest.coverage.unattached} - FREES
             self._live = LiveMismatches(
                 manifest.host.page_size,
                 cache_is_named=not manifest.coverage.free_traced_after,

@@ -89,7 +89,10 @@ def horizons(length_ns: int) -> range:
 def _came(
     alloc_ns: NDArray[np.int64], member: Positions, begin_ns: int, until_ns: NDArray[np.int64], groups: int
 ) -> Counts:
-    """How many of the old objects came in each of PERIODS parts of the time until they had to: (g, PERIODS)."""
+    """Old objects of each group by the period in which they were allocated, shape (g, PERIODS).
+
+    The periods divide the time from `begin_ns` to `until_ns`, the latest allocation of an old object.
+    """
     width = np.maximum(until_ns - begin_ns, 1)[member]
     part = np.clip((alloc_ns - begin_ns) * PERIODS // width, 0, PERIODS - 1)
     cells = np.bincount(member * PERIODS + part, minlength=groups * PERIODS)
