@@ -201,12 +201,12 @@ class Trace(ScannedTrace):
         timeline, _ = self._timelines(buckets)
         return call_site_usage(timeline, self._lookup.symbols, top)
 
-    def peaks(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """When each cache held most, and who held it then: see analysis.counting.peaks."""
+    def peaks(self) -> pd.DataFrame:
+        """When each cache had the most live objects, and who had allocated them: analysis.counting.peaks."""
         from slabtrace.analysis.counting.peaks import peaks
 
-        timeline, _ = self._timelines(buckets)
-        return peaks(timeline, self._caches, self._lookup.symbols)
+        _, found = self._timelines(BUCKETS)
+        return peaks(found, self._sites, self._caches, self._lookup.symbols, self.span_ns[0])
 
     def lifetime_table(self, by: str = "call_site") -> pd.DataFrame:
         """How long objects lived, by "stack", "call_site", "module" or "cache": see that module."""

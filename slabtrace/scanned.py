@@ -19,9 +19,10 @@ from slabtrace.analysis.counting.carried_objects import CarriedObjects
 from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
+from slabtrace.analysis.counting.peaks import Peaks
 from slabtrace.analysis.counting.recovered import recovered
 from slabtrace.analysis.counting.summary import Lookup, Summary
-from slabtrace.analysis.counting.timeline import Peaks, Timeline
+from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
