@@ -314,19 +314,20 @@ class Trace:
         return size_classes(timeline)
 
     @documented(tables.PEAKS)
-    def peaks(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """When each cache held most, and who held it then; largest peak first."""
+    def peaks(self) -> pd.DataFrame:
+        """When each cache had most objects outstanding, and who had allocated them; largest peak first."""
         from slabtrace.analysis.counting.peaks import peaks
 
-        timeline, _ = self._passes.timelines(buckets)
-        return peaks(timeline, self._recorded.caches, self._recorded.lookup.symbols)
+        recorded = self._recorded
+        _, found = self._passes.timelines(BUCKETS)
+        return peaks(found, recorded.sites, recorded.caches, recorded.lookup.symbols, self.span_ns[0])
 
     @documented(tables.ARRIVALS)
     def arrivals(self, buckets: int = 48) -> pd.DataFrame:
         """When the outstanding objects were allocated, by cache and stack."""
-        from slabtrace.analysis.tables.arrivals import survivors
+        from slabtrace.analysis.tables.arrivals import arrivals
 
-        return survivors(self._passes.summary, self._recorded.lookup, self.length_ns, buckets)
+        return arrivals(self._passes.summary, self._recorded.lookup, self.length_ns, buckets)
 
     survivors = arrivals  # its name up to 0.1
 

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts
-from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN
+from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN_CACHE
 from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
 from slabtrace.analysis.pairing.paired import How, Paired
 from slabtrace.analysis.pairing.pairer import Pairer
@@ -34,7 +34,7 @@ COLUMNS = (
 KEYS = {"cache": ("cache",), "call_site": ("cache", "call_site"), "stack": ("cache", "call_site", "stack_id")}
 
 
-class Moment(NamedTuple):
+class Snapshot(NamedTuple):
     """Sums by site at a time: `allocated` and `ended` objects, of shape (s,) as s was then."""
 
     ts_ns: int
@@ -63,7 +63,7 @@ class LiveTables:
 
     def cache_name(self, key: int) -> str:
         """The name of a cache by its address."""
-        known = {0: UNKNOWN, LARGE_KMALLOC: LARGE}
+        known = {0: UNKNOWN_CACHE, LARGE_KMALLOC: LARGE}
         return known.get(key) or self.caches.get(key, f"(cache at {key:#x})")
 
     def symbol(self, address: int) -> str:
@@ -92,7 +92,7 @@ class LiveTrace:
         self._pairer: Pairer | None = None
         self._allocated: Counts = np.zeros(0, np.int64)
         self._gone: Counts = np.zeros(0, np.int64)
-        self._moments: deque[Moment] = deque(maxlen=WINDOW)
+        self._snapshots: deque[Snapshot] = deque(maxlen=WINDOW)
 
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Take rows of a side table."""
@@ -125,7 +125,7 @@ class LiveTrace:
         with self._lock:
             if self._pairer is not None:
                 self._count(self._pairer.flush())
-            self._moments.append(Moment(now_ns, self._allocated.copy(), self._gone.copy()))
+            self._snapshots.append(Snapshot(now_ns, self._allocated.copy(), self._gone.copy()))
 
     def table(self, by: str, choice: Mapping[str, int] | None = None) -> pd.DataFrame:
         """One row for each group of sites that ever allocated: COLUMNS; as of the last snapshot.
@@ -137,7 +137,7 @@ class LiveTrace:
         """
         with self._lock:
             keys = self._keys(by, choice or {})
-            if keys is None or not self._moments:
+            if keys is None or not self._snapshots:
                 return pd.DataFrame(columns=list(COLUMNS))
             return self._table(by, *keys)
 
@@ -176,15 +176,15 @@ class LiveTrace:
             # float64 holds every count, and every number of bytes, below 2^53 exactly
             return np.bincount(group, padded[chosen] * scale, len(first)).astype(np.int64)
 
-        now, before = self._moments[-1], self._moments[max(len(self._moments) - 2, 0)]
-        levels = np.stack([summed(each.allocated - each.ended, size) for each in self._moments])
+        now, before = self._snapshots[-1], self._snapshots[max(len(self._snapshots) - 2, 0)]
+        levels = np.stack([summed(each.allocated - each.ended, size) for each in self._snapshots])
         seconds = max((now.ts_ns - before.ts_ns) / 1e9, 1e-9)
         frame = first.reset_index(drop=True)
         frame["outstanding"] = summed(now.allocated - now.ended)
         frame["bytes"], frame["allocated"] = levels[-1], summed(now.allocated)
         frame["allocs_per_s"] = (summed(now.allocated) - summed(before.allocated)) / seconds
         frame["frees_per_s"] = (summed(now.ended) - summed(before.ended)) / seconds
-        whole = max((now.ts_ns - self._moments[0].ts_ns) / 1e9, 1e-9)
+        whole = max((now.ts_ns - self._snapshots[0].ts_ns) / 1e9, 1e-9)
         frame["growth_per_s"] = (levels[-1] - levels[0]) / whole
         frame["steady"] = _steady(levels)
         return frame.reindex(columns=list(COLUMNS))

@@ -20,7 +20,7 @@ from slabtrace.capture.process.privileges import Capability, keep_only
 from slabtrace.capture.programs.bpf_syscall import run_time_counted
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.errors import CaptureError
-from slabtrace.trace.format.sample import MOST
+from slabtrace.trace.format.sample import COARSEST_SAMPLE
 
 PROBE_S = 0.1
 EVERY_S = 2.0
@@ -61,7 +61,7 @@ class Settings:
         if self.one_in > 1 and before is not None and cost > (1 - _SAVING) * before:
             return self
         wanted = self.one_in
-        while wanted < MOST and cost * self.one_in / wanted > _ROOM * budget:
+        while wanted < COARSEST_SAMPLE and cost * self.one_in / wanted > _ROOM * budget:
             wanted *= 2
         return Settings(False, wanted)
 

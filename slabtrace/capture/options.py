@@ -11,7 +11,7 @@ from slabtrace.capture.budget import COUNTING
 from slabtrace.capture.process.privileges import Capability
 from slabtrace.capture.programs.comm_automaton import CommGlob
 from slabtrace.errors import UsageError
-from slabtrace.trace.format.sample import MOST
+from slabtrace.trace.format.sample import COARSEST_SAMPLE
 
 DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the highest rate seen
 SURVIVORS_BUFFER_MIB = 8  # only what grows old passes through the rings
@@ -59,9 +59,9 @@ class CaptureOptions:
             CommGlob(self.comm)
         if not THRESHOLD_S[0] <= self.threshold_s <= THRESHOLD_S[1]:
             raise UsageError("--threshold lies between {:g} s and {:g} s".format(*THRESHOLD_S))
-        if not 1 <= self.sample <= MOST or self.sample & (self.sample - 1):
+        if not 1 <= self.sample <= COARSEST_SAMPLE or self.sample & (self.sample - 1):
             raise UsageError(
-                f"--sample takes 1/N, N a power of two up to {MOST}", "for example --sample 1/16"
+                f"--sample takes 1/N, N a power of two up to {COARSEST_SAMPLE}", "for example --sample 1/16"
             )
         if self.budget is not None and not 0 < self.budget < 1:
             raise UsageError("--budget is a share of all CPUs' time", "for example --budget 2%")

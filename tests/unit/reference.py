@@ -34,6 +34,8 @@ class Outcome:
     completions: set[int] = field(default_factory=set)
     live: set[int] = field(default_factory=set)
     peak: Counter[int] = field(default_factory=Counter)  # by cache
+    # by cache: what was live at the peak, its last allocation included
+    at_peak: dict[int, list[int]] = field(default_factory=dict, compare=False)
 
 
 class Reference:
@@ -77,7 +79,10 @@ class Reference:
             (self.out.duplicates if same else self.out.inferred).add((before, at))
         self.live[event.ptr] = at
         self.level[event.cache] += 1
-        self.out.peak[event.cache] = max(self.out.peak[event.cache], self.level[event.cache])
+        if self.level[event.cache] > self.out.peak[event.cache]:
+            self.out.peak[event.cache] = self.level[event.cache]
+            mine = [each for each in self.live.values() if self.events[each].cache == event.cache]
+            self.out.at_peak[event.cache] = mine
 
     def _free(self, at: int) -> None:
         event = self.events[at]

@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts, by_group
+from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch
 
-PARTS = 128
+SLICES = 128
 OCTAVES = 48  # lifetimes up to 2^48 ns, 78 hours; longer ones count among the longest
 FLOAT_BITS, FLOAT_BIAS = np.int64(52), np.int64(1023)  # IEEE 754 binary64: the exponent is log2
 
@@ -29,18 +29,18 @@ class Choice(Protocol):
 
 
 class Ages:
-    """Counts the objects allocated while recording; s sites, PARTS equal parts of the recording.
+    """Counts the objects allocated while recording; s sites, SLICES equal parts of the recording.
 
     `lived`: completed lifetimes (seen or proved) by site and octave k: 2^k ns or longer, less than
     twice that; shape (s, OCTAVES).  `steps`: change of the standing objects at the begin of each
-    part, shape (PARTS, s); that of live objects is added by `close`.
+    part, shape (SLICES, s); that of live objects is added by `close`.
     """
 
     def __init__(self, sites: int, begin_ns: int, end_ns: int, choice: Choice | None = None) -> None:
         self.begin_ns, self.end_ns = begin_ns, max(end_ns, begin_ns + 1)
-        self.width_ns = max(-(-(self.end_ns - begin_ns) // PARTS), 1)
+        self.width_ns = max(-(-(self.end_ns - begin_ns) // SLICES), 1)
         self.lived: Counts = np.zeros((sites, OCTAVES), np.int64)
-        self.steps: NDArray[np.int32] = np.zeros((PARTS, sites), np.int32)
+        self.steps: NDArray[np.int32] = np.zeros((SLICES, sites), np.int32)
         self._choice = choice
 
     def add(self, paired: Paired) -> None:
@@ -62,8 +62,8 @@ class Ages:
         self._stand(live.site.astype(np.intp), live.ts_ns, np.full(live.size, self.end_ns + self.width_ns))
 
     def standing(self, group_of_site: Positions, groups: int, weight: Counts | None = None) -> Counts:
-        """Standing objects of each group in each part, each counted `weight` (by site): (PARTS, groups)."""
-        table = np.zeros((PARTS, groups), np.int64)
+        """Standing objects of each group in each part, each counted `weight` (by site): (SLICES, groups)."""
+        table = np.zeros((SLICES, groups), np.int64)
         for part, steps in enumerate(self.steps):
             values = steps.astype(np.int64) if weight is None else steps * weight
             table[part] = by_group(group_of_site, values, groups)
@@ -87,9 +87,9 @@ class Ages:
 
     def _stand(self, site: Positions, alloc_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> None:
         """Count objects as standing from the part after their allocation to the one before their end."""
-        first = np.clip((alloc_ns - self.begin_ns) // self.width_ns, -1, PARTS) + 1
-        last = np.clip((end_ns - self.begin_ns) // self.width_ns, 0, PARTS)
+        first = np.clip((alloc_ns - self.begin_ns) // self.width_ns, -1, SLICES) + 1
+        last = np.clip((end_ns - self.begin_ns) // self.width_ns, 0, SLICES)
         stands = np.flatnonzero(first < last)
         np.add.at(self.steps, (first[stands], site[stands]), 1)
-        ends = stands[last[stands] < PARTS]
+        ends = stands[last[stands] < SLICES]
         np.subtract.at(self.steps, (last[ends], site[ends]), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import Paired
 

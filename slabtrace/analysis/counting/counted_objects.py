@@ -12,16 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.arrays import plain
+from slabtrace.trace.format.schema import BINS_PER_OCTAVE, LIFETIME_BINS
 from slabtrace.trace.manifest import Step
 
-Counts = NDArray[np.int64]
-
-BINS = 2 * 52  # two an octave, from 1 ns to 52 days; lifetime_histogram.py has the same
-MOST = 1 << 56  # objects of a row: more are no count but damage
+MOST_OBJECTS = 1 << 56  # objects of a row: more are no count but damage
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,16 @@ class CountedObjects:
         table = _thinned(table, steps)
         site, bins = plain(table.column("site")).astype(np.intp), plain(table.column("lifetime_bin"))
         objects, moved = (plain(table.column(name)) for name in ("objects", "moved"))
-        sound = np.flatnonzero((site < sites) & (bins < BINS) & (objects < MOST) & (moved < MOST))
-        cell = site[sound] * BINS + bins[sound]
+        sound = np.flatnonzero(
+            (site < sites) & (bins < LIFETIME_BINS) & (objects < MOST_OBJECTS) & (moved < MOST_OBJECTS)
+        )
+        cell = site[sound] * LIFETIME_BINS + bins[sound]
         distinct, inverse = np.unique(cell, return_inverse=True)
         sums = np.zeros(len(distinct), np.int64)
         np.add.at(sums, inverse.reshape(-1), objects[sound].astype(np.int64))
         by_site = np.zeros(sites, np.int64)
         np.add.at(by_site, site[sound], moved[sound].astype(np.int64))
-        return cls(distinct // BINS, distinct % BINS, sums, by_site)
+        return cls(distinct // LIFETIME_BINS, distinct % LIFETIME_BINS, sums, by_site)
 
     def by_site(self) -> Counts:
         """Objects of each site, shape (s,)."""
@@ -62,7 +62,7 @@ class CountedObjects:
 
     def add_octaves(self, lived: Counts) -> None:
         """Add to counts by site and octave of the lifetime, shape (s, octaves)."""
-        np.add.at(lived, (self.site, self.lifetime_bin // 2), self.objects)
+        np.add.at(lived, (self.site, self.lifetime_bin // BINS_PER_OCTAVE), self.objects)
 
     @property
     def total(self) -> int:

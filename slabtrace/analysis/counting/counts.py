@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.duplicates import by_twin
 from slabtrace.analysis.pairing.paired import How, Paired
-
-Counts = NDArray[np.int64]
 
 
 class SiteCounts:
@@ -75,14 +74,3 @@ class SiteCounts:
 
     def _count(self, site: NDArray[np.intp]) -> Counts:
         return np.bincount(site, minlength=self._size)
-
-
-def by_group(group_of_site: NDArray[np.intp], values: Counts, groups: int) -> Counts:
-    """Sum `values` (s,) over the sites of each group: (groups,); sites of group -1 are left out.
-
-    Exact: summed as integers, where a weighted bincount would go through float64.
-    """
-    total = np.zeros(groups, np.int64)
-    member = group_of_site >= 0
-    np.add.at(total, group_of_site[member], values[member])
-    return total

@@ -11,18 +11,17 @@ from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.pairing.paired import How, Paired
 from slabtrace.columns import LIFETIME_HISTOGRAM
+from slabtrace.trace.format.schema import BINS_PER_OCTAVE, LIFETIME_BINS
 
-PER_OCTAVE = 2  # bins for each doubling of the lifetime
-BINS = 52 * PER_OCTAVE  # from 1 ns to 52 days
 COLUMNS = LIFETIME_HISTOGRAM.names
 
 
 class LifetimeHistogram:
-    """Counts completed lifetimes whose free was seen: `counts` has shape (caches, BINS)."""
+    """Counts completed lifetimes whose free was seen: `counts` has shape (caches, LIFETIME_BINS)."""
 
     def __init__(self, caches: Caches) -> None:
         self._caches = caches
-        self.counts: NDArray[np.int64] = np.zeros((len(caches), BINS), np.int64)
+        self.counts: NDArray[np.int64] = np.zeros((len(caches), LIFETIME_BINS), np.int64)
 
     def add_counted(self, counted: CountedObjects) -> None:
         """Take, once, what has no events."""
@@ -33,15 +32,15 @@ class LifetimeHistogram:
         freed = paired.ended(How.FREED)
         times = paired.events.ts_ns
         lived = times.take(paired.end[freed]) - times.take(paired.alloc[freed])
-        place = (np.log2(np.maximum(lived, 1)) * PER_OCTAVE).astype(np.intp)
-        np.minimum(place, BINS - 1, out=place)
-        place += self._caches.of_site.take(paired.ended_site[freed]) * BINS
+        place = (np.log2(np.maximum(lived, 1)) * BINS_PER_OCTAVE).astype(np.intp)
+        np.minimum(place, LIFETIME_BINS - 1, out=place)
+        place += self._caches.of_site.take(paired.ended_site[freed]) * LIFETIME_BINS
         self.counts += np.bincount(place, minlength=self.counts.size).reshape(self.counts.shape)
 
     def table(self) -> pd.DataFrame:
         """Rows (cache, bin) with at least one object: it lived from_ns or longer, but less than to_ns."""
         cache, place = np.nonzero(self.counts)
-        edges = 2.0 ** (np.arange(BINS + 1) / PER_OCTAVE)
+        edges = 2.0 ** (np.arange(LIFETIME_BINS + 1) / BINS_PER_OCTAVE)
         names = [self._caches.names[row] for row in cache.tolist()]
         columns = (names, edges[place], edges[place + 1], self.counts[cache, place])
         return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))

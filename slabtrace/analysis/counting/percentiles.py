@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 
 
 def percentile(lived: Counts, share: float) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from slabtrace.analysis.counting.counts import Counts, SiteCounts
+from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.trace.format.schema import Flag, Kind
 from slabtrace.trace.manifest import Manifest

@@ -16,12 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import Paired
-from slabtrace.trace.format.sample import MOST, address_hash
+from slabtrace.trace.format.sample import COARSEST_SAMPLE, address_hash
 
 GROUPS = 16
-_GROUP_SHIFT = np.uint64(MOST.bit_length() - 1)  # bits of the hash that the sample does not look at
+_GROUP_SHIFT = np.uint64(
+    COARSEST_SAMPLE.bit_length() - 1
+)  # bits of the hash that the sample does not look at
 _SIGMAS = 1.96
 
 

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from slabtrace.analysis.counting.counts import Counts, SiteCounts
+from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each cache's traced usage over time: changes per bucket, and the exact peak of live objects."""
+"""Each cache's traced usage over time: how many objects came and went in each part of the recording."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,50 +78,3 @@ class Timeline:
         if rows > 1:
             cell += (bucket - first) * sorts
         table[first : last + 1] += np.bincount(cell, minlength=rows * sorts).reshape(rows, sorts)
-
-
-class Peaks:
-    """The most objects of each cache that were live at once, of those allocated while recording.
-
-    `peak`: shape (c,).  Exact: every single event counts, in time order.
-    """
-
-    def __init__(self, caches: Caches) -> None:
-        self._of_site = caches.of_site
-        self._level = np.zeros(len(caches), np.int64)
-        self.peak = np.zeros(len(caches), np.int64)
-
-    def add(self, paired: Paired) -> None:
-        """Take one chunk.
-
-        Changes are sorted as integers cache | position | came: those of one cache come together,
-        in time order, and where one object takes another's place the old one goes first.
-        """
-        bits = len(paired.free).bit_length() + 1
-        word: Any = (
-            np.uint32 if len(self._level) << bits < 1 << 32 else np.uint64
-        )  # half as long, twice as fast
-        cache: NDArray[Any] = self._of_site.astype(word) << word(bits)
-        place: NDArray[Any] = np.arange(0, 2 * len(paired.free), 2, dtype=word)
-        if paired.order is not None:
-            place[paired.begin + paired.order] = place[paired.begin :].copy()
-        came = cache.take(paired.site[paired.allocs]) | place[paired.allocs] | word(1)
-        went = cache.take(paired.ended_site) | place[paired.end]
-        changes = np.concatenate([came, went])
-        changes.sort()
-        lowest: NDArray[Any] = np.arange(len(self._level)).astype(word) << word(bits)
-        starts = np.searchsorted(changes, lowest)
-        self._follow((changes & word(1)).astype(np.int8), starts)
-
-    def _follow(self, came: NDArray[np.int8], starts: Positions) -> None:
-        """Follow the levels through changes by cache, then time; a cache's begin at its `starts`."""
-        ends = np.append(starts[1:], len(came))
-        which = np.flatnonzero(starts < ends)
-        if not len(which):
-            return
-        running = np.cumsum(came * np.int8(2) - np.int8(1), dtype=np.int32)
-        start, last = starts[which], ends[which] - 1
-        before = np.where(start > 0, running[start - 1], 0)
-        highest = np.maximum.reduceat(running, start) - before + self._level[which]
-        self.peak[which] = np.maximum(self.peak[which], highest)
-        self._level[which] += running[last] - before

@@ -10,12 +10,10 @@ import pyarrow as pa
 
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import COLUMNS, Sites
-from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.names.tasks import UNKNOWN_TGID, Tasks
 from slabtrace.analysis.pairing.paired import How, Paired
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import SITES
-
-UNKNOWN_TGID = 0
 
 WHOLE_EVENT = pa.schema(
     [
@@ -83,7 +81,7 @@ def lifetimes(paired: Paired, sites: Sites, caches: Caches) -> pa.RecordBatch:
 
 def _tgid(events: EventBatch, tasks: Tasks) -> pa.Array:
     row = tasks.rows(events.tid, events.ts_ns)
-    tgid = np.append(tasks.tgid, np.uint32(UNKNOWN_TGID))  # row -1: the last
+    tgid = np.append(tasks.tgid, UNKNOWN_TGID)  # row -1: the last
     return pa.array(tgid[row])
 
 

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.names.sites import COLUMNS, Sites
-from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.names.tasks import UNKNOWN_TGID, Tasks
 from slabtrace.trace.format.batch import EventBatch
 
-UNKNOWN = 0  # tgid of a task that tasks.arrow does not know, and of sites of frees
 SITE_BITS = np.uint64(32)  # of a key: site | tgid
 
 
@@ -44,7 +43,7 @@ class SitesByProcess:
             yield batch._replace(site=np.searchsorted(self._known, self._keys(batch)).astype(np.uint32))
 
     def _keys(self, batch: EventBatch) -> NDArray[np.uint64]:
-        tgid = np.append(self._tasks.tgid, np.uint32(UNKNOWN))  # row -1: the last
+        tgid = np.append(self._tasks.tgid, UNKNOWN_TGID)  # row -1: the last
         of_event = tgid[self._tasks.rows(batch.tid, batch.ts_ns)].astype(np.uint64)
-        of_event[self._free[batch.site]] = UNKNOWN
+        of_event[self._free[batch.site]] = UNKNOWN_TGID
         return (batch.site.astype(np.uint64) << SITE_BITS) | of_event

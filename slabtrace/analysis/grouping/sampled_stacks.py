@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.schema import STACK_NOT_TAKEN

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.ages import Choice
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch

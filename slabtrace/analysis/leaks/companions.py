@@ -16,7 +16,7 @@ from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.batch import EventBatch
 
 TOGETHER_NS = 200_000  # the most between the allocations of two objects that belong together
-MOST_APART = np.int64(2**62)
+OTHER_TASK = np.int64(2**62)
 
 
 def companions(live: EventBatch, reclaimable: NDArray[np.bool_]) -> Positions:
@@ -44,4 +44,4 @@ def _apart(
     tid: NDArray[np.uint32], ts_ns: NDArray[np.int64], one: Positions, other: Positions
 ) -> NDArray[np.int64]:
     """Time between two objects, for ever if they are of different tasks."""
-    return np.where(tid[one] == tid[other], np.abs(ts_ns[one] - ts_ns[other]), MOST_APART)
+    return np.where(tid[one] == tid[other], np.abs(ts_ns[one] - ts_ns[other]), OTHER_TASK)

@@ -18,7 +18,7 @@ from math import comb, erfc, sqrt
 import numpy as np
 import pandas as pd
 
-from slabtrace.analysis.names.frames import UNKNOWN, comparable, module_of
+from slabtrace.analysis.names.frames import NO_SYMBOL, comparable, module_of
 from slabtrace.columns import DIFF
 from slabtrace.errors import UsageError
 
@@ -98,7 +98,7 @@ def _keyed(groups: pd.DataFrame, merged: set[tuple[str, ...]]) -> pd.DataFrame:
         else _key(cache, list(stack), symbol)
         for cache, stack, symbol in stacks
     ]
-    known = [not key[1:] or set(key[1:]) != {UNKNOWN} for key in keys]
+    known = [not key[1:] or set(key[1:]) != {NO_SYMBOL} for key in keys]
     frame["module"] = [next(filter(None, map(module_of, key[1:])), "") for key in keys]
     half = (frame["growth_high"] - frame["growth_low"]) / (2 * Z95)
     frame["growth_variance"] = half**2

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.ages import PARTS, Ages
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.ages import SLICES, Ages
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.by_design import Design, by_design
@@ -145,7 +145,7 @@ def ranked(outstanding: pd.DataFrame, judgement: pd.DataFrame) -> pd.DataFrame:
 def _growth(ages: Ages, judged: Judged) -> Slope:
     """Slopes of the standing bytes, bytes a second."""
     standing = ages.standing(judged.of_site, len(judged.own), judged.bytes_alloc)
-    at = np.arange(PARTS // POINTS - 1, PARTS, PARTS // POINTS)
+    at = np.arange(SLICES // POINTS - 1, SLICES, SLICES // POINTS)
     seconds = at.astype(np.float64) * (ages.width_ns / 1e9)
     return theil_sen(seconds, standing[at].astype(np.float64))
 

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.ages import OCTAVES
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.percentiles import percentile
 from slabtrace.analysis.pairing.paired import Positions
 
 LEAST_AGE_NS = 1_000_000_000  # RCU, deferred closes and workqueues free that late
 SMALLEST_SHARE, LARGEST_SHARE = 1 / 16, 1 / 2  # of the recording, that a horizon may be
 FREED_SHARE = 0.05  # the most of the objects beyond the horizon that may have been freed
-PARTS = 8  # that the time in which old objects came is divided into
+PERIODS = 8  # that the time in which old objects came is divided into
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Survival:
     `horizon_ns`: the age from which on objects are called old, 0: the recording shows none.  `old`:
     living objects of that age; `old_freed`: those freed after they had reached it.  `sibling_ns`:
     median lifetime of all that was freed, NaN where nothing was.  `steadiness`: in how many of
-    PARTS parts of the time old objects came, of the parts that as many coming at random would fill
+    PERIODS parts of the time old objects came, of the parts that as many coming at random would fill
     (0 to 1).  `late_share`: of the old objects, those that came in the later half (0 to 1).
     """
 
@@ -89,21 +89,24 @@ def horizons(length_ns: int) -> range:
 def _came(
     alloc_ns: NDArray[np.int64], member: Positions, begin_ns: int, until_ns: NDArray[np.int64], groups: int
 ) -> Counts:
-    """How many of the old objects came in each of PARTS parts of the time until they had to: (g, PARTS)."""
+    """Old objects of each group by the period in which they were allocated, shape (g, PERIODS).
+
+    The periods divide the time from `begin_ns` to `until_ns`, the latest allocation of an old object.
+    """
     width = np.maximum(until_ns - begin_ns, 1)[member]
-    part = np.clip((alloc_ns - begin_ns) * PARTS // width, 0, PARTS - 1)
-    cells = np.bincount(member * PARTS + part, minlength=groups * PARTS)
-    return cells.reshape(groups, PARTS)
+    part = np.clip((alloc_ns - begin_ns) * PERIODS // width, 0, PERIODS - 1)
+    cells = np.bincount(member * PERIODS + part, minlength=groups * PERIODS)
+    return cells.reshape(groups, PERIODS)
 
 
 def _steadiness(came: Counts) -> NDArray[np.float64]:
     number = came.sum(axis=1)
-    expected = PARTS * (1 - (1 - 1 / PARTS) ** number)
+    expected = PERIODS * (1 - (1 - 1 / PERIODS) ** number)
     filled = (came > 0).sum(axis=1)
     share: NDArray[np.float64] = np.where(number > 1, np.minimum(filled / np.maximum(expected, 1), 1.0), 0.0)
     return share
 
 
 def _late_share(came: Counts) -> NDArray[np.float64]:
-    late: NDArray[np.float64] = came[:, PARTS // 2 :].sum(axis=1) / np.maximum(came.sum(axis=1), 1)
+    late: NDArray[np.float64] = came[:, PERIODS // 2 :].sum(axis=1) / np.maximum(came.sum(axis=1), 1)
     return late

@@ -23,7 +23,7 @@ from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.mismatches.evidence import History, in_words
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout
 from slabtrace.analysis.mismatches.proof import MismatchProof, confidence
-from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.trust.confidence import NO_BOUND
@@ -48,7 +48,7 @@ class Findings:
     proof: MismatchProof
     preemptible: bool = False
 
-    def table(self, suspects: Suspects, batches: Iterable[EventBatch]) -> pd.DataFrame:
+    def table(self, wrong_frees: WrongFrees, batches: Iterable[EventBatch]) -> pd.DataFrame:
         """One row for each finding, the surest first, then by time: COLUMNS.
 
         kind, ptr, cache (the object's), confidence, maybe_missed (Int64: events missed that could
@@ -57,7 +57,7 @@ class Findings:
         first_free, second_free (dicts as evidence.in_words; None for what was not seen or there is not).
         """
         double, invalid, wrong = (
-            each.events() for each in (suspects.double, suspects.invalid, suspects.wrong_cache)
+            each.events() for each in (wrong_frees.double, wrong_frees.invalid, wrong_frees.wrong_cache)
         )
         addresses = [int(e.ptr[0]) for e in [*double, *wrong]]
         addresses += [start for e in invalid for start in self.layout.starts(e)]

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
-from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.sites import Array, Sites
 from slabtrace.analysis.pairing.pairer import Pairer
-from slabtrace.analysis.trust.confidence import FREES, PROOFS, filtered
+from slabtrace.analysis.trust.confidence import FREES, filtered
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Manifest
@@ -46,7 +46,7 @@ class LiveMismatches:
 
     def __init__(self, manifest: Manifest) -> None:
         coverage = manifest.coverage
-        untraced = {path.path for path in coverage.unattached} - FREES - PROOFS
+        untraced = {path.path for path in coverage.unattached} - FREES
         self.sites = Sites()
         self._manifest = manifest
         self._named = not coverage.free_traced_after
@@ -80,15 +80,15 @@ class LiveMismatches:
             return
         if self._layout is None:
             self._layout = ObjectLayout(shapes, self.sites, self._manifest.host.page_size)
-        suspects = Suspects(self.sites, self._layout, self._named, self._judged)
-        suspects.add(paired)
+        wrong_frees = WrongFrees(self.sites, self._layout, self._named, self._judged)
+        wrong_frees.add(paired)
         if self._allocs_seen:
-            yield from self._told("double-free", suspects.double.events())
-            yield from self._told("wrong-cache-free", suspects.wrong_cache.events())
+            yield from self._findings("double-free", wrong_frees.double.events())
+            yield from self._findings("wrong-cache-free", wrong_frees.wrong_cache.events())
         if self._judged:
-            yield from self._told("invalid-free", suspects.invalid.events())
+            yield from self._findings("invalid-free", wrong_frees.invalid.events())
 
-    def _told(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
+    def _findings(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
         for free in frees:
             site = int(free.site[0])
             if kind == "double-free" and self.sites["flags"][site] & np.uint8(Flag.RECOVERED):

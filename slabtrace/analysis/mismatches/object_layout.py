@@ -27,7 +27,7 @@ from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Host
 
-UNKNOWN = np.int64(-1)  # the cache, or its layout, is not known
+NO_LAYOUT = np.int64(-1)  # the cache, or its layout, is not known
 LARGEST_ORDER = 10  # of a large kmalloc (MAX_PAGE_ORDER)
 
 
@@ -67,7 +67,7 @@ class ObjectLayout:
     def into(self, frees: EventBatch) -> NDArray[np.int64]:
         """How many bytes into an object each freed address lies, shape (n,): 0 at its start.
 
-        By the slab's usual order, if it is a start by neither.  UNKNOWN where the layout is not known.
+        By the slab's usual order, if it is a start by neither.  NO_LAYOUT where the layout is not known.
         """
         by_usual, by_least = (self._into(frees, slab_bytes) for slab_bytes in self._slab_bytes)
         into: NDArray[np.int64] = np.where(by_least == 0, 0, by_usual)
@@ -90,4 +90,4 @@ class ObjectLayout:
         into = np.where(
             (within < 0) | (within // stride >= whole // stride), np.maximum(within, 1), within % stride
         )
-        return np.where(size == 0, UNKNOWN, into)
+        return np.where(size == 0, NO_LAYOUT, into)

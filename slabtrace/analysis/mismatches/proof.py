@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slabtrace.analysis.trust.confidence import BOUNDED, EXACT, FREES, NO_BOUND, PROOFS, UNPROVABLE, filtered
+from slabtrace.analysis.trust.confidence import BOUNDED, EXACT, FREES, NO_BOUND, UNPROVABLE, filtered
 from slabtrace.analysis.trust.losses import Losses
 from slabtrace.trace.manifest import Manifest
 
@@ -41,7 +41,7 @@ class MismatchProof:
     """Answers with the most events missed that could explain a finding: 0, a bound, or NO_BOUND."""
 
     def __init__(self, manifest: Manifest, losses: Losses, known_until_ns: int = FOREVER) -> None:
-        unwatched = {path.path for path in manifest.coverage.unattached} - PROOFS
+        unwatched = {path.path for path in manifest.coverage.unattached}
         open_ended = filtered(manifest)
         self._known_until_ns = known_until_ns
         self._losses = losses

@@ -12,11 +12,13 @@ from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch, concatenate
 from slabtrace.trace.format.schema import Flag, Kind
 
-MOST = 10_000  # findings of a kind told one by one: more would say that the trace lacks events, not more
+MOST_FINDINGS = (
+    10_000  # findings of a kind told one by one: more would say that the trace lacks events, not more
+)
 
 
 class Found:
-    """Frees of one kind of mismatch, the first MOST of them; `count` counts all."""
+    """Frees of one kind of mismatch, the first MOST_FINDINGS of them; `count` counts all."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -26,8 +28,8 @@ class Found:
     def add(self, events: EventBatch, positions: Positions) -> None:
         """Take those at `positions`."""
         self.count += len(positions)
-        if len(positions) and self._kept < MOST:
-            self._parts.append(events.take(np.sort(positions)[: MOST - self._kept]))
+        if len(positions) and self._kept < MOST_FINDINGS:
+            self._parts.append(events.take(np.sort(positions)[: MOST_FINDINGS - self._kept]))
             self._kept += self._parts[-1].size
 
     def events(self) -> list[EventBatch]:
@@ -38,7 +40,7 @@ class Found:
         return [every.take(slice(at, at + 1)) for at in range(every.size)]
 
 
-class Suspects:
+class WrongFrees:
     """Collects suspicious frees from a scan: `double`, `invalid`, `wrong_cache`.
 
     `cache_is_named`: whether kmem_cache_free's tracepoint shows the cache that its caller named, or

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
 
 LARGE = "(large kmalloc)"  # whole pages from the page allocator: no cache
-UNKNOWN = "(unknown)"  # the page's owner could not be read
+UNKNOWN_CACHE = "(unknown)"  # the page's owner could not be read
 
 
 @dataclass
@@ -62,7 +62,7 @@ def name_caches(table: pa.Table, sites: Sites, others: list[str]) -> Caches:
     A cache that caches.arrow lacks is named by its address.
     """
     caches = Caches()
-    row_of = {0: caches.add(UNKNOWN), LARGE_KMALLOC: caches.add(LARGE)}
+    row_of = {0: caches.add(UNKNOWN_CACHE), LARGE_KMALLOC: caches.add(LARGE)}
     for row in table.to_pylist():
         sizes = row["object_size"], row["size"]
         known = caches.add(row["name"], row["aliases"], *sizes, bool(row["reclaimable"]))

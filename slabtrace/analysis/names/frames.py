@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-UNKNOWN = "?"  # an address that had no symbol
+NO_SYMBOL = "?"  # an address that had no symbol
 
 _CLONE = re.compile(r"(\.(isra|constprop|part|cold|llvm)(\.\d+)?)+$")
 _MODULE = re.compile(r" \[([^\]]*)\]$")
 
 
 def function(symbol: str) -> str:
-    """The function's own name; UNKNOWN for a bare address."""
+    """The function's own name; NO_SYMBOL for a bare address."""
     name = _MODULE.sub("", symbol).rpartition("+")[0] or symbol
-    return UNKNOWN if name.startswith("0x") else _CLONE.sub("", name)
+    return NO_SYMBOL if name.startswith("0x") else _CLONE.sub("", name)
 
 
 def module_of(symbol: str) -> str:

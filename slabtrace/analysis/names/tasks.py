@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from slabtrace.trace.format.arrays import column, plain
 
+UNKNOWN_TGID = np.uint32(0)  # of a task that tasks.arrow does not know
 SOON_NS = 10_000_000_000  # no process number is given again so soon
 
 

@@ -13,11 +13,12 @@ from slabtrace.analysis.counting.ages import Ages
 from slabtrace.analysis.counting.carried_objects import CarriedObjects
 from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
+from slabtrace.analysis.counting.peaks import Peaks
 from slabtrace.analysis.counting.summary import Summary
-from slabtrace.analysis.counting.timeline import Peaks, Timeline
+from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.grouping.processes import SitesByProcess
-from slabtrace.analysis.mismatches.wrong_frees import Suspects
+from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.scan import Accumulator, scan
 from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
@@ -33,7 +34,7 @@ class Passes:
         self._timeline: Timeline | None = None
         self._peaks: Peaks | None = None
         self._histogram: LifetimeHistogram | None = None
-        self._wrong_frees: Suspects | None = None
+        self._wrong_frees: WrongFrees | None = None
         self._kept: dict[Question, Kept] = {}  # the last question, and its answer
 
     @property
@@ -61,7 +62,7 @@ class Passes:
             self.run([self._histogram])
         return self._histogram
 
-    def wrong_frees(self) -> Suspects:
+    def wrong_frees(self) -> WrongFrees:
         """Frees that contradict what was seen before."""
         if self._wrong_frees is None:
             self._wrong_frees = self._new_wrong_frees()
@@ -119,9 +120,9 @@ class Passes:
         kept.process = split.process
         return kept
 
-    def _new_wrong_frees(self) -> Suspects:
+    def _new_wrong_frees(self) -> WrongFrees:
         recorded, coverage = self._recorded, self._recorded.manifest.coverage
-        return Suspects(
+        return WrongFrees(
             recorded.sites,
             recorded.layout,
             cache_is_named=not coverage.free_traced_after,

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from slabtrace.analysis.counting.counts import Counts, by_group
+from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.counting.recovered import recovered
 from slabtrace.analysis.mismatches.proof import FOREVER
 from slabtrace.analysis.opened.passes import Passes

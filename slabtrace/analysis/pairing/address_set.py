@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A growing set of addresses: every one that the trace has seen freed, 8 bytes each.
+"""A growing set of addresses: every address that the trace has seen freed, 8 bytes each.
 
-Its size is bounded by the slab memory of the traced machine, not by the length of the trace.
-Almost all additions repeat what is known, so those are recognised first, by a table of the
-address last added at each hash: it can forget, but never claim what was not added.
+The slab memory of the traced machine bounds its size; the length of the trace does not matter.
+Nearly all additions are known already.  A table with the last address added at each hash value recognises
+them: it may have forgotten an address, but it never claims one that was not added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIRST_BITS, LAST_BITS = 14, 22  # size of the table: 128 KiB at first, 32 MiB at
 
 
 class AddressSet:
-    """Sorted runs of addresses, the first by far the longest; an address may be in several."""
+    """Sorted runs of addresses, the first by far the longest; an address may be in several runs."""
 
     def __init__(self) -> None:
         self._runs: list[Addresses] = [np.empty(0, np.uint64)]
@@ -51,7 +51,7 @@ class AddressSet:
             self._merge()
 
     def _merge(self) -> None:
-        """One run of all; the table grows with it."""
+        """Merge all runs into one; the table grows with it."""
         every = np.sort(np.concatenate(self._runs))  # np.unique hashes: several times slower
         self._runs = [every[np.append(True, every[1:] != every[:-1])]] if len(every) else [every]
         self._added = 0

@@ -1,26 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several records of one event, and how they are told from several events.
+"""One event that the trace holds twice, and how it is distinguished from two events.
 
-A large kmalloc fires its tracepoint twice on some kernels (KERNEL-FACTS 3: same address, task
-and size): the second, with the caller's call site, counts.  An event nested between a program and
-its twin may be recorded by both (KERNEL-FACTS 5): the second alone bears Flag.RECOVERED and follows at its
-address with the same kind, call site and task.  Interrupts may lie between the two records, and where
-programs are preemptible (7.0; manifest: coverage.programs_preemptible) other tasks, for as long as they
-take; or the task goes on to another CPU, whose twin finds no word.  Only the idle tasks, which are all
-called 0, never do.  Nothing else can happen at the address meanwhile: nobody has the object yet, or it
-is not freed before the twin returns.
+A program and its twin can both record an event, if an interrupt or another task runs between them.  The
+second record then has the same kind, call site and task, and it alone has Flag.RECOVERED.  A large kmalloc
+fires its tracepoint twice on some kernels; the second record has the caller's call site, and counts.
+Nothing else can happen at the address in between: nobody has the object yet, or it is not free yet.
 
-A second allocation, after a free that was missed, looks the same if it too was skipped by its first
-program and recorded by its twin.  The wait of a second would take it for the first one's repetition, and
-with it goes the sign that a free was missed.  Its object is live either way; and of those taken so at
-most as many are wrong as misses of the first program are left over when all other records of its twin
-are accounted for.  Usually none are; else they count as skipped (losses.py), and nothing is exact.
-A second free taken so hides that an allocation was missed, which keeps no object among the outstanding.
+Some frees are reported by two tracepoints.  kfree_rcu frees the object for its users, and a grace period
+later the allocator frees it by kfree: that is a completion, not a second free (COMPLETES).
+What a wrong guess can hide, and how that is bounded: docs/analysis.md.
 
-One free may also be told by several tracepoints, by each in its way.  A kfree_rcu frees for its users
-at once, for the allocator after a grace period: the kfree or bulk free that follows at its address is
-its completion, not a second free; kfree_rcu_nolock may go on to an ordinary kfree_rcu.  A
-kmem_cache_free that named the wrong cache is told by the allocator's complaint, then by the tracepoint.
+Example: all at address 0x10, by task 7, at call site A.  Programs are not preempted (a kernel before 7.0).
+
+    time   event                  what it is
+     1 ms  alloc
+     2 ms  alloc, RECOVERED       the same allocation again; this record counts
+     5 ms  kfree_rcu              the free
+     9 ms  kfree                  its completion
+    20 ms  alloc
+    60 ms  alloc, RECOVERED       another allocation, for 40 ms is too long: a free was missed.
+                                  With preemptible programs (7.0): the same allocation again.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag, Kind
 
-IDLE = np.uint32(0)
-TWIN_NS = 10_000_000  # the most that may lie between two records of one event
-PREEMPTED_NS = 1_000_000_000  # the same of a task that may be preempted between them (124 ms were seen)
-# The kinds of free that go on, and the kinds that such a free goes on to.
+IDLE = np.uint32(0)  # the tid of all idle tasks: one for each CPU, none is ever preempted or moved
+TWIN_NS = 10_000_000  # the longest time between two records of one event
+PREEMPTED_NS = 1_000_000_000  # the same where tasks may be preempted in between (124 ms were seen)
+# Frees that are reported again: by their first kind, the kinds of the second report.
 COMPLETES = {
     Kind.KFREE_RCU: (Kind.KFREE, Kind.BULK_FREE),
     Kind.NOLOCK_FREE: (Kind.KFREE_RCU,),
@@ -47,17 +46,20 @@ COMPLETES = {
 
 
 def longest_wait_ns(preemptible: bool) -> int:
-    """The most that may lie between two records of one event, in ns."""
+    """The longest time between two records of one event, in ns."""
     return PREEMPTED_NS if preemptible else TWIN_NS
 
 
 def same_event(
     sites: Sites, first: EventBatch, second: EventBatch, preemptible: bool = False
 ) -> NDArray[np.bool_]:
-    """Whether `second[i]` records the event that `first[i]` did, shape (n,).
+    """Whether `second[i]` is another record of the event `first[i]`, shape (n,).
 
-    Both are allocations or both frees of one address, `second` the next thing seen there.
-    `preemptible`: whether tasks may be preempted between a program and its twin.
+    Both are allocations, or both frees, of one address; `second` is the next event there.
+    `preemptible`: whether tasks may be preempted between a program and its twin, or go on to another CPU.
+
+    An allocation after a missed free looks the same if its first program was skipped and its twin recorded
+    it.  It is then taken for a repetition.  losses.py counts how many of these there can be.
     """
     apart = second.ts_ns - first.ts_ns
     same: NDArray[np.bool_] = (apart < longest_wait_ns(preemptible)) & (first.tid == second.tid)
@@ -73,9 +75,9 @@ def same_event(
 
 
 def by_twin(sites: Sites, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
-    """Of two records of one event, by their sites: whether the second is its twin's, shape (n,).
+    """Whether the second of two records, given by their sites, is that of the twin: shape (n,).
 
-    The two of a large kmalloc, recorded by its program or by its twin, have different call sites.
+    The two reports of a large kmalloc are not such a pair: their call sites differ.
     """
     recovered = (sites["flags"] & np.uint8(Flag.RECOVERED)) != 0
     twin: NDArray[np.bool_] = recovered[second] & ~recovered[first]
@@ -85,9 +87,9 @@ def by_twin(sites: Sites, first: NDArray[Any], second: NDArray[Any]) -> NDArray[
 
 
 def completes(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
-    """Whether the free `second[i]` is what the free `first[i]` goes on to (COMPLETES), shape (n,).
+    """Whether the free `second[i]` completes the free `first[i]` (COMPLETES), shape (n,).
 
-    Both are frees of one address, `second` the next thing seen there.
+    Both are frees of one address; `second` is the next event there.
     """
     kind = sites["kind"]
     done = np.zeros(first.size, np.bool_)
@@ -97,9 +99,9 @@ def completes(sites: Sites, first: EventBatch, second: EventBatch) -> NDArray[np
 
 
 class RecentFrees:
-    """What ended last at the addresses of earlier chunks, for the twins' records among the next frees.
+    """The last frees of earlier chunks: a twin's record of one of them may come in the next chunk.
 
-    Only those are looked up, and few: what is kept is sorted by address, and searched chunk by chunk.
+    Few frees are recorded by twins, so they are searched chunk by chunk, each sorted by address.
     """
 
     def __init__(self, preemptible: bool) -> None:
@@ -108,11 +110,11 @@ class RecentFrees:
         self._chunks: list[tuple[int, EventBatch]] = []  # until when (ns), and what; the newest first
 
     def keep(self, events: EventBatch, ended: Positions, newest_ns: int) -> None:
-        """Keep what a chunk left freed, and forget what no later event can record again.
+        """Keep the frees of a chunk, and forget those too old to be recorded again.
 
-        `ended`: positions among the events, by ptr, of the last of each address: its free, or the
-        allocation of an object that its slab's end proved freed (whose free, if it comes, is of
-        another kind).  `newest_ns`: when the chunk ended.
+        `ended`: positions among the events, sorted by ptr, of the last event at each address that is free
+        now.  That is its free, or the allocation of an object whose slab was given back.  `newest_ns`: the
+        time of the chunk's last event.
         """
         oldest_ns = newest_ns - self._wait_ns
         self._chunks = [(until_ns, kept) for until_ns, kept in self._chunks if until_ns > oldest_ns]
@@ -121,7 +123,7 @@ class RecentFrees:
             self._chunks.insert(0, (newest_ns, events.take(recent)))
 
     def recorded_twice(self, sites: Sites, frees: EventBatch) -> NDArray[np.bool_]:
-        """Which of `frees`, the first events of a chunk at their addresses, were kept already."""
+        """Which of `frees`, each the first event of a chunk at its address, repeat a free that was kept."""
         twice = np.zeros(frees.size, np.bool_)
         left = np.flatnonzero(sites["flags"][frees.site] & np.uint8(Flag.RECOVERED))
         for _, chunk in self._chunks:

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sorting events by address, then by time: what pairing stands on.
+"""Sorting events by address, then by time: the base of all pairing.
 
-One np.sort of packed integers (NumPy sorts uint64 with SIMD: about 12 ns per element where a
-stable argsort takes 150) instead of a sort by two keys: address and position share 64 bits.
+It is one np.sort of packed integers instead of a sort by two keys: address and position share 64 bits.
+NumPy sorts uint64 with SIMD, in about 12 ns per element; a stable argsort takes 150.
+
+Example: five events given in time order, and their order by address.
+
+    position  event         place  index  free   starts
+           0  alloc 0x20        0      1  no     yes      0x10: alloc,
+           1  alloc 0x10        1      3  yes    no             free,
+           2  free  0x20        2      4  no     no             alloc
+           3  free  0x10        3      0  no     yes      0x20: alloc,
+           4  alloc 0x10        4      2  yes    no             free
 """
 
 from __future__ import annotations
@@ -12,17 +21,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-WORD = 64  # bits
-LAST = np.uint64(2**64 - 1)  # no key sorts behind it
-MOST_AT_ONCE = 64  # events of one time looked at one by one; beyond, the time is in doubt
+KEY_BITS = 64
+LAST = np.uint64(2**64 - 1)  # the largest key
+MOST_COMPARED = 64  # events of one time compared one by one; with more, frees go first in any case
 
 
 @dataclass
 class ByAddress:
     """n events ordered by (ptr, time), all arrays of shape (n,).
 
-    `index` (intp) is the position among the events given, `free` whether it is a free,
-    `starts` whether it is the first event at its address.
+    A *place* is an index into them.  `index` is the event's position among those given, `free` whether it is
+    a free, `starts` whether it is the first event at its address.
     """
 
     index: NDArray[np.intp]
@@ -32,8 +41,8 @@ class ByAddress:
     def find(self, ptr: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.intp]:
         """The first place whose address is `wanted` or above, for each: shape (len(wanted),).
 
-        `ptr`: the addresses of the events given.  A binary search by hand, for few addresses: the
-        ordered addresses never exist as an array.
+        `ptr`: the addresses of the events given.  It is a binary search written out, for few addresses: so
+        the ordered addresses need not exist as an array.
         """
         low, high = np.zeros(len(wanted), np.intp), np.full(len(wanted), len(self.index))
         while (searching := low < high).any():
@@ -47,10 +56,10 @@ class ByAddress:
 def time_order(
     ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64], free: NDArray[np.bool_]
 ) -> NDArray[np.intp] | None:
-    """Positions of the events in the order to pair them in; None if that is as given (the rule).
+    """Positions of the events in the order to pair them in; None if that is as given (nearly always).
 
-    That is by time, and frees before allocations at times when one address saw several events: on
-    6.1 and later the events on one address strictly alternate, so the free came first.
+    That is by time.  Where one address has several events at one time, the frees of that time go first: on
+    6.1 and later a free and an allocation of one address alternate, so the free came first.
     """
     order = None
     if np.any(ts_ns[1:] < ts_ns[:-1]):  # only late events are out of order
@@ -62,11 +71,11 @@ def time_order(
 
 
 def _in_doubt(ts_ns: NDArray[np.int64], ptr: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Times (of `ts_ns`, ascending) at which an address saw several events.  It takes two CPUs: rare."""
+    """The times (of `ts_ns`, ascending) at which one address had several events.  Rare: it takes two CPUs."""
     found = [ts_ns[:0]]
     at = np.flatnonzero(ts_ns[1:] == ts_ns[:-1])
     distance = 1
-    while len(at) and distance < MOST_AT_ONCE:
+    while len(at) and distance < MOST_COMPARED:
         found.append(ts_ns[at[ptr[at] == ptr[at + distance]]])
         distance += 1
         at = at[at + distance < len(ts_ns)]
@@ -83,7 +92,7 @@ def by_address(ptr: NDArray[np.uint64], free: NDArray[np.bool_], without: NDArra
     differing = int(np.bitwise_or.reduce(offset))
     zeros = (differing & -differing).bit_length() - 1 if differing else 0  # objects are aligned
     position_bits = max(len(ptr) - 1, 1).bit_length()
-    if differing.bit_length() - zeros + position_bits > WORD:
+    if differing.bit_length() - zeros + position_bits > KEY_BITS:
         return _by_address_unpacked(ptr, free, without)
     key = _shifted(offset, position_bits - zeros)
     key |= np.arange(len(ptr), dtype=np.uint64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Pairer gives back for every chunk of events it has paired: completed lifetimes first."""
+"""The result of pairing one chunk of events: completed lifetimes, and frees that match no allocation."""
 
 from __future__ import annotations
 
@@ -21,34 +21,33 @@ class How(IntEnum):
 
     FREED = 1  # its free was seen
     INFERRED = 2  # its address was allocated again: a free since its allocation was missed
-    DUPLICATE = 3  # not an object: one allocation that was recorded twice, the second counts
+    DUPLICATE = 3  # no lifetime: one allocation that was recorded twice; the second record counts
     PAGE_END = 4  # its slab was given back: a free since its allocation was missed
-    FOUND_FREE = 5  # its slab held it free at the end of the recording: likewise
+    FOUND_FREE = 5  # its slab listed it as free at the end of the recording: likewise
 
 
 class Strays(NamedTuple):
-    """Frees of nothing live, as positions."""
+    """Frees at addresses where no object was live, as positions."""
 
     old_frees: Positions  # of objects older than the recording
-    second_frees: Positions  # of what was freed already: double, or an allocation was missed
+    second_frees: Positions  # of what was free already: double frees, or an allocation was missed
     duplicate_frees: Positions  # recorded twice
-    completions: Positions  # of a kfree_rcu, by which the object was free for its users already
+    completions: Positions  # second reports of a free, as after kfree_rcu (duplicates.COMPLETES)
 
 
 @dataclass
 class Paired:
-    """A chunk of n events, and what became of them.
+    """A chunk of n events, and what they mean.
 
-    `events` holds what was carried over from before the chunk (live allocations, and frees by
-    kfree_rcu that are not complete), then the chunk's own from position `begin` on; all other
-    positions are positions in it.
+    `events`: first the allocations that were live before the chunk, and the frees that may be completed
+    (kfree_rcu); from position `begin` on the chunk's own events.  All positions are positions in it.
     """
 
     events: EventBatch
     begin: int
     site: Positions  # events.site as an index
-    free: NDArray[np.bool_]  # whether events are no allocations
-    order: Positions | None  # of the chunk's events in time, frees first; None: as they are
+    free: NDArray[np.bool_]  # whether each event is not an allocation
+    order: Positions | None  # of the chunk's own events in time (order.time_order); None: as they are
     alloc: Positions  # allocation of each completed lifetime, shape (m,)
     end: Positions  # what ended it: a free, the next allocation of the address, a page's end, shape (m,)
     how: NDArray[np.uint8]  # How, shape (m,)
@@ -70,7 +69,7 @@ class Paired:
 
     @property
     def own(self) -> slice:
-        """The chunk's own events, without the objects live before."""
+        """The chunk's own events."""
         return slice(self.begin, None)
 
     def ended(self, how: How) -> Positions:

@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The streaming Pairer: ordered events in, completed lifetimes out, the live set in between.
+"""The streaming Pairer: ordered events in; completed lifetimes out; the live objects in between.
 
-The same code runs inside the recorder and over a recorded trace.  How the stream is cut into
-batches changes nothing.  Its memory: the live set (26 bytes an object), one chunk of events, and
-8 bytes for each address ever seen freed (so that an old object's free is told from a second free), and
-where programs are preemptible the frees of the last second (26 bytes each).
+tests/unit/reference.py does the same one event at a time, with dictionaries: read it first.  At one address,
+in time order, an allocation and a free make a lifetime.  Of two allocations, the free between them was
+missed; it is inferred.  Of two frees, the second is a double free, or the allocation between them was missed.
+A free at an address not seen before is that of an object older than the recording.
+Special cases have modules of their own: duplicates, traced_after, page_ends, slab_states.
 
-At one address, in time order: an allocation then a free is a lifetime.  Two allocations: the
-free between them was missed; so it was if the slab ended (page_ends.py).  Two frees: a double free,
-or the allocation between them was missed.  A free at an address not seen before: its object is
-older than the recording.  Several records of one event (duplicates.py) are none of these.
-At the very end the slabs themselves may tell what else is free (slab_states.py).
+Memory: the live objects (26 bytes each), one chunk of events, 8 bytes for each address ever freed, and where
+programs are preemptible the frees of the last second.  How the stream is cut into batches changes nothing.
 
-Live objects are sorted together with the events of a chunk, as if allocated at its begin: one
-sort joins all.  A chunk is as long as the live set, within limits, so that costs the same again.
+Example:
+
+    time  event           what follows
+       1  free  0x30      old free: its object is older than the recording
+       2  alloc 0x10
+       3  alloc 0x20
+       4  free  0x10      lifetime from 2 to 4 (How.FREED)
+       5  alloc 0x20      lifetime from 3 to 5 at most: its free was missed (How.INFERRED)
+       6  free  0x10      second free: a double free, or an allocation of 0x10 was missed
+       7  alloc 0x40
+    live at the end: 0x20 (allocated at 5) and 0x40
 """
 
 from __future__ import annotations
@@ -37,9 +44,9 @@ from slabtrace.analysis.pairing.traced_after import (
 from slabtrace.trace.format.batch import EventBatch, UInt64, concatenate
 from slabtrace.trace.manifest import Manifest
 
-CHUNK_EVENTS = 1 << 17  # fewest events worth a sort: below, the fixed cost of a chunk shows
-LONGEST_CHUNK = 1 << 21  # most events that a large live set makes a chunk wait for: 130 MiB of work
-MOST_AT_ONCE = 1 << 20  # events of one time that are kept together; a stream with more has no clock
+CHUNK_EVENTS = 1 << 17  # events of a chunk at least: with fewer, its fixed cost shows
+LONGEST_CHUNK = 1 << 21  # events of a chunk at most, but for those of one time: 130 MiB of work
+MOST_SIMULTANEOUS = 1 << 20  # events of one time kept together; a stream with more has no working clock
 NONE = EventBatch(
     np.empty(0, np.int64),
     np.empty(0, np.uint64),
@@ -52,14 +59,14 @@ NO_POSITIONS = np.empty(0, np.intp)
 
 
 class Pairer:
-    """Pairs allocations with frees; see the module's text for the rules.
+    """Pairs allocations with frees; the module's docstring has the rules.
 
-    `sites` may grow between calls (Sites.extend): it must know the sites of all events fed.
-    `free_traced_after`: the kernel traces kmem_cache_free late (traced_after.py).
-    `slabs`: what the slabs said at the end of the recording.
-    `preemptible`: tasks may be preempted between a program and its twin (duplicates.py).
-    `live`: the allocations not yet freed, sorted by ptr.  It lags by the `waiting` events that
-    are not yet paired; after `flush` it is exact.
+    `sites` may grow between calls (Sites.extend), but must know the sites of all events fed.
+    `free_traced_after`: whether the kernel reports kmem_cache_free late (traced_after.py).
+    `slabs`: which objects the slabs listed as free at the end of the recording.
+    `preemptible`: whether tasks may be preempted between a program and its twin (duplicates.py).
+    `live`: the allocations not yet freed, sorted by ptr.  The last `waiting` events are not in it yet; after
+    `flush` they are.
     """
 
     def __init__(
@@ -77,7 +84,7 @@ class Pairer:
         self.chunk_events = chunk_events
         self.live = NONE
         self.waiting = 0
-        self._completing = NONE  # frees that go on (kfree_rcu), the last that was seen of their addresses
+        self._uncompleted = NONE  # the last event of their addresses: frees to be completed
         self._freed = AddressSet()
         self._recent = RecentFrees(preemptible)
         self._pending: list[EventBatch] = []
@@ -94,9 +101,9 @@ class Pairer:
         )
 
     def feed(self, batch: EventBatch) -> Paired | None:
-        """Take the next events in time order; a paired chunk once enough are together.
+        """Take the next events in time order; returns a paired chunk once there are enough of them.
 
-        Arrays are kept, not copied, until they are paired: hand over what nobody overwrites.
+        The arrays are kept until they are paired, and not copied: do not overwrite them.
         """
         if not batch.size:
             return None
@@ -106,12 +113,12 @@ class Pairer:
         return self._pair(ready) if ready else None
 
     def flush(self) -> Paired | None:
-        """Pair what is still waiting; None if nothing is."""
+        """Pair the events that still wait; None if there are none."""
         chunk, self._pending, self.waiting = self._pending, [], 0
         return self._pair(chunk) if chunk else None
 
-    def settle(self) -> Paired | None:
-        """After the last event: end the lifetimes of what is live by the events, and free in its slab."""
+    def apply_slab_states(self) -> Paired | None:
+        """After the last event: end the live objects that are free by their slabs; None if none is."""
         if self._slabs is None:
             return None
         alloc, when_ns = self._slabs.free_at_last(self.live)
@@ -125,17 +132,18 @@ class Pairer:
         free = np.arange(events.size) >= self.live.size
         self.live = self.live.take(np.delete(np.arange(self.live.size), alloc))
         none = Strays(NO_POSITIONS, NO_POSITIONS, NO_POSITIONS, NO_POSITIONS)
-        # the chunk has no events of its own: it begins behind the last
+        # it has no events of its own, so they would begin behind the last
         return Paired(events, events.size, site, free, None, alloc, end, how, *none)
 
     def freed(self, ptr: UInt64) -> NDArray[np.bool_]:
-        """Whether the events have ever freed an object at each address, shape (n,)."""
+        """Whether an object was ever freed at each address, shape (n,)."""
         return self._freed.contains(ptr)
 
     def _take_chunk(self, following: EventBatch) -> list[EventBatch]:
-        """The pending events, if enough, less those not earlier than `following` begins.
+        """The pending events that are earlier than `following`, once there are enough; else none.
 
-        Events of one time stay together: a free sorts before an allocation of its time.
+        Events of one time stay together, because frees sort before the allocations of their time.
+        A chunk is as long as the live set (within limits), so sorting both costs twice a chunk at most.
         """
         enough = max(self.chunk_events, min(self.live.size, LONGEST_CHUNK))
         if self.waiting < enough:
@@ -146,7 +154,7 @@ class Pairer:
         cut = int(np.searchsorted(last.ts_ns, until_ns))
         if self._late_frees:
             cut = quiet_cut(last, self.sites, until_ns)
-        if cut == 0 and self.waiting < enough + MOST_AT_ONCE:
+        if cut == 0 and self.waiting < enough + MOST_SIMULTANEOUS:
             return []
         cut = cut or last.size
         chunk = [*self._pending[:-1], last.take(slice(cut))]
@@ -155,9 +163,13 @@ class Pairer:
         return chunk
 
     def _pair(self, chunk: list[EventBatch]) -> Paired:
-        """Pair a chunk, and bring the live set to its end."""
-        events = concatenate([self.live, self._completing, *chunk])
-        begin = self.live.size + self._completing.size
+        """Pair a chunk, and bring the live set to its end.
+
+        Live objects are sorted together with the chunk's events, as if allocated at its begin: one sort
+        joins all.  `begin` is the position of the first event of the chunk itself.
+        """
+        events = concatenate([self.live, self._uncompleted, *chunk])
+        begin = self.live.size + self._uncompleted.size
         site = events.site.astype(np.intp)
         free = self.sites.free.take(site)
         page_ends = self._page_ends(site, begin)
@@ -172,11 +184,11 @@ class Pairer:
             closed = closed_by_page_end(events, self.sites, sort, page_ends, late_ns)
         alloc, end, how = self._lifetimes(events, sort, closed)
         strays = self._strays(events, sort, closed, begin)
-        self._carry(events, sort, closed)
+        self._remember(events, sort, closed)
         return Paired(events, begin, site, free, order, alloc, end, how, *strays)
 
     def _page_ends(self, site: Positions, begin: int) -> Positions:
-        """Positions of the events that are ends of pages."""
+        """Positions of the events that are ends of slabs."""
         if not self.sites.page_end.any():
             return NO_POSITIONS
         return np.flatnonzero(self.sites.page_end.take(site[begin:])) + begin
@@ -184,7 +196,7 @@ class Pairer:
     def _lifetimes(
         self, events: EventBatch, sort: ByAddress, closed: Closed
     ) -> tuple[Positions, Positions, NDArray[np.uint8]]:
-        """(alloc, end, how) of all that ended: by what follows at its address, or with its page."""
+        """(alloc, end, how) of all that ended: with the next event at their address, or with their slab."""
         ends = ~sort.starts
         ends[1:] &= ~sort.free[:-1]
         following = closed.place + 1
@@ -206,7 +218,7 @@ class Pairer:
         )
 
     def _strays(self, events: EventBatch, sort: ByAddress, closed: Closed, begin: int) -> Strays:
-        """Frees of nothing live."""
+        """Frees at addresses where no object was live."""
         leading = sort.index[np.flatnonzero(sort.starts & sort.free)]
         leading = leading[leading >= begin]
         freed_before = self._freed.contains(events.ptr[leading])
@@ -229,8 +241,8 @@ class Pairer:
     def _same(self, first: EventBatch, second: EventBatch) -> NDArray[np.bool_]:
         return same_event(self.sites, first, second, self._preemptible)
 
-    def _carry(self, events: EventBatch, sort: ByAddress, closed: Closed) -> None:
-        """What the next chunk must know; the last event at each address decides: live, or freed."""
+    def _remember(self, events: EventBatch, sort: ByAddress, closed: Closed) -> None:
+        """Keep what the next chunk needs.  The last event at each address says whether it is live or free."""
         last = np.append(sort.starts[1:], True)[: len(sort.starts)]
         free = sort.free.copy()
         free[closed.place] = True
@@ -239,13 +251,13 @@ class Pairer:
         self.live = events.take(sort.index[np.flatnonzero(last & ~free)])
         self._recent.keep(events, sort.index[freed], int(events.ts_ns[-1]))
         frees = sort.index[freed[sort.free[freed]]]
-        goes_on = np.isin(self.sites["kind"], list(COMPLETES))
-        if goes_on.any():
-            self._completing = events.take(frees[goes_on[events.site[frees]]])
+        to_complete = np.isin(self.sites["kind"], list(COMPLETES))
+        if to_complete.any():
+            self._uncompleted = events.take(frees[to_complete[events.site[frees]]])
 
 
 def _freed_after(sort: ByAddress, closed: Closed) -> Positions:
-    """Frees of what the end of its page had proved freed."""
+    """Frees of objects that were free already, because their slab had ended."""
     following = closed.place + 1
     following = following[following < len(sort.index)]
     following = following[~sort.starts[following] & sort.free[following]]
@@ -255,7 +267,10 @@ def _freed_after(sort: ByAddress, closed: Closed) -> Positions:
 def _sorted(
     events: EventBatch, free: NDArray[np.bool_], page_ends: Positions, order: Positions | None, begin: int
 ) -> ByAddress:
-    """`events` without `page_ends` by address; those from `begin` on first brought into `order`."""
+    """`events` without `page_ends` by address and time.
+
+    `order`: the order in time of the events from `begin` on; None: they are in order.
+    """
     if order is None:
         return by_address(events.ptr, free, page_ends)
     ordered = np.concatenate([np.arange(begin, dtype=np.intp), order + begin])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pass over the events, feeding any number of accumulators with what the Pairer finds."""
+"""One pass over the events: every paired chunk goes to any number of accumulators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.reading.ahead import ahead
 
-AHEAD = 1  # chunks paired before they are counted: one is up to 130 MiB
+AHEAD = 1  # chunks paired before they are counted; a chunk takes up to 130 MiB
 
 
 class Accumulator(Protocol):
@@ -22,18 +22,18 @@ class Accumulator(Protocol):
 
 
 def paired_chunks(batches: Iterable[EventBatch], pairer: Pairer) -> Iterator[Paired]:
-    """Every chunk of `batches` as paired by `pairer`, the last one included."""
+    """Every chunk of `batches` as paired by `pairer`; last what the slabs list as free."""
     for batch in batches:
         paired = pairer.feed(batch)
         if paired is not None:
             yield paired
-    for last in (pairer.flush(), pairer.settle()):
+    for last in (pairer.flush(), pairer.apply_slab_states()):
         if last is not None:
             yield last
 
 
 def scan(batches: Iterable[EventBatch], pairer: Pairer, accumulators: Iterable[Accumulator]) -> EventBatch:
-    """Feed `accumulators` with the whole of `batches`; the objects left live, sorted by ptr."""
+    """Feed `accumulators` with all of `batches`; returns the objects still live, sorted by ptr."""
     every = list(accumulators)
     for paired in ahead(paired_chunks(batches, pairer), AHEAD, "slabtrace-pair"):
         for accumulator in every:

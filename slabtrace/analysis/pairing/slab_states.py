@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the slabs themselves said at the end of the recording (slabs.arrow): which objects were free.
+"""Which objects the slabs listed as free at the end of the recording (slabs.arrow).
 
-An object that the events leave live, and that its slab held free, was freed unseen.  One that its
-slab held in use was not, unless it was freed and its address taken again, both unseen.  Of
-objects on slabs that were not asked, or allocated after that, nothing is known.
+An object that is outstanding by the events, and free by its slab, was freed without being seen.  One that its
+slab does not list as free is in use, unless it was freed and its address allocated again, both without being
+seen.  Nothing is known of slabs that were not read, and of objects allocated after they were read.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from slabtrace.trace.format.batch import EventBatch, UInt64
 
 
 class SlabStates:
-    """The objects of n slabs: `free` of those from `begin[i]` on are of slab i, in order of address."""
+    """The state of every object of n slabs, sorted by address.
+
+    `ts_ns` (when the slab was read) and `cache` (address of its kmem_cache) have shape (n,).
+    """
 
     def __init__(self, table: pa.Table) -> None:
-        """`table`: columns as in schema.SLABS; rows that contradict themselves are not believed."""
+        """`table`: columns as in schema.SLABS; rows that contradict themselves are left out."""
         order = np.argsort(plain(table.column("slab")), kind="stable")
-        told = np.array([8 * len(row) for row in table.column("free").to_pylist()], np.int64)
+        bits_given = np.array([8 * len(row) for row in table.column("free").to_pylist()], np.int64)
         objects = plain(table.column("objects"))
-        sound = (objects > 0) & (objects <= told) & (plain(table.column("stride")) > 0)
+        sound = (objects > 0) & (objects <= bits_given) & (plain(table.column("stride")) > 0)
         order = order[sound[order]]
         self.ts_ns = plain(table.column("ts_ns"))[order]
         self.cache = plain(table.column("cache"))[order]
@@ -42,20 +45,20 @@ class SlabStates:
         return len(self._slab)
 
     def free_at_last(self, live: EventBatch) -> tuple[Positions, NDArray[np.int64]]:
-        """(positions in `live` of what was freed unseen, the times by which that was), shape (m,)."""
+        """(positions in `live` of the objects listed as free, when their slabs were read), shape (m,)."""
         slab, bit = self._find(live)
         free = np.flatnonzero((slab >= 0) & self._free[bit]) if len(self) else np.empty(0, np.intp)
         return free, self.ts_ns[slab[free]]
 
     def held(self, live: EventBatch) -> NDArray[np.bool_]:
-        """Which objects of `live` their slabs held in use, shape (n,)."""
+        """Which objects of `live` were in use at the end by their slabs, shape (n,)."""
         if not len(self):
             return np.zeros(live.size, np.bool_)
         slab, bit = self._find(live)
         return (slab >= 0) & ~self._free[bit]
 
     def in_use(self) -> tuple[UInt64, UInt64]:
-        """(addresses of all objects in use, the cache of each), ascending, shape (m,)."""
+        """(addresses of all objects in use, address of the cache of each), ascending, shape (m,)."""
         count = self._objects
         slab = np.repeat(np.arange(len(self)), count)
         index = np.arange(len(slab)) - np.repeat(np.cumsum(count) - count, count)
@@ -64,7 +67,7 @@ class SlabStates:
         return self._slab[slab] + self._stride[slab] * index.astype(np.uint64), self.cache[slab]
 
     def _find(self, live: EventBatch) -> tuple[Positions, Positions]:
-        """(slab, bit) of each object; slab -1 where nothing is known of it, and bit 0 then."""
+        """(slab, bit) of each object; (-1, 0) where its state is not known."""
         if not len(self):
             return np.full(live.size, -1, np.intp), np.zeros(live.size, np.intp)
         slab = np.searchsorted(self._slab, live.ptr, side="right") - 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocations that no program saw leave a sign: an object in use whose address the events leave free.
+"""Allocations that were missed: their objects are in use at the end, though free by the events.
 
-A cache without any such sign shows none of them (confidence.py).
+A cache without such an object shows no sign of missed allocations (trust/confidence.py needs that).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.trace.format.batch import UInt64
 
-BEFORE_NS = 10_000_000  # a free is traced at most so long before its object is free
+BEFORE_NS = 10_000_000  # the longest time from the report of a free to the moment the object is free
 
 
 class UnseenAllocations:
-    """Counts the objects that their slabs held in use although the events leave their address free."""
+    """Counts the objects that are in use by their slabs, and free by the events."""
 
     def __init__(self, slabs: SlabStates) -> None:
         self._slabs = slabs
@@ -25,14 +25,14 @@ class UnseenAllocations:
         self._lately: list[UInt64] = []
 
     def add(self, paired: Paired) -> None:
-        """Take one chunk: what happens about the time of the check says nothing."""
+        """Take one chunk.  Addresses in use while the slabs were read do not count: their state changed."""
         events = paired.events
         first = paired.begin + int(np.searchsorted(events.ts_ns[paired.own], self._since_ns))
         if len(self._slabs) and first < events.size:
             self._lately.append(events.ptr[first:])
 
     def by_cache(self, pairer: Pairer) -> dict[int, int]:
-        """{address of the cache: how many}, once `pairer` has taken all events."""
+        """{address of the cache: number of objects}, once `pairer` has taken all events."""
         ptr, cache = self._slabs.in_use()
         place = np.minimum(np.searchsorted(pairer.live.ptr, ptr), max(pairer.live.size - 1, 0))
         live = pairer.live.ptr[place] == ptr if pairer.live.size else np.zeros(len(ptr), np.bool_)

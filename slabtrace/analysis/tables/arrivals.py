@@ -14,7 +14,7 @@ from slabtrace.columns import ARRIVALS
 COLUMNS = ARRIVALS.names
 
 
-def survivors(summary: Summary, lookup: Lookup, length_ns: int, buckets: int) -> pd.DataFrame:
+def arrivals(summary: Summary, lookup: Lookup, length_ns: int, buckets: int) -> pd.DataFrame:
     """One row for each cache and stack with something outstanding, as in analysis.tables.outstanding.
 
     objects: a list of `buckets` + 1 numbers, how many of the outstanding had been allocated at the

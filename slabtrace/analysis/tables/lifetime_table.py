@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.ages import OCTAVES
-from slabtrace.analysis.counting.counts import Counts, by_group
+from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.counting.percentiles import percentile
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.grouping.groups import Groups

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import by_group
+from slabtrace.analysis.counting.by_site import by_group
 from slabtrace.analysis.counting.summary import Lookup, Objects
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept

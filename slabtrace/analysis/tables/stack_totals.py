@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slabtrace.analysis.counting.counts import by_group
+from slabtrace.analysis.counting.by_site import by_group
 from slabtrace.analysis.counting.summary import Lookup, Summary
 from slabtrace.analysis.grouping.groups import Groups, group_sites
 from slabtrace.analysis.grouping.sampled_stacks import spread

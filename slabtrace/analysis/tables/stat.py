@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slabtrace.analysis.counting.counts import Counts, by_group
+from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.grouping.groups import group_sites
 from slabtrace.analysis.names.gfp import gfp_kinds

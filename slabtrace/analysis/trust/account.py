@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts, by_group
+from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites

@@ -42,7 +42,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.account import Account
@@ -58,7 +58,6 @@ NO_BOUND = np.int64(2**62)
 KFREE_RCU = "kvfree_call_rcu"
 FREES = frozenset({"kmem_cache_free_bulk", KFREE_RCU, "kfree_nolock"})
 ALLOCATIONS = frozenset({"kmem_cache_alloc_bulk", "kmalloc_nolock"})
-PROOFS = frozenset({"mm_page_free"})  # hides neither: without it fewer missed frees are proved
 
 # Options by which a recording leaves out events.
 TASK_FILTERS = ("min_size", "max_size", "pid", "comm", "sample")  # of a cache some, but not all
@@ -144,7 +143,7 @@ def prove(
     slabs: SlabStates, account: Account, missed: Missed, losses: Losses, manifest: Manifest, damaged: bool
 ) -> Proof:
     """What the trace can prove of each cache."""
-    unwatched = {path.path for path in manifest.coverage.unattached} - PROOFS
+    unwatched = {path.path for path in manifest.coverage.unattached}
     silent = np.where(missed.frees > losses.total, NO_BOUND, 0)
     means = _meaning(unwatched, missed, losses, manifest)
     if damaged:
@@ -159,7 +158,7 @@ def prove(
 def _meaning(unwatched: set[str], missed: Missed, losses: Losses, manifest: Manifest) -> NDArray[np.int8]:
     """InUse of each cache."""
     unseen_frees = missed.frees > losses.total
-    if not unwatched - PROOFS:  # then the frees went a way that is not known
+    if not unwatched:  # then the frees went a way that is not known
         return np.where(unseen_frees, InUse.NOTHING, InUse.PROVES).astype(np.int8)
     taken = unwatched - FREES != set()
     waiting = KFREE_RCU in unwatched and not manifest.options.get("settle")

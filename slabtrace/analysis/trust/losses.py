@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.recovered import Recovered
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.schema import Loss

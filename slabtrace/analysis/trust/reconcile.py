@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from slabtrace.analysis.counting.counts import Counts
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.trust.account import Account
 from slabtrace.analysis.trust.confidence import ALLOCATIONS, FREES, filtered

@@ -71,7 +71,7 @@ def _tables(opened: Trace) -> Tables:
         length_ns=opened.length_ns,
         completeness=opened.completeness(),
         leaks=opened.leaks(),
-        survivors=opened.survivors(),
+        arrivals=opened.arrivals(),
         mismatches=opened.mismatches(),
         caches=opened.caches(),
         stack_totals=opened.stack_totals(),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from slabtrace.render.export.protobuf import field, message, packed
-from slabtrace.render.terminal.stack_tree import function
+from slabtrace.render.terminal.stack_tree import without_offset
 from slabtrace.render.terminal.text import escape
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _Tables:
         """Locations, functions and, last, the strings that all refer to."""
         parts = []
         for (address, symbol), number in self._locations.items():
-            known = self._functions.setdefault(function(symbol), len(self._functions) + 1)
+            known = self._functions.setdefault(without_offset(symbol), len(self._functions) + 1)
             parts.append(field(4, message((1, number), (2, _KERNEL), (3, address), (4, message((1, known))))))
         for name, number in self._functions.items():
             text = self.string(name)

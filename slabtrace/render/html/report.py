@@ -51,7 +51,7 @@ class Tables:
     damage: Sequence[str]
     completeness: Any
     leaks: pd.DataFrame
-    survivors: pd.DataFrame
+    arrivals: pd.DataFrame
     mismatches: pd.DataFrame
     caches: pd.DataFrame
     usage: pd.DataFrame
@@ -93,7 +93,7 @@ def _groups(groups: pd.DataFrame, tables: Tables) -> list[dict[Any, Any]]:
     rows = groups.to_dict("records")
     rises = {
         (row["cache"], row["call_site"], tuple(row["stack"])): row["objects"]
-        for row in tables.survivors.to_dict("records")
+        for row in tables.arrivals.to_dict("records")
     }
     return [_group(row, rises.get((row["cache"], row["call_site"], tuple(row["stack"])), [])) for row in rows]
 

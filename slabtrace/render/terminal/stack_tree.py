@@ -35,14 +35,14 @@ class Node:
         return self.bytes if unit == "bytes" else self.objects
 
 
-def function(symbol: str) -> str:
+def without_offset(symbol: str) -> str:
     """A symbol without its offset, harmless: "load_msg+0x71 [ipc]" as "load_msg [ipc]"."""
     return escape(_OFFSET.sub("", symbol))
 
 
 def frames(stack: Sequence[str], cache: str) -> list[str]:
     """The functions of `stack` (innermost first) from the outermost on; last the slab cache, in brackets."""
-    return [*(function(symbol) for symbol in reversed(stack)), f"[{escape(cache)}]"]
+    return [*(without_offset(symbol) for symbol in reversed(stack)), f"[{escape(cache)}]"]
 
 
 def weighted(totals: pd.DataFrame, what: str, unit: str) -> Iterator[tuple[list[str], int]]:

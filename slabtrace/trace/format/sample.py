@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from slabtrace.trace.format.batch import UInt64
 
 _FIRST, _SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-MOST = 1 << 16  # one in so many addresses at least
+COARSEST_SAMPLE = 1 << 16  # one in so many addresses at least
 
 
 def in_sample(ptr: UInt64, one_in: int) -> NDArray[np.bool_]:
@@ -35,6 +35,6 @@ def address_hash(ptr: UInt64) -> UInt64:
 def sampled_one_in(options: dict[str, Any]) -> int:
     """N of a manifest's options: 1 where everything was recorded, or what stands there is no such number."""
     number = options.get("sample")
-    if type(number) is not int or not 1 <= number <= MOST or number & (number - 1):
+    if type(number) is not int or not 1 <= number <= COARSEST_SAMPLE or number & (number - 1):
         return 1
     return number

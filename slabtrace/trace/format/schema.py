@@ -173,6 +173,9 @@ SLABS = pa.schema(
     ]
 )
 
+BINS_PER_OCTAVE = 2  # of lifetime_bin: bins for each doubling of the lifetime
+LIFETIME_BINS = 52 * BINS_PER_OCTAVE  # from 1 ns to 52 days
+
 # Objects that a recording in the mode "survivors" did not tell one by one: they were freed, and seen to be
 # freed, before they were as old as options.threshold_s.
 COUNTED = pa.schema(
@@ -188,7 +191,6 @@ COUNTED = pa.schema(
         ),  # freed on another CPU: of all bins, in the first row
     ]
 )
-
 MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
 
 SIDE_TABLES: dict[str, pa.Schema] = {

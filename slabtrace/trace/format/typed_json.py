@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-MOST = 1 << 62  # sums of a few numbers below it fit into 64 bits; as ns it is 146 years
+LARGEST = 1 << 62  # sums of a few numbers below it fit into 64 bits; as ns it is 146 years
 
 
 def from_json(cls: type[T], content: Any, where: str = "") -> T:
@@ -16,7 +16,7 @@ def from_json(cls: type[T], content: Any, where: str = "") -> T:
 
     Keys the dataclass lacks are ignored; fields the object lacks keep their default.  Raises
     TypeError, naming the key (`where` is its path so far), for a value of another type, and for a number
-    that is not below MOST either way, or as the field's metadata say under "below" and "least".
+    that is not below LARGEST either way, or as the field's metadata say under "below" and "least".
     """
     if not isinstance(content, dict):
         raise TypeError(f"{where or 'the content'} is not an object")
@@ -27,7 +27,7 @@ def from_json(cls: type[T], content: Any, where: str = "") -> T:
     )
 
 
-def _value(hint: Any, value: Any, where: str, below: int = MOST, least: int | None = None) -> Any:
+def _value(hint: Any, value: Any, where: str, below: int = LARGEST, least: int | None = None) -> Any:
     """`value` checked against the type `hint`: a scalar, list, dict, dataclass or X | None."""
     if isinstance(value, int) and not (1 - below if least is None else least) <= value < below:
         raise TypeError(f"{where} is no number that could be there")

@@ -72,5 +72,5 @@ def test_where_there_are_many_sorts_there_are_fewer_buckets(
     assert (whole["ts_ns"].nunique(), few.usage(40)["ts_ns"].nunique()) == (40, 11)
     for table in (whole, few.usage(40)):
         assert table.groupby("cache")["allocs"].sum().tolist() == [332, 333, 332]
-    assert few.peaks(40)["objects"].tolist() == [333, 332, 332]
+    assert few.peaks()["objects"].tolist() == [333, 332, 332]
     assert few.usage(5)["ts_ns"].nunique() == 5

@@ -255,7 +255,6 @@ TWICE = [alloc(10, OBJECT, **MADE), free(20, OBJECT, **HERE), free(5_000_000_000
         ("kmem_cache_alloc_bulk", "unprovable"),
         ("a path of tomorrow", "unprovable"),
         ("kmem_cache_free_bulk", "exact"),
-        ("mm_page_free", "exact"),
     ],
 )
 def test_a_missed_allocation_would_explain_a_double_free(

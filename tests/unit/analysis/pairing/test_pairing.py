@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slabtrace.analysis.counting.timeline import Peaks
+from slabtrace.analysis.counting.peaks import Peaks
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.pairing.paired import How, Paired
 from slabtrace.analysis.pairing.pairer import Pairer

@@ -134,7 +134,7 @@ def test_an_unwatched_way_to_free_may_hide_any_number(tmp_path: Path, path: str)
     assert claim(tmp_path, coverage=unwatched(path)) == ("unprovable", None)
 
 
-@pytest.mark.parametrize("path", ["kmem_cache_alloc_bulk", "kmalloc_nolock", "mm_page_free"])
+@pytest.mark.parametrize("path", ["kmem_cache_alloc_bulk", "kmalloc_nolock"])
 def test_an_unwatched_way_to_allocate_hides_no_free(tmp_path: Path, path: str) -> None:
     assert claim(tmp_path, coverage=unwatched(path)) == ("exact", 0)
 

@@ -12,7 +12,7 @@ import pytest
 import slabtrace
 from slabtrace.commands import main
 from slabtrace.render.html import flame
-from slabtrace.render.terminal.stack_tree import function
+from slabtrace.render.terminal.stack_tree import without_offset
 from tests.unit.fake_trace import HOSTILE_HTML, FakeTrace
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -70,9 +70,9 @@ def test_nothing_is_no_graph() -> None:
 
 
 def test_a_symbol_loses_its_offset_only() -> None:
-    assert function("load_msg+0x71 [ipc]") == "load_msg [ipc]"
-    assert function("operator+0x+0x12") == "operator+0x"
-    assert function("0xffffffff81000000") == "0xffffffff81000000"
+    assert without_offset("load_msg+0x71 [ipc]") == "load_msg [ipc]"
+    assert without_offset("operator+0x+0x12") == "operator+0x"
+    assert without_offset("0xffffffff81000000") == "0xffffffff81000000"
 
 
 @pytest.mark.parametrize("suffix", ["html", "svg"])

@@ -43,7 +43,7 @@ def huge(groups: int, caches: int, stacks: int) -> Tables:
         damage=[],
         completeness=Completeness(verdict="Complete."),
         leaks=pd.DataFrame([{**first, "rank": i + 1} for i in range(groups)]),
-        survivors=pd.DataFrame([{**first, "objects": [0, 3, 41]}]),
+        arrivals=pd.DataFrame([{**first, "objects": [0, 3, 41]}]),
         mismatches=pd.DataFrame([MISMATCH] * groups),
         caches=pd.DataFrame(cache_rows).astype(known),
         usage=usage,
