@@ -14,7 +14,8 @@ import click
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
-    from slabtrace.series.series import Rotation, Series
+    from slabtrace.series.parts import Rotation
+    from slabtrace.series.series import Series
     from slabtrace.trace.files.place import Place
     from slabtrace.trace.manifest import Manifest
     from slabtrace.trace.writing.writer import TraceWriter
@@ -78,7 +79,7 @@ def rotation(limits: tuple[Limit, ...], keep: int | None) -> Rotation | None:
     values = dict(limits)
     if len(values) < len(limits):
         raise UsageError("--rotate is given twice for a size, or a time", "give one of each at most")
-    from slabtrace.series.series import Rotation
+    from slabtrace.series.parts import Rotation
 
     return Rotation(values.get("bytes"), values.get("ns"), keep)
 
@@ -93,24 +94,23 @@ class Destination:
 
     def check(self) -> None:
         """Raise UsageError if nothing can be made there, before anything is set up for it."""
-        from slabtrace.series.series import check_series
+        from slabtrace.series.parts import check_series
         from slabtrace.trace.files.place import check_place
 
         (check_place if self.rotation is None else check_series)(self.name, self.force)
 
     def make(self, owner: tuple[int, int] | None) -> Place:
         """The folder, or the first part's, given to `owner` (uid, gid); what was there is deleted."""
-        from slabtrace.series.series import make_series
+        from slabtrace.series.parts import make_series
         from slabtrace.trace.files.place import make_place
 
         return (make_place if self.rotation is None else make_series)(self.name, owner, self.force)
 
     def writer(self, manifest: Manifest, place: Place) -> TraceWriter | Series:
         """What the recorder writes into, `place` at first."""
-        from slabtrace.series.carrying import carry_apart
         from slabtrace.series.series import Series
         from slabtrace.trace.writing.writer import TraceWriter
 
         if self.rotation is None:
             return TraceWriter(place, manifest)
-        return Series(self.name, manifest, self.rotation, carry_apart, place)
+        return Series(self.name, manifest, self.rotation, place)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import slabtrace
-from slabtrace.series.series import part_path, parts_of
+from slabtrace.series.parts import part_path, parts_of
 from slabtrace.trace import manifest
 from tests.live.conftest import Recording, wait_for
 from tests.live.messages import new_queue, receive, send
