@@ -28,7 +28,7 @@ from slabtrace.capture.process.command import TracedCommand
 from slabtrace.capture.process.priority import raise_priority
 from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
-from slabtrace.capture.storing.books import BOOKS_NS, Books, Progress
+from slabtrace.capture.storing.periodic import PERIOD_NS, PeriodicRecords, Progress
 from slabtrace.capture.storing.slab_check import SlabRow, check_slabs
 from slabtrace.capture.storing.storing import Observer, Storing
 from slabtrace.capture.stream.intake import CAPACITY, Intake
@@ -93,7 +93,7 @@ class Recorder:
         self._report = report
         self._intake = Intake(SiteTable())
         self._store = Storing(session, writer, observer)
-        self._books = Books(session, writer, self._store)
+        self._periodic = PeriodicRecords(session, writer, self._store)
         pause_s = _SURVIVORS_MODULES_S if session.survivors else PAUSE_S
         self._modules = ModuleWatch(session.kallsyms, pause_s)
         self._budget = session.budget
@@ -103,10 +103,10 @@ class Recorder:
         self._stop = False
         self._survivors = session.survivors
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
-        self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else BOOKS_NS
+        self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else PERIOD_NS
         self._flush_ns = _SURVIVORS_FLUSH_NS if session.survivors else FLUSH_NS
         self._drain_ns = _SURVIVORS_DRAIN_NS if session.survivors else 0
-        self._next_books = self._next_sample = self._next_flush = self._next_drain = 0
+        self._next_periodic = self._next_sample = self._next_flush = self._next_drain = 0
         self._pause = _POLL_S[0]
         self._max_fill = 0.0
         self._lost = 0
@@ -140,8 +140,8 @@ class Recorder:
     def _begin(self) -> None:
         self._session.start()
         manifest = self._writer.manifest
-        self._books.start(time.monotonic_ns())
-        manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
+        self._periodic.start(time.monotonic_ns())
+        manifest.started_ns = self._next_periodic = self._next_flush = time.monotonic_ns()
         if self._survivors is not None:
             self._survivors.start(manifest.started_ns)
         manifest.coverage = self._session.coverage()
@@ -174,14 +174,14 @@ class Recorder:
 
     def _record_until(self, deadline: float, running: Callable[[], bool] = lambda: True) -> None:
         while not self._stop and time.monotonic() < deadline and running():
-            self._turn()
+            self._poll()
 
     def _meanwhile(self, work: Callable[[], T]) -> T:
         """Do something in a thread of its own, and go on recording."""
         with ThreadPoolExecutor(1) as pool:
             working = pool.submit(work)
             while not working.done():
-                self._turn()
+                self._poll()
         return working.result()
 
     def _meanwhile_stored(self) -> None:
@@ -189,7 +189,7 @@ class Recorder:
         stored = threading.Event()
         self._store.call(stored.set)
         while not stored.is_set():
-            self._turn()
+            self._poll()
 
     def _check_slabs(self) -> None:
         """While still recording, ask the slabs what is free, once all events until now are stored."""
@@ -201,7 +201,7 @@ class Recorder:
         rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
         self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
 
-    def _turn(self) -> None:
+    def _poll(self) -> None:
         """One poll: drain and hand over what is due, keep the books, and rest."""
         self._max_fill = max(self._max_fill, fill := self._session.rings.fill())
         now, emptied = time.monotonic_ns(), True
@@ -209,8 +209,8 @@ class Recorder:
             self._store_marks()
             emptied = self._drain()
             self._next_drain = now + self._drain_ns
-        if now >= self._next_books:
-            self._keep_books(now)
+        if now >= self._next_periodic:
+            self._write_periodic(now)
         if emptied:
             self._adapt(fill)
             time.sleep(self._pause)
@@ -279,19 +279,19 @@ class Recorder:
         intake.task_names, intake.unnamed = [], []
         self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), names, unnamed)
 
-    def _keep_books(self, now_ns: int) -> None:
+    def _write_periodic(self, now_ns: int) -> None:
         """About once a second: losses, slabinfo, the manifest (of survivors: less often), the status line."""
-        self._next_books = now_ns + BOOKS_NS
+        self._next_periodic = now_ns + PERIOD_NS
         if self._budget is not None and (step := self._budget.take()) is not None:
             self._go_on_cheaper(*step)
         if now_ns >= self._next_sample:
-            self._next_sample = now_ns + self._sample_ns - BOOKS_NS // 2
-            self._books.losses(now_ns)
-            self._books.slabinfo(now_ns)
+            self._next_sample = now_ns + self._sample_ns - PERIOD_NS // 2
+            self._periodic.losses(now_ns)
+            self._periodic.slabinfo(now_ns)
             self._store_counts(now_ns)
-            self._store.call(self._books.totals)
+            self._store.call(self._periodic.totals)
         fill, self._max_fill = self._max_fill, 0.0
-        self._report(self._books.progress(now_ns, fill))
+        self._report(self._periodic.progress(now_ns, fill))
 
     def _go_on_cheaper(self, settings: Settings, cost: Cost) -> None:
         """The manifest first: events of a finer sample than it says are thinned, of a coarser one missing."""
@@ -317,7 +317,7 @@ class Recorder:
     def _end(self) -> None:
         """Detach, store what is left, close: every step is tried, whatever failed before."""
         if self._failure is None:
-            self._attempt(lambda: self._books.slabinfo(time.monotonic_ns(), everything=True))
+            self._attempt(lambda: self._periodic.slabinfo(time.monotonic_ns(), everything=True))
         manifest = self._writer.manifest
         self._attempt(self._store_marks)
         self._modules.close()
@@ -327,7 +327,7 @@ class Recorder:
         manifest.ended_ns = time.monotonic_ns()
         self._store.span_ns = (manifest.started_ns, manifest.ended_ns)
         # before detaching: what programs miss whose twins are gone already is outside the recording
-        self._attempt(lambda: self._books.losses(time.monotonic_ns()))
+        self._attempt(lambda: self._periodic.losses(time.monotonic_ns()))
         self._attempt(self._session.stop)
         self._attempt(self._drain_rest)
         self._attempt(self._store.finish)
@@ -341,7 +341,7 @@ class Recorder:
             self._take_swept(self._survivors.rest())
             self._store_counts(time.monotonic_ns())
         self._hand_over(None)
-        self._books.close(time.monotonic_ns())
+        self._periodic.close(time.monotonic_ns())
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """Do a step of the ending; the first failure is the one that is told."""

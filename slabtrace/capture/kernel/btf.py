@@ -65,10 +65,6 @@ class Btf:
             self._lib.btf__free(self._btf)
             self._btf = None
 
-    def has_struct(self, name: str) -> bool:
-        """Is there a struct of this name?"""
-        return self._find(name, _STRUCT) is not None
-
     def sizeof(self, struct: str) -> int:
         """Size of a struct in bytes.  Raises CaptureError if there is none."""
         return self._struct(struct).size_or_type

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -52,8 +51,3 @@ def _scalar(spelling: str) -> str:
 def event_dtype() -> np.dtype[np.void]:
     """struct slab_event: one 64-byte slot."""
     return struct_dtype("event.h", "slab_event")
-
-
-def bpf_sources() -> list[Path]:
-    """Every C file and header of bpf/, for checks and packaging."""
-    return sorted(p for p in bpf_dir().rglob("*.[ch]"))

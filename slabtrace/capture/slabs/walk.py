@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from slabtrace.capture.kernel.features import KernelShape
 from slabtrace.capture.programs.layout import header_numbers, struct_dtype
 from slabtrace.capture.programs.loading import Programs
@@ -224,8 +222,3 @@ def aliases() -> dict[str, list[str]]:
         for name in names:
             merged[name] = sorted(other for other in names if other != name)
     return merged
-
-
-def cache_addresses(caches: list[SlabCache]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    """Addresses of the caches, uint64, in list order."""
-    return np.array([cache.address for cache in caches], dtype=np.uint64)

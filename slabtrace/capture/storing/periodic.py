@@ -16,7 +16,7 @@ from slabtrace.capture.storing.storing import Storing
 from slabtrace.capture.stream.ledger import Ledger
 from slabtrace.trace.writing.sink import Sink
 
-BOOKS_NS = 1_000_000_000
+PERIOD_NS = 1_000_000_000
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Progress:
     bytes: int
 
 
-class Books:
+class PeriodicRecords:
     """Writes through the storing thread, which alone touches the `writer`."""
 
     def __init__(self, session: Session, writer: Sink, store: Storing) -> None:
@@ -80,7 +80,7 @@ class Books:
         """What to show; `fill`: how full the fullest ring was since the last time."""
         store = self._store
         events = store.events + 2 * self._counted
-        rate, self._last_events = (events - self._last_events) / (BOOKS_NS / 1e9), events
+        rate, self._last_events = (events - self._last_events) / (PERIOD_NS / 1e9), events
         return Progress(
             elapsed_s=(now_ns - self._writer.manifest.started_ns) / 1e9,
             events=events,
