@@ -19,7 +19,7 @@ enum slab_event_kind {
 	SLAB_NOLOCK_FREE = 0x14,
 	SLAB_KFREE_RCU = 0x15,
 	SLAB_PAGE_END = 0x16,	      /* the slab at ptr, bytes_alloc long, was given back */
-	SLAB_WRONG_CACHE_FREE = 0x17, /* kmem_cache_free named another cache than its own */
+	SLAB_WRONG_CACHE_FREE = 0x17, /* kmem_cache_free(s, x), where x is not of s */
 	/* never stored in events: a task's new name, the 16 bytes of ptr and call_site */
 	SLAB_TASK_COMM = 0x40,
 };

@@ -73,8 +73,8 @@ static __always_inline bool on_this_cpu(struct claim *claim)
 	return claim->state;
 }
 
-/* Before 5.12 BPF has no atomics that return a value.  Distributions built those kernels without
- * preemption of BPF programs, so a plain load and store does there. */
+/* Before 5.12 BPF has no atomics that return a value.  A plain load and store does there: on the
+ * kernels that distributions build, these programs cannot be preempted either. */
 static __always_inline bool lane_take(u64 *busy)
 {
 #ifdef NO_ATOMICS
