@@ -24,7 +24,7 @@
  *   0.00 s  A is allocated                                     A
  *   0.10 s  B is allocated                                     A B
  *   0.30 s  B is freed, 0.2 s old             (counted)        A
- *   1.20 s  sweep: allocated before 0.19 s?   user space: A    A, handed out
+ *   1.20 s  sweep: allocated before 0.19 s?   user space: A    A, taken
  *   2.00 s  C is allocated                                     A C
  *   2.50 s  C again: its free was missed      C, C             A C, C marked OBJECT_SENT
  *   2.60 s  C is freed                        C's free         A

@@ -52,7 +52,7 @@ def check_slabs(session: Session, pages: UInt64) -> list[SlabRow]:
 
 
 def _read_slabs(free_objects: FreeObjects, places: list[SlabPlace], deadline: float) -> Iterator[SlabRow]:
-    """The slabs of one cache.  Objects may move to and from sheaves meanwhile: read those before and after."""
+    """The slabs of one cache.  Objects move to and from sheaves meanwhile: read those before and after."""
     started_ns = time.monotonic_ns()
     sheaves = free_objects.in_sheaves()
     states = []

@@ -99,7 +99,7 @@ class Storing:
         self._put(lambda: self._store(batch, watermark_ns, sites, names, unnamed))
 
     def lost(self, until_ns: int) -> None:
-        """Report to the observer, before the batch that lacks them, that events before `until_ns` are missing."""
+        """Report to the observer that events before `until_ns` are missing.  Call it before `batch`."""
         if (observer := self._observer) is not None:
             self._put(lambda: observer.lost(until_ns))
 
@@ -177,7 +177,7 @@ class Storing:
         return released.take(within if end is None else within & (released.ts_ns < end))
 
     def touch(self, live: UInt64) -> None:
-        """Before a slab check: mark the pages of `live` objects and of events that are not stored yet, too."""
+        """Before a slab check: also mark the pages of `live` objects and of events not stored yet."""
         self.touched.add(live)
         for run in self._merge.waiting:
             self.touched.add(run.ptr[self._of_site[run.site] & _IN_SLAB != 0])
