@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy's view of bpf/event.h and bpf/ring.h: derived from the C text, never written twice."""
+"""NumPy dtypes and numbers of bpf/*.h, derived from the C text, so that nothing is defined twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _header(name: str) -> str:
 
 @cache
 def header_numbers(name: str) -> dict[str, int]:
-    """Plain numeric #defines and SLAB_ enumerators of a header."""
+    """The #defines of plain numbers, and the SLAB_ enumerators, of a header."""
     text = _header(name)
     return {key: int(value, 0) for key, value in _DEFINE.findall(text) + _ENUM.findall(text)}
 
