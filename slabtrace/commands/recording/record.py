@@ -23,7 +23,7 @@ from slabtrace.invoker import invoking_user
 if TYPE_CHECKING:
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.recorder import Plan, Recorder
-    from slabtrace.capture.storing.books import Progress
+    from slabtrace.capture.storing.periodic import Progress
     from slabtrace.trace.manifest import Manifest
 
 

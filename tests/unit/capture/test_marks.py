@@ -99,7 +99,7 @@ def test_a_stranger_at_a_recorders_address_is_not_believed() -> None:
     listener.close()
     ((marked, (refused,)),) = told
     assert mark.text == "x" and marked == [os.getpid()]
-    assert refused.message == "what answers for 2 is no recorder of root's or yours"
+    assert refused.message == "the process that answers for 2 is not a recorder run by root or by you"
 
 
 def test_who_only_listens_delays_no_mark() -> None:

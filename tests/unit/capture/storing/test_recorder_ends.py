@@ -15,7 +15,7 @@ import pytest
 
 from slabtrace.capture.recorder import Recorder
 from slabtrace.capture.storing import storing
-from slabtrace.capture.storing.books import Progress
+from slabtrace.capture.storing.periodic import Progress
 from slabtrace.capture.storing.storing import Storing
 from slabtrace.cli import watch
 from slabtrace.commands.recording import record
@@ -44,7 +44,7 @@ def test_a_write_that_fails_ends_the_wait_for_what_is_stored(monkeypatch: pytest
         monkeypatch.setattr(storing, name, lambda: None)
     recorder = Recorder.__new__(Recorder)
     store = recorder._store = Storing(cast(Any, FullDisk()), cast(Any, FullDisk()), None)
-    monkeypatch.setattr(recorder, "_turn", store.check)  # as a turn ends
+    monkeypatch.setattr(recorder, "_poll", store.check)  # as a poll ends
     store.rows("marks", {})
     raised: list[BaseException] = []
 
