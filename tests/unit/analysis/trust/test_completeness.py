@@ -80,8 +80,8 @@ def test_a_loss_only_the_manifest_knows_counts_too(tmp_path: Path) -> None:
         ((3, 3, 0), "3 frees were missed and inferred from the end of their slab"),
         (
             (9, 3, 1),
-            "9 frees were missed and inferred (5 from address reuse, 3 from the end of their slab, 1 from the "
-            "slab's own list at the end)",
+            "9 frees were missed and inferred (5 from address reuse, 3 from the end of their slab, 1 from "
+            "the slab's own list at the end)",
         ),
     ],
 )
