@@ -43,7 +43,7 @@ _SOME_IN_USE = (
 )
 _COUNTED = (
     " Recorded with --mode survivors: objects freed within {:g} s are only counted, by call site and "
-    "lifetime; double frees among them are not found."
+    "lifetime, and double frees are not reported."
 )
 _SAMPLED = (
     " Sampled: one in {0:,} addresses was recorded, with all its events. Each object stands for {0:,}, "
