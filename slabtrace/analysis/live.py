@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recording that is paired as it goes and kept nowhere: what `slabtrace top` shows.
+"""A recording that is paired as it goes and not stored: the data of `slabtrace top`.
 
-Memory is bounded by what lives on the machine: the live objects, one row per distinct site, stack
-and symbol, and the levels of the last WINDOW snapshots.
+The traced machine bounds its memory: it has the live objects, one row for each distinct site, stack and
+symbol, and the counts of the last WINDOW snapshots.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 
-WINDOW = 60  # snapshots that growth is taken over
-LEAST = 9  # snapshots before growth is called steady
+WINDOW = 60  # snapshots over which growth is measured
+LEAST = 9  # snapshots that it takes to call growth steady
 COLUMNS = (
     "cache", "call_site", "stack_id", "outstanding", "bytes", "allocated", "allocs_per_s", "frees_per_s",
     "growth_per_s", "steady",
@@ -35,7 +35,7 @@ KEYS = {"cache": ("cache",), "call_site": ("cache", "call_site"), "stack": ("cac
 
 
 class Snapshot(NamedTuple):
-    """Sums by site at a time: `allocated` and `ended` objects, of shape (s,) as s was then."""
+    """Objects `allocated` and `ended` until a time, by site: shape (s,), with the s of that time."""
 
     ts_ns: int
     allocated: Counts
@@ -44,7 +44,7 @@ class Snapshot(NamedTuple):
 
 @dataclass
 class LiveTables:
-    """The side tables, as far as a live view needs them; names are the machine's own, unescaped."""
+    """The side tables that a live view needs.  Names come from the machine: escape them when shown."""
 
     caches: dict[int, str] = field(default_factory=dict)
     symbols: dict[int, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class LiveTables:
         return known.get(key) or self.caches.get(key, f"(cache at {key:#x})")
 
     def symbol(self, address: int) -> str:
-        """An address in words."""
+        """The symbol of an address; in hex if there is none."""
         return self.symbols.get(address, f"{address:#x}")
 
     def stack(self, stack_id: int) -> list[str]:
@@ -78,7 +78,7 @@ class LiveTables:
 class LiveTrace:
     """A trace.writing.sink.Sink that counts by site; `table` may be called from any thread.
 
-    `mismatches`: frees of what was free already, each a double free or a missed allocation.
+    `mismatches`: frees of objects that were free already, each a double free or a missed allocation.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -108,20 +108,20 @@ class LiveTrace:
     def events(self, batch: EventBatch) -> None:
         """Take the next events."""
         with self._lock:
-            if self._pairer is None:  # here: what is attached is known by now
+            if self._pairer is None:  # only now: with the first events it is known what is attached
                 self._pairer = Pairer.for_trace(self.manifest, self._sites)
             self.events_seen += batch.size
             self._count(self._pairer.feed(batch.ordered()))
 
     def save_manifest(self) -> None:
-        """The manifest is this object's own."""
+        """Does nothing: the manifest is not stored."""
 
     def close(self, status: str) -> None:
-        """Nothing was kept."""
+        """Ends the recording; nothing is stored."""
         self.ended = True
 
     def snapshot(self, now_ns: int) -> None:
-        """Pair all that came, and remember where each site stands; call it about once a second."""
+        """Pair all events so far, and keep the counts of each site.  Call it about once a second."""
         with self._lock:
             if self._pairer is not None:
                 self._count(self._pairer.flush())
@@ -132,8 +132,8 @@ class LiveTrace:
 
         `by`: a key of KEYS; `choice`: only sites with these values (cache is its key, see Sites).
         bytes: bytes_alloc of the outstanding.  allocs_per_s, frees_per_s: since the snapshot before.
-        growth_per_s: bytes, over the last WINDOW snapshots; steady: whether it rose all the while,
-        its least of the last third above its most of the first.
+        growth_per_s: bytes, over the last WINDOW snapshots; steady: whether every snapshot of the last third
+        is above all of the first third.
         """
         with self._lock:
             keys = self._keys(by, choice or {})
@@ -172,7 +172,7 @@ class LiveTrace:
         size = self._sites["bytes_alloc"].astype(np.int64)[chosen]
 
         def summed(counts: Counts, scale: Any = 1) -> Counts:
-            padded = np.append(counts, np.zeros(len(self._sites) - len(counts), np.int64))  # sites came since
+            padded = np.append(counts, np.zeros(len(self._sites) - len(counts), np.int64))  # for newer sites
             # float64 holds every count, and every number of bytes, below 2^53 exactly
             return np.bincount(group, padded[chosen] * scale, len(first)).astype(np.int64)
 
@@ -191,7 +191,7 @@ class LiveTrace:
 
 
 def _steady(levels: Counts) -> NDArray[np.bool_]:
-    """Whether each column of `levels` (snapshots, groups) rose all the while: shape (groups,)."""
+    """Whether the last third of each column of `levels` (snapshots, groups) is above the first: (groups,)."""
     third = len(levels) // 3
     if len(levels) < LEAST:
         return np.zeros(levels.shape[1], np.bool_)

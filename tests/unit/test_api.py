@@ -276,7 +276,7 @@ def test_completeness_counts_everything_once(trace: Trace) -> None:
     assert (found.missed_frees_inferred, found.unmatched_frees) == (1, 2)
     assert (found.old_frees, found.second_frees) == (1, 1)
     assert (found.exact, found.confidence) == (False, "unprovable"), "no loss accounts for the missed free"
-    assert found.verdict.startswith("Not complete: 1 free was not seen but proved by what came after. ")
+    assert found.verdict.startswith("Not complete: 1 free was missed and inferred from address reuse. ")
 
 
 def test_a_bulk_free_of_no_named_cache_takes_its_allocations(tmp_path: Path) -> None:

@@ -71,4 +71,4 @@ def test_mismatches(name: str) -> None:
 def test_what_grows_is_explained_in_words() -> None:
     why = opened("slow-leak").leaks()["why"][0]
     assert "grew 15.0 KiB/min" in why and "0 of 45 objects older than" in why
-    assert "came all along" in why and "its freed siblings lived" in why
+    assert "allocated all along" in why and "freed objects of this group lived" in why

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one pass over the events counts, by site, cache, age and time."""
+"""Counts made by one pass over the events: by site, cache, age and time."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long objects lived and how many stood at each time, by site: what leaks are judged by.
+"""How long objects lived and how many were outstanding over time, by site: the data for the leak classes.
 
-An object *stands* in a part of the recording if it was allocated before that part began and was
-not freed until after it ended.  Churn, however heavy, never stands; what is kept does.
+The recording is divided into SLICES equal slices.  An object counts in a slice if it was allocated before
+the slice began, and not freed until after the slice ended.  So objects that live shorter than a slice never
+count, however many there are.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch
 
-SLICES = 128
+SLICES = 128  # equal parts of the recording
 OCTAVES = 48  # lifetimes up to 2^48 ns, 78 hours; longer ones count among the longest
 FLOAT_BITS, FLOAT_BIAS = np.int64(52), np.int64(1023)  # IEEE 754 binary64: the exponent is log2
 
 
 class Choice(Protocol):
-    """Which allocations are looked at."""
+    """Selects allocations."""
 
     def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
-        """Whether each of the allocations at the positions `among` is, shape (len(among),)."""
+        """Whether each of the allocations at the positions `among` is selected, shape (len(among),)."""
 
 
 class Ages:
-    """Counts the objects allocated while recording; s sites, SLICES equal parts of the recording.
+    """Counts the objects allocated while recording, at s sites.
 
-    `lived`: completed lifetimes (seen or proved) by site and octave k: 2^k ns or longer, less than
-    twice that; shape (s, OCTAVES).  `steps`: change of the standing objects at the begin of each
-    part, shape (SLICES, s); that of live objects is added by `close`.
+    `lived`, shape (s, OCTAVES): completed lifetimes, the free seen or inferred, by octave k: from 2^k ns to
+    less than 2^(k + 1) ns.  `steps`, shape (SLICES, s): change of the number of objects that count, at the
+    begin of each slice.  `close` adds the live objects.
     """
 
     def __init__(self, sites: int, begin_ns: int, end_ns: int, choice: Choice | None = None) -> None:
@@ -55,22 +56,24 @@ class Ages:
         self._count(site, lived, np.flatnonzero(how == How.DUPLICATE))
         long = np.flatnonzero(lived >= self.width_ns)
         long = long[how[long] != How.DUPLICATE]
-        self._stand(site[long], ts_ns[alloc[long]], ts_ns[end[long]])
+        self._count_slices(site[long], ts_ns[alloc[long]], ts_ns[end[long]])
 
     def close(self, live: EventBatch) -> None:
         """Count the live objects, once, after the last chunk."""
-        self._stand(live.site.astype(np.intp), live.ts_ns, np.full(live.size, self.end_ns + self.width_ns))
+        self._count_slices(
+            live.site.astype(np.intp), live.ts_ns, np.full(live.size, self.end_ns + self.width_ns)
+        )
 
-    def standing(self, group_of_site: Positions, groups: int, weight: Counts | None = None) -> Counts:
-        """Standing objects of each group in each part, each counted `weight` (by site): (SLICES, groups)."""
+    def outstanding(self, group_of_site: Positions, groups: int, weight: Counts | None = None) -> Counts:
+        """Objects of each group that count in each slice, each `weight` (by site) times: (SLICES, groups)."""
         table = np.zeros((SLICES, groups), np.int64)
-        for part, steps in enumerate(self.steps):
+        for slice_, steps in enumerate(self.steps):
             values = steps.astype(np.int64) if weight is None else steps * weight
-            table[part] = by_group(group_of_site, values, groups)
+            table[slice_] = by_group(group_of_site, values, groups)
         return np.cumsum(table, axis=0)
 
     def _count(self, site: Positions, lived: NDArray[np.int64], twice: Positions) -> None:
-        """Count lifetimes by octave; those at `twice` are no objects."""
+        """Count lifetimes by octave, except for those at `twice`, which are second records of an event."""
         if not len(site):
             return
         cell = np.maximum(lived, 1).astype(np.float64).view(np.int64)
@@ -85,11 +88,11 @@ class Ages:
             np.add.at(flat, cell, 1)
         np.subtract.at(flat, cell[twice], 1)
 
-    def _stand(self, site: Positions, alloc_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> None:
-        """Count objects as standing from the part after their allocation to the one before their end."""
+    def _count_slices(self, site: Positions, alloc_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> None:
+        """Count objects in every slice from the one after their allocation to the one before their end."""
         first = np.clip((alloc_ns - self.begin_ns) // self.width_ns, -1, SLICES) + 1
         last = np.clip((end_ns - self.begin_ns) // self.width_ns, 0, SLICES)
-        stands = np.flatnonzero(first < last)
-        np.add.at(self.steps, (first[stands], site[stands]), 1)
-        ends = stands[last[stands] < SLICES]
+        some = np.flatnonzero(first < last)
+        np.add.at(self.steps, (first[some], site[some]), 1)
+        ends = some[last[some] < SLICES]
         np.subtract.at(self.steps, (last[ends], site[ends]), 1)

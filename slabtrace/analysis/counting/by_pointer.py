@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Totals by address of the object, as `perf kmem stat --alloc`: which addresses are used again and again."""
+"""Totals by address, as `perf kmem stat --alloc` has them: which addresses are used again and again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = POINTERS.names
 
 
 class Pointers:
-    """Sums allocations by ptr: memory for each address ever allocated, 40 bytes."""
+    """Sums allocations by ptr.  It takes 40 bytes of memory for each address ever allocated."""
 
     def __init__(self, sites: Sites) -> None:
         self._req = sites["bytes_req"].astype(np.int64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a part of a series got from the parts before it: allocations older than its begin, counted by site."""
+"""Objects carried over from earlier parts of a series, by site: allocations from before this part."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from slabtrace.analysis.pairing.paired import Paired
 
 
 class CarriedObjects:
-    """Counts by site what came before the trace began, `objects` of shape (s,): what was carried into it."""
+    """Counts the allocations from before the trace began, by site: `objects`, shape (s,)."""
 
     def __init__(self, sites: Sites, started_ns: int) -> None:
         self._started_ns = started_ns
         self.objects: Counts = np.zeros(len(sites), np.int64)
 
     def add(self, paired: Paired) -> None:
-        """Take one chunk; all but the first cost nothing."""
+        """Take one chunk; only the first one costs anything."""
         ts_ns = paired.events.ts_ns[paired.own]
         if not len(ts_ns) or ts_ns[0] >= self._started_ns:
             return

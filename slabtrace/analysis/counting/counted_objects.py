@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects that were only counted (record --mode survivors): by the site of their allocation and lifetime.
+"""Objects that were only counted (record --mode survivors): by site of their allocation and lifetime.
 
-Each was allocated and freed, and both were seen; which of them when, and in which task, nobody knows.
-So they add to all totals and to lifetimes, and to nothing that is told of single objects.
+Each was allocated and freed, and both were seen, but not when and in which task.  So they count in all totals
+and in lifetimes, and appear in nothing that is about single objects.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.schema import BINS_PER_OCTAVE, LIFETIME_BINS
 from slabtrace.trace.manifest import Step
 
-MOST_OBJECTS = 1 << 56  # objects of a row: more are no count but damage
+MOST_OBJECTS = 1 << 56  # objects of a row: a larger number is damage
 
 
 @dataclass(frozen=True)
 class CountedObjects:
-    """Rows of `objects` objects of one site and lifetime, arrays of shape (r,); `moved`, shape (s,): how
-    many of each site were freed on another CPU than allocated on.
+    """Numbers of `objects` of one `site` and `lifetime_bin`, arrays of shape (r,).
+
+    `moved`, shape (s,): objects of each site that were freed on another CPU than allocated on.
     """
 
     site: Positions
@@ -37,8 +38,8 @@ class CountedObjects:
     def from_table(cls, table: pa.Table, sites: int, steps: Sequence[Step] = ()) -> CountedObjects:
         """From counted.arrow (trace.format.schema.COUNTED) of a trace with so many sites.
 
-        `steps`: where the sample grew coarser.  What was counted before is of more addresses: as many of
-        it are taken as the last sample would have on average.
+        `steps`: times from which on fewer addresses were sampled.  Earlier counts are of more addresses; they
+        are scaled down to what the last sample would have counted on average.
         """
         table = _thinned(table, steps)
         site, bins = plain(table.column("site")).astype(np.intp), plain(table.column("lifetime_bin"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened at each site, counted: all totals and all tables of groups are sums of these."""
+"""Counts of what happened at each site: all totals and all tables of groups are sums of these."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from slabtrace.analysis.pairing.paired import How, Paired
 class SiteCounts:
     """Counters of shape (s,), int64, by site.
 
-    `seen`: events.  `duplicates`: those of them that were recorded twice; `by_twins`: of these, those that
-    their program had recorded and its twin did again.
-    By the site of the allocation: `inferred` (ended by a missed free; those that the end of their
-    slab proved are `page_ended`, those that their slab held free at the end `found_free`),
-    `pingpong` (freed on another CPU than allocated on) and `crossnode` (of these, on another NUMA
-    node; `node_of_cpu` by CPU, empty: one node).
-    By the site of the free: `old` (object older than the recording), `second` (freed already) and
-    `completions` (of a kfree_rcu).
+    `seen`: events.  `duplicates`: events of these that repeat another record; `by_twins`: those of them that
+    a twin recorded after its program had.
+    By the site of the allocation: `inferred` (the free was missed; of these `page_ended` by the end of the
+    slab, `found_free` by the slab's own list at the end), `pingpong` (freed on another CPU than allocated on)
+    and `crossnode` (of these, on another NUMA node; `node_of_cpu`: by CPU, empty for one node).
+    By the site of the free: `old` (of objects older than the recording), `second` (of objects that were free
+    already) and `completions` (second reports of a free, as after kfree_rcu).
     """
 
     def __init__(self, sites: Sites, node_of_cpu: Sequence[int] = ()) -> None:
         self._sites, self._size = sites, len(sites)
-        self.counted = 0  # objects without events, among `seen`
+        self.counted = 0  # objects in `seen` that have no events
         self._node = np.array(node_of_cpu if len(set(node_of_cpu)) > 1 else [], np.int64)
         self.crossnode: Counts = np.zeros(self._size, np.int64)
         self.seen, self.duplicates, self.inferred, self.page_ended, self.found_free, self.pingpong = (
@@ -40,7 +39,7 @@ class SiteCounts:
         self.old, self.second, self.completions = (np.zeros(self._size, np.int64) for _ in range(3))
 
     def add_counted(self, counted: CountedObjects) -> None:
-        """Count, once, what has no events: as allocations that were seen, and freed."""
+        """Count, once, objects that have no events, as allocated and freed."""
         self.counted += counted.total
         self.seen += counted.by_site()
         self.pingpong += counted.moved
@@ -51,7 +50,7 @@ class SiteCounts:
         self.seen += self._count(site[paired.own])
         self.old += self._count(site[paired.old_frees])
         self.second += self._count(site[paired.second_frees])
-        again = self._count(site[paired.duplicate_frees])  # only twins record a free again
+        again = self._count(site[paired.duplicate_frees])  # only a twin records a free again
         self.duplicates += again
         self.by_twins += again
         self.completions += self._count(site[paired.completions])

@@ -24,7 +24,7 @@ class LifetimeHistogram:
         self.counts: NDArray[np.int64] = np.zeros((len(caches), LIFETIME_BINS), np.int64)
 
     def add_counted(self, counted: CountedObjects) -> None:
-        """Take, once, what has no events."""
+        """Count, once, objects that have no events."""
         np.add.at(self.counts, (self._caches.of_site[counted.site], counted.lifetime_bin), counted.objects)
 
     def add(self, paired: Paired) -> None:

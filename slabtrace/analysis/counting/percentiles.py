@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Percentiles of lifetimes that were counted by powers of two."""
+"""Percentiles of lifetimes that are counted by powers of two."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from slabtrace.analysis.counting.by_site import Counts
 
 
 def percentile(lived: Counts, share: float) -> NDArray[np.float64]:
-    """The lifetime that `share` of the objects of each row did not reach, shape (g,), ns; NaN for none.
+    """The lifetime (ns) that `share` of the objects of each row did not reach, shape (g,); NaN for none.
 
-    `lived`: counts by octave, shape (g, octaves); within an octave interpolated on its own scale.
+    `lived`: counts by octave, shape (g, octaves).  Within an octave it is interpolated on a logarithmic
+    scale.
     """
     wanted = lived.sum(axis=1) * share
     running = np.cumsum(lived, axis=1)

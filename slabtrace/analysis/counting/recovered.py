@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the twins recovered: events that only they recorded, by the program that was skipped for them.
+"""What the twins recovered: events that only they recorded, by the program that was skipped.
 
-A record that repeats its program's own (duplicates.py) recovers nothing.  Nor do the kernel's totals
-tell, where programs are preemptible: they count such repetitions, also of what is not stored (a
-kfree(NULL), an event that a filter left out), and those nobody can find.
+A twin's record that repeats its program's own (duplicates.py) recovers nothing.  The totals of the manifest
+do not distinguish these where programs are preemptible.  They also count repetitions of events that are not
+stored, such as kfree(NULL) or what a filter left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from slabtrace.analysis.names.sites import Sites
 from slabtrace.trace.format.schema import Flag, Kind
 from slabtrace.trace.manifest import Manifest
 
-# The programs that have twins, by the kind they record; up to 6.0 there are kmalloc_node and its like.
+# The programs that have twins, by kind of event; up to 6.0 there are also kmalloc_node and similar ones.
 PROGRAMS = {
     Kind.KMALLOC: "kmalloc",
     Kind.CACHE_ALLOC: "kmem_cache_alloc",
@@ -29,11 +29,10 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Recovered:
-    """Events that were skipped by their program, but not by its twin.
+    """Events for which the program was skipped, but not its twin.
 
-    `stored`: those in the trace, by program (PROGRAMS); `total`: at least as many in all.
-    `repeated`: records of allocations taken for repetitions, by program: the most that may be missing
-    in `stored`, if they were not.
+    `stored`: those in the trace, by program (PROGRAMS).  `total`: all of them, at least.  `repeated`: by
+    program, records of allocations that were taken for repetitions; `stored` lacks at most so many.
     """
 
     stored: dict[str, int] = field(default_factory=dict)
@@ -42,7 +41,7 @@ class Recovered:
 
 
 def recovered(sites: Sites, counts: SiteCounts, manifest: Manifest) -> Recovered:
-    """What was recovered, counted in a scanned trace."""
+    """What the twins of a scanned trace recovered."""
     flagged = (sites["flags"] & np.uint8(Flag.RECOVERED)) != 0
     stored = _by_program(sites, np.where(flagged, counts.seen, 0) - counts.by_twins)
     repeated = _by_program(sites, np.where(sites.free, 0, counts.by_twins))

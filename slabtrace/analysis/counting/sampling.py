@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sample of addresses (record --sample 1/N) says of all: estimates, and how far they may be off.
+"""Estimates from a sample of addresses (record --sample 1/N), with their errors.
 
-Each address is in the sample with probability 1/N, whatever lives there.  Outstanding objects have one
-address each: of k in the sample, N k is the estimate and N (N - 1) k that of its variance (Horvitz and
-Thompson, for Bernoulli sampling).  Allocations come back to the same addresses, so their number is less
-certain than that: the variance is taken from how it differs among random GROUPS of the sampled addresses.
-All errors are 1.96 standard deviations: 95 of 100 times the truth lies within.
+Each address is in the sample with probability 1/N.  An outstanding object has one address: of k in the
+sample, N k is the estimate, and N (N - 1) k estimates its variance (Horvitz and Thompson, Bernoulli
+sampling). Allocations return to the same addresses, so their number is less certain.  Their variance is taken
+from the differences between random GROUPS of the sampled addresses.  Errors are 1.96 standard deviations: the
+true number lies within in 95 of 100 cases.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from slabtrace.analysis.pairing.paired import Paired
 from slabtrace.trace.format.sample import COARSEST_SAMPLE, address_hash
 
 GROUPS = 16
-_GROUP_SHIFT = np.uint64(
-    COARSEST_SAMPLE.bit_length() - 1
-)  # bits of the hash that the sample does not look at
+_GROUP_SHIFT = np.uint64(COARSEST_SAMPLE.bit_length() - 1)  # the sample uses the bits of the hash below
 _SIGMAS = 1.96
 
 
@@ -41,7 +39,7 @@ class SampledHits:
         self.hits += cells.reshape(self.hits.shape)
 
     def errors(self, one_in: int, key: NDArray[Any]) -> dict[Any, int]:
-        """How far the estimated allocations may be off, by the `key` of their sites (shape (s,))."""
+        """The error of the estimated allocations, by the `key` of their sites (shape (s,))."""
         keys, member = np.unique(key, return_inverse=True)
         by_key = np.zeros((len(keys), GROUPS), np.float64)
         np.add.at(by_key, member.reshape(-1), self.hits.T)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one scan of the events leaves in memory, and what names it: all that tables are made of."""
+"""What one scan of the events leaves in memory, and the names for it: all tables are made of these."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from slabtrace.trace.format.batch import EventBatch
 class Objects:
     """Objects allocated while recording, all of them or those of some tasks.
 
-    `allocated`: how many at each site, shape (s,), meaningless for sites of frees.  `live`: the
-    allocations of those not freed, sorted by ptr.
+    `allocated`: how many at each site, shape (s,); ignore the sites of frees.  `live`: the allocations of
+    those not freed, sorted by ptr.
     """
 
     allocated: Counts
@@ -36,11 +36,11 @@ class Objects:
 
 @dataclass
 class Summary:
-    """A scanned trace: counts by site, and the allocations left live (sorted by ptr).
+    """A scanned trace: counts by site, and the allocations still live (sorted by ptr).
 
-    `unsampled`: events by site outside what slabinfo sampled (account.Unsampled), shape (s,).
+    `unsampled`: events outside the time of slabinfo's samples (account.Unsampled), by site, shape (s,).
     `unseen_allocations`: by address of the cache (unseen_allocations.py).  `carried`: objects that earlier
-    parts of a series left, by site (carry.py), shape (s,).
+    parts of a series left, by site, shape (s,).
     """
 
     sites: Sites
@@ -59,9 +59,9 @@ class Summary:
 
 @dataclass
 class Lookup:
-    """What turns addresses, stacks and tasks into words, and times into those of the recording.
+    """Names of addresses, stacks and tasks, and the time that times of the recording count from.
 
-    `recorder_pid`: the process that recorded, 0 if the manifest does not say.
+    `recorder_pid`: the process that recorded, 0 if not known.
     """
 
     symbols: Symbols

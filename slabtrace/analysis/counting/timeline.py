@@ -11,21 +11,19 @@ from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
 
 Table = NDArray[np.int64]
-CELLS = 1 << 22  # of a table: 32 MiB; as rows with all that `usage` tells ten times that
+CELLS = 1 << 22  # of a table: 32 MiB; the rows of `usage` take ten times that
 
 
 class Timeline:
-    """What came and went in each of `buckets` equal parts of the recording.
+    """Objects that came (were allocated) and went (were freed) in each of `buckets` parts of the recording.
 
-    A recording has hundreds of sorts of objects; where there are so many that a table would have more
-    than CELLS, there are fewer parts, and every count is as exact as before.  `asked`: for how many.
-
-    Counted by sort of object, which is one cache, one size and one allocating call site: `cache`
-    (row of Caches, ascending), `size` (bytes) and `call_site` (address) have shape (k,), `came` and `went`
-    (k sorts by bucket) shape (buckets, k).  Frees of objects older than the recording count as gone,
-    with the size of their cache and the call site 0, for nobody saw who allocated them: the usage
-    line stands on slabinfo's baseline, which contains them.  So it does what earlier parts of a series
-    left: that came before, `carried`, shape (k,).
+    They are counted by sort: one cache, one size and one call site that allocated.  `cache` (row of Caches,
+    ascending), `size` (bytes) and `call_site` (address) have shape (k,); `came` and `went` have shape
+    (buckets, k).  If a table would have more than CELLS, there are fewer buckets than `asked`; the counts
+    stay exact.
+    Frees of objects older than the recording count as gone, with the size of their cache and call site 0: who
+    allocated them is not known, and slabinfo's baseline, on which usage is drawn, contains them.
+    `carried`, shape (k,): objects that earlier parts of a series left.
     """
 
     def __init__(self, sites: Sites, caches: Caches, begin_ns: int, end_ns: int, buckets: int) -> None:
@@ -45,7 +43,7 @@ class Timeline:
         self.carried: Table = np.zeros(sorts.shape[1], np.int64)
 
     def add(self, paired: Paired) -> None:
-        """Take one chunk; times outside the recording count for its first or last bucket."""
+        """Take one chunk; times outside the recording count in its first or last bucket."""
         at = (paired.events.ts_ns - self._begin_ns) // self._width
         allocs, old = paired.allocs, paired.old_frees
         if len(at) and at[paired.own].min(initial=0) < 0:
@@ -57,13 +55,13 @@ class Timeline:
         self._count(self.came, at[allocs], paired.site[allocs])
         self._count(self.went, at[paired.end], paired.ended_site)
         self._count(self.went, at[old], paired.site[old])
-        twice = paired.ended(How.DUPLICATE)  # came and went once too often
+        twice = paired.ended(How.DUPLICATE)  # counted once too often above
         where = at[paired.end[twice]], self._sort_of_site[paired.ended_site[twice]]
         np.subtract.at(self.came, where, 1)
         np.subtract.at(self.went, where, 1)
 
     def levels(self, which: Positions) -> Table:
-        """How many objects there were of these sorts at the end of each bucket: (buckets, len(which))."""
+        """Objects of the sorts `which` at the end of each bucket: shape (buckets, len(which))."""
         change = self.came[:, which] - self.went[:, which]
         change[:1] += self.carried[which]
         return np.cumsum(change, axis=0)

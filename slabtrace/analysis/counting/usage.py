@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Usage over time: of each cache on slabinfo's baseline, of call sites, and of classes of size."""
+"""Usage over time: of each cache (added to slabinfo's first sample), of call sites, and of size classes."""
 
 from __future__ import annotations
 

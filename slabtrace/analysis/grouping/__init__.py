@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocation sites and live objects put together: by stack, process, cache."""
+"""Groups of allocation sites and of live objects: by stack, call site, module, process, cache."""

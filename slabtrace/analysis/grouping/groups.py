@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocation sites put together: by cache, and within it by stack, call site or module."""
+"""Groups of allocation sites: by cache, and within a cache by stack, call site, module or process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.trace.format.schema import STACK_NOT_TAKEN
 
-# What is told apart within a cache; a process is one of the sites themselves (see processes.py).
+# What is distinguished within a cache.  Processes are distinguished by the sites themselves (processes.py).
 KEYS = {
     "stack": ["call_site", "stack_id"],
-    "own stack": ["call_site", "stack_id"],  # those drawn by lot not put together (sampled_stacks.py)
+    "own stack": ["call_site", "stack_id"],  # sampled stacks are not merged (sampled_stacks.py)
     "call_site": ["call_site"],
     "module": ["module"],
     "process": ["process"],
@@ -31,10 +31,9 @@ KEYS = {
 class Groups:
     """g groups of allocation sites.
 
-    `of_site`: the group of each site, -1 for sites of frees, shape (s,).  `cache` (a row of
-    Caches), `call_site` (0 where not told apart), `stack_id` (-1 where not, STACK_NOT_TAKEN where
-    several share the group: sampled_stacks.py), `module` (None where not) and `process` (-1 where
-    not): shape (g,).
+    `of_site`, shape (s,): the group of each site, -1 for sites of frees.  Of each group, shape (g,): `cache`
+    (a row of Caches), `call_site`, `stack_id` (STACK_NOT_TAKEN where several stacks share the group, see
+    sampled_stacks.py), `module` and `process`.  What is not distinguished is 0, -1, None and -1.
     """
 
     of_site: NDArray[np.intp]
@@ -75,29 +74,29 @@ def group_sites(
     of_site[alloc] = grouped.ngroup().to_numpy()
     first = grouped.head(1).sort_values(keys)
 
-    def told(name: str, untold: object) -> NDArray[Any]:
+    def of_group(name: str, otherwise: object) -> NDArray[Any]:
         column: NDArray[Any] = first[name].to_numpy()
-        return column if name in keys else np.full_like(column, untold)
+        return column if name in keys else np.full_like(column, otherwise)
 
     return Groups(
         of_site,
         first["cache"].to_numpy(),
-        told("call_site", 0),
-        told("stack_id", -1),
-        told("module", None),
-        told("process", -1),
+        of_group("call_site", 0),
+        of_group("stack_id", -1),
+        of_group("module", None),
+        of_group("process", -1),
     )
 
 
 def modules(sites: Sites, stacks: Stacks, symbols: Symbols) -> NDArray[np.object_]:
-    """The module of each site, shape (s,): that of the innermost frame that lies in one, else "".
+    """The module of each site, shape (s,): that of the innermost frame that is in a module, else "".
 
-    Whoever asked for memory calls through the kernel's own helpers; the first module up the stack
-    is the one to ask.  Without a stack it is the call site's; where stacks were drawn by lot, that of one
-    of the call site's.
+    A module allocates through helpers of the kernel, so the first module up the stack is responsible.
+    Without a stack it is the module of the call site; where stacks are sampled, it is that of one of the call
+    site's stacks.
     """
     known: dict[tuple[int, int], str] = {}
-    drawn = {
+    sampled = {
         at: each
         for at, each in zip(sites["call_site"].tolist(), sites["stack_id"].tolist(), strict=True)
         if each >= 0
@@ -106,7 +105,7 @@ def modules(sites: Sites, stacks: Stacks, symbols: Symbols) -> NDArray[np.object
     keys = zip(sites["stack_id"].tolist(), sites["call_site"].tolist(), strict=True)
     for site, key in enumerate(keys):
         if key not in known:
-            stack_id = drawn.get(key[1], -1) if key[0] == STACK_NOT_TAKEN else key[0]
+            stack_id = sampled.get(key[1], -1) if key[0] == STACK_NOT_TAKEN else key[0]
             frames = list(stacks.frames(stack_id)) or [key[1]]
             known[key] = next(filter(None, map(symbols.module, frames)), "")
         found[site] = known[key]

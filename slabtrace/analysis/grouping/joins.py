@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole rows again: events and lifetimes joined with their sites and tasks, as Arrow batches."""
+"""Events and lifetimes joined with their sites and tasks, as Arrow batches."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ LIFETIME = pa.schema(
         ("cache_name", pa.string()),
         *(SITES.field(name) for name in ("cache", "call_site", "stack_id", "bytes_req", "bytes_alloc")),
         ("alloc_ts_ns", pa.int64()),
-        ("free_ts_ns", pa.int64()),  # of an inferred free: the latest it can have been
+        ("free_ts_ns", pa.int64()),  # of an inferred free: its latest possible time
         ("alloc_cpu", pa.uint16()),
         ("free_cpu", pa.uint16()),
         ("alloc_tid", pa.uint32()),
         ("free_tid", pa.uint32()),
         ("free_call_site", pa.uint64()),  # 0 where the free is inferred
         ("free_kind", pa.uint8()),  # schema.Kind; 0 where the free is inferred
-        ("how", pa.uint8()),  # lifetimes.How: FREED, INFERRED or PAGE_END
+        ("how", pa.uint8()),  # pairing.paired.How
     ]
 )
 
@@ -63,7 +63,7 @@ def whole_events(
 
 
 def lifetimes(paired: Paired, sites: Sites, caches: Caches) -> pa.RecordBatch:
-    """The lifetimes completed in a chunk, as LIFETIME; events recorded twice are no lifetimes."""
+    """The lifetimes completed in a chunk, as LIFETIME, without events recorded twice."""
     real = np.flatnonzero(paired.how != How.DUPLICATE)
     alloc, free = paired.events.take(paired.alloc[real]), paired.events.take(paired.end[real])
     how = paired.how[real]

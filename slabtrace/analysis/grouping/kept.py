@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which objects a question about leaks is about, and what one scan of the events found out of them."""
+"""Selecting objects by task and time, and the data about them that one scan collects."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from slabtrace.trace.format.batch import EventBatch
 
 
 class Question(NamedTuple):
-    """Allocations by the processes `pids`, by tasks called as `comms` say, between two times (ns,
-    CLOCK_MONOTONIC); empty or None: any.  `by_process`: told apart by process.
+    """Which allocations are asked for.
+
+    `pids`: by these processes; `comms`: by tasks whose name matches one of these shell patterns; `between`:
+    in this time (ns, CLOCK_MONOTONIC).  Empty or None: any.  `by_process`: distinguish processes.
     """
 
     pids: tuple[int, ...] = ()
@@ -33,7 +35,7 @@ class Question(NamedTuple):
     by_process: bool = False
 
     def choice(self, tasks: Tasks) -> Choice | None:
-        """Which allocations are meant; None: all."""
+        """Selects the allocations; None: all."""
         by_task = [TaskFilter(tasks, self.pids, self.comms)] if self.pids or self.comms else []
         if self.between is not None:
             return Between(*self.between, by_task)
@@ -42,9 +44,9 @@ class Question(NamedTuple):
 
 @dataclass
 class Kept:
-    """The answer: the objects meant and how old they grew, by `sites`, which belong to `caches`.
+    """The answer: the selected objects and their ages, by `sites`, and the `caches` of these.
 
-    `process`: of each site, shape (s,), where they are told apart by it.
+    `process`: of each site, shape (s,), where processes are distinguished.
     """
 
     sites: Sites
@@ -55,7 +57,7 @@ class Kept:
 
 
 def every_object(sites: Sites, caches: Caches, objects: Objects, ages: Ages) -> Kept:
-    """The answer where all objects are meant, whose `ages` saw the whole scan."""
+    """The answer for all objects.  `ages` must have seen the whole scan."""
     ages.close(objects.live)
     return Kept(sites, caches, objects, ages)
 
@@ -63,7 +65,7 @@ def every_object(sites: Sites, caches: Caches, objects: Objects, ages: Ages) -> 
 def chosen(
     choice: Choice | None, batches: Iterable[EventBatch], pairer: Pairer, caches: Caches, ages: Ages
 ) -> Kept:
-    """Scan for the objects of a `choice`; `ages` was made for it."""
+    """Scan for the objects that `choice` selects.  `ages` must have been made with the same choice."""
     everything = Between(-(2**62), 2**62)
     allocated = Allocated(len(pairer.sites), choice or everything)
     live = allocated.live(scan(batches, pairer, [allocated, ages]))
@@ -72,5 +74,5 @@ def chosen(
 
 
 def by_process(pairs: SitesByProcess, caches: Caches) -> Caches:
-    """`caches`, its sites those of `pairs`."""
+    """`caches`, with the sites of `pairs` instead."""
     return replace(caches, of_site=caches.of_site[pairs.site])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sites split by the process that allocated: whatever is counted by site is then counted by process.
+"""Sites divided by the process that allocated, so that everything counted by site is counted by process.
 
-Sites do not say who was running; events do.  A first pass over the events finds which processes
-allocated at which site, a second one sees each of these pairs as a site of its own.
+An event says who was running; a site does not.  A first pass over the events finds which processes allocated
+at which site, and a second one treats each of these pairs as a site of its own.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ SITE_BITS = np.uint64(32)  # of a key: site | tgid
 class SitesByProcess:
     """p pairs of a site and a process.
 
-    `site`: the site of each pair, as an index, `process`: its tgid; shape (p,).  `sites`: the pairs
-    as sites.
+    `site` (an index) and `process` (a tgid) have shape (p,).  `sites`: the pairs as sites.
     """
 
     def __init__(self, batches: Iterable[EventBatch], sites: Sites, tasks: Tasks) -> None:
@@ -38,7 +37,7 @@ class SitesByProcess:
         self.sites.extend({name: sites[name][self.site] for name in COLUMNS})
 
     def events(self, batches: Iterable[EventBatch]) -> Iterator[EventBatch]:
-        """The same events, of `sites`."""
+        """The same events, with the pairs as their sites."""
         for batch in batches:
             yield batch._replace(site=np.searchsorted(self._known, self._keys(batch)).astype(np.uint32))
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Call sites where only some events have a stack, drawn by lot (record --stacks auto).
+"""Call sites of which only some events have a stack, chosen at random (record --stacks auto).
 
-Of what a call site allocated in one cache, the objects without a stack cannot be told apart.  If all
-stacks drawn there are one, the others are taken for the same.  If they are several, all objects of the
-call site are one group, whose numbers are exact; the stack shown with it is the one that most of its
-outstanding objects have, of those that have any, and it says how many these are.
+The objects of such a call site in one cache that have no stack cannot be distinguished.  If all its sampled
+stacks are the same, the others are taken to have that stack too.  If they differ, all objects of the call
+site are one group.  The numbers of that group are exact.  Its stack is the one that most of its outstanding
+objects have, among those that have one, and the group says how many these are.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from slabtrace.trace.format.schema import STACK_NOT_TAKEN
 
 
 def shared_stacks(sites: Sites, cache: Positions) -> NDArray[np.int32]:
-    """The stack to group each site by, shape (s,): its own, or where its call site was sampled, the only
-    one drawn there, or STACK_NOT_TAKEN where several were.
+    """The stack to group each site by, shape (s,).
 
-    `cache`: of each site, shape (s,).
+    It is the site's own stack.  Where the stacks of its call site were sampled, it is the only one of the
+    call site, or STACK_NOT_TAKEN if there are several.  `cache`: of each site, shape (s,).
     """
     stack_id = sites["stack_id"]
     alloc = np.flatnonzero(~sites.free)
@@ -34,9 +34,8 @@ def shared_stacks(sites: Sites, cache: Positions) -> NDArray[np.int32]:
     frame = pd.DataFrame({"cache": cache, "call_site": sites["call_site"], "stack_id": stack_id}).loc[alloc]
     place = frame.groupby(["cache", "call_site"])["stack_id"]
     sampled = place.transform("min") == STACK_NOT_TAKEN
-    own = frame["stack_id"].where(frame["stack_id"] >= 0)
-    drawn = own.groupby([frame["cache"], frame["call_site"]])
-    low, high = drawn.transform("min"), drawn.transform("max")
+    taken = frame["stack_id"].where(frame["stack_id"] >= 0).groupby([frame["cache"], frame["call_site"]])
+    low, high = taken.transform("min"), taken.transform("max")
     only = low.where(low == high, STACK_NOT_TAKEN).fillna(STACK_NOT_TAKEN).astype(np.int32)
     shared = stack_id.copy()
     shared[alloc] = frame["stack_id"].where(~sampled, only).to_numpy(np.int32)
@@ -45,8 +44,10 @@ def shared_stacks(sites: Sites, cache: Positions) -> NDArray[np.int32]:
 
 @dataclass
 class ShownStacks:
-    """Of g groups: the stack to show (`stack_id`), how many outstanding objects have that one
-    (`stack_of`), how many have any (`stacked`), and how many stacks there are (`stacks`); shape (g,).
+    """The stacks to show of g groups, arrays of shape (g,).
+
+    `stack_id`: the stack.  `stack_of`: outstanding objects that have it; `stacked`: those that have any;
+    `stacks`: how many different stacks the group has.
     """
 
     stack_id: NDArray[np.int32]
@@ -56,9 +57,10 @@ class ShownStacks:
 
 
 def shown_stacks(sites: Sites, held: Counts, of_site: Positions, stack_id: NDArray[np.int32]) -> ShownStacks:
-    """What to show of groups whose sites are `of_site` (-1: of none) and whose stacks `stack_id`.
+    """The stacks to show of groups.
 
-    `held`: outstanding objects by site.
+    `held`: outstanding objects by site, shape (s,); `of_site`: the group of each site, -1 for none, shape
+    (s,); `stack_id`: of each group as grouped, shape (g,).
     """
     number = len(stack_id)
     mine = np.flatnonzero((of_site >= 0) & (sites["stack_id"] >= 0))
@@ -77,8 +79,10 @@ def shown_stacks(sites: Sites, held: Counts, of_site: Positions, stack_id: NDArr
 
 
 def spread(numbers: Counts, weights: Counts) -> Counts:
-    """`numbers` (one per column, shape (c,)) shared out in proportion to `weights` (rows, c), as whole
-    numbers that add up to them: shape (rows, c).  By the largest remainders; evenly where all weigh 0.
+    """Divide `numbers`, shape (c,), in proportion to the columns of `weights`, shape (rows, c).
+
+    Returns whole numbers that add up to `numbers`, shape (rows, c), by the largest remainders.  A column
+    whose weights are all 0 is divided evenly.
     """
     total = weights.sum(axis=0)
     parts = np.where(total > 0, weights / np.maximum(total, 1), 1 / len(weights)) * numbers

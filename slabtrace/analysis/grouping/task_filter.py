@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choices of allocations: by the tasks that made them, as those were called then, and by time."""
+"""Selecting allocations: by task, with the name it had at the time, and by time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from slabtrace.trace.format.batch import EventBatch
 
 
 class TaskFilter:
-    """Events of tasks with one of `pids` (tgids; empty: any) and a comm that one of the shell
-    patterns `comms` matches (empty: any).  Unknown tasks are never chosen.
+    """Selects events by task: its tgid is in `pids`, and one of the shell patterns `comms` matches its name.
+
+    Empty: any.  Events of unknown tasks are never selected.
     """
 
     def __init__(self, tasks: Tasks, pids: Collection[int], comms: Collection[str]) -> None:
@@ -33,9 +34,9 @@ class TaskFilter:
         self._candidates = np.unique(tasks.tid[chosen])
 
     def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
-        """Whether the events at the positions `among` are of a chosen task, shape (len(among),).
+        """Whether each event at the positions `among` is of a selected task, shape (len(among),).
 
-        Most events are of tasks that never had a chosen row; the as-of join is for the others.
+        Most events are of tasks that are never selected; the as-of join is made only for the others.
         """
         mask = np.isin(events.tid[among], self._candidates)
         near = among[mask]
@@ -44,14 +45,14 @@ class TaskFilter:
 
 
 class Between:
-    """Allocations in [begin_ns, end_ns), CLOCK_MONOTONIC, that every one of `others` chooses too."""
+    """Selects allocations in [begin_ns, end_ns), CLOCK_MONOTONIC, that each of `others` selects too."""
 
     def __init__(self, begin_ns: int, end_ns: int, others: Sequence[Choice] = ()) -> None:
         self.begin_ns, self.end_ns = begin_ns, end_ns
         self._others = others
 
     def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
-        """Whether the events at the positions `among` were then, shape (len(among),)."""
+        """Whether each event at the positions `among` is selected, shape (len(among),)."""
         ts_ns = events.ts_ns[among]
         mask = (ts_ns >= self.begin_ns) & (ts_ns < self.end_ns)
         for other in self._others:
@@ -60,7 +61,7 @@ class Between:
 
 
 class Allocated:
-    """Counts the objects that a choice of allocations made, by site: `objects`, shape (s,), int64."""
+    """Counts the selected objects by site: `objects`, shape (s,)."""
 
     def __init__(self, sites: int, choice: Choice) -> None:
         self._choice = choice
@@ -72,7 +73,7 @@ class Allocated:
         self.objects -= self._count(paired, paired.alloc[paired.ended(How.DUPLICATE)])
 
     def live(self, events: EventBatch) -> EventBatch:
-        """Those of the allocations `events` that are chosen."""
+        """The selected ones of the allocations `events`."""
         return events.take(self._choice.mask(events, np.arange(events.size)))
 
     def _count(self, paired: Paired, allocs: Positions) -> NDArray[np.int64]:

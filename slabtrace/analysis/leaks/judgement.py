@@ -144,7 +144,7 @@ def ranked(outstanding: pd.DataFrame, judgement: pd.DataFrame) -> pd.DataFrame:
 
 def _growth(ages: Ages, judged: Judged) -> Slope:
     """Slopes of the standing bytes, bytes a second."""
-    standing = ages.standing(judged.of_site, len(judged.own), judged.bytes_alloc)
+    standing = ages.outstanding(judged.of_site, len(judged.own), judged.bytes_alloc)
     at = np.arange(SLICES // POINTS - 1, SLICES, SLICES // POINTS)
     seconds = at.astype(np.float64) * (ages.width_ns / 1e9)
     return theil_sen(seconds, standing[at].astype(np.float64))

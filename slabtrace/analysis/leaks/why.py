@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The judgement of a group in words: one sentence with the figures it stands on."""
+"""Why a group has its class: one sentence with the figures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MINUTE = 60
 def why(row: dict[Any, Any]) -> str:
     """`row`: a row of leaks.judge(), and `length_ns`, how long the recording lasted.
 
-    As "grew 4.1 MiB/min (3.9 to 4.3) for 10 min 00 s; 0 of 9,311 objects older than 34 s were ever
-    freed; came steadily; its freed siblings lived 2 ms".
+    As "grew 4.1 MiB/min (3.9 MiB to 4.3 MiB) over 10 min 00 s; 0 of 9,311 objects older than 34 s were ever
+    freed; they were allocated all along; freed objects of this group lived 2 ms (median)".
     """
     return "; ".join(_clauses(row))
 
@@ -24,18 +24,18 @@ def _clauses(row: dict[Any, Any]) -> Iterator[str]:
     if row["known"]:
         yield str(row["known"])
     elif row["class"] == "reclaimable":
-        yield "the kernel gives this cache's objects up when memory is short"
+        yield "the kernel shrinks this cache when memory is short (an object in use stays)"
     yield _growth(row)
     if row["horizon_ns"]:
         reached = row["old"] + row["old_freed"]
         were = "was" if reached == 1 else "were"
         aged = f"{plural(reached, 'object')} older than {duration(row['horizon_ns'])} {were} ever freed"
         yield f"{count(row['old_freed'])} of {aged}"
-        yield _coming(row)
+        yield _when(row)
     else:
-        yield "nothing in it is old enough to judge"
+        yield "no object is old enough to judge"
     if not unknown(row["sibling_ns"]):
-        yield f"its freed siblings lived {duration(row['sibling_ns'])} (median)"
+        yield f"freed objects of this group lived {duration(row['sibling_ns'])} (median)"
 
 
 def _growth(row: dict[Any, Any]) -> str:
@@ -47,12 +47,12 @@ def _growth(row: dict[Any, Any]) -> str:
     return f"no certain growth over {duration(row['length_ns'])}"
 
 
-def _coming(row: dict[Any, Any]) -> str:
-    """How the old objects came."""
+def _when(row: dict[Any, Any]) -> str:
+    """When the old objects were allocated."""
     if row["old"] < 2:
-        return "it came alone"
+        return "it is the only one"
     if row["steadiness"] < 0.6:
-        return "they came in a burst"
+        return "they were allocated in a burst"
     if row["late_share"] < 0.25:
-        return "fewer and fewer came"
-    return "they came all along"
+        return "fewer and fewer were allocated"
+    return "they were allocated all along"

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers in a trace are called: sites, symbols, caches, tasks, gfp flags, moments."""
+"""What the numbers in a trace mean: sites, symbols, caches, tasks, gfp flags, times of marks."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The slab caches of a trace by name, and which of them every site belongs to.
+"""The slab caches of a trace by name, and the cache of every site.
 
-The kernel merges similar caches: they share one kmem_cache, one name (that of the first) and one
-count; the other names are `aliases`.  Rows are by name, as slabinfo's are.
+The kernel merges similar caches: they share one kmem_cache, one count and one name, that of the first; the
+other names are `aliases`.  There is one row for each name, as in slabinfo.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
 
-LARGE = "(large kmalloc)"  # whole pages from the page allocator: no cache
+LARGE = "(large kmalloc)"  # whole pages from the page allocator, without a cache
 UNKNOWN_CACHE = "(unknown)"  # the page's owner could not be read
 
 
@@ -41,7 +41,7 @@ class Caches:
         size: int = 0,
         reclaimable: bool = False,
     ) -> int:
-        """The row of the cache `name`, which is added if it is new."""
+        """The row of the cache `name`; it is added if it is new."""
         if name in self._row:
             return self._row[name]
         self._row[name] = len(self.names)
@@ -57,9 +57,9 @@ class Caches:
 
 
 def name_caches(table: pa.Table, sites: Sites, others: list[str]) -> Caches:
-    """The caches of caches.arrow, of `sites`, and the names `others` (slabinfo's).
+    """The caches of caches.arrow (`table`), those of `sites`, and `others` (names from slabinfo).
 
-    A cache that caches.arrow lacks is named by its address.
+    A cache that is not in caches.arrow is named by its address.
     """
     caches = Caches()
     row_of = {0: caches.add(UNKNOWN_CACHE), LARGE_KMALLOC: caches.add(LARGE)}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stack frame's symbol taken apart, so that it can be compared with another kernel's.
+"""The parts of a stack frame's symbol, so that it can be compared with that of another kernel.
 
-`function+0x1a [module]`: offsets change with every build, addresses with every boot; the compiler
-appends .isra.0, .constprop.0, .part.0 and .cold to clones that another build may not have.
+A symbol is `function+0x1a [module]`.  Offsets change with every build, addresses with every boot; the
+compiler appends .isra.0, .constprop.0, .part.0 and .cold to copies of a function that another build may not
+have.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def function(symbol: str) -> str:
 
 
 def module_of(symbol: str) -> str:
-    """The module a symbol lies in; empty for the kernel's own text."""
+    """The module of a symbol; empty for the kernel itself."""
     match = _MODULE.search(symbol)
     return match.group(1) if match else ""
 

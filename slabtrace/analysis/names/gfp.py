@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gfp flags of an allocation say: whether it may sleep, who pays for it, whether it is cleared.
+"""What the gfp flags of an allocation mean: whether it may sleep, who is charged, whether it is zeroed.
 
-The bits are those of include/linux/gfp_types.h; from 5.10 to 6.18 they are the same.
+The bits are those of include/linux/gfp_types.h; they are the same from 5.10 to 6.18.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ACCOUNT = np.uint32(0x400000)  # __GFP_ACCOUNT
 
 
 def gfp_kinds(sites: Sites) -> dict[str, NDArray[np.bool_]]:
-    """Of each site whether its allocations are such, shape (s,).
+    """Whether the allocations of each site are atomic, accounted, zeroed: three arrays of shape (s,).
 
-    atomic: they may not wait for memory; accounted: charged to a memory cgroup (caches made with
-    SLAB_ACCOUNT are so without saying it here); zeroed.
+    atomic: they may not wait for memory.  accounted: charged to a memory cgroup by __GFP_ACCOUNT (those of a
+    cache with SLAB_ACCOUNT are charged too, without the flag).  zeroed: by __GFP_ZERO.
     """
     flags = sites["gfp_flags"]
     return {

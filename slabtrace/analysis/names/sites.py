@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sites table in memory: what is true of every event of one site, found by `site` as index.
+"""The sites table in memory: what all events of a site have in common, found by `site` as index.
 
-Events carry a site number only; everything per event that repeats is looked up here.  The table
-grows while it is recorded (`extend`) and is loaded whole from a trace (`from_table`).
+Events have a site number only; all that repeats is looked up here.  The table grows while a trace is recorded
+(`extend`), and is loaded whole from a trace (`from_table`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ COLUMNS = {field.name: field.type.to_pandas_dtype() for field in SITES if field.
 class Sites:
     """Columns of schema.SITES as arrays of shape (s,), and what follows from them.
 
-    `free`: whether events of the site are no allocations.  `page_end`: whether they are ends of
-    slab pages, which are no events of an object at all.  `cache_key`: `cache`, but LARGE_KMALLOC for
-    large kmallocs, which have none.
+    `free`: whether events of the site are frees or ends of slabs.  `page_end`: whether they are ends of
+    slabs, which concern a whole slab instead of an object.  `cache_key`: `cache`, but LARGE_KMALLOC for large
+    kmallocs, which have no cache.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Sites:
         return sites
 
     def extend(self, rows: Mapping[str, Array] | NDArray[np.void]) -> None:
-        """Append the next sites: anything that gives the columns of schema.SITES by name."""
+        """Append the next sites.  `rows`: the columns of schema.SITES by name."""
         for name, column in self._columns.items():
             self._columns[name] = np.concatenate([column, np.asarray(rows[name], column.dtype)])
         self._derive()

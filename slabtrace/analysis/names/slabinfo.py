@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's own count of each cache's objects over the recording, from slabinfo.arrow.
 
-The first sample is whole, later ones hold what changed: a cache's last row holds until its next.
-SLUB counts objects free on per-CPU slabs and in sheaves as active, so active_objs is too high by
-up to a few slabs per CPU and cache.
+The first sample has all caches, later ones only those that changed: a row holds until the next one of its
+cache. SLUB counts free objects that are parked on CPUs as active, so active_objs is too high by up to a few
+slabs for each CPU and cache.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Samples:
 
     @property
     def change(self) -> int:
-        """How many more active objects at the end than at the start."""
+        """Active objects at the end less those at the start."""
         return int(self.active_objs[-1] - self.active_objs[0])
 
     @property
     def pages(self) -> NDArray[np.int64]:
-        """Pages of the cache's slabs."""
+        """Pages in the cache's slabs, shape (k,)."""
         return self.num_objs // np.maximum(self.objperslab, 1) * self.pagesperslab
 
     def rows_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:

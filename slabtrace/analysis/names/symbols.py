@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses of kernel text into words, from symbols.arrow alone: `function+0x1a [module]`."""
+"""Symbols of kernel addresses, from symbols.arrow alone: `function+0x1a [module]`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 class Symbols:
     """The symbols of a trace.
 
-    An address may have several, each valid from its `since_ns` on: a module was unloaded and
-    another loaded in its place.  Names come from the traced machine: escape them when shown.
+    An address may have several, each valid from its `since_ns` on, where a module was unloaded and another
+    one loaded in its place.  Names come from the traced machine: escape them before they are shown.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -26,9 +26,9 @@ class Symbols:
             versions.sort()
 
     def name(self, address: int, at_ns: int | None = None) -> str:
-        """The symbol of `address` at the time `at_ns` (default: the last known); in hex if unknown.
+        """The symbol of `address` at the time `at_ns` (default: the last known); in hex if there is none.
 
-        Before the first resolution the first one holds: an address is resolved after it was met.
+        An address is resolved a little after its first event, so the first symbol also holds before.
         """
         versions = self._known.get(address)
         if not versions:
@@ -39,7 +39,7 @@ class Symbols:
         return valid[-1] if valid else versions[0][1]
 
     def module(self, address: int) -> str:
-        """The module that `address` lies in, as last known; empty for the kernel's own text."""
+        """The module of `address`, as last known; empty for the kernel itself."""
         return self._module.get(address, "")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which process and which name a task had at a time: the as-of join with tasks.arrow."""
+"""The process and the name of a task at a time: an as-of join with tasks.arrow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from slabtrace.trace.format.arrays import column, plain
 
 UNKNOWN_TGID = np.uint32(0)  # of a task that tasks.arrow does not know
-SOON_NS = 10_000_000_000  # no process number is given again so soon
+SOON_NS = 10_000_000_000  # the kernel does not reuse a pid so soon
 
 
 class Tasks:
     """The rows of tasks.arrow, found by (tid, time).
 
-    Keys are integers tid * (rows + 1) + rank of the time, so that one searchsorted answers all.
+    The keys are integers, tid * (rows + 1) + rank of the time, so one searchsorted finds all.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -38,7 +38,7 @@ class Tasks:
         return tid.astype(np.uint64) * np.uint64(len(self._times) + 1) + rank
 
     def rows(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:
-        """For each (tid, time) the row that then held, -1 for an unknown task: shape (n,).
+        """The row that held at each (tid, time), -1 for an unknown task: shape (n,).
 
         A row indexes `ts_ns`, `tid`, `tgid` and `comm`.  Before a task's first row, that first one holds.
         """
@@ -54,10 +54,10 @@ class Tasks:
 def _near_a_name(
     tid: NDArray[np.uint32], tgid: NDArray[np.uint32], ts_ns: NDArray[np.int64], named: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Of rows sorted by task, then time: whether the one before or behind names the same task, soon.
+    """Whether a neighbouring row, soon before or after, has a name for the same task: shape (n,).
 
-    A task's event may be met before its name is, which was recorded on another CPU; it then has a row
-    without a name, which must not hide the one it has.
+    The rows are sorted by task, then time.  An event of a task may arrive before the task's name, which was
+    recorded on another CPU.  The task then has a row without a name, which must not hide its name.
     """
     same = (tid[1:] == tid[:-1]) & (tgid[1:] == tgid[:-1]) & (ts_ns[1:] - ts_ns[:-1] < SOON_NS)
     near = np.zeros(len(tid), np.bool_)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the objects that are still outstanding were allocated: the rise that a sparkline shows."""
+"""When the outstanding objects were allocated: the rise that a sparkline shows."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long objects lived, by who allocated them: distribution, temporary ones, survivors.
+"""How long objects lived, by who allocated them: distribution, temporary objects, survivors.
 
-A *temporary* object was freed by the task that allocated it, within a millisecond: memory that a
-local variable, a per-CPU buffer or an object kept for the next time might have served.
+A *temporary* object was freed by the task that allocated it, within a millisecond.  A local variable, a
+per-CPU buffer or a cached object might have served instead.
 A *survivor* was not freed by the end of the recording.
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects allocated while recording and not freed by its end, grouped by who allocated them.
 
-`freed` is what was allocated less what is outstanding: it includes frees missed but proved.
+`freed` is the number allocated less the number outstanding, so it includes inferred frees.
 """
 
 from __future__ import annotations

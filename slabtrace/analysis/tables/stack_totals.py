@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each stack allocated, freed again and left: the table that flame graphs and profiles are made of."""
+"""What each stack allocated, what of it was freed and what is outstanding: for flame graphs and profiles."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ COUNTED = COLUMNS[3:]
 
 
 def _share_out(frame: pd.DataFrame, groups: Groups) -> None:
-    """Give what has no stack by lot to the stacks of its call site and cache, in proportion."""
+    """Give objects without a sampled stack to the stacks of their call site and cache, in proportion."""
     numbers = frame[list(COUNTED)].to_numpy(np.int64, copy=True)
-    drawn = np.flatnonzero(groups.stack_id >= 0)
-    places = pd.DataFrame({"cache": groups.cache[drawn], "call_site": groups.call_site[drawn]})
+    sampled = np.flatnonzero(groups.stack_id >= 0)
+    places = pd.DataFrame({"cache": groups.cache[sampled], "call_site": groups.call_site[sampled]})
     of_place = places.groupby(["cache", "call_site"]).indices
     for row in np.flatnonzero(groups.stack_id == STACK_NOT_TAKEN).tolist():
         found = of_place.get((groups.cache[row], groups.call_site[row]))
         if found is not None:
-            same = drawn[found]
+            same = sampled[found]
             parts = spread(numbers[row, 2:], numbers[same, 2:])  # freed and outstanding
             allocated = parts[:, :2] + parts[:, 2:]
             allocated[0] += numbers[row, :2] - allocated.sum(axis=0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Totals by call site or by cache, in the manner of `perf kmem stat`, but from paired events.
+"""Totals by call site or by cache, as `perf kmem stat` has them, but from paired events.
 
-So a second free of an address is not counted as freed bytes or ping-pong again, and `frees` are
-those of the objects that the row allocated, wherever they were freed.
+So a second free of an address does not count again as freed bytes or as ping-pong, and `frees` are those of
+the objects that the row allocated, wherever they were freed.
 """
 
 from __future__ import annotations

@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own account of each cache beside the traced one, and what can lie between the two.
+"""Each cache's change by the kernel's own count (slabinfo) and as traced, and how far the two may differ.
 
-slabinfo's active_objs counts as active every free object that is parked on a CPU: on its current
-slab, on its list of partial slabs, and from 6.18 in sheaves.  So a change of active_objs is off by
-at most what can be parked, up or down.  By mm/slub.c:
-  - a CPU's current slab parks up to objects_per_slab;
-  - its partial list up to 2 n objects rounded up to slabs (set_cpu_partial: n = 6, 24, 52 or 120 for
-    objects from a page, 1024, 256 bytes on, or smaller; 5.16, b47291ef02b0), before that n slabs;
-  - sheaves: three a CPU, and ten full ones a node, of at most 64 objects.
-Events before the first sample and after the last, and those while slabinfo was read, are in one
-account only: they are counted (`unsampled`) and added.
+slabinfo counts every free object that is parked on a CPU as active.  So a change of active_objs is too large
+or too small by at most the number of objects that can be parked (`parked`).  Events before the first sample,
+after the last one, and while slabinfo was read may be in one count only: they are counted too (`unsampled`).
 """
 
 from __future__ import annotations
@@ -28,15 +22,15 @@ from slabtrace.analysis.names.slabinfo import Samples
 from slabtrace.analysis.pairing.paired import Paired
 from slabtrace.trace.manifest import Host
 
-READING_NS = 20_000_000  # the longest that reading slabinfo may take
+READING_NS = 20_000_000  # the longest time that reading slabinfo may take
 SHEAF_OBJECTS, SHEAVES_OF_CPU, SHEAVES_OF_NODE = 64, 3, 10
 
 
 class Unsampled:
-    """Counts by site the events that may be in one account only: `events`, shape (s,)."""
+    """Counts by site the events that slabinfo's samples may not have seen: `events`, shape (s,)."""
 
     def __init__(self, sites: Sites, slabinfo: dict[str, Samples], started_ns: int = 0) -> None:
-        self._started_ns = started_ns  # what came before was carried here from another part of a series
+        self._started_ns = started_ns  # earlier events were carried over from another part of a series
         begin = [samples.ts_ns[0] for samples in slabinfo.values()]
         end = [samples.ts_ns[-1] for samples in slabinfo.values()]
         self._begin_ns = max(begin, default=0) + READING_NS
@@ -44,7 +38,7 @@ class Unsampled:
         self.events: Counts = np.zeros(len(sites), np.int64)
 
     def add(self, paired: Paired) -> None:
-        """Take one chunk; those wholly between the samples cost nothing."""
+        """Take one chunk; one that lies between the samples costs nothing."""
         ts_ns = paired.events.ts_ns[paired.own]
         if not len(ts_ns) or (ts_ns[0] >= self._begin_ns and ts_ns[-1] <= self._end_ns):
             return
@@ -55,10 +49,10 @@ class Unsampled:
 
 @dataclass
 class Account:
-    """Both accounts of c caches, arrays of shape (c,).
+    """Both counts for c caches, arrays of shape (c,).
 
-    `kernel`: change of slabinfo's active_objs, `traced`: allocations less frees (seen or proved),
-    `parked`, `unsampled`: how far the two may be apart.  `known`: whether slabinfo has the cache.
+    `kernel`: change of slabinfo's active_objs.  `traced`: allocations less frees (seen or inferred).
+    `parked`, `unsampled`: how far the two may differ.  `known`: whether slabinfo has the cache.
     """
 
     known: NDArray[np.bool_]
@@ -69,17 +63,17 @@ class Account:
 
     @property
     def residue(self) -> Counts:
-        """What the kernel counted more than was traced; 0 where it is not known."""
+        """The difference: the kernel's count less the traced one; 0 where it is not known."""
         return np.where(self.known, self.kernel - self.traced, 0)
 
     @property
     def slack(self) -> Counts:
-        """How large a residue can be without any event missing."""
+        """The largest difference that needs no missing event."""
         return self.parked + self.unsampled
 
 
 def take_account(summary: Summary, slabinfo: dict[str, Samples], host: Host) -> Account:
-    """The accounts of all caches of a trace."""
+    """Both counts for all caches of a trace."""
     caches = summary.caches
     samples = [slabinfo.get(name) for name in caches.names]
     size = np.array([int(each.objsize[-1]) if each else 0 for each in samples], np.int64)
@@ -94,7 +88,7 @@ def take_account(summary: Summary, slabinfo: dict[str, Samples], host: Host) -> 
 
 
 def traced_change(summary: Summary, caches: Caches) -> Counts:
-    """Allocations less frees, seen or proved, of each cache: shape (c,)."""
+    """Allocations less frees, seen or inferred, of each cache: shape (c,)."""
     held = np.where(summary.sites.free, 0, summary.objects.held)
     return by_group(caches.of_site, held - summary.carried - summary.counts.old, len(caches))
 
@@ -102,7 +96,11 @@ def traced_change(summary: Summary, caches: Caches) -> Counts:
 def parked(host: Host, size: Counts, per_slab: Counts) -> Counts:
     """The most free objects that slabinfo counts as active, by cache, shape (c,).
 
-    `size`: of an object (bytes); `per_slab`: objects.
+    `size`: of an object (bytes); `per_slab`: objects.  By mm/slub.c:
+      - a CPU's current slab has up to objects_per_slab free objects;
+      - its list of partial slabs 2 n objects rounded up to slabs (set_cpu_partial; 5.16, b47291ef02b0), and
+        before that n slabs; n is 6, 24, 52 for objects from a page, 1024, 256 bytes on, and 120 for others;
+      - sheaves (6.18) 64 objects each: three for each CPU, and ten full ones for each node.
     """
     n = np.select([size >= host.page_size, size >= 1024, size >= 256], [6, 24, 52], 120)
     partial = 2 * n + per_slab if _release(host) >= (5, 16) else n * per_slab

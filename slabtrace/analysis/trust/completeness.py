@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of what happened the trace holds: every counted loss, and one verdict.
+"""How complete a trace is: every counted loss, and one verdict in words.
 
-Nothing is exact until it is known that no event can have been missed: no loss was counted, no
-free had to be inferred, every path that allocates or frees was watched, and no file is damaged.
+A trace is exact only if no event can have been missed: no event was lost, no free was inferred, every path
+that allocates or frees was traced, and no file is damaged.
 """
 
 from __future__ import annotations
@@ -16,50 +16,62 @@ from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.losses import Losses
 from slabtrace.trace.manifest import Manifest
 
-EVENT = ("event was", "events were")
-FREE = ("free was", "frees were")
-_CONSEQUENCE = {
-    "bounded": "At most {lost:,} of the objects called outstanding may have been freed unseen.",
-    "unprovable": "Objects called outstanding may have been freed unseen; nothing bounds their number.",
+# Of a number of things: what to say of one, and of several.
+DROPPED = ("event was dropped", "events were dropped")
+SKIPPED = (
+    "event was skipped by the kernel's recursion guard",
+    "events were skipped by the kernel's recursion guard",
+)
+LATE = ("event was stored out of order", "events were stored out of order")
+MISSED = ("free was missed and inferred", "frees were missed and inferred")
+PATHS = ("path that allocates or frees", "paths that allocate or free")
+# Silent paths by the names that people know; others are shown by the kernel's name.
+CALLED = {
+    "kvfree_call_rcu": "kfree_rcu",
+    "kfree_call_rcu_nolock": "kfree_rcu_nolock",
+    "kmem_cache_free_bulk": "bulk free",
+    "kmem_cache_alloc_bulk": "bulk allocation",
 }
-_ALL_IN_USE = "All {outstanding:,} objects outstanding were found in use in their slabs at the end."
+_CONSEQUENCE = {
+    "bounded": "Upper bound: {lost:,} of the outstanding objects may have been freed without being seen.",
+    "unprovable": "Not verified: any of the outstanding objects may have been freed without being seen.",
+}
+_ALL_IN_USE = "All outstanding objects ({outstanding:,}) are confirmed in use at the end."
 _SOME_IN_USE = (
-    "Of the {outstanding:,} objects outstanding, {in_use:,} were found in use in their slabs at the end; "
-    "of the others, any may have been freed unseen."
+    "Confirmed in use at the end: {in_use:,} of {outstanding:,} outstanding objects. The others are not "
+    "verified: they may have been freed without being seen."
 )
 _COUNTED = (
-    " Recorded with --mode survivors: what was freed within {:g} s is counted by call site and lifetime, "
-    "but not told by task, stack or time, and double frees are not looked for."
+    " Recorded with --mode survivors: objects freed within {:g} s are only counted, by call site and "
+    "lifetime, and double frees are not reported."
 )
 _SAMPLED = (
-    " Sampled: one in {0:,} addresses was recorded, with all that happened there; each object found stands "
-    "for {0:,}, within the error given, and what has fewer than three times as many may not show at all."
+    " Sampled: one in {0:,} addresses was recorded, with all its events. Each object stands for {0:,}, "
+    "within the error given; a group with fewer than {1:,} objects may be missing entirely."
 )
-PATH = ("path of allocation or free was", "paths of allocation or free were")
 
 
 @dataclass
 class Completeness:
-    """Counts of events; what was lost; whether anything was.
+    """Counts of events, of losses, and what they mean.
 
-    `allocs` and `frees` leave out events recorded twice (`duplicates`), and the memory's return
-    after a kfree_rcu (`rcu_completions`: the kfree_rcu was the free).  `page_ends` of slabs are
-    among the `events` alone.  `dropped`: the ring was full or programs nested too deep.
-    `recursion_missed`: skipped by the kernel's recursion guard; of these a twin program `recovered`
-    some, or all, and `skipped` is the rest, at most.  `missed_frees_inferred`: not seen, but proved by their
-    address being allocated again, by the end of their slab (`inferred_by_page_end`), or because
-    their slab held the object free when the recording ended (`found_free`).
-    `unmatched_frees`: frees whose allocation was not seen; of these `old_frees` had none in the
-    whole trace before (the object is older than the recording, or its allocation was missed) and
-    `second_frees` followed another free of the address (a double free, or a missed allocation).
-    `outstanding`: objects that were allocated while recording, and are not known to be freed; `in_use`:
-    those of them that their slabs held in use at the end.
-    `counted`: objects that came and went without being told of one by one (record --mode survivors); they
-    are among `allocs` and `frees`, not among `events`.
-    `sampled_one_in`: N where only one in N addresses was recorded; all counts but `dropped` and what the
-    kernel skipped are of these.
-    `late`: stored out of order, so perhaps paired wrongly.  `unattached`: paths of allocation or
-    free that nothing watched.
+    `allocs` and `frees` leave out events recorded twice (`duplicates`), and second reports of a free, as
+    after kfree_rcu (`rcu_completions`).  `page_ends` of slabs are only among the `events`.
+    `dropped`: the ring was full, or programs nested too deep.  `recursion_missed`: first programs skipped by
+    the kernel's recursion guard; twins `recovered` some or all of these events, and `skipped` is the rest, at
+    most.  `late`: stored out of order, so perhaps paired wrongly.
+    `missed_frees_inferred`: inferred because the address was allocated again, because the slab ended
+    (`inferred_by_page_end`), or because the slab lists the object as free at the end (`found_free`).
+    `unmatched_frees`: frees whose allocation was not seen.  `old_frees` of them are the first event of their
+    address (the object is older than the recording, or its allocation was missed); `second_frees` follow
+    another free of the address (a double free, or a missed allocation).
+    `outstanding`: objects allocated while recording and not freed by its end; `in_use` of them are confirmed
+    in use at the end.
+    `counted`: objects allocated and freed that were only counted (record --mode survivors); they are among
+    `allocs` and `frees`, but not among `events`.
+    `sampled_one_in`: N where only one in N addresses was recorded; then all counts but `dropped` and those of
+    skipped programs are of the sample.
+    `unattached`: silent paths that could not be traced, each with the kernel's reason.
     """
 
     events: int = 0
@@ -93,15 +105,15 @@ class Completeness:
 
     @property
     def lost(self) -> int:
-        """Events counted as missing, or as not being where they belong."""
+        """Events that are lost, at most, or stored out of order."""
         return self.dropped + self.skipped + self.late
 
     @property
     def confidence(self) -> str:
-        """What holds for the trace as a whole; single findings may claim more (analysis.trust.confidence).
+        """Of the trace as a whole; single findings may be surer (analysis.trust.confidence).
 
-        "exact": no event can have been missed.  "bounded": at most `lost` can.  "unprovable": an
-        unwatched path, a damaged file, or a way of missing frees that is not known, may hide any number.
+        "exact": no event can have been missed.  "bounded": at most `lost` events.  "unprovable": any number,
+        on a path that could not be traced or is not known, or in a damaged file.
         """
         if self.exact:
             return "exact"
@@ -150,26 +162,56 @@ def assess(
 
 def _modes(manifest: Manifest) -> str:
     """What the recording left out on request."""
-    sampled = _SAMPLED.format(manifest.sampled_one_in) if manifest.sampled_one_in > 1 else ""
+    one_in = manifest.sampled_one_in
+    sampled = _SAMPLED.format(one_in, 3 * one_in) if one_in > 1 else ""
     return sampled + (_COUNTED.format(manifest.threshold_s) if manifest.survivors else "")
 
 
 def _verdict(result: Completeness) -> str:
-    """One sentence on what the trace can prove."""
+    """What is missing, and what that means for the outstanding objects."""
     if result.exact:
         return "Complete: every allocation and free was seen, and none was lost."
     missing = [
-        (result.dropped, *(f"{w} dropped" for w in EVENT)),
-        (result.skipped, *(f"{w} skipped by the kernel's recursion guard" for w in EVENT)),
-        (result.late, *(f"{w} stored out of order" for w in EVENT)),
-        (result.missed_frees_inferred, *(f"{w} not seen but proved by what came after" for w in FREE)),
-        (len(result.unattached), *(f"{w} not watched" for w in PATH)),
+        _number(result.dropped, DROPPED),
+        _number(result.skipped, SKIPPED),
+        _number(result.late, LATE),
+        _inferred(result),
+        _untraced(result.unattached),
+        "files of the trace are damaged or unfinished" if result.damaged else "",
     ]
-    reasons = [f"{number:,} {one if number == 1 else more}" for number, one, more in missing if number]
-    if result.damaged:
-        reasons.append("files of the trace are damaged or unfinished")
-    consequence = _CONSEQUENCE[result.confidence]
+    consequence = _CONSEQUENCE[result.confidence] if result.outstanding else ""
     if result.confidence == "unprovable" and result.in_use and not result.damaged:
         consequence = _ALL_IN_USE if result.in_use == result.outstanding else _SOME_IN_USE
-    numbers = {"lost": result.lost, "outstanding": result.outstanding, "in_use": result.in_use}
-    return f"Not complete: {'; '.join(reasons)}. {consequence.format_map(numbers)}"
+    most = min(result.lost, result.outstanding)
+    numbers = {"lost": most, "outstanding": result.outstanding, "in_use": result.in_use}
+    return f"Not complete: {'; '.join(filter(None, missing))}. {consequence.format_map(numbers)}".rstrip()
+
+
+def _number(number: int, words: tuple[str, str]) -> str:
+    return f"{number:,} {words[number != 1]}" if number else ""
+
+
+def _inferred(result: Completeness) -> str:
+    """How many frees were inferred, and from what."""
+    reused = result.missed_frees_inferred - result.inferred_by_page_end - result.found_free
+    signs = {
+        "from address reuse": reused,
+        "from the end of their slab": result.inferred_by_page_end,
+        "from the slab's own list at the end": result.found_free,
+    }
+    found = {sign: number for sign, number in signs.items() if number}
+    said = [sign if len(found) == 1 else f"{number:,} {sign}" for sign, number in found.items()]
+    how = said[0] if len(said) == 1 else f"({', '.join(said)})"
+    return f"{_number(result.missed_frees_inferred, MISSED)} {how}" if said else ""
+
+
+def _untraced(unattached: Sequence[str]) -> str:
+    """Which paths could not be traced, and what to do about it."""
+    if not unattached:
+        return ""
+    paths = [each.partition(":")[0] for each in unattached]
+    names = ", ".join(CALLED.get(path, path) for path in paths)
+    return (
+        f"{_number(len(paths), PATHS)} ({names}) cannot be traced on this kernel, only on one that lets "
+        "fentry programs attach (slabtrace info says why)"
+    )

@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss ledger read back: how many events are not in the trace, or not where they belong, and since when.
+"""How many events the trace may lack, and since when, from the loss ledger (losses.arrow).
 
-Recursion: an event is lost only if its program and the program's twin were both skipped for it, so
-that where a twin was attached its misses bound the losses; so does what the first program missed
-less what its twin recovered (which leaves out kfree(NULL), recovered but not recorded).  An allocation
-that was taken for a repetition (duplicates.py) may be one that its twin recovered: as many count as
-skipped, unless what the first program missed is accounted for without them.  What a program without a
-twin missed is lost.  Skipped programs that record no allocation and no free lose none.
+Dropped events (ring full, programs nested too deep) and late ones are counted one by one.  Skipped programs
+are harder: the kernel's recursion guard counts how often it skipped a program, and an event is lost only if
+its first program and its twin were both skipped.  Two numbers bound that, and the smaller one holds: how
+often the twin was skipped; and how often the first program was, less the events only the twin recorded.
+A program without a twin loses every event for which it was skipped.  Programs that record neither
+allocations nor frees (HARMLESS) lose none.  A lost event can only have freed an object allocated before it,
+so `since` gives the losses at a time or later.  Why the bounds hold: docs/analysis.md.
+
+Example: the ledger of ten seconds; the trace has 4 allocations by kmalloc that only the twin recorded.
+
+    seconds  kind       program       count  what it adds
+       2-3   RING_FULL                   10  10 dropped
+       5-6   RECURSION  kmalloc           5  5 - 4 = 1: at most one of these is lost
+       5-6   RECURSION  kmalloc_twin      2  2: no more than two are; the smaller number, 1, holds
+       6-7   RECURSION  mm_page_free      8  nothing: it records no event
+       8-9   LATE                         3  3 stored out of order
+    total: 10 + 1 + 3 = 14;  since second 1: 14, since 5: 4, since 7.5: 3, since 11: 0
 """
 
 from __future__ import annotations
@@ -25,16 +36,16 @@ from slabtrace.trace.format.schema import Loss
 from slabtrace.trace.manifest import Manifest
 
 TWIN = "_twin"  # how the names of twin programs end
-HARMLESS = ("mm_page_free", "task_newtask", "task_rename")  # lose a proof, or a name, but no event
-MOST_PAIRS = 64  # of a program and its twin; recorders have ten, and what is beyond counts as lost
-SLACK_NS = 1_000_000_000  # counters are read after the clock, one by one: a row may end that much later
+HARMLESS = ("mm_page_free", "task_newtask", "task_rename")  # record no allocation and no free
+MOST_TWINS = 64  # twins looked at (recorders have ten): misses of programs beyond count as lost
+SLACK_NS = 1_000_000_000  # a row may end so much later: counters are read one by one, after the clock
 
 
 class Losses:
-    """Lost events by kind and time.  A loss that only the manifest knows may have been at any time.
+    """Lost events by kind and time.  Losses that only the manifest has may have happened at any time.
 
-    `dropped` (ring full, or nested too deep), `recursion_missed` (by first programs), `skipped`
-    (those of them that no twin recovered, at most), `stacks_lost`, `late`: totals.
+    Totals: `dropped` (ring full, or nested too deep); `recursion_missed`: how often first programs were
+    skipped; `skipped`: how many events can be lost by that, at most; `stacks_lost`; `late`.
     """
 
     def __init__(self, table: pa.Table, manifest: Manifest, recovered: Recovered | None = None) -> None:
@@ -52,16 +63,16 @@ class Losses:
 
     @property
     def total(self) -> int:
-        """All events lost or misplaced."""
+        """All events that are lost, at most, or stored out of order."""
         return self.dropped + self.skipped + self.late
 
     def since(self, ts_ns: NDArray[np.int64]) -> Counts:
-        """The most events that can have been lost or misplaced at each time or later, shape (n,)."""
+        """Events lost, at most, or stored out of order at each time or later: shape (n,)."""
         return self._others.at(ts_ns) + self._untimed + self._skipped.since(ts_ns)
 
 
 class _Since:
-    """Sums of the counts, of some rows, whose interval ends after a time."""
+    """The sum of counts at a time or later: of those `rows` whose interval ends after it."""
 
     def __init__(self, end_ns: NDArray[np.int64], count: Counts, rows: NDArray[np.bool_]) -> None:
         end_ns, count = end_ns[rows], count[rows]
@@ -76,10 +87,10 @@ class _Since:
 
 
 class _Rows(NamedTuple):
-    """The ledger's rows on skipped programs, the harmless left out.
+    """The ledger's rows about skipped programs, without HARMLESS ones.
 
-    `name`: of the program, or whose twin it is (`twin`); `_node` variants are one with the others.
-    `twinned`: whether it has a twin, or is one.
+    `name`: the program, without _twin and _node (kmalloc_node counts as kmalloc).  `twin`: whether it is a
+    twin.  `twinned`: whether it is a twin or has one.
     """
 
     end_ns: NDArray[np.int64]
@@ -93,44 +104,55 @@ class _Rows(NamedTuple):
 
 
 class _Skipped:
-    """What the recursion guard skipped: `missed` by first programs; `total`, not recovered, at most."""
+    """What the recursion guard skipped.
+
+    `missed`: how often first programs were skipped.  `total`: events lost by that, at most.
+    """
 
     def __init__(self, table: pa.Table, manifest: Manifest, recovered: Recovered) -> None:
         rows = _skip_rows(table, manifest)
         self._alone = rows.since(~rows.twinned)
         self._pairs = [
-            _Pair(
-                own=rows.since(~rows.twin & (rows.name == name)),
+            _WithTwin(
+                first=rows.since(~rows.twin & (rows.name == name)),
                 twin=rows.since(rows.twin & (rows.name == name)),
                 stored=recovered.stored.get(name, 0),
                 repeated=recovered.repeated.get(name, 0),
             )
             for name in sorted({*rows.name[rows.twinned]})
         ]
-        own = sum(pair.own.total for pair in self._pairs)
-        self._untimed = max(manifest.totals.recursion_missed - _told(table), 0)
-        self._most = max(own + self._untimed - recovered.total, 0)
-        self.missed = self._alone.total + own + self._untimed
+        first = sum(pair.first.total for pair in self._pairs)
+        self._untimed = max(manifest.totals.recursion_missed - _misses_in(table), 0)
+        self._most = max(first + self._untimed - recovered.total, 0)
+        self.missed = self._alone.total + first + self._untimed
         self.total = int(self.since(np.array([np.iinfo(np.int64).min]))[0])
 
     def since(self, ts_ns: NDArray[np.int64]) -> Counts:
-        """The most at each time or later, shape (n,)."""
+        """Events lost at each time or later, at most: shape (n,)."""
         by_pairs = sum((pair.lost(ts_ns) for pair in self._pairs), np.zeros(len(ts_ns), np.int64))
         return self._alone.at(ts_ns) + np.minimum(by_pairs + self._untimed, self._most)
 
 
-class _Pair(NamedTuple):
-    """What a program (`own`) and its `twin` missed, what only the twin `stored`, and what it `repeated`."""
+class _WithTwin(NamedTuple):
+    """How often a program (`first`) and its `twin` were skipped.
 
-    own: _Since
+    `stored`: events in the trace that only the twin recorded.  `repeated`: allocations by the twin that were
+    taken for repetitions (duplicates.py).
+    """
+
+    first: _Since
     twin: _Since
     stored: int
     repeated: int
 
     def lost(self, ts_ns: NDArray[np.int64]) -> Counts:
-        """The most events, at each time or later, that the twin missed as well, or is thought to repeat."""
-        either = self.twin.at(ts_ns) + np.minimum(self.own.at(ts_ns), self.repeated)
-        return np.minimum(either, max(self.own.total - self.stored, 0))
+        """Events lost at each time or later, at most: shape (n,).
+
+        A record taken for a repetition may be another allocation, of which the first program was skipped.
+        Then the free between the two was missed, so as many count as lost as the first program missed.
+        """
+        both_skipped = self.twin.at(ts_ns) + np.minimum(self.first.at(ts_ns), self.repeated)
+        return np.minimum(both_skipped, max(self.first.total - self.stored, 0))
 
 
 def _skip_rows(table: pa.Table, manifest: Manifest) -> _Rows:
@@ -148,11 +170,11 @@ def _skip_rows(table: pa.Table, manifest: Manifest) -> _Rows:
         plain(table.column("count")).astype(np.int64),
         np.array(names, dtype=object),
         twin,
-        twinned & np.isin(np.array(names, str), paired[:MOST_PAIRS]),
+        twinned & np.isin(np.array(names, str), paired[:MOST_TWINS]),
     )
 
 
-def _told(table: pa.Table) -> int:
-    """How many misses of first programs, harmless ones too, the ledger knows of."""
+def _misses_in(table: pa.Table) -> int:
+    """How often first programs were skipped, HARMLESS ones included, by the ledger."""
     rows = zip(*(table.column(name).to_pylist() for name in ("kind", "program", "count")), strict=True)
     return sum(n for kind, name, n in rows if kind == Loss.RECURSION and not name.endswith(TWIN))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each cache's change by the kernel's own count beside the traced one, and what explains the rest."""
+"""Each cache's change by the kernel's own count and as traced, and the likely reason of the difference."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reconcile(
 
 
 def _why(row: dict[Any, Any], losses: Losses, manifest: Manifest) -> str:
-    """The likely reason of a residue: what can lie on its side, likeliest first."""
+    """The likely reason of a difference; a missing event is one only if it has the right sign."""
     residue = row["residue"]
     if residue == 0:
         return ""
@@ -49,11 +49,11 @@ def _why(row: dict[Any, Any], losses: Losses, manifest: Manifest) -> str:
         return "the recording was filtered"
     missed_frees = residue < 0 and row["inferred"] > 0
     if abs(residue) <= row["slack"] and not missed_frees:
-        return "free objects on per-CPU slabs, which the kernel counts as used"
+        return "free objects parked on CPUs, which the kernel counts as in use"
     paths = ALLOCATIONS if residue > 0 else FREES
-    unwatched = [path.path for path in manifest.coverage.unattached if path.path in paths]
-    reasons = [f"through {' or '.join(unwatched)}, not watched"] if unwatched else []
+    untraced = [path.path for path in manifest.coverage.unattached if path.path in paths]
+    reasons = [f"through {' or '.join(untraced)}, which cannot be traced on this kernel"] if untraced else []
     if losses.total:
-        reasons.append(f"among the {losses.total:,} events lost")
+        reasons.append(f"among the {losses.total:,} lost events")
     what = "allocations" if residue > 0 else "frees"
-    return f"{what} {' or '.join(reasons)}" if reasons else f"unknown: {what} that no program saw"
+    return f"{what} {' or '.join(reasons)}" if reasons else f"unknown: {what} on a path that is not known"

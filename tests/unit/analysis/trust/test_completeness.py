@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import slabtrace
-from slabtrace.analysis.trust.completeness import Completeness
+from slabtrace.analysis.trust.completeness import Completeness, _verdict
 from slabtrace.trace.format.schema import Flag, Kind, Loss
 from slabtrace.trace.manifest import Coverage, Manifest, Totals, Unattached
 from tests.unit.synthetic import START, Event, alloc, free, page_end, write_trace
@@ -73,6 +73,33 @@ def test_a_loss_only_the_manifest_knows_counts_too(tmp_path: Path) -> None:
     assert (found.dropped, found.failed_allocs, found.null_frees, found.confidence) == (2, 4, 5, "bounded")
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((1, 0, 0), "1 free was missed and inferred from address reuse"),
+        ((3, 3, 0), "3 frees were missed and inferred from the end of their slab"),
+        (
+            (9, 3, 1),
+            "9 frees were missed and inferred (5 from address reuse, 3 from the end of their slab, 1 from "
+            "the slab's own list at the end)",
+        ),
+    ],
+)
+def test_the_verdict_says_from_what_frees_were_inferred(counts: tuple[int, int, int], expected: str) -> None:
+    inferred, page_ended, found_free = counts
+    found = Completeness(
+        missed_frees_inferred=inferred, inferred_by_page_end=page_ended, found_free=found_free, exact=False
+    )
+    assert _verdict(found) == f"Not complete: {expected}."
+
+
+def test_the_verdict_names_the_paths_that_cannot_be_traced() -> None:
+    paths = ["kvfree_call_rcu: refused", "a_new_path: refused"]
+    verdict = _verdict(Completeness(unattached=paths, exact=False, outstanding=2, in_use=1))
+    assert "2 paths that allocate or free (kfree_rcu, a_new_path) cannot be traced" in verdict
+    assert "Confirmed in use at the end: 1 of 2 outstanding objects. The others are not verified" in verdict
+
+
 def test_what_twins_recovered_is_not_lost(tmp_path: Path) -> None:
     events = [
         alloc(1, 0x10),
@@ -92,8 +119,12 @@ def test_what_twins_did_not_recover_is_lost(tmp_path: Path) -> None:
     events = [alloc(1, 0x10), free(2, 0x10, **TWIN)]
     found = assessed(tmp_path, events, [missed("kfree", 3), missed("kfree_twin", 9)], preemptible=False)
     assert (found.lost, found.exact, found.confidence) == (2, False, "bounded")
-    assert found.verdict.startswith("Not complete: 2 events were skipped by the kernel's recursion guard. ")
-    assert found.verdict.endswith("At most 2 of the objects called outstanding may have been freed unseen.")
+    guard = "Not complete: 2 events were skipped by the kernel's recursion guard."
+    assert found.verdict == guard
+    skipped = [missed("kfree", 3), missed("kfree_twin", 9)]
+    found = assessed(tmp_path / "2", [*events, alloc(3, 0x30)], skipped, preemptible=False)
+    bound = "Upper bound: 1 of the outstanding objects may have been freed without being seen."
+    assert found.verdict == f"{guard} {bound}"
 
 
 @pytest.mark.parametrize("preemptible", [False, True])

@@ -301,7 +301,7 @@ def test_what_its_slab_holds_free_is_not_outstanding(tmp_path: Path) -> None:
     assert (group["allocated"], group["freed"], group["outstanding"], group["in_use"]) == (4, 2, 2, 2)
     complete = trace.completeness()
     assert (complete.missed_frees_inferred, complete.found_free) == (1, 1)
-    assert complete.verdict.endswith("All 2 objects outstanding were found in use in their slabs at the end.")
+    assert complete.verdict.endswith("All outstanding objects (2) are confirmed in use at the end.")
 
 
 def test_a_kfree_rcu_is_a_free_that_was_seen(tmp_path: Path) -> None:

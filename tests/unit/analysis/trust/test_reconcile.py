@@ -55,7 +55,7 @@ def test_the_line_a_person_understands(tmp_path: Path) -> None:
     found = row(tmp_path, 1203, traced())
     assert (found["kernel"], found["traced"], found["residue"]) == (1203, TRACED, 5)
     assert "kmalloc-64 (also a, b): kernel +1,203, traced +1,198: 99.6 % explained" in found["text"]
-    assert "free objects on per-CPU slabs" in found["why"]
+    assert "free objects parked on CPUs" in found["why"]
 
 
 def test_full_agreement_needs_no_reason(tmp_path: Path) -> None:
@@ -69,22 +69,24 @@ def test_the_share_explained_is_never_negative(tmp_path: Path, kernel: int, expl
     assert row(tmp_path, kernel, traced())["explained"] == pytest.approx(explained)
 
 
-ALLOC_BULK = "allocations through kmem_cache_alloc_bulk, not watched"
+UNTRACED = ", which cannot be traced on this kernel"
+ALLOC_BULK = f"allocations through kmem_cache_alloc_bulk{UNTRACED}"
+FREE_BULK = f"frees through kmem_cache_free_bulk{UNTRACED}"
 PATHS = [Unattached("kmem_cache_alloc_bulk", "refused"), Unattached("kmem_cache_free_bulk", "refused")]
 
 
 @pytest.mark.parametrize(
     ("kernel", "of", "why"),
     [
-        (9000, {}, "unknown: allocations that no program saw"),
-        (-9000, {}, "unknown: frees that no program saw"),
+        (9000, {}, "unknown: allocations on a path that is not known"),
+        (-9000, {}, "unknown: frees on a path that is not known"),
         (
             9000,
             {"coverage": Coverage(unattached=PATHS)},
             ALLOC_BULK,
         ),
-        (-9000, {"coverage": Coverage(unattached=PATHS)}, "frees through kmem_cache_free_bulk, not watched"),
-        (9000, {"totals": Totals(dropped=7)}, "allocations among the 7 events lost"),
+        (-9000, {"coverage": Coverage(unattached=PATHS)}, FREE_BULK),
+        (9000, {"totals": Totals(dropped=7)}, "allocations among the 7 lost events"),
         (9000, {"options": {"comm": "x"}}, "the recording was filtered"),
     ],
 )
@@ -95,7 +97,7 @@ def test_the_likely_reason(tmp_path: Path, kernel: int, of: dict[str, Any], why:
 def test_where_frees_were_proved_missed_others_are_the_likelier_reason(tmp_path: Path) -> None:
     again = [alloc(6000, 0x10000)]  # one of those that stay
     found = row(tmp_path, TRACED - 5, traced(again), coverage=Coverage(unattached=PATHS))
-    assert (found["residue"], found["why"]) == (-5, "frees through kmem_cache_free_bulk, not watched")
+    assert (found["residue"], found["why"]) == (-5, FREE_BULK)
 
 
 @pytest.mark.parametrize(
