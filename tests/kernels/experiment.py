@@ -47,11 +47,11 @@ class Row:
         return f"{self.kernel:9}{self.check:24}{seconds:10}{self.result}{below}"
 
 
-def say(row: Row) -> Row:
-    """Print a row at once; returns it."""
-    sys.stdout.write(f"{row}\n")
+def say(*rows: Row) -> Row:
+    """Print rows at once and together; returns the last one."""
+    sys.stdout.write("".join(f"{row}\n" for row in rows))
     sys.stdout.flush()
-    return row
+    return rows[-1]
 
 
 def folder(label: str, experiment: str) -> Path:

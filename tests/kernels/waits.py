@@ -59,7 +59,9 @@ class Wait:
 WAITS = (
     # Only then can the next wait see the number of modules grow.
     Wait(
-        "symbols", "the manifest counts the modules that were there first", lambda seen: seen[-1].modules > 0
+        "symbols",
+        "the manifest counts modules: the recorder has saved its first totals",
+        lambda seen: seen[-1].modules > 0,
     ),
     # The module may not go before: what it allocated could not be named.
     Wait(
