@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The noise of the tests makes objects at the call sites they count, and leaves nothing behind, even killed."""
+"""The noise allocates at the call sites that the tests count, and leaves nothing behind, even when killed."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def _run(commands: list[list[str]], signalled: int) -> int:
             assert worker.stdout is not None
             queues += map(int, worker.stdout.readline().split())
         Path(commands[0][0]).unlink()  # so that the last worker can remove the folder, should we be killed
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         return _wait(workers, signalled)
     finally:
         for worker in workers:
@@ -64,15 +65,13 @@ def _run(commands: list[list[str]], signalled: int) -> int:
 
 def _wait(workers: list[subprocess.Popen[str]], signalled: int) -> int:
     """Wait until stdin closes (0), a signal comes (0) or a worker has ended (1)."""
-    ends = {
-        worker.stdout: worker for worker in workers
-    }  # a worker prints nothing more: readable when it ends
+    ends = {worker.stdout: worker for worker in workers}  # readable when the worker ends
     while True:
         ready, _, _ = select.select([sys.stdin, signalled, *ends], [], [])
         if signalled in ready or (sys.stdin in ready and not os.read(0, 4096)):
             return 0
         if ended := [ends[each] for each in ready if each in ends]:
-            print(f"a worker ended: {ended[0].args}", file=sys.stderr)
+            sys.stderr.write(f"tests.noise: a worker ended: {ended[0].args}\n")
             return 1
 
 
