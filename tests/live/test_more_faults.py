@@ -22,7 +22,7 @@ import slabtrace
 from slabtrace.trace.manifest import COMPLETE
 from tests.faults.kill import PHASES, kill
 from tests.faults.recorder import process_state
-from tests.live.conftest import SLABTRACE, Recording, wait_for
+from tests.live.conftest import BY_LEAVER, SLABTRACE, Recording, wait_for
 from tests.live.test_exact_counts import cache_of_a_message
 
 Start = Callable[..., Recording]
@@ -78,7 +78,7 @@ def test_what_a_stopped_recorder_stores_and_drops_is_all_there_was(
     start_recording: Start, messages: Messages
 ) -> None:
     """Two events a message: what is not stored is counted, and it goes on afterwards."""
-    recording = start(start_recording, "--buffer", "1")
+    recording = start(start_recording, "--buffer", "1", *BY_LEAVER)
     halt(recording, signal.SIGSTOP)
     messages(0, EXCHANGED)
     time.sleep(STOP_S)  # the fault itself
@@ -90,7 +90,7 @@ def test_what_a_stopped_recorder_stores_and_drops_is_all_there_was(
     totals = recording.manifest().totals
     known = 2 * EXCHANGED + KEPT
     assert totals.events + totals.dropped >= known
-    if cache_of_a_message() == "msg_msg-128":  # which nothing else lies in; a slab of 32 may have ended, too
+    if cache_of_a_message() == "msg_msg-128":  # the leaver puts nothing else there; a slab of 32 may end
         assert totals.events + totals.dropped <= known + EXCHANGED // 32
     assert totals.dropped > EXCHANGED
     assert slabtrace.open(recording.trace).completeness().dropped == totals.dropped

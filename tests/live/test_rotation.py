@@ -66,7 +66,7 @@ def test_a_known_leak_over_parts_that_are_gone(start_recording: Start, queue: in
         assert trace.damage == [] and trace.manifest.status == manifest.COMPLETE
         stored = sum(int((batch.ts_ns >= trace.span_ns[0]).sum()) for batch in trace._reader.events())
         assert stored == trace.manifest.totals.events > 0
-        assert trace.outstanding()["comms"].map(bool).mean() > 0.9
+        assert trace.outstanding(pid=[os.getpid()])["comms"].map(bool).all()
 
 
 def test_by_size_under_load(start_recording: Start, load: Callable[[], object], tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.live.conftest import wait_for
 from tests.needs import need_program
 
 TOP = [sys.executable, "-m", "slabtrace", "top"]
+OWN = ("--pid", str(os.getpid()))  # who sends the messages
 MESSAGES, BYTES = 211, 64  # below the 16 KiB that a queue holds unless told otherwise
 IPC_PRIVATE, IPC_RMID, IPC_NOWAIT = 0, 0, 0o4000
 
@@ -41,7 +42,7 @@ def queue() -> Iterator[Callable[[], None]]:
 
 
 def test_batch_counts_what_is_kept(queue: Callable[[], None]) -> None:
-    argv = [*TOP, "--batch", "60", "--interval", "250ms", "--sort", "outstanding", "-l", "0"]
+    argv = [*TOP, "--batch", "60", "--interval", "250ms", "--sort", "outstanding", "-l", "0", *OWN]
     top = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert top.stdout is not None
     assert "allocs" in top.stdout.readline()  # the first moment: everything is attached
@@ -80,7 +81,15 @@ def test_the_screen_shows_filters_and_drills_down(queue: Callable[[], None]) -> 
         except AssertionError:
             pytest.fail(f"no {pattern!r} on the screen:\n{shown}")
 
-    do("new-session", "-d", "-x", "140", "-y", "40", f"{' '.join(TOP)}; echo ended with $?; sleep 60")
+    do(
+        "new-session",
+        "-d",
+        "-x",
+        "140",
+        "-y",
+        "40",
+        f"{' '.join([*TOP, *OWN])}; echo ended with $?; sleep 60",
+    )
     try:
         see("outstanding .*call site")
         queue()

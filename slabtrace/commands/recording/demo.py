@@ -82,7 +82,7 @@ def command(output: Path, force: bool) -> int:
         return status  # record has said why
     leave_sudo()
     opened = slabtrace.open(trace)
-    by_stack = opened.leaks(by="stack", comm=[workload.COMM])  # others make pipes too
+    by_stack = opened.leaks(by="stack", pid=[_workload_pid(opened)])  # other processes make pipes too
     found = {left: by_stack[by_stack["symbol"].str.contains(left.call_sites)] for left in LEFT_BEHIND}
     _show_findings(opened, found)
     _plot(trace, output / PICTURE, {cache for groups in found.values() for cache in groups["cache"]})
@@ -123,6 +123,13 @@ def _record(trace: Path, force: bool) -> int:
         with contextlib.suppress(TimeoutError):
             ours.recv(1)
     return status
+
+
+def _workload_pid(opened: Trace) -> int:
+    """The recorded process: another demo that runs at the same time has the same name."""
+    if opened.manifest.command is None:
+        raise SlabtraceError("the trace names no command", "run the demo again")
+    return opened.manifest.command.pid
 
 
 def _show_findings(opened: Trace, found: dict[Left, pd.DataFrame]) -> None:
