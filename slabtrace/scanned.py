@@ -138,7 +138,7 @@ class ScannedTrace:
             self._layout,
             cache_is_named=not coverage.free_traced_after,
             judged=coverage.frees_judged,
-            every_free_told=not self.manifest.survivors,
+            every_free_recorded=not self.manifest.survivors,
         )
 
     def _timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
