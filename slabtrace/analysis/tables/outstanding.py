@@ -18,7 +18,7 @@ from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import Positions
-from slabtrace.analysis.trust.confidence import NO_BOUND, Proof, in_words
+from slabtrace.analysis.trust.confidence import NO_BOUND, Proof, confidence_of
 from slabtrace.columns import OUTSTANDING
 from slabtrace.trace.format.batch import EventBatch
 
@@ -60,7 +60,7 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
         frame[name] = getattr(shown, name)[kept]
     bounds = proof.bounds(live, member, groups.cache)
     maybe = bounds.maybe_freed[kept]
-    frame["confidence"], frame["in_use"] = in_words(maybe, bounds.assumed[kept]), bounds.in_use[kept]
+    frame["confidence"], frame["in_use"] = confidence_of(maybe, bounds.assumed[kept]), bounds.in_use[kept]
     frame["maybe_freed"] = pd.array([None if n == NO_BOUND else n for n in maybe.tolist()], "Int64")
     frame["group"] = kept
     keys = {"own": True, "bytes_alloc": False, "outstanding": False, "oldest_ns": True}
