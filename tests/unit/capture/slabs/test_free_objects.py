@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Freelists laid out in made-up memory as mm/slub.c does, read back: a slab whose count differs has no result."""
+"""Freelists in made-up memory, laid out as mm/slub.c does: a slab whose count differs has no result."""
 
 from __future__ import annotations
 
