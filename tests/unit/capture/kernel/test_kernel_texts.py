@@ -229,6 +229,20 @@ def test_the_users_of_a_module_are_no_reason_to_read_all_again(
     assert not names.refresh()
 
 
+@pytest.mark.parametrize(("trampoline", "known"), [("c0300000", True), ("c0100100", False)])
+def test_bpf_programs_around_a_module_that_went_do_not_have_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trampoline: str, known: bool
+) -> None:
+    """They are scattered between modules: on 6.1 every fexit program has a page of its own."""
+    bpf = f"ffffffffc0000000 t bpf_prog_1\t[bpf]\nffffffff{trampoline} t bpf_trampoline_2\t[bpf]\n"
+    names = symbols(monkeypatch, tmp_path, TEXT)
+    swap_modules(tmp_path, "alpha 16384 0 - Live 0xffffffffc0100000\n", TEXT + ALPHA)
+    assert names.refresh()
+    swap_modules(tmp_path, "", TEXT + bpf)
+    assert names.refresh()
+    assert names.resolve(0xFFFFFFFFC0100026) == (("leak", 0x26, "alpha") if known else None)
+
+
 def test_a_module_in_anothers_place_takes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     names = symbols(monkeypatch, tmp_path, TEXT + ALPHA)
     swap_modules(tmp_path, "beta 16384 0 - Live 0xffffffffc0100000\n", TEXT + BETA)
