@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -13,6 +15,8 @@ from slabtrace.capture.kernel import kallsyms, slabinfo
 from slabtrace.capture.kernel.features import _name_arguments
 from slabtrace.capture.kernel.module_watch import ModuleWatch
 from slabtrace.capture.kernel.slabinfo import SlabinfoRow, SlabinfoSampler
+from slabtrace.capture.storing.periodic import PeriodicRecords
+from slabtrace.capture.storing.storing import Storing
 from slabtrace.capture.stream.stacks import from_call_site
 from slabtrace.errors import CaptureError
 
@@ -34,13 +38,31 @@ def test_only_changes_are_sampled(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     path = tmp_path / "slabinfo"
     monkeypatch.setattr(slabinfo, "SLABINFO", path)
     sampler = SlabinfoSampler()
-    assert sampler.sample() == []
+    assert sampler.sample() == sampler.unchanged() == []
     path.write_text(SLABINFO)
-    assert len(sampler.sample()) == 2
+    first = sampler.sample()
+    assert len(first) == 2
     assert sampler.sample() == []
+    assert sampler.unchanged() == first[:1]
     path.write_text(SLABINFO.replace("1301", "1303"))
     assert [row.name for row in sampler.sample()] == ["filp"]
     assert len(sampler.sample(everything=True)) == 2
+
+
+def test_slabinfo_has_a_row_for_every_second_even_where_nothing_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else what a killed recorder saw in quiet seconds before its end would be unverified."""
+    path = tmp_path / "slabinfo"
+    path.write_text(SLABINFO)
+    monkeypatch.setattr(slabinfo, "SLABINFO", path)
+    stored: list[int] = []
+    store = SimpleNamespace(rows=lambda table, columns: stored.extend(columns["ts_ns"]))
+    records = PeriodicRecords.__new__(PeriodicRecords)
+    records._store, records._slabinfo = cast(Storing, store), SlabinfoSampler()
+    for second in (1, 2, 3):
+        records.slabinfo(second)
+    assert stored == [1, 1, 2, 3]
 
 
 KERNEL = "ffffffff81000000 T _stext\nffffffff81000100 t load_msg\n"
