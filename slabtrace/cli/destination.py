@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from slabtrace.errors import UsageError
+from slabtrace.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from slabtrace.series.series import Rotation, Series
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(KiB|MiB|GiB|s|m|h|d)")
 _MOST = 1 << 61  # bytes, or ns (73 years): what a manifest holds
-_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
 
 
 class Limit(NamedTuple):
@@ -35,18 +33,25 @@ class Limit(NamedTuple):
 
 
 class LimitType(click.ParamType[Limit]):
-    """`2GiB`, `500MiB`, `1h`, `30m`."""
+    """`2GiB`, `500MiB`, `1h`, `30min`.  In lower case, m is a minute; a number needs a unit."""
 
     name = "limit"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
-        """A usage error for anything else."""
-        match = _LIMIT.fullmatch(value.strip())
-        kind, units = ("bytes", _BYTES) if match and match[2] in _BYTES else ("ns", _NS)
-        limit = int(float(match[1]) * units[match[2]]) if match else 0
-        if limit == 0:
-            self.fail(f"{value!r} is no size and no time; write 2GiB, 500MiB, 1h or 30m", param, ctx)
-        return Limit(kind, min(limit, _MOST))
+        """A usage error for anything else, and for zero."""
+        limit = _limit(value)
+        if limit is None or limit.value == 0:
+            self.fail(f"{value!r} is neither a size nor a duration; write 2GiB, 30min, 1.5h", param, ctx)
+        return limit
+
+
+def _limit(text: str) -> Limit | None:
+    with suppress(ValueError):
+        return Limit("ns", min(parse_duration(text), _MOST))
+    with suppress(ValueError):
+        number = int(parse_size(text))
+        return None if text.strip().isdecimal() else Limit("bytes", min(number, _MOST))
+    return None
 
 
 def rotate_options(function: F) -> F:
