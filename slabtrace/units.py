@@ -131,7 +131,7 @@ def parse_growth(text: str) -> float:
 def _times(number: str, factor: int) -> float:
     """`number`, which may have a decimal point, times `factor`; multiplied first, so that 0.29 s is exact."""
     whole, _, decimals = number.partition(".")
-    product, scale = int(whole + decimals) * factor, 10 ** len(decimals)
+    product, scale = int(whole + decimals) * factor, int(10 ** len(decimals))
     return product / scale if product % scale else product // scale
 
 
