@@ -8,7 +8,7 @@ that nothing was found, never that a name was mistyped.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -18,10 +18,18 @@ from slabtrace.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slabtrace.api import Trace
+
 
 def aliases(caches: pd.DataFrame) -> dict[str, list[str]]:
     """Every cache of a trace (rows of analysis' caches()) and the names merged into it."""
     return {name: list(others) for name, others in zip(caches["cache"], caches["aliases"], strict=True)}
+
+
+def chooser(trace: Trace, globs: Sequence[str]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """`by_cache` for tables of `trace`; its slab caches are read only if there are `globs`."""
+    known = aliases(trace.caches()) if globs else {}
+    return lambda frame: by_cache(frame, globs, known)
 
 
 def by_cache(frame: pd.DataFrame, globs: Sequence[str], aliases: dict[str, list[str]]) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def trace_argument(function: F) -> F:
-    """The trace to read.  Whether it exists is the reader's to say: that is exit code 3, not 2."""
+    """The trace to read.  click does not check that it exists: the reader does, with exit code 3, not 2."""
     return click.argument("trace", metavar="TRACE", type=click.Path(path_type=str))(function)
 
 
@@ -22,7 +23,7 @@ def json_option(function: F) -> F:
 
 
 def limit_option(default: int) -> Callable[[F], F]:
-    """`-l/--limit N`: rows to show; 0 shows all.  `--json` shows all unless -l is given."""
+    """`-l/--limit N`: rows to show; 0 shows all."""
     return click.option(
         "-l",
         "--limit",
@@ -30,6 +31,36 @@ def limit_option(default: int) -> Callable[[F], F]:
         metavar="N",
         help=f"Show at most N rows (default {default}; 0: all). JSON has all unless -l is given.",
     )
+
+
+def by_option(groupings: Sequence[str], default: str, help: str) -> Callable[[F], F]:
+    """`--by`; the command gets the name that the tables use: "call_site" of "call-site"."""
+    return click.option(
+        "--by",
+        type=click.Choice(groupings),
+        default=default,
+        show_default=True,
+        callback=lambda context, parameter, value: value.replace("-", "_"),
+        help=help,
+    )
+
+
+def output_options(help: str, required: bool = True, metavar: str = "FILE") -> Callable[[F], F]:
+    """`-o/--output FILE` and `-f/--force`: see cli.output."""
+
+    def decorate(function: F) -> F:
+        output = click.option(
+            "-o",
+            "--output",
+            required=required,
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar=metavar,
+            help=help,
+        )
+        force = click.option("-f", "--force", is_flag=True, help=f"Overwrite {metavar}.")
+        return output(force(function))
+
+    return decorate
 
 
 def cache_option(function: F) -> F:
@@ -63,10 +94,3 @@ def task_options(function: F) -> F:
         help="Only what tasks allocated while called so, as 'kworker/*'.",
     )
     return pid(comm(function))
-
-
-def row_limit(given: int | None, default: int, as_json: bool) -> int | None:
-    """How many rows to show: None for all.  See `limit_option`."""
-    if given is None:
-        return None if as_json else default
-    return given or None

@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+import click
 
 from slabtrace.errors import UsageError
 from slabtrace.invoker import invoking_user
@@ -23,6 +25,17 @@ def check_new(path: Path, force: bool) -> None:
         raise UsageError(f"{path} exists", "overwrite it with --force, or choose another name")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    """Raise UsageError if the name of `path` does not end with one of `suffixes`, which name formats."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"the name {path} does not say which format", f"end it with {' or '.join(suffixes)}")
+
+
+def say_written(path: Path) -> None:
+    """Say on stderr that the file `path` was written."""
+    click.echo(f"wrote {click.format_filename(path)}", err=True)
 
 
 def make_folder(path: Path) -> None:

@@ -46,6 +46,7 @@ DIFF = (
     "state", "significant", "p", "cache", "stack", "module", "class", "own", "outstanding_old",
     "outstanding_new", "bytes_old", "bytes_new", "growth_old", "growth_new", "why",
 )  # fmt: skip
+MARKS = ("ts_ns", "text")
 PEAKS = ("cache", "ts_ns", "objects", "bytes", "held_by")
 POINTERS = ("ptr", "hits", "bytes_req", "bytes_alloc", "pingpong", "frag")
 MISMATCHES = (

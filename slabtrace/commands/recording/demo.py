@@ -84,7 +84,7 @@ def command(output: Path, force: bool) -> int:
     opened = slabtrace.open(trace)
     by_stack = opened.leaks(by="stack", comm=[workload.COMM])  # others make pipes too
     found = {left: by_stack[by_stack["symbol"].str.contains(left.call_sites)] for left in LEFT_BEHIND}
-    _show_findings(opened, found)
+    _show_findings(opened, trace, found)
     _plot(trace, output / PICTURE, {cache for groups in found.values() for cache in groups["cache"]})
     click.echo(f"\nThe trace stays in {trace}; try: slabtrace leaks {trace}")
     if not all(_agrees(groups, left) for left, groups in found.items()):
@@ -125,20 +125,21 @@ def _record(trace: Path, force: bool) -> int:
     return status
 
 
-def _show_findings(opened: Trace, found: dict[Left, pd.DataFrame]) -> None:
+def _show_findings(opened: Trace, trace: Path, found: dict[Left, pd.DataFrame]) -> None:
     """Print the stacks of what was left behind, then expected beside found, then the verdict."""
-    from slabtrace.render.terminal.leaks import write_leaks
+    from slabtrace.render.terminal.leaks import Listing, write_leaks
     from slabtrace.render.terminal.verdict import write_verdict
 
+    completeness = opened.completeness()
     for groups in found.values():
-        write_leaks(sys.stdout, groups, 0, "stack", opened.length_ns)
+        write_leaks(sys.stdout, groups, Listing("stack", opened.length_ns, 0, completeness))
     for left, groups in found.items():
         click.echo(f"left behind on purpose: {left.number} {left.what}")
         for number, cache, symbol in groups[["outstanding", "cache", "symbol"]].itertuples(index=False):
             click.echo(f"                 found: {number} in {escape(cache)} from {escape(symbol)}")
         if groups.empty:
             click.echo("                 found: none")
-    write_verdict(sys.stdout, opened.completeness(), opened.damage)
+    write_verdict(sys.stdout, str(trace), completeness, opened.damage)
 
 
 def _agrees(groups: pd.DataFrame, left: Left) -> bool:
