@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--rotate` and `--keep` of `record`: where it writes, one trace or a series of them."""
+"""`--rotate` and `--keep` of `record`: whether it writes one trace or a series, and where."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MOST = 1 << 61  # bytes, or ns (73 years): what a manifest holds
+_MOST = 1 << 61  # bytes, or ns (73 years): the most that a manifest can hold
 
 
 class Limit(NamedTuple):
-    """What a part may have: bytes, or ns ("bytes" or "ns", and how many)."""
+    """The limit of a part: a number (`value`) of bytes or ns (`kind`)."""
 
     kind: str
     value: int
@@ -61,28 +61,26 @@ def rotate_options(function: F) -> F:
         type=LimitType(),
         multiple=True,
         metavar="SIZE|TIME",
-        help="Begin a new part, NAME.0002.slab and so on, after 2GiB, after 1h; both may be given.",
+        help="Begin a new part (NAME.0002.slab, …) after this size or time, like 2GiB or 1h; or give both.",
     )
     keep = click.option(
         "--keep",
         type=click.IntRange(1),
         metavar="N",
-        help="Keep the newest N parts; what older ones left outstanding is carried into the newer.",
+        help="Keep only the newest N parts. Objects outstanding in older parts are carried into newer ones.",
     )
     return rotate(keep(function))
 
 
 def rotation(limits: tuple[Limit, ...], keep: int | None) -> Rotation | None:
-    """What was asked for, None for one trace.  Raises UsageError for what makes no sense."""
+    """The rotation asked for, None for a single trace.  Raises UsageError for options that contradict."""
     if not limits:
         if keep is not None:
-            raise UsageError(
-                "--keep without --rotate keeps nothing apart", "add --rotate 1h, or --rotate 2GiB"
-            )
+            raise UsageError("--keep without --rotate has no effect", "add --rotate 1h, or --rotate 2GiB")
         return None
     values = dict(limits)
     if len(values) < len(limits):
-        raise UsageError("--rotate is given twice for a size, or a time", "give one of each at most")
+        raise UsageError("--rotate is given twice for a size or for a time", "give at most one of each")
     from slabtrace.series.series import Rotation
 
     return Rotation(values.get("bytes"), values.get("ns"), keep)
@@ -97,21 +95,21 @@ class Destination:
     force: bool
 
     def check(self) -> None:
-        """Raise UsageError if nothing can be made there, before anything is set up for it."""
+        """Raise UsageError if nothing can be written there; called before the programs are loaded."""
         from slabtrace.series.series import check_series
         from slabtrace.trace.files.place import check_place
 
         (check_place if self.rotation is None else check_series)(self.name, self.force)
 
     def make(self, owner: tuple[int, int] | None) -> Place:
-        """The folder, or the first part's, given to `owner` (uid, gid); what was there is deleted."""
+        """The folder, or that of the first part, for `owner` (uid, gid); an old trace there is deleted."""
         from slabtrace.series.series import make_series
         from slabtrace.trace.files.place import make_place
 
         return (make_place if self.rotation is None else make_series)(self.name, owner, self.force)
 
     def writer(self, manifest: Manifest, place: Place) -> TraceWriter | Series:
-        """What the recorder writes into, `place` at first."""
+        """The writer for the recorder; it begins with `place`."""
         from slabtrace.series.carrying import carry_apart
         from slabtrace.series.series import Series
         from slabtrace.trace.writing.writer import TraceWriter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening the trace that a reading command was given, or the stretch of it that --from and --to name."""
+"""Opening the trace that a reading command was given, or the window of it that --from and --to name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def window_options(function: F) -> F:
-    """`--from` and `--to`: a mark's text, or a time since the recording's start such as 1.5s."""
+    """`--from` and `--to`: the text of a mark, or a time since the start of the recording, like 1.5s."""
     begin = click.option(
-        "--from", "begin", metavar="MARK|TIME", help="Read from here on only: a mark's text, or as 1.5s."
+        "--from", "begin", metavar="MARK|TIME", help="Begin here: the text of a mark, or a time like 1.5s."
     )
-    end = click.option("--to", "end", metavar="MARK|TIME", help="Read up to here only.")
+    end = click.option("--to", "end", metavar="MARK|TIME", help="End here.")
     return begin(end(function))
 
 

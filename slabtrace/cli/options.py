@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments and options that the reading commands share, worded once."""
+"""The arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -33,16 +33,48 @@ def limit_option(default: int) -> Callable[[F], F]:
     )
 
 
+def choice_option(
+    *names: str, choices: Sequence[str], default: str, help: str, callback: Callable[..., str] | None = None
+) -> Callable[[F], F]:
+    """An option with a few values, of which one is the default."""
+    kind = click.Choice(choices)
+    return click.option(*names, type=kind, default=default, show_default=True, help=help, callback=callback)
+
+
 def by_option(groupings: Sequence[str], default: str, help: str) -> Callable[[F], F]:
     """`--by`; the command gets the name that the tables use: "call_site" of "call-site"."""
-    return click.option(
+    return choice_option(
         "--by",
-        type=click.Choice(groupings),
+        choices=groupings,
         default=default,
-        show_default=True,
-        callback=lambda context, parameter, value: value.replace("-", "_"),
         help=help,
+        callback=lambda context, parameter, value: value.replace("-", "_"),
     )
+
+
+def sort_option(
+    keys: Sequence[str], default: str, help: str = "Sort by this, largest first."
+) -> Callable[[F], F]:
+    """`-s/--sort`."""
+    return choice_option("-s", "--sort", choices=keys, default=default, help=help)
+
+
+def measure_options(of: str = "") -> Callable[[F], F]:
+    """`--what` and `--unit`, the measure of stacks.  `of`: what their help begins with, as "folded: "."""
+
+    def decorate(function: F) -> F:
+        what = choice_option(
+            "--what",
+            choices=["outstanding", "allocated", "churn"],
+            default="outstanding",
+            help=f"{of}which objects count; churn: allocated and freed.",
+        )
+        unit = choice_option(
+            "--unit", choices=["bytes", "objects"], default="bytes", help=f"{of}count bytes or objects."
+        )
+        return what(unit(function))
+
+    return decorate
 
 
 def output_options(help: str, required: bool = True, metavar: str = "FILE") -> Callable[[F], F]:
@@ -66,7 +98,7 @@ def output_options(help: str, required: bool = True, metavar: str = "FILE") -> C
 def cache_option(function: F) -> F:
     """`--cache GLOB`, repeatable."""
     return click.option(
-        "--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches, as 'kmalloc-*'."
+        "--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches, like 'kmalloc-*'."
     )(function)
 
 
@@ -82,15 +114,15 @@ def call_site_option(function: F) -> F:
 
 
 def task_options(function: F) -> F:
-    """`--pid N` and `--comm GLOB`, both repeatable: whose objects are counted."""
+    """`--pid N` and `--comm GLOB`, both repeatable: only objects that these tasks allocated."""
     pid = click.option(
-        "--pid", "pids", multiple=True, type=int, metavar="N", help="Only what process N allocated."
+        "--pid", "pids", multiple=True, type=int, metavar="N", help="Only objects that process N allocated."
     )
     comm = click.option(
         "--comm",
         "comms",
         multiple=True,
         metavar="GLOB",
-        help="Only what tasks allocated while called so, as 'kworker/*'.",
+        help="Only objects allocated by tasks of this name, like 'kworker/*'.",
     )
     return pid(comm(function))

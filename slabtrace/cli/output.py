@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing a result to a file the user named: never over another one unasked, never half of it."""
+"""Writing a result to the file that the user named: never over an existing file unless asked, never half."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def say_written(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder `path`, and its parents, if it is not there; OSError if that fails.
+    """Make the folder `path` and its parents if they are missing; OSError if that fails.
 
     Run through sudo, a new one belongs to the user who ran sudo.
     """
@@ -59,10 +59,10 @@ def replace(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A file to write that becomes `path` when the block ends well, and vanishes when it does not.
+    """A file to write that becomes `path` when the block succeeds, and is removed when it fails.
 
-    `mode`: its permissions, less those that the umask takes.  What is there and no file (/dev/null, a FIFO)
-    gets the content, once it is whole: root would put a file in the place of a device.
+    `mode`: its permissions, less those that the umask takes.  If `path` exists and is not a regular file
+    (/dev/null, a FIFO), the complete content is written into it: root would replace a device by a file.
     """
     if path.exists() and not path.is_file():
         with tempfile.TemporaryFile() as file:
@@ -85,9 +85,9 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that becomes `path` when the block ends well, and vanishes when it does not.
+    """A folder to fill that becomes `path` when the block succeeds, and is removed when it fails.
 
-    For its owner alone, who is, through sudo, the user who ran sudo.  Raises UsageError if `path` exists.
+    Only its owner may use it: through sudo, the user who ran sudo.  Raises UsageError if `path` exists.
     """
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path} exists", "choose another name with -o")

@@ -7,7 +7,7 @@ import click
 
 from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
-from slabtrace.cli.options import cache_option, trace_argument
+from slabtrace.cli.options import cache_option, sort_option, trace_argument
 from slabtrace.cli.progress import watched
 
 LIMIT = 20
@@ -25,14 +25,7 @@ SORT_KEYS = {
 @click.command("caches")
 @trace_argument
 @cache_option
-@click.option(
-    "-s",
-    "--sort",
-    type=click.Choice(list(SORT_KEYS)),
-    default="allocs",
-    show_default=True,
-    help="Sort by this, largest first.",
-)
+@sort_option(list(SORT_KEYS), "allocs")
 @click.option("--aliases", "with_aliases", is_flag=True, help="List the names merged into each cache.")
 @answer_options(LIMIT)
 def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, form: Form) -> None:

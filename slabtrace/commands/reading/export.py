@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from slabtrace.cli import filters
-from slabtrace.cli.options import cache_option, output_options, trace_argument
+from slabtrace.cli.options import cache_option, choice_option, measure_options, output_options, trace_argument
 from slabtrace.cli.output import check_new, replacing, say_written
 from slabtrace.cli.progress import reading
 from slabtrace.errors import UsageError
@@ -39,25 +39,11 @@ Chosen = Callable[["pd.DataFrame"], "pd.DataFrame"]
     help="The format; json is JSON Lines.",
 )
 @output_options("Where to write (default: standard output).", required=False)
-@click.option(
-    "--what",
-    type=click.Choice(["outstanding", "allocated", "churn"]),
-    default="outstanding",
-    show_default=True,
-    help="folded: which objects to count; churn: allocated and freed.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice(["bytes", "objects"]),
-    default="bytes",
-    show_default=True,
-    help="folded: count bytes or objects.",
-)
-@click.option(
+@measure_options("folded: ")
+@choice_option(
     "--table",
-    type=click.Choice([*STREAMED, "stat", "leaks", "caches", "usage", "mismatches"]),
+    choices=[*STREAMED, "stat", "leaks", "caches", "usage", "mismatches"],
     default="events",
-    show_default=True,
     help="parquet, csv, json: which table.",
 )
 @cache_option

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from slabtrace.cli import filters
-from slabtrace.cli.options import cache_option, output_options, trace_argument
+from slabtrace.cli.options import cache_option, measure_options, output_options, trace_argument
 from slabtrace.cli.output import check_new, check_suffix, replace, say_written
 from slabtrace.cli.progress import reading
 
@@ -18,20 +18,7 @@ FORMATS = (".html", ".svg")
 @click.command("flame")
 @trace_argument
 @output_options("Where to write; the name ends with .html (zoom, search) or .svg (a picture).")
-@click.option(
-    "--what",
-    type=click.Choice(["outstanding", "allocated", "churn"]),
-    default="outstanding",
-    show_default=True,
-    help="outstanding: not freed by the end; churn: allocated and freed.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice(["bytes", "objects"]),
-    default="bytes",
-    show_default=True,
-    help="What the width of a frame stands for.",
-)
+@measure_options()
 @cache_option
 def command(trace: str, output: Path, what: str, unit: str, caches: tuple[str, ...], force: bool) -> None:
     """Draw the stacks of a trace as a flame graph.

@@ -10,7 +10,14 @@ import click
 from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import moment, open_trace, window_options
-from slabtrace.cli.options import by_option, cache_option, call_site_option, task_options, trace_argument
+from slabtrace.cli.options import (
+    by_option,
+    cache_option,
+    call_site_option,
+    sort_option,
+    task_options,
+    trace_argument,
+)
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
 
 if TYPE_CHECKING:
@@ -27,13 +34,10 @@ SORT_KEYS = {"bytes": "bytes_alloc", "objects": "outstanding"}  # growth and age
 @click.command("leaks")
 @trace_argument
 @by_option(BY, "stack", "Group the objects of each cache by this.")
-@click.option(
-    "-s",
-    "--sort",
-    type=click.Choice(["rank", "growth", "bytes", "objects", "age"]),
-    default="rank",
-    show_default=True,
-    help="Sort by this, largest or oldest first; rank: suspects first.",
+@sort_option(
+    ["rank", "growth", "bytes", "objects", "age"],
+    "rank",
+    "Sort by this, largest or oldest first; rank: suspects first.",
 )
 @cache_option
 @call_site_option

@@ -8,7 +8,7 @@ import click
 from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
-from slabtrace.cli.options import by_option, cache_option, call_site_option, trace_argument
+from slabtrace.cli.options import by_option, cache_option, call_site_option, sort_option, trace_argument
 from slabtrace.errors import UsageError
 
 LIMIT = 20
@@ -27,14 +27,7 @@ SORT_KEYS = {
 @by_option(
     ["stack", "call-site", "module", "cache"], "call-site", "One row for each of these, in each cache."
 )
-@click.option(
-    "-s",
-    "--sort",
-    type=click.Choice(list(SORT_KEYS)),
-    default="hit",
-    show_default=True,
-    help="Sort by this, largest first.",
-)
+@sort_option(list(SORT_KEYS), "hit")
 @cache_option
 @call_site_option
 @window_options

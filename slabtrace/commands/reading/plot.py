@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from slabtrace.cli import filters
-from slabtrace.cli.options import cache_option, output_options, trace_argument
+from slabtrace.cli.options import cache_option, choice_option, output_options, trace_argument
 from slabtrace.cli.output import check_new, check_suffix, replace, say_written
 from slabtrace.cli.pictures import PICTURES, Subject
 from slabtrace.cli.progress import reading
@@ -21,13 +21,7 @@ FORMATS = (".png", ".svg")
 @click.command("plot")
 @trace_argument
 @output_options("Where to write; the name ends with .png or .svg.")
-@click.option(
-    "--kind",
-    type=click.Choice(list(PICTURES)),
-    default="usage",
-    show_default=True,
-    help="What to draw.",
-)
+@choice_option("--kind", choices=list(PICTURES), default="usage", help="What to draw.")
 @cache_option
 @click.option(
     "--top",

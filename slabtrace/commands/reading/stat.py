@@ -10,7 +10,7 @@ import click
 from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
-from slabtrace.cli.options import cache_option, call_site_option, trace_argument
+from slabtrace.cli.options import cache_option, call_site_option, choice_option, trace_argument
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,11 +49,10 @@ def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -
 
 @click.command("stat")
 @trace_argument
-@click.option(
+@choice_option(
     "--by",
-    type=click.Choice(["call-site", "cache", "ptr"]),
+    choices=["call-site", "cache", "ptr"],
     default="call-site",
-    show_default=True,
     help="One row for each call site, slab cache, or address.",
 )
 @click.option("--caller", "by", flag_value="call-site", help="Same as --by call-site (perf kmem's name).")

@@ -292,14 +292,14 @@ def test_leaks_filters(run: Run, filters: list[str], found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--cache", "msgmsg-128"], "no slab cache of this trace matches 'msgmsg-128'"),
+        (["--cache", "msgmsg-128"], "no slab cache of the trace matches 'msgmsg-128'"),
         (["--cache", "msgmsg-128"], "did you mean msg_msg-128"),
         (["--cache", "zzz"], "`slabtrace caches TRACE` lists them"),
-        (["--call-site", "("], "'(' is no regular expression"),
+        (["--call-site", "("], "'(' is not a regular expression"),
         (["--call-site", "tcp_"], "no call site matches 'tcp_'"),
-        (["--pid", "7"], "this trace knows no process 7"),
-        (["--pid", "1234", "--pid", "7"], "this trace knows no process 7"),
-        (["--comm", "sshd*"], "no task of this trace was called 'sshd*'"),
+        (["--pid", "7"], "the trace has no process 7"),
+        (["--pid", "1234", "--pid", "7"], "the trace has no process 7"),
+        (["--comm", "sshd*"], "the trace has no task named 'sshd*'"),
     ],
 )
 def test_a_filter_that_matches_nothing_is_wrong_use(run: Run, args: list[str], said: str) -> None:
