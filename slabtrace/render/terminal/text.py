@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables and paragraphs for a terminal, and the one function that makes hostile text harmless.
 
-comm, cache, module, symbol and mark texts were chosen by whoever ran on the traced machine: each
-passes `escape` before a terminal gets it.  Tables fit the terminal's width, or 80 columns
-where the output is not a terminal.  Numbers are formatted in `units`.
+comm, cache, module, symbol and mark texts were chosen by whoever ran programs on the traced machine.
+Each passes `escape` before a terminal gets it.  Tables fit the terminal's width, or 80 columns where
+the output is not a terminal.  Numbers are formatted in `units`.
 """
 
 from __future__ import annotations
