@@ -118,7 +118,7 @@ def command(
         groups = groups[groups["class"].isin(classes)]
     groups, used = rules.apply(_sorted(groups, sort))
     hidden = groups[groups["own"].astype(bool) & (not (own or form.as_json))]
-    listing = Listing(by, opened.length_ns, len(everything) - len(groups), opened.completeness())
+    listing = Listing(by, opened.length_ns, len(everything) - len(groups), opened.completeness(), len(hidden))
 
     def notes(out: TextIO) -> None:
         write_own(out, hidden)

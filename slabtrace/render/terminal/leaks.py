@@ -38,19 +38,23 @@ class Listing(NamedTuple):
     """What groups are listed.
 
     `by`: "stack" (shows each group's stack), "call_site", "module", "process" or "cache"; `ended_ns`: when
-    the recording ended, ns since its start; `others`: how many groups the filters left out.
+    the recording ended, ns since its start; `others`: how many groups the filters left out; `own`: how many
+    groups of slabtrace itself are not shown.
     """
 
     by: str
     ended_ns: int
     others: int
     completeness: Completeness
+    own: int = 0
 
 
 def write_leaks(out: TextIO, groups: pd.DataFrame, listing: Listing) -> None:
     """Write `groups` (rows of analysis' leaks()) to `out`, in their order."""
     if groups.empty and listing.others:
         out.write(f"none of this kind; {plural(listing.others, 'other group')} outstanding\n")
+    elif groups.empty and listing.own:
+        out.write("nothing outstanding except objects of slabtrace itself\n")
     elif groups.empty:
         out.write("nothing outstanding: every allocation that was seen was also freed\n")
     elif listing.by == "stack":

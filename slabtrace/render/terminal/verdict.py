@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 def write_verdict(
     out: TextIO, path: str, completeness: Completeness, damage: Sequence[str], label: str = ""
 ) -> None:
-    """Write, after an empty line, damage to the trace's files and a short verdict on its completeness.
+    """Write, after an empty line, the first damage to the trace's files and a short verdict.
 
     `path`: the trace's, to name the command that says more; `label`: what the line begins with.
     """
-    _write_damage(out, damage)
+    more = f" (and {plural(len(damage) - 1, 'more problem')})" if len(damage) > 1 else ""
+    _write_damage(out, [f"{sentence}{more}" for sentence in damage[:1]])
     write_paragraph(out, f"{label}{short_verdict(completeness, path)}")
 
 
 def write_full_verdict(out: TextIO, path: str, completeness: Completeness, damage: Sequence[str]) -> None:
-    """The same with the whole verdict.  `path` is not needed."""
+    """The same with all damage and the whole verdict.  `path` is not needed."""
     _write_damage(out, damage)
     write_paragraph(out, completeness.verdict)
 

@@ -65,6 +65,12 @@ def test_text_ends_with_damage_and_verdict(run: Run, command: str) -> None:
     assert verdict == ["5 events were dropped." if command == "info" else short]
 
 
+def test_much_damage_is_one_line_except_in_info(run: Run) -> None:
+    trace = FakeTrace(damage=["sites.arrow was cut.", "stacks.arrow is missing.", "x"])
+    assert "damaged: sites.arrow was cut. (and 2 more problems)\n" in run("stat", "t.slab", trace=trace)[1]
+    assert "damaged: stacks.arrow is missing.\n" in run("info", "t.slab", trace=trace)[1]
+
+
 @pytest.mark.parametrize("command", READING)
 def test_json_has_the_head_that_scripts_rely_on(run: Run, command: str) -> None:
     document = printed_json(run, command, "t.slab", trace=FakeTrace(damage=["cut"]))
@@ -156,6 +162,8 @@ def test_slabtraces_own_objects_are_a_line_unless_asked_for(
         assert "not shown" not in out and "slabtrace itself" in out
     assert "… and 1 group more" in run("leaks", "t.slab", "-l", "1")[1]  # the own one is not counted twice
     assert len(printed_json(run, "leaks", "t.slab")["groups"]) == 3
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [OWN])
+    assert run("leaks", "t.slab")[1].startswith("nothing outstanding except objects of slabtrace itself\n")
 
 
 def test_leaks_tell_the_recorders_own_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
