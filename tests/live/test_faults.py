@@ -170,7 +170,7 @@ def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
         (("--min-size", "100", "--max-size", "50"), "more than --max-size"),
         (("--buffer", "0"), "--buffer 0"),
         (("--buffer", "100000000"), "is not possible"),
-        (("-d", "soon"), "is no duration"),
+        (("-d", "soon"), "is not a duration"),
         (("--comm", ""), "is empty"),
     ],
 )
