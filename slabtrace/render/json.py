@@ -26,6 +26,7 @@ RECONCILIATION = tables.RECONCILIATION.json_keys
 STAT, POINTERS, PEAKS = (each.json_keys for each in (tables.STAT, tables.POINTERS, tables.PEAKS))
 LIFETIMES, MISMATCHES = tables.LIFETIMES.json_keys, tables.MISMATCHES.json_keys
 DIFF, CHECK = tables.DIFF.json_keys, tables.BROKEN_RULES.json_keys
+MARKS = tables.MARKS.json_keys
 
 ADDRESSES = frozenset({"ptr", "call_site"})
 

@@ -44,7 +44,7 @@ _KERNELS_AT_ONCE = 2  # while one is fetched or checked, the other's guests run
 
 
 def main() -> int:
-    """Examine the kernels and print their rows, then the table of docs/kernels.md.  Returns the exit status."""
+    """Print the rows of the kernels, then the table of docs/kernels.md.  Returns the exit status."""
     arguments = _arguments()
     labels = arguments.kernels or [*SUITES, HERE]
     failed = any(row.result != PASSED for row in _examine_all(labels, arguments))

@@ -61,13 +61,15 @@ def _manifest(folder: Path) -> list[str]:
         found = manifest.load(folder / TRACE)
         saved = time.time() - (folder / TRACE / "manifest.json").stat().st_mtime
     except (SlabtraceError, OSError) as error:
-        return [str(error)]
+        return str(error).splitlines()[:1]
     totals = found.totals
     counts = f"{totals.events:,} events, {totals.modules} modules, {totals.dropped:,} dropped"
     return [f"{found.status}, {counts}, saved {saved:.0f} s ago"]
 
 
 def _processes(folder: Path) -> list[str]:
+    if not (folder / REQUEST).exists():  # it ended by itself
+        return []
     if not (folder / PROCESSES).exists():
         return [f"the guest did not list them within {_PATIENCE_S:.0f} s"]
     found = _lines(folder / PROCESSES)

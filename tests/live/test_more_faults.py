@@ -22,7 +22,7 @@ import slabtrace
 from slabtrace.trace.manifest import COMPLETE
 from tests.faults.kill import PHASES, kill
 from tests.faults.recorder import process_state
-from tests.live.conftest import BY_LEAVER, SLABTRACE, Recording, wait_for
+from tests.live.conftest import BY_LEAVER, PATIENCE_S, SLABTRACE, Recording, wait_for
 from tests.live.test_exact_counts import cache_of_a_message
 
 Start = Callable[..., Recording]
@@ -124,7 +124,7 @@ def test_recorders_side_by_side_are_all_exact(start_recording: Start, messages: 
 
 def test_a_command_that_is_killed(tmp_path: Path) -> None:
     argv = [*SLABTRACE, "record", "-o", str(tmp_path / "t.slab"), "--stacks", "none", "--", "sh", "-c"]
-    done = subprocess.run([*argv, "kill -KILL $$"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*argv, "kill -KILL $$"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0 and "the command ended with status -9" in done.stderr
     manifest = slabtrace.open(tmp_path / "t.slab").manifest
     assert manifest.command is not None and manifest.command.exit_status == -signal.SIGKILL
@@ -135,7 +135,7 @@ def test_in_a_time_namespace_one_line_says_why_not(tmp_path: Path) -> None:
     """Its clock is another one than the programs', so that every event would lie outside the recording."""
     argv = ["unshare", "--time", "--monotonic", "100003", *SLABTRACE, "record", "-d", "100ms"]
     trace = tmp_path / "t.slab"
-    done = subprocess.run([*argv, "-o", str(trace)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*argv, "-o", str(trace)], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 4 and re.match("slabtrace: this is a time namespace", done.stderr)
     assert len(done.stderr.splitlines()) == 2 and not trace.exists()
 

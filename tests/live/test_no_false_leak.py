@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from slabtrace.trace import manifest
-from tests.live.conftest import SLABTRACE, slabtrace_json
+from tests.live.conftest import PATIENCE_S, SLABTRACE, slabtrace_json
 
 COUNT = 10_007
 # What one of each must allocate, and free: files, inodes, sockets, their buffers, mappings.
@@ -40,7 +40,7 @@ def churned(build: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]
         (tmp_path / "files").mkdir()
         command = [str(build("churner")), str(COUNT), str(tmp_path / "files")]
         record = [*SLABTRACE, "record", "--stacks", "none", *options, "-o", str(trace), "--", *command]
-        done = subprocess.run(record, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(record, capture_output=True, text=True, timeout=2 * PATIENCE_S)
         assert done.returncode == 0, done.stderr
         return trace
 

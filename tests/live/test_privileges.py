@@ -16,13 +16,12 @@ import pytest
 
 import slabtrace
 from slabtrace.capture.process.privileges import RECORDING, Capability
-from tests.live.conftest import SLABTRACE, Recording
+from tests.live.conftest import PATIENCE_S, SLABTRACE, Recording
 from tests.live.ordinary_user import NOBODY, REPOSITORY, as_nobody, as_root
 from tests.live.test_exact_counts import cache_of_a_message
 
 KEPT, EXCHANGED = 23, 1_009
 IPC_RMID = 0
-PATIENCE_S = float(os.environ.get("SLABTRACE_PATIENCE_S", "60"))  # an emulated CPU needs more
 SUDO = {"SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)}
 Done = subprocess.CompletedProcess[str]
 Sudo = Callable[..., Done]
@@ -89,7 +88,7 @@ def test_for_want_of_what_it_takes_one_line_says_so(place: Path, lacking: str) -
 
 def test_the_doctor_lists_the_privileges() -> None:
     argv = [*as_nobody(("bpf", "perfmon")), *SLABTRACE, "doctor"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok       privileges    CAP_PERFMON, CAP_BPF\n" in done.stdout
     for words in SAID.values():
@@ -150,7 +149,9 @@ def sudo(place: Path) -> Sudo:
 
     def run(*words: str) -> Done:
         argv = [*as_root(), *SLABTRACE, *words]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=120, env=environment, cwd=place)
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=PATIENCE_S, env=environment, cwd=place
+        )
 
     return run
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The judgement of what is outstanding: growth, survival, classes, rules, and two recordings compared."""
+"""Which outstanding objects are leaks: growth, survival, classes, rules, comparing two recordings."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel keeps on purpose, without a cache's flag saying so: it grows, and is no leak."""
+"""Objects that the kernel keeps on purpose, though their cache is not marked so: they grow without a leak."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Design(NamedTuple):
-    """`reason`: why it is kept, in words.  `shrinks`: the kernel gives it up when memory is short."""
+    """`reason`: why the kernel keeps it.  `shrinks`: whether the kernel frees it when memory is short."""
 
     cache: re.Pattern[str]
     symbol: re.Pattern[str]
@@ -24,25 +24,25 @@ KNOWN = (
         ANY,
         re.compile(r"^(alloc_slab_obj_exts|memcg_alloc_(slab|page)_(obj_)?cgroups)\b"),
         False,
-        "the allocator's own bookkeeping, which grows with the slabs of other caches",
+        "bookkeeping of the slab allocator, which grows with the slabs of other caches",
     ),
     # mm/slub.c, 6.18: per-CPU arrays of free objects
     Design(
         ANY,
         re.compile(r"^(_*alloc_(empty|full)_sheaf|__pcs_replace_(empty|full)_main)\b"),
         False,
-        "the allocator's own stock of free objects",
+        "free objects that the slab allocator keeps for itself",
     ),
     # mm/vmalloc.c, 6.9: freed areas stay in pools by size, which a shrinker ("vmap-node") empties
     Design(
         re.compile(r"^vmap_area$"),
         ANY,
         True,
-        "vmalloc pools what is freed, and gives it up when memory is short",
+        "vmalloc keeps freed areas in pools, and frees them when memory is short",
     ),
 )
 
 
 def by_design(cache: str, symbol: str) -> Design | None:
-    """What is known of objects of `cache` allocated at `symbol` ("" where not told apart)."""
+    """The known design that objects of `cache` allocated at `symbol` ("": not distinguished) are part of."""
     return next((each for each in KNOWN if each.cache.search(cache) and each.symbol.search(symbol)), None)

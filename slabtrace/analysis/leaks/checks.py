@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that a trace has to keep, and what breaks them.
+"""Rules for a trace, and what breaks them.
 
 [check]
-max_suspects = 0            # suspected groups
+max_suspects = 0            # groups of the class suspect
 max_growth = "1 MiB/min"    # of any group, where the lower bound of its growth exceeds it
 max_outstanding = "64 MiB"  # of all groups together
 max_mismatches = 0          # double, invalid and wrong-cache frees
 max_lost = 0                # events
-exact = true                # nothing at all may have been missed
+exact = true                # no event can have been missed
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,26 +19,14 @@ import pandas as pd
 
 from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import UsageError
-from slabtrace.units import count, plural, size
+from slabtrace.units import count, parse_growth, parse_size, plural, size
 
 COLUMNS = BROKEN_RULES.names
-_UNITS = {
-    "": 1,
-    "B": 1,
-    "KIB": 1 << 10,
-    "MIB": 1 << 20,
-    "GIB": 1 << 30,
-    "K": 1 << 10,
-    "M": 1 << 20,
-    "G": 1 << 30,
-}
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*(?:/\s*(s|min|h))?")
 
 
 @dataclass
 class Rules:
-    """None: not asked for.  `max_growth`: bytes a second; `max_outstanding`: bytes."""
+    """The limits; None: no limit.  `max_growth`: bytes a second; `max_outstanding`: bytes."""
 
     max_suspects: int | None = None
     max_growth: float | None = None
@@ -50,15 +37,15 @@ class Rules:
 
     @property
     def any(self) -> bool:
-        """Whether anything is asked for."""
+        """Whether there is any rule."""
         return self != Rules()
 
 
 def parse(table: Any, origin: str) -> Rules:
-    """The rules of a TOML table `check`.  Raises UsageError, naming `origin`, for what is none."""
+    """The rules of a TOML table `check`.  Raises UsageError, naming `origin`, for anything else."""
     known = [each.name for each in fields(Rules)]
     if not isinstance(table, dict) or set(table) - set(known):
-        unknown = sorted(set(table) - set(known)) if isinstance(table, dict) else ["check is no table"]
+        unknown = sorted(set(table) - set(known)) if isinstance(table, dict) else ["check is not a table"]
         raise UsageError(f"{origin}: no such rule: {', '.join(unknown)}", f"rules are {', '.join(known)}")
     rules = Rules()
     for name, value in table.items():
@@ -68,18 +55,18 @@ def parse(table: Any, origin: str) -> Rules:
 
 def growth(text: str) -> float:
     """Bytes a second of "1 MiB/min", "300/s" (bytes).  Raises UsageError for anything else."""
-    amount, per = _amount(text)
-    if per is None:
-        raise UsageError(f"{text!r} is no growth", "write it as 1MiB/min, 20KiB/s or 1GiB/h")
-    return amount / _SECONDS[per]
+    try:
+        return parse_growth(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def amount(text: str) -> float:
     """Bytes of "64 MiB", "512".  Raises UsageError for anything else."""
-    found, per = _amount(text)
-    if per is not None:
-        raise UsageError(f"{text!r} is no number of bytes", "write it as 64MiB")
-    return found
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def broken(
@@ -144,13 +131,6 @@ def _value(name: str, value: Any, origin: str) -> Any:
     wanted = bool if name == "exact" else int
     if type(value) is not wanted or value < 0:
         raise UsageError(
-            f"{origin}: {name} = {value!r} is no {'true or false' if wanted is bool else 'number'}"
+            f"{origin}: {name} = {value!r} must be {'true or false' if wanted is bool else 'a whole number'}"
         )
     return value
-
-
-def _amount(text: str) -> tuple[float, str | None]:
-    match = _AMOUNT.fullmatch(text.strip())
-    if match is None or match.group(2).upper() not in _UNITS:
-        raise UsageError(f"{text!r} is no amount", "write it as 64MiB, or as 1MiB/min where it is a growth")
-    return float(match.group(1)) * _UNITS[match.group(2).upper()], match.group(3)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects that hang on a reclaimable one: an inode's security blob, the target of a symbolic link.
+"""Objects that belong to a reclaimable one, such as the security blob of an inode or the target of a symlink.
 
-They lie in caches that nothing shrinks, but go when their inode is given up.  They are told by
-having come with it: in the same task, at the same moment, one with one.  The same holds of a leak
-that happens whenever an inode is made, until that inode is freed and the leaked object stays: then
-it has no living companion any more, and is suspected.
+Their caches are not reclaimable, but they are freed with their inode.  They are recognised by time: allocated
+by the same task, within TOGETHER_NS, one with one.  A leak that happens with every new inode looks the same
+at first.  Once the inode is freed and the leaked object stays, it has no live companion, and can be a
+suspect.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.batch import EventBatch
 
-TOGETHER_NS = 200_000  # the most between the allocations of two objects that belong together
-OTHER_TASK = np.int64(2**62)
+TOGETHER_NS = 200_000  # the longest time between the allocations of two objects that belong together
+OTHER_TASK = np.int64(2**62)  # as a time between two objects: never together
 
 
 def companions(live: EventBatch, reclaimable: NDArray[np.bool_]) -> Positions:
-    """The living reclaimable object that each live object came with, as its position; -1: none.  Shape (n,).
+    """The live reclaimable object that each object was allocated with, as a position; -1: none, shape (n,).
 
-    `reclaimable`: whether each is in a reclaimable cache itself, shape (n,); those are not asked.
+    `reclaimable`: whether the object's own cache is reclaimable, shape (n,); such an object has no companion.
     """
     order = np.lexsort((live.ts_ns, live.tid))
     tid, ts_ns, is_one = live.tid[order], live.ts_ns[order], reclaimable[order]
@@ -43,5 +43,5 @@ def companions(live: EventBatch, reclaimable: NDArray[np.bool_]) -> Positions:
 def _apart(
     tid: NDArray[np.uint32], ts_ns: NDArray[np.int64], one: Positions, other: Positions
 ) -> NDArray[np.int64]:
-    """Time between two objects, for ever if they are of different tasks."""
+    """Time between two allocations; OTHER_TASK if they are of different tasks."""
     return np.where(tid[one] == tid[other], np.abs(ts_ns[one] - ts_ns[other]), OTHER_TASK)

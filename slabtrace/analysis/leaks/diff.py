@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two recordings hold differently, group by group: new, gone, grown, shrunk.
+"""The differences between two recordings, group by group: new, gone, grown, shrunk.
 
-Groups are matched by what another boot and another build leave alone: the cache's name and the
-functions of the stack (frames.py).  Recordings differ in length, so rates are compared.
-
-A difference is significant if chance does not explain it.  Two tests, each at a level of 1 % shared
-out among all groups (Bonferroni): whether objects were left at the same rate (of n + m objects
-left, those of one recording are binomial with its share of the time: the conditional test of two
-Poisson rates, Przyborowski and Wilenski, 1940), and whether the slopes of the standing bytes are
-equal (their difference against both 95 % intervals).
+Groups are matched by the cache's name and the functions of the stack, which are the same after another boot
+or build (names/frames.py).  Recordings differ in length, so rates are compared.
+A difference is significant if chance does not explain it, at a level of 1 % divided among all groups
+(Bonferroni).  There are two tests: whether objects were left at the same rate (of n + m objects, the number
+in one recording is binomial with its share of the time: the conditional test of two Poisson rates,
+Przyborowski and Wilenski, 1940); and whether the slopes of the outstanding bytes are equal, by both 95 %
+intervals.
 """
 
 from __future__ import annotations
@@ -35,8 +34,6 @@ COLUMNS = DIFF.names
 def diff(old: pd.DataFrame, new: pd.DataFrame, old_ns: int, new_ns: int) -> pd.DataFrame:
     """Rows of Trace.leaks() of two recordings that lasted `old_ns` and `new_ns`, compared: COLUMNS.
 
-    state; significant (bool); p (of the more telling test); stack (list of str, offsets left out);
-    class, own, why: as the newer recording has them, else the older; growth: bytes a second.
     Significant ones first, those that grew most on top.  Raises UsageError where nothing of the two
     can be matched.
     """
@@ -58,7 +55,7 @@ def diff(old: pd.DataFrame, new: pd.DataFrame, old_ns: int, new_ns: int) -> pd.D
 
 
 def _side_by_side(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Both recordings' columns by key, _old and _new; what one of them lacks has nothing outstanding."""
+    """Both recordings' columns by key, _old and _new; a group that one of them lacks has 0 there."""
     both = before.add_suffix("_old").join(after.add_suffix("_new"), how="outer")
     numbers = [f"{name}_{side}" for name in SUMMED for side in ("old", "new")]
     both[numbers] = both[numbers].fillna(0.0)
@@ -66,7 +63,7 @@ def _side_by_side(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 
 
 def _compared(both: pd.DataFrame) -> pd.DataFrame:
-    """The columns that are shown, without judgement."""
+    """The columns that are shown, without state and significance."""
     frame = pd.DataFrame(index=both.index)
     for name, column in SHOWN.items():
         frame[f"{name}_old"], frame[f"{name}_new"] = both[f"{column}_old"], both[f"{column}_new"]
@@ -77,7 +74,7 @@ def _compared(both: pd.DataFrame) -> pd.DataFrame:
 
 
 def _merged(groups: pd.DataFrame) -> set[tuple[str, ...]]:
-    """The (cache, function) of groups that several stacks share: the one shown may be another next time."""
+    """The (cache, function) of groups with several stacks: another recording may show another one."""
     several = groups[groups["stacks"] > 1]
     return {
         _key(cache, [], symbol) for cache, symbol in zip(several["cache"], several["symbol"], strict=True)
@@ -89,7 +86,7 @@ def _key(cache: str, stack: list[str], symbol: str) -> tuple[str, ...]:
 
 
 def _keyed(groups: pd.DataFrame, merged: set[tuple[str, ...]]) -> pd.DataFrame:
-    """`groups` by what can be compared; those that become the same are put together."""
+    """`groups` by what can be compared; groups with the same key are added up."""
     frame = groups.copy()
     stacks = zip(frame["cache"], frame["stack"], frame["symbol"], strict=True)
     keys = [

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judging groups of outstanding objects: class, score, growth and why.
+"""The class of each group of outstanding objects, with its score, its growth and the reason.
 
-suspect       keeps growing: old objects stay, and more came all along
-retained      came in a burst, or no longer comes: kept, but not growing
-reclaimable   the cache is one that the kernel shrinks when memory is short (SLAB_RECLAIM_ACCOUNT), or
-              its objects came with such (companions.py)
-young         nothing in it is old enough to judge
+suspect       old objects stay, more were allocated all along, and the growth is certain
+reclaimable   the kernel shrinks its cache when memory is short (SLAB_RECLAIM_ACCOUNT), or its objects were
+              allocated together with objects of such a cache (companions.py)
+young         no object is old enough to judge
+retained      everything else: no certain growth, too few old objects, allocated in a burst or not any more
 
-What slabtrace itself keeps, and what by_design.py knows, is never suspected.
+slabtrace's own objects, and what by_design.py lists, are never suspects.
+The score and its thresholds, with their reasons: docs/analysis.md.
 
-The score, 0 to 1, is the product of what speaks for a leak: the share of its old objects that was
-kept, how steadily they came, and how certain the growth is (the slope's lower bound by the slope).
-A suspect needs a certain growth, so a score above 0, enough old objects, and each of the shares below.
+Example: fixtures/slow-leak.slab.  In 24.5 s 48 objects leaked, one every 0.5 s; 4,800 others were freed.
+
+    horizon          2.15 s   objects of this group are rarely freed later than that (survival.py)
+    kept share       1.0      of the 45 objects that got older, none was freed
+    steadiness       1.0      they were allocated in every eighth of the time
+    certain growth   0.98     14.7 of 15.0 KiB/min, the lower bound of the slope by the slope (slope.py)
+    score            0.98     the product of the three: at least LEAST_SCORE
+    late share       0.5      half of the 45 in the later half: it has not ended
+    class            suspect
 """
 
 from __future__ import annotations
@@ -37,24 +44,28 @@ from slabtrace.columns import JUDGEMENT
 
 SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young", "reclaimable")
 
-LEAST_OLD = 8  # old objects that a suspicion needs
+LEAST_OLD = 8  # old objects of a suspect
 LEAST_STEADINESS = 0.6
-LEAST_SCORE = 0.4  # below, the growth may be next to nothing: a process that grows while it starts has 0.35
-LEAST_LATE_SHARE = 0.25  # of the old objects, that came in the later half: it has not ended
-ATTACHED_SHARE = 0.9  # of a group's objects, that came with a reclaimable one
-ATTACHED = "came with objects that the kernel gives up when memory is short, such as inodes"
-POINTS = 32  # of the series that slopes are taken of
+LEAST_SCORE = 0.4  # with less, growth may be almost nothing: a process that grows while it starts has 0.35
+LEAST_LATE_SHARE = 0.25  # share of old objects allocated in the later half: the leak has not ended
+ATTACHED_SHARE = 0.9  # share of a group's objects that were allocated together with a reclaimable one
+ATTACHED = (
+    "allocated together with objects of a cache that the kernel shrinks when memory is short, such as inodes "
+    "(an object in use stays)"
+)
+POINTS = 32  # of the series of which the slope is computed
 COLUMNS = JUDGEMENT.names
 
 
 @dataclass
 class Judged:
-    """What is judged: k groups with something outstanding.
+    """What is judged: k groups with outstanding objects.
 
-    `of_site`: the group of each site, -1 for none, shape (s,); `bytes_alloc`: an object's size by
-    site, shape (s,); `alloc_ns`, `site`: time and site of every live object, each in one of the
-    groups; `reclaimable`, `own`: shape (k,); `by_design`: what is known of each group beforehand;
-    `companion`: the reclaimable object that each live object came with, -1 if with none.
+    `of_site`, shape (s,): the group of each site, -1 for none.  `bytes_alloc`, shape (s,): the size of an
+    object. `alloc_ns`, `site`: time and site of every live object; each is in one of the groups.
+    `companion`: the reclaimable object that each live object was allocated together with, -1 if there is
+    none. `reclaimable`, `own`, shape (k,): whether the cache is, and whether all objects are slabtrace's own.
+    `by_design`: the known design that each group is part of.
     """
 
     of_site: Positions
@@ -72,7 +83,7 @@ def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame
 
     Adds rank (from 1), and COLUMNS: see `judge`.
     """
-    row = np.full(len(groups) + 1, -1, np.intp)  # of the group -1, of no allocation: the last
+    row = np.full(len(groups) + 1, -1, np.intp)  # the last: of the group -1, which is that of frees
     row[outstanding["group"].to_numpy()] = np.arange(len(outstanding))
     live = kept.objects.live
     names = zip(outstanding["cache"], outstanding["symbol"], strict=True)
@@ -90,16 +101,11 @@ def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame
 
 
 def judge(ages: Ages, judged: Judged) -> pd.DataFrame:
-    """One row for each group: COLUMNS.
-
-    class, score (0 to 1; see the module's text), why (a sentence); growth_bytes_per_s, growth_low,
-    growth_high: slope of the standing bytes and its interval (95 %); old, old_freed, horizon_ns,
-    sibling_ns, steadiness, late_share: see survival.Survival.
-    """
+    """One row for each group: COLUMNS; those from `old` on are explained at survival.Survival."""
     lived = np.zeros((len(judged.own), ages.lived.shape[1]), np.int64)
     member = judged.of_site >= 0
     np.add.at(lived, judged.of_site[member], ages.lived[member])
-    # what a series carried here came at its own times
+    # objects from earlier parts of a series are older than this part
     since_ns = min(ages.begin_ns, int(judged.alloc_ns.min(initial=ages.begin_ns)))
     group = judged.of_site[judged.site]
     found = survival(lived, judged.alloc_ns, group, ages.begin_ns, ages.end_ns, since_ns)
@@ -123,10 +129,10 @@ def judge(ages: Ages, judged: Judged) -> pd.DataFrame:
 
 
 def ranked(outstanding: pd.DataFrame, judgement: pd.DataFrame) -> pd.DataFrame:
-    """`outstanding` with its `judgement`, ranked (column rank, from 1): what to look at first.
+    """`outstanding` with its `judgement`, in the order to look at it (column rank, from 1).
 
-    Suspects by the growth that is certain, weighted with the score; then the retained, the young and
-    the reclaimable by bytes; slabtrace's own last.
+    Suspects come first, by the lower bound of their growth times the score; then retained, young and
+    reclaimable groups, each by bytes; slabtrace's own last.
     """
     frame = pd.concat([outstanding, judgement], axis=1)
     order = pd.DataFrame(
@@ -143,11 +149,11 @@ def ranked(outstanding: pd.DataFrame, judgement: pd.DataFrame) -> pd.DataFrame:
 
 
 def _growth(ages: Ages, judged: Judged) -> Slope:
-    """Slopes of the standing bytes, bytes a second."""
-    standing = ages.outstanding(judged.of_site, len(judged.own), judged.bytes_alloc)
+    """Slopes of the outstanding bytes, bytes a second."""
+    outstanding = ages.outstanding(judged.of_site, len(judged.own), judged.bytes_alloc)
     at = np.arange(SLICES // POINTS - 1, SLICES, SLICES // POINTS)
     seconds = at.astype(np.float64) * (ages.width_ns / 1e9)
-    return theil_sen(seconds, standing[at].astype(np.float64))
+    return theil_sen(seconds, outstanding[at].astype(np.float64))
 
 
 def _score(found: Survival, growth: Slope) -> NDArray[np.float64]:
@@ -158,13 +164,13 @@ def _score(found: Survival, growth: Slope) -> NDArray[np.float64]:
 
 
 def _in_reclaimable_caches(kept: Kept) -> NDArray[np.bool_]:
-    """Whether each live object is in one."""
+    """Whether the cache of each live object is reclaimable."""
     of_cache = np.array(kept.caches.reclaimable, np.bool_)
     return of_cache[kept.caches.of_site[kept.objects.live.site]]
 
 
 def _attached(judged: Judged) -> NDArray[np.bool_]:
-    """Groups whose live objects came with a reclaimable one of their own, nearly all of them."""
+    """Whether nearly all live objects of each group were allocated each with a reclaimable one of its own."""
     member = judged.of_site[judged.site]
     number = np.bincount(member, minlength=len(judged.own))
     some = np.flatnonzero(judged.companion >= 0)

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The robust slope of a series and its interval: how fast a group grows, and how sure that is.
 
-Theil and Sen: the median of the slopes between all pairs of points; a third of the points may lie
-anywhere.  H. Theil, "A rank-invariant method of linear and polynomial regression analysis" (1950);
+It is the median of the slopes between all pairs of points; up to a third of the points may be anywhere.
+H. Theil, "A rank-invariant method of linear and polynomial regression analysis" (1950);
 P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", JASA 63 (1968).
-
-Sen's interval assumes independent points.  What is outstanding at one time is mostly outstanding
-at the next, which makes chance look like a trend; so its variance is widened by the correlation of
-the ranks of what the line leaves over: K. H. Hamed and A. R. Rao, "A modified Mann-Kendall trend
-test for autocorrelated data", Journal of Hydrology 204 (1998).
+Sen's interval assumes independent points.  Objects outstanding at one time are mostly outstanding at the
+next, so chance looks like a trend.  The variance is therefore widened by the correlation of the ranks of the
+residuals: K. H. Hamed and A. R. Rao, "A modified Mann-Kendall trend test for autocorrelated data", Journal of
+Hydrology 204 (1998).
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def _variance(time: Floats, series: Floats, slope: Floats) -> Floats:
     independent = n * (n - 1) * (2 * n + 5) / 18
     rest = series - slope * time[:, None]
     ranks = np.argsort(np.argsort(rest, axis=0, kind="stable"), axis=0, kind="stable").astype(np.float64)
-    ranks[:, np.ptp(rest, axis=0) < 1e-9] = 0.0  # a perfect line leaves nothing to correlate
+    ranks[:, np.ptp(rest, axis=0) < 1e-9] = 0.0  # the residuals of a perfect line do not correlate
     ranks -= ranks.mean(axis=0)
     power = np.maximum((ranks**2).sum(axis=0), 1e-9)
     extra = np.zeros(series.shape[1])

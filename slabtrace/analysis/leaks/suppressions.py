@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Findings that are known and wanted no more: told by part of a stack, a cache or a module.
+"""Suppressing known findings: by part of a stack, by cache, or by module.
 
     [[suppress]]
     name = "the queue fills once"          # shown; default: what it matches
@@ -7,7 +7,7 @@
     cache = "msg_msg-*"
     module = "nf_*"
 
-All that is given has to match; patterns are the shell's.  Functions are compared without offset.
+All that is given must match; patterns are those of the shell.  Functions are compared without offset.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Used:
 
 @dataclass
 class Suppressions:
-    """An ordered list of rules; the first that matches a group takes it away."""
+    """An ordered list of rules; the first one that matches a group removes it."""
 
     rules: list[Suppression] = field(default_factory=list)
 
     def apply(self, groups: pd.DataFrame) -> tuple[pd.DataFrame, list[Used]]:
-        """The rows of `groups` (of Trace.leaks()) that no rule matches, and what each rule took."""
+        """The rows of `groups` (of Trace.leaks()) that no rule matches, and what each rule removed."""
         used = [Used(rule.name) for rule in self.rules]
         if not self.rules or groups.empty:
             return groups, used
@@ -79,22 +79,24 @@ class Suppressions:
 
 
 def parse(entries: Any, origin: str) -> Suppressions:
-    """The rules of a TOML array `suppress`.  Raises UsageError, naming `origin`, for what is none."""
+    """The rules of a TOML array `suppress`.  Raises UsageError, naming `origin`, for anything else."""
     if not isinstance(entries, list):
-        raise UsageError(f"{origin}: suppress is no array", "write [[suppress]] above each rule")
+        raise UsageError(f"{origin}: suppress is not an array", "write [[suppress]] above each rule")
     return Suppressions([_rule(entry, f"{origin}: suppress {n}") for n, entry in enumerate(entries, 1)])
 
 
 def _rule(entry: Any, origin: str) -> Suppression:
     if not isinstance(entry, dict) or set(entry) - KEYS or not set(entry) - {"name"}:
-        raise UsageError(f"{origin} has to have one of stack, cache, module", f"it may have {sorted(KEYS)}")
+        raise UsageError(
+            f"{origin} needs one of stack, cache, module", f"the keys are {', '.join(sorted(KEYS))}"
+        )
     stack = entry.get("stack", [])
     texts = [entry.get(key, "") for key in ("name", "cache", "module")]
     if not isinstance(stack, list) or not all(isinstance(each, str) for each in [*stack, *texts]):
-        raise UsageError(f"{origin}: stack is an array of texts, all else a text")
+        raise UsageError(f"{origin}: stack must be an array of strings, the others strings")
     name, cache, module = texts
-    told = " ".join(filter(None, [" … ".join(stack), cache and f"in {cache}", module and f"[{module}]"]))
-    return Suppression(name or told, tuple(stack), cache, module)
+    described = " ".join(filter(None, [" … ".join(stack), cache and f"in {cache}", module and f"[{module}]"]))
+    return Suppression(name or described, tuple(stack), cache, module)
 
 
 def _in_order(patterns: Sequence[str], functions: Iterable[str]) -> bool:

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a group's objects are old, whether objects of that age were ever freed, and when they came.
+"""Which objects of a group are old, whether objects of that age are ever freed, and when they were allocated.
 
-Old is relative to what the group itself freed.  For an age h: of all objects that reached it, some
-were freed later (`old_freed`) and some still live (`old`).  The horizon of a group is the least
-age h from which on few of them were freed; without one, nothing it holds can be called kept.
+For an age h, of all objects that got as old as that, some were freed later (`old_freed`) and some are still
+live (`old`).  The horizon of a group is the least age h from which on few of them were freed.  A group
+without a horizon has no old objects.
+
+Example: a recording of 64 s; 1,000 objects lived about 3 ms, 4 lived 6 s, and 40 are live, one allocated
+every second from 24 s on.  Powers of two from 4 s (64 s / 16) to 32 s are tried.
+
+     age h   freed later   live and older   share freed
+     4.3 s             4               36          10 %   more than FREED_SHARE
+     8.6 s             0               32           0 %   the horizon
 """
 
 from __future__ import annotations
@@ -18,21 +25,21 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.percentiles import percentile
 from slabtrace.analysis.pairing.paired import Positions
 
-LEAST_AGE_NS = 1_000_000_000  # RCU, deferred closes and workqueues free that late
-SMALLEST_SHARE, LARGEST_SHARE = 1 / 16, 1 / 2  # of the recording, that a horizon may be
-FREED_SHARE = 0.05  # the most of the objects beyond the horizon that may have been freed
-PERIODS = 8  # that the time in which old objects came is divided into
+LEAST_AGE_NS = 1_000_000_000  # RCU, deferred closes and workqueues free up to that late
+SMALLEST_SHARE, LARGEST_SHARE = 1 / 16, 1 / 2  # of the recording: limits of the horizon
+FREED_SHARE = 0.05  # of the objects older than the horizon, at most, were freed
+PERIODS = 8  # equal parts of the time in which old objects were allocated
 
 
 @dataclass
 class Survival:
-    """Arrays of shape (g,).
+    """Of g groups, arrays of shape (g,).
 
-    `horizon_ns`: the age from which on objects are called old, 0: the recording shows none.  `old`:
-    living objects of that age; `old_freed`: those freed after they had reached it.  `sibling_ns`:
-    median lifetime of all that was freed, NaN where nothing was.  `steadiness`: in how many of
-    PERIODS parts of the time old objects came, of the parts that as many coming at random would fill
-    (0 to 1).  `late_share`: of the old objects, those that came in the later half (0 to 1).
+    `horizon_ns`: the age from which on objects are old; 0 if the recording shows none.  `old`: live objects
+    of that age; `old_freed`: objects freed after they had reached it.  `sibling_ns`: median lifetime of the
+    freed objects, NaN without any.  `steadiness`: the number of PERIODS in which old objects were allocated,
+    by the number that as many allocations at random times would fill (0 to 1).  `late_share`: share of the
+    old objects that were allocated in the later half (0 to 1).
     """
 
     horizon_ns: NDArray[np.int64]
@@ -44,7 +51,7 @@ class Survival:
 
     @property
     def kept_share(self) -> NDArray[np.float64]:
-        """Of the objects that grew old, those not freed (0 to 1; 0 where none grew old)."""
+        """Of the objects that got older than the horizon, the share not freed (0 to 1; 0 without any)."""
         share: NDArray[np.float64] = self.old / np.maximum(self.old + self.old_freed, 1)
         return share
 
@@ -59,7 +66,7 @@ def survival(
 ) -> Survival:
     """`lived`: shape (g, OCTAVES), see Ages; `alloc_ns`, `member`: time and group of the live objects.
 
-    `since_ns`: since when objects came, if that was before the recording's `begin_ns`.
+    `since_ns`: the time of the oldest allocation, if it was before the recording's `begin_ns`.
     """
     groups, length = len(lived), end_ns - begin_ns
     horizon, old, old_freed = (np.zeros(groups, np.int64) for _ in range(3))
@@ -74,12 +81,14 @@ def survival(
     until = begin_ns + length - horizon
     first_ns = begin_ns if since_ns is None else since_ns
     came = _came(alloc_ns[is_old], member[is_old], first_ns, until, groups)
-    sibling = np.minimum(percentile(lived, 0.5), end_ns - first_ns)  # within an octave that is a guess
+    sibling = np.minimum(
+        percentile(lived, 0.5), end_ns - first_ns
+    )  # interpolated within an octave, so it may be too long
     return Survival(horizon, old, old_freed, sibling, _steadiness(came), _late_share(came))
 
 
 def horizons(length_ns: int) -> range:
-    """The octaves k for which an age of 2^k ns is neither too young nor too old to judge by."""
+    """The octaves k of the ages 2^k ns that may be a horizon."""
     least = max(LEAST_AGE_NS, SMALLEST_SHARE * length_ns)
     first = int(np.ceil(np.log2(least)))
     last = int(np.floor(np.log2(max(LARGEST_SHARE * length_ns, 1))))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frees that contradict what was seen: found, proved, and worded; afterwards and while recording."""
+"""Frees that contradict earlier events: double, invalid and wrong-cache frees, with their evidence."""

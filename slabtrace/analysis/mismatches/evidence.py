@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The events around a finding: found again in a second pass over the trace, and put into words.
+"""The events around a finding, found in a second pass over the trace.
 
-The pass keeps what happened at few addresses only, so its memory is that of the findings.
+The pass keeps only the events at the findings' addresses, so the findings bound its memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slabtrace.analysis.pairing.duplicates import completes, same_event
 from slabtrace.trace.format.batch import EventBatch, concatenate
 from slabtrace.trace.format.schema import Kind
 
-# What the caller of each kind called, in the kernel's own words; newer recorders may know more kinds.
+# The kernel function that the caller of each kind called; newer recorders may have more kinds.
 CALLED: dict[int, str] = {
     Kind.KMALLOC: "kmalloc",
     Kind.CACHE_ALLOC: "kmem_cache_alloc",
@@ -35,7 +35,7 @@ CALLED: dict[int, str] = {
 
 
 class History:
-    """All events of objects at some addresses, in time order at each; one event is one, however recorded."""
+    """All events of objects at some addresses, by address and time, without repeated records."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class History:
         self._events = self._without_repeats(every.take(np.lexsort((every.ts_ns, every.ptr))))
 
     def _without_repeats(self, events: EventBatch) -> EventBatch:
-        """Without second records of an event, and what a free only goes on to (duplicates.py)."""
+        """Without second records of an event, and without completions of a free (duplicates.py)."""
         if not events.size:
             return events
         first, second = events.take(slice(None, -1)), events.take(slice(1, None))
@@ -66,9 +66,10 @@ class History:
         return events.take(np.append(True, ~(alike & again)))
 
     def before(self, ptr: int, ts_ns: int) -> tuple[EventBatch | None, EventBatch | None, bool]:
-        """What came before `ts_ns` at `ptr`: (the last allocation, the first free after it, clear).
+        """The events at `ptr` before `ts_ns`: (the last allocation, the first free after it, clear).
 
-        None for what was not seen.  `clear`: the allocation was not of an address thought live.
+        None for an event that was not seen.  `clear`: the address was not live before that allocation, so no
+        free was missed there.
         """
         begin, end = np.searchsorted(self._events.ptr, np.array([ptr, ptr + 1], np.uint64)).tolist()
         now = begin + int(np.searchsorted(self._events.ts_ns[begin:end], ts_ns))
@@ -84,9 +85,13 @@ class History:
         return self._events.take(slice(at, at + 1)) if at >= 0 else None
 
 
-def in_words(event: EventBatch | None, sites: Sites, caches: Caches, lookup: Lookup) -> dict[str, Any] | None:
-    """One event: called, ts_ns (since the recording's start), cpu, pid, tid, comm, cache, call_site,
-    symbol, stack (list of str, innermost first).  None stays None; so do pid and comm of an unknown task.
+def described(
+    event: EventBatch | None, sites: Sites, caches: Caches, lookup: Lookup
+) -> dict[str, Any] | None:
+    """One event as a dict; None stays None.
+
+    Keys: called, ts_ns (since the recording's start), cpu, pid, tid, comm, cache, call_site, symbol, stack
+    (list of str, innermost first).  pid and comm of an unknown task are None.
     """
     if event is None:
         return None

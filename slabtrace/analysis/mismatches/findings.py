@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frees that contradict what was seen before, each with the events that prove it.
+"""Frees that contradict earlier events, each with its evidence.
 
-  double-free        an address freed twice with no allocation between
-  invalid-free       an address where no object begins (bpf/object_start.h; object_layout.py)
-  wrong-cache-free   kmem_cache_free with another cache than the object's
+  double-free        an address was freed twice with no allocation in between
+  invalid-free       no object begins at the address (bpf/object_start.h; object_layout.py)
+  wrong-cache-free   kmem_cache_free named another cache than the object's
 
-Not among them: the return of memory after a kfree_rcu (duplicates.py), an address used again after a
-free that was missed (pairing.py infers that free), the free of an object older than the recording, and
-kfree of an object of any cache, which the allocator takes.  What each may claim says mismatch_proof.py.
+These are not findings: a completion of kfree_rcu (duplicates.py); an address allocated again after a missed
+free, which is inferred; the free of an object older than the recording; kfree of an object of any cache,
+which is allowed.  How sure a finding is: proof.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.counting.summary import Lookup
-from slabtrace.analysis.mismatches.evidence import History, in_words
+from slabtrace.analysis.mismatches.evidence import History, described
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout
 from slabtrace.analysis.mismatches.proof import MismatchProof, confidence
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
@@ -36,7 +36,7 @@ COLUMNS = MISMATCHES.names
 
 @dataclass
 class Findings:
-    """Makes rows of suspicious frees, with all that it takes to look their evidence up.
+    """Makes a table of contradictory frees, and looks up their evidence.
 
     `preemptible`: see Pairer.
     """
@@ -54,7 +54,7 @@ class Findings:
         kind, ptr, cache (the object's), confidence, maybe_missed (Int64: events missed that could
         explain it; <NA> where nothing bounds them), offset (invalid-free: bytes into the object; else
         <NA>), named_cache (wrong-cache-free: that was named, None where the kernel hides it), alloc,
-        first_free, second_free (dicts as evidence.in_words; None for what was not seen or there is not).
+        first_free, second_free (dicts as evidence.described; None for what was not seen or there is not).
         """
         double, invalid, wrong = (
             each.events() for each in (wrong_frees.double, wrong_frees.invalid, wrong_frees.wrong_cache)
@@ -70,10 +70,10 @@ class Findings:
         return _table(rows)
 
     def _double(self, second: EventBatch, history: History) -> dict[str, Any] | None:
-        """None where the first free was not seen, but proved by its slab's end: an allocation was missed.
+        """None where the first free was only inferred, from the end of the slab: an allocation was missed.
 
-        And where the second may be the twin's record of the first, of a task that was preempted for longer
-        than duplicates.py waits (from 7.0).
+        Also None where the second may be the twin's record of the first, by a task that was preempted for
+        longer than duplicates.py allows (from 7.0).
         """
         alloc, first, clear = history.before(int(second.ptr[0]), int(second.ts_ns[0]))
         if first is None or (self._is_recovered(second) and self._is_one_call(first, second)):
@@ -85,7 +85,7 @@ class Findings:
         return bool(self.sites["flags"][event.site[0]] & np.uint8(Flag.RECOVERED))
 
     def _is_one_call(self, first: EventBatch, second: EventBatch) -> bool:
-        """By one task from one place."""
+        """Whether both are by one task from one call site."""
         call_site = self.sites["call_site"]
         same_place = call_site[first.site[0]] == call_site[second.site[0]]
         return bool(same_place and first.tid[0] == second.tid[0])
@@ -109,7 +109,7 @@ class Findings:
         return row | {"offset": int(free.ptr[0]) - start}
 
     def _object_around(self, free: EventBatch, history: History) -> tuple[int, EventBatch | None]:
-        """Where the object that a freed address lies in begins, and its allocation if it was seen."""
+        """Where the object around a freed address begins, and its allocation if it was seen."""
         ptr, ts_ns = int(free.ptr[0]), int(free.ts_ns[0])
         starts = self.layout.starts(free)
         for start in starts:
@@ -132,7 +132,7 @@ class Findings:
     ) -> dict[str, Any]:
         """The columns of a finding; a free that names no cache (kfree_bulk) takes its allocation's."""
         nameless = self.sites["cache"][free.site[0]] == 0 and alloc is not None
-        told = (in_words(each, self.sites, self.caches, self.lookup) for each in (alloc, first, second))
+        evidence = (described(each, self.sites, self.caches, self.lookup) for each in (alloc, first, second))
         return {
             "kind": kind,
             "ptr": int(free.ptr[0]),
@@ -140,7 +140,7 @@ class Findings:
             "maybe_missed": missed,
             "offset": None,
             "named_cache": None,
-            **dict(zip(("alloc", "first_free", "second_free"), told, strict=True)),
+            **dict(zip(("alloc", "first_free", "second_free"), evidence, strict=True)),
             "ts_ns": int(free.ts_ns[0]),
         }
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mismatches as they happen, found by the same pairing as afterwards (mismatches.py), at a bounded cost.
+"""Mismatches found while recording, by the same pairing as afterwards (findings.py), at a bounded cost.
 
-Pairing takes 0.1-0.2 us an event, and the recorder has no time to spare under load: so a batch of more
-than MOST_EVENTS is not looked at, and then all that was known of addresses is forgotten, because what
-followed a missed allocation must not look like a double free.  So it is where events were lost.
-`slabtrace mismatches` finds those later.
+Pairing takes 0.1 to 0.2 us an event, and the recorder has no time to spare under load.  So a batch of more
+than MOST_EVENTS is skipped.  Then all that is known of addresses is forgotten, for a missed allocation would
+make the next free look like a double free.  The same holds where events were lost.  `slabtrace mismatches`
+finds the skipped ones later.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Manifest
 
-MOST_EVENTS = 1 << 16  # of a batch, which is half a second's: 2 % of a CPU
-MOST_LIVE = 1 << 20  # objects; more would take too long to sort with every batch
+MOST_EVENTS = 1 << 16  # in a batch of half a second: pairing them takes 2 % of a CPU
+MOST_LIVE = 1 << 20  # objects; more take too long to sort with every batch
 
 
 class LiveFinding(NamedTuple):
-    """A suspicious free: its kind of mismatch, and where and by which task it happened."""
+    """A contradictory free: its kind, and where and by which task it happened."""
 
     kind: str
     ptr: int
@@ -55,7 +55,7 @@ class LiveMismatches:
         self._pairer: Pairer | None = None
         self._layout: ObjectLayout | None = None
         self._lost_until_ns = 0
-        self.skipped = 0  # batches not looked at
+        self.skipped = 0  # batches
 
     def add_sites(self, rows: Mapping[str, Array]) -> None:
         """Append sites, as Sites.extend."""
@@ -63,11 +63,11 @@ class LiveMismatches:
         self._layout = None
 
     def lost(self, until_ns: int) -> None:
-        """Events from before this time are missing: what those that are there look like proves nothing."""
+        """Events from before this time were lost, so batches that begin before it are skipped."""
         self._lost_until_ns = until_ns
 
     def add(self, batch: EventBatch, shapes: Mapping[int, Shape]) -> Iterator[LiveFinding]:
-        """The suspicious frees that the next events bring to light."""
+        """The contradictory frees among the next events."""
         lossy = bool(batch.size) and int(batch.ts_ns.min()) < self._lost_until_ns
         if lossy or batch.size > MOST_EVENTS or (self._pairer and self._pairer.live.size > MOST_LIVE):
             self._pairer = None
@@ -92,6 +92,6 @@ class LiveMismatches:
         for free in frees:
             site = int(free.site[0])
             if kind == "double-free" and self.sites["flags"][site] & np.uint8(Flag.RECOVERED):
-                continue  # it may be the twin's record of the first: `slabtrace mismatches` can tell
+                continue  # perhaps the twin's record of the first free: a second pass distinguishes them
             cache, call_site = (int(self.sites[name][site]) for name in ("cache", "call_site"))
             yield LiveFinding(kind, int(free.ptr[0]), cache, call_site, int(free.tid[0]))

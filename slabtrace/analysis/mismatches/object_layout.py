@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where objects can begin in a slab, and so which freed addresses are no object's.
+"""Where objects can begin in a slab, and so which freed addresses are not the begin of an object.
 
-A slab of 2^k pages lies at a multiple of its size; its objects follow one another at multiples of
-the cache's `size`, the first after `red_left_pad` bytes (only a debugged cache has any).  k is the
-cache's usual order, or the least that holds one object where memory was short (mm/slub.c,
-allocate_slab); an address counts as a start if it is one by either.  A large kmalloc begins with a
-page.  The kernel's own freed addresses fit in 5,015,660 of 5,015,660 cases (KERNEL-FACTS 6).
+A slab of 2^k pages lies at a multiple of its size.  Its objects follow one another at multiples of the
+cache's `size`, the first after `red_left_pad` bytes (only debugged caches have any).  k is the cache's usual
+order, or the least order that holds one object if memory was short (mm/slub.c, allocate_slab); an address is
+a begin if it is one by either.  A large kmalloc begins with a page.
+The programs decide whether a free is invalid while it happens (bpf/object_start.h).  This arithmetic decides
+it only for bulk frees and for traces of older versions.  It cannot know pages of KFENCE, where objects may be
+anywhere.
 
-This is arithmetic on what the programs read while the free happened (the owner of the page) and on
-what never changes (the cache's layout).  It says how far into which object an address lies; whether the
-free was invalid it decides only where the programs did not (bpf/object_start.h): of bulk frees, and
-in traces of older versions.  Whether the page was KFENCE's, where objects lie anywhere, it cannot know.
+Example: objects of 96 bytes in slabs of one page, without padding.
+
+    freed address   offset in the slab   into an object
+    0x1000                           0                0
+    0x10c0                         192                0   the third object
+    0x10d0                         208               16   invalid: 16 bytes into the third object
+    0x1fc0                        4032             4032   invalid: behind the last of the 42 objects
 """
 
 from __future__ import annotations
@@ -27,13 +32,12 @@ from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Host
 
-NO_LAYOUT = np.int64(-1)  # the cache, or its layout, is not known
+NO_LAYOUT = np.int64(-1)  # instead of an offset: the cache or its layout is not known
 LARGEST_ORDER = 10  # of a large kmalloc (MAX_PAGE_ORDER)
 
 
 class Shape(NamedTuple):
-    """What a cache's layout follows from: bytes from one object to the next, the usual order of its
-    slabs, and bytes before each object."""
+    """A cache's layout: bytes from object to object, usual order of its slabs, bytes before an object."""
 
     size: int
     order: int
@@ -53,7 +57,7 @@ def recorded_shapes(caches: pa.Table, host: Host) -> dict[int, Shape]:
 
 
 class ObjectLayout:
-    """The layout of every site's cache.  `shapes`: by address; those missing are not known."""
+    """The layout of every site's cache.  `shapes`: by address of the cache; it may lack some."""
 
     def __init__(self, shapes: Mapping[int, Shape], sites: Sites, page_size: int) -> None:
         found = [shapes.get(cache, NO_SHAPE) for cache in sites["cache"].tolist()]
@@ -67,7 +71,7 @@ class ObjectLayout:
     def into(self, frees: EventBatch) -> NDArray[np.int64]:
         """How many bytes into an object each freed address lies, shape (n,): 0 at its start.
 
-        By the slab's usual order, if it is a start by neither.  NO_LAYOUT where the layout is not known.
+        By the usual order, if it is not a start by either.  NO_LAYOUT where the layout is not known.
         """
         by_usual, by_least = (self._into(frees, slab_bytes) for slab_bytes in self._slab_bytes)
         into: NDArray[np.int64] = np.where(by_least == 0, 0, by_usual)
@@ -75,10 +79,10 @@ class ObjectLayout:
         return np.where(self.large[frees.site], page, into)
 
     def starts(self, free: EventBatch) -> list[int]:
-        """Addresses where the object that a single free lies in may begin, the likeliest first."""
+        """Where the object around the address of a single free may begin, the likeliest first."""
         ptr, site = int(free.ptr[0]), int(free.site[0])
         if self.large[site]:
-            # its size is a power of two, and it lies at a multiple of that
+            # a large kmalloc is a power of two pages, at a multiple of its size
             return [ptr & -(self._page << order) for order in range(LARGEST_ORDER + 1)]
         return [ptr - int(self._into(free, slab_bytes)[0]) for slab_bytes in self._slab_bytes]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frees of a scan that contradict what was seen before: what mismatches.py makes findings of."""
+"""The frees of a scan that contradict earlier events: findings.py makes findings of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch, concatenate
 from slabtrace.trace.format.schema import Flag, Kind
 
-MOST_FINDINGS = (
-    10_000  # findings of a kind told one by one: more would say that the trace lacks events, not more
-)
+MOST_FINDINGS = 10_000  # frees of each kind that are kept; still more only show that the trace lacks events
 
 
 class Found:
@@ -26,14 +24,14 @@ class Found:
         self._kept = 0
 
     def add(self, events: EventBatch, positions: Positions) -> None:
-        """Take those at `positions`."""
+        """Take the frees at `positions`."""
         self.count += len(positions)
         if len(positions) and self._kept < MOST_FINDINGS:
             self._parts.append(events.take(np.sort(positions)[: MOST_FINDINGS - self._kept]))
             self._kept += self._parts[-1].size
 
     def events(self) -> list[EventBatch]:
-        """Each as a batch of one, in time order."""
+        """The frees, each as a batch of one, in time order."""
         if not self._parts:
             return []
         every = concatenate(self._parts)
@@ -41,13 +39,13 @@ class Found:
 
 
 class WrongFrees:
-    """Collects suspicious frees from a scan: `double`, `invalid`, `wrong_cache`.
+    """Collects contradictory frees from a scan: `double`, `invalid`, `wrong_cache`.
 
-    `cache_is_named`: whether kmem_cache_free's tracepoint shows the cache that its caller named, or
-    may; where the address had to tell (before 6.1), it cannot differ from the object's.
-    `judged`: whether the programs judged where objects begin, of all frees but bulk ones.
-    `every_free_told`: whether a free that is not in the trace was not seen; where objects were only counted
-    (record --mode survivors) most are not, and which free an address had last is not known: no double frees.
+    `cache_is_named`: whether kmem_cache_free's tracepoint has the cache that its caller named.  Before 6.1 it
+    does not; then the cache was found from the address, and cannot differ from the object's.
+    `judged`: whether the programs checked that an object begins at each freed address (not of bulk frees).
+    `every_free_recorded`: whether the trace has every free that was seen.  With --mode survivors it does not,
+    so the last free of an address is not known, and no double frees are collected.
     """
 
     def __init__(
@@ -56,9 +54,9 @@ class WrongFrees:
         layout: ObjectLayout,
         cache_is_named: bool,
         judged: bool = False,
-        every_free_told: bool = True,
+        every_free_recorded: bool = True,
     ) -> None:
-        self._every_free_told = every_free_told
+        self._every_free_recorded = every_free_recorded
         self.double, self.invalid, self.wrong_cache = Found(), Found(), Found()
         self._layout = layout
         kind, cache = sites["kind"], sites["cache"]
@@ -74,19 +72,19 @@ class WrongFrees:
     def add(self, paired: Paired) -> None:
         """Take one chunk."""
         events, second = paired.events, paired.second_frees
-        strays = np.concatenate([paired.old_frees, second])
-        site = paired.site[strays]
+        unmatched = np.concatenate([paired.old_frees, second])
+        site = paired.site[unmatched]
         bad = self._interior[site]
         unjudged = np.flatnonzero(self._unjudged[site])
-        bad[unjudged] = self._layout.into(events.take(strays[unjudged])) > 0
-        self.invalid.add(events, strays[bad])
+        bad[unjudged] = self._layout.into(events.take(unmatched[unjudged])) > 0
+        self.invalid.add(events, unmatched[bad])
         complained = self._complaint[paired.site[second]]
-        if self._every_free_told:
+        if self._every_free_recorded:
             self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])
         self.wrong_cache.add(events, self._wrong_cache(paired))
 
     def _wrong_cache(self, paired: Paired) -> Positions:
-        """Frees that were complained of, and those that name another cache than their allocation."""
+        """Frees that the kernel complained about, and those that name another cache than their allocation."""
         pairs = paired.ended(How.FREED)
         end = paired.end[pairs]
         named = self._named[paired.site[end]]

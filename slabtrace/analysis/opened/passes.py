@@ -127,7 +127,7 @@ class Passes:
             recorded.layout,
             cache_is_named=not coverage.free_traced_after,
             judged=coverage.frees_judged,
-            every_free_told=not recorded.manifest.survivors,
+            every_free_recorded=not recorded.manifest.survivors,
         )
 
     def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:

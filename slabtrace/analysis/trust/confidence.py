@@ -194,7 +194,7 @@ def filtered(manifest: Manifest, filters: tuple[str, ...] = FILTERS) -> bool:
     return any(manifest.options.get(name) not in (None, False, [], "", 0) for name in filters)
 
 
-def in_words(maybe_freed: Counts, assumed: NDArray[np.bool_] | None = None) -> list[str]:
+def confidence_of(maybe_freed: Counts, assumed: NDArray[np.bool_] | None = None) -> list[str]:
     """The confidence of each group, as JSON has it; a group that rests on an assumption is not exact."""
     words = np.where(maybe_freed == NO_BOUND, UNPROVABLE, BOUNDED).astype(object)
     words[(maybe_freed == 0) & (True if assumed is None else ~assumed)] = EXACT

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,11 +151,10 @@ class Kallsyms:
         here = _known(self._functions, self._modules)
         went = {name: module.alone() for name, module in self._here.items() if name not in here}
         gone = self._gone | went
-        taken = [module.text for module in here.values()]
         self._gone = {
             name: module
             for name, module in gone.items()
-            if name not in here and not any(_overlap(module.text, each) for each in taken)
+            if name not in here and not _is_taken(module, here.values(), self._functions)
         }
         self._here = here
 
@@ -212,6 +211,17 @@ def _known(functions: _Functions, modules: list[bytes]) -> dict[str, _Module]:
         if address and int(address[0], 16):
             reach[name] = range(int(address[0], 16), int(address[0], 16) + int(size))
     return {name: _Module(name, reach[name], text, functions) for name, text in texts.items()}
+
+
+def _is_taken(module: _Module, here: Iterable[_Module], functions: _Functions) -> bool:
+    """Does something else have the place of a module that is gone?
+
+    BPF programs and their trampolines are scattered between modules, so only those that begin there count.
+    """
+    others = (each.text for each in here if each.name != _BPF)
+    return (
+        any(_overlap(module.text, each) for each in others) or _BPF in functions.within(module.text).extents()
+    )
 
 
 def _overlap(one: range, other: range) -> bool:

@@ -56,3 +56,7 @@ class SlabinfoSampler:
         changed = [row for row in rows if everything or self._last.get(row.name) != row]
         self._last = {row.name: row for row in rows}
         return changed
+
+    def unchanged(self) -> list[SlabinfoRow]:
+        """One row of the last sample; [] if there is none."""
+        return list(self._last.values())[:1]

@@ -44,7 +44,7 @@ class Kfuncs:
                 del self._ids[RDONLY_CAST]
 
     def _casts_to_void(self) -> bool:
-        """Does bpf_rdonly_cast (6.2, a35b9af4ec2c) cast to void, for loads of any size?  It does from 6.17."""
+        """Does bpf_rdonly_cast (6.2, a35b9af4ec2c) cast to void, for loads of any size?  From 6.17."""
         try:
             os.close(bpf_syscall.load_raw_tracepoint(self.resolve(_encoded(_PROBE)), "slabtrace_probe"))
         except OSError:

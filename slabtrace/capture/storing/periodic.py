@@ -52,7 +52,8 @@ class PeriodicRecords:
 
     def slabinfo(self, now_ns: int, everything: bool = False) -> None:
         """Store a sample of slabinfo; with `everything` also the lines that did not change."""
-        rows = self._slabinfo.sample(everything)
+        # One row even if nothing changed: analysis trusts a killed recording up to the last of them.
+        rows = self._slabinfo.sample(everything) or self._slabinfo.unchanged()
         columns = {name: [getattr(row, name) for row in rows] for name in SlabinfoRow._fields}
         self._store.rows("slabinfo", {"ts_ns": [now_ns] * len(rows), **columns})
 

@@ -39,7 +39,7 @@ class FullDisk:
 
 
 def test_a_write_that_fails_ends_the_wait_for_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread stores nothing any more then, so that nobody would ever be told."""
+    """The thread stores nothing any more then, so a waiting recorder would wait for ever."""
     for name in ("raise_priority", "reduce"):
         monkeypatch.setattr(storing, name, lambda: None)
     recorder = Recorder.__new__(Recorder)
@@ -60,7 +60,7 @@ def test_a_write_that_fails_ends_the_wait_for_what_is_stored(monkeypatch: pytest
     assert not waiting.is_alive() and str(raised[0]) == "disk full"
 
 
-class Told:
+class Asked:
     """A recorder, as far as signals go."""
 
     stopped = 0
@@ -80,10 +80,10 @@ def hangups() -> Iterator[None]:
 @pytest.mark.parametrize(("nohup", "stopped"), [(False, 1), (True, 0)])
 def test_a_closed_terminal_ends_it_unless_nohup_said_otherwise(nohup: bool, stopped: int) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
-    told = Told()
-    with record._signals(cast(Recorder, told)):
+    asked = Asked()
+    with record._signals(cast(Recorder, asked)):
         signal.raise_signal(signal.SIGHUP)
-    assert told.stopped == stopped
+    assert asked.stopped == stopped
 
 
 def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

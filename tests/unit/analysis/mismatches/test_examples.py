@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worked examples in the docstrings of object_layout and proof, run as they stand there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import slabtrace
+from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
+from slabtrace.trace.format.schema import Loss
+from slabtrace.trace.manifest import Coverage, Manifest, Unattached
+from tests.unit.synthetic import START, alloc, free, intern, sites_of, write_trace
+
+S = 1_000_000_000
+
+
+def test_object_layout() -> None:
+    frees, columns = intern([free(1, ptr, cache=0xC0) for ptr in (0x1000, 0x10C0, 0x10D0, 0x1FC0)])
+    layout = ObjectLayout({0xC0: Shape(96, 0, 0)}, sites_of(columns), 4096)
+    assert layout.into(frees).tolist() == [0, 0, 16, 4032]
+
+
+UNTRACED = Coverage(unattached=[Unattached("kmem_cache_alloc_bulk", "")])
+
+
+def lost(second: int, count: int) -> dict[str, Any]:
+    times = {"begin_ns": START + second * S, "end_ns": START + second * S + S // 10}
+    return {**times, "cpu": -1, "kind": Loss.RING_FULL, "program": "", "count": count}
+
+
+@pytest.mark.parametrize(
+    ("losses", "of", "maybe_missed", "confidence"),
+    [
+        ([], {}, 0, "exact"),
+        ([lost(4, 2)], {}, 2, "bounded"),
+        ([lost(1, 9)], {}, 0, "exact"),
+        (
+            [],
+            {"coverage": Coverage(unattached=[Unattached("kmem_cache_alloc_bulk", "")])},
+            None,
+            "unprovable",
+        ),
+        ([], {"options": {"pid": 5}}, None, "unprovable"),
+    ],
+)
+def test_proof(
+    tmp_path: Path, losses: Any, of: dict[str, Any], maybe_missed: int | None, confidence: str
+) -> None:
+    events = [alloc(1, 0x10), free(3 * S, 0x10), free(5 * S, 0x10)]
+    manifest = Manifest(status="complete", **of)
+    path = write_trace(tmp_path / "t", events, {"losses": losses}, manifest=manifest, seconds=10)
+    (found,) = slabtrace.open(path).mismatches().to_dict("records")
+    assert (found["kind"], found["confidence"]) == ("double-free", confidence)
+    assert (None if pd.isna(found["maybe_missed"]) else found["maybe_missed"]) == maybe_missed
