@@ -2,7 +2,7 @@
 # Everything runs from a clean clone on Debian with base, make, gcc and Python 3.11 or newer.
 #
 #   sudo make demo      leak a known number of kernel objects and find them
-#   make test           lint, types, unit tests; as root the live tests too
+#   make test           lint, types, unit tests; as root the live tests too, quiet and beside noise
 #   sudo make install   put `slabtrace` where `sudo slabtrace record` finds it
 #
 # deps lint unit bench kernels releases dist deb lock uninstall clean: see below.
@@ -57,12 +57,13 @@ lint: $(VENV)/.stamp
 	find bpf tests benchmarks -name '*.[ch]' | xargs -r $(BIN)/clang-format --dry-run -Werror
 
 unit: $(VENV)/.stamp
-	$(AS_OWNER) $(BIN)/pytest tests/unit
+	$(AS_OWNER) $(BIN)/python -m pytest -n auto --dist loadfile tests/unit
 
-# pytest's closing line is the last one. Without root the live tests skip, saying so.
+# The unit tests, the live tests, and these once more beside other work on all CPUs; pytest's closing lines
+# of the three runs come last. Without root the live tests skip, saying so.
 test: lint
 	@$(if $(ROOT),tools/apt-need $(TEST_DEB))
-	$(BIN)/pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m tests.runs $(PYTEST_FLAGS)
 
 demo: need-root $(VENV)/.stamp
 	$(BIN)/slabtrace demo --force

@@ -27,8 +27,8 @@ from slabtrace.capture.storing.storing import Storing
 from slabtrace.capture.stream.intake import Intake, TaskName
 from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.capture.stream.stacks import StackReader
-from slabtrace.series.carrying import carry_apart
-from slabtrace.series.series import Rotation, Series, parts_of
+from slabtrace.series.parts import Rotation, parts_of
+from slabtrace.series.series import Series
 from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import COMPLETE, Host, Manifest
 
@@ -89,7 +89,7 @@ def main(quick: bool) -> None:
 
 def _run(name: Path, hours: int) -> list[tuple[str, ...]]:
     manifest = Manifest(started_ns=START_NS, host=Host(cpus=2, release="6.18.0"))
-    series = Series(name, manifest, Rotation(ns=ROTATE_NS, keep=KEEP), carry_apart)
+    series = Series(name, manifest, Rotation(ns=ROTATE_NS, keep=KEEP))
     store = Storing(MadeKernel(), series, None)  # type: ignore[arg-type]
     store._stacks, store.span_ns = MadeStacks(), (START_NS, None)
     intake, rows = Intake(SiteTable()), []

@@ -2,20 +2,21 @@
 /*
  * Which slab cache owns an address: address -> struct page -> compound head -> slab_cache.
  *
- * All offsets come from the running kernel's BTF as -D numbers.  The one thing BTF does not
- * know, where the array of struct page begins, is learnt at start (capture/slabs/walk.py) and
- * stands in cpu_state.vmemmap.
+ * All offsets come from the running kernel's BTF as -D numbers.  BTF does not have the address of
+ * the array of struct page: user space learns it at the start (capture/slabs/walk.py) and writes it
+ * to cpu_state.vmemmap.
  *
- * Whether a page belongs to the slab allocator at all:
- *   PG_slab in page->flags up to 6.9; page->page_type from 6.10 (46df8e73a4a3, "mm: free up
- *   PG_slab"), inverted bits first, a type byte 0xf5 later (4ffca5a96678).
- * capture/kernel/features.py turns either into SLAB_TEST_{OFFSET,MASK,VALUE}.
+ * How a page of the slab allocator is recognised:
+ *   up to 6.9   PG_slab in page->flags
+ *   from 6.10   page->page_type (46df8e73a4a3, "mm: free up PG_slab"): first an inverted bit, later
+ *               a type byte, 0xf5 (4ffca5a96678)
+ * capture/kernel/features.py turns each into SLAB_TEST_{OFFSET,MASK,VALUE}.
  */
 #pragma once
 
 #include "kernel_memory.h"
 
-/* One read covers all we need of a struct page: flags, compound_head / slab_cache, page_type. */
+/* One read covers all needed fields of a struct page: flags, compound_head, slab_cache, page_type. */
 struct page_words {
 	u64 word[PAGE_WORDS];
 };
@@ -33,9 +34,10 @@ static __always_inline bool page_read(struct page_words *page, u64 address)
 }
 
 /*
- * The head of a compound page, from a tail's word (bit 0 set): the head's address plus 1.
- * In 7.x (page.compound_info) it may be a mask for the tail's own address instead, where the kernel
- * optimises the memory of huge pages away; a mask of up to 4 GiB of struct pages lies above all of them.
+ * The head of a compound page, from the word of a tail page (bit 0 is set): the head's address plus 1.
+ * In 7.x (page.compound_info) the word may instead be a mask to apply to the tail's own address, where
+ * the kernel frees the struct pages of huge pages.  A mask is larger than the address of any struct
+ * page, as long as it spans at most 4 GiB of them.
  */
 static __always_inline u64 page_head(u64 page, u64 word)
 {
@@ -46,7 +48,7 @@ static __always_inline u64 page_head(u64 page, u64 word)
 	return word - 1;
 }
 
-/* The struct kmem_cache that owns `ptr`, or 0; then `flags` says why. */
+/* The struct kmem_cache that owns `ptr`; 0 if there is none, and then `flags` gets the reason. */
 static __always_inline u64 cache_of(u64 vmemmap, u64 ptr, u8 *flags)
 {
 	u64 address = vmemmap + (ptr >> PAGE_SHIFT) * SIZEOF_PAGE;
@@ -60,7 +62,7 @@ static __always_inline u64 cache_of(u64 vmemmap, u64 ptr, u8 *flags)
 		goto unknown;
 	if ((page_u32(&page, SLAB_TEST_OFFSET) & SLAB_TEST_MASK) == SLAB_TEST_VALUE)
 		return page.word[SLAB_SLAB_CACHE / 8];
-	if (!page.word[0]) /* the head of a large kmalloc has flags; nothing mapped reads as 0 */
+	if (!page.word[0]) /* the head of a large kmalloc has flags; unmapped memory reads as 0 */
 		goto unknown;
 	*flags |= SLAB_LARGE;
 	return 0;

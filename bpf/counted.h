@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Objects that are only counted (--mode survivors): those that lived shorter than the threshold.
+ * Objects that are only counted (--mode survivors): those freed at an age below the threshold.
  *
- * What repeats of an allocation is a kind of object: call site, cache, sizes, flags.  Each kind gets
- * a number below COUNTED_KINDS, in a table without locks: a row of eight keys is one cache line, and a place
- * in it is taken by compare-and-exchange.  Per CPU and kind there is a histogram of lifetimes, two bins
- * an octave.  It is added to atomically, because an interrupt may come between a load and its store.
+ * Objects with the same call site, cache, sizes and flags are of one kind.  Each kind gets a number below
+ * COUNTED_KINDS from a hash table without locks: a row of eight keys is one cache line, and a place in it
+ * is taken by compare-and-exchange.  Each CPU has a histogram of lifetimes per kind, with two bins per
+ * octave.  Additions are atomic, because an interrupt may come between a load and its store.
  */
 #pragma once
 
 #ifdef SURVIVORS
 #define KINDS_PER_ROW 8
 #define NO_KIND	      0xffff
-#define LEAST_OCTAVE  6	 /* 2^6 ns: no object is known to live shorter, shorter ones count there */
+#define LEAST_OCTAVE  6	 /* the first bin, from 2^6 ns, has all shorter lifetimes too */
 #define LIFETIME_BINS 63 /* up to 2^37.5 ns, 194 s */
 
 struct kind_row {
@@ -20,12 +20,12 @@ struct kind_row {
 };
 
 struct kind_counts {
-	u64 moved;		      /* freed on another CPU than allocated on */
-	u64 lifetimes[LIFETIME_BINS]; /* bin i: from 2^(LEAST_OCTAVE + i / 2) ns on */
+	u64 moved;		      /* objects freed on another CPU than they were allocated on */
+	u64 lifetimes[LIFETIME_BINS]; /* bin i begins at 2^(LEAST_OCTAVE + i / 2) ns */
 };
 
 BPF_F_TABLE("array", u32, struct kind_row, kind_rows, COUNTED_KINDS / KINDS_PER_ROW, 0);
-/* An allocation of each kind, told by its `kind`, which is written last. */
+/* An allocation of each kind.  `kind` is written last; while it is 0 the rest is not valid. */
 BPF_F_TABLE("array", u32, struct slab_event, kind_events, COUNTED_KINDS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct kind_counts, kind_counts, NR_CPUS *COUNTED_KINDS, BPF_F_MMAPABLE);
 
@@ -40,8 +40,8 @@ static __always_inline u64 kind_key(const struct slab_event *event, s32 stack_id
 	return key | 1;
 }
 
-/* The number of the kind of an allocation whose stack counts as `stack_id`, or NO_KIND where its row
- * has no room. */
+/* The number of an allocation's kind, which is a new one if need be.  `stack_id` is the stack that
+ * counts for the kind.  NO_KIND where its row is full. */
 static __always_inline u32 kind_of(const struct slab_event *event, s32 stack_id)
 {
 	u64 key = kind_key(event, stack_id), had;
@@ -100,14 +100,14 @@ static __always_inline u32 lifetime_bin(u64 ns)
 	return octave < LIFETIME_BINS ? octave : LIFETIME_BINS - 1;
 }
 
-/* One more object of this kind has come and gone. */
+/* Count an object of this kind that was freed `ns` after its allocation. */
 static __always_inline void count_lifetime(u32 cpu, u32 number, u64 ns, bool moved)
 {
 	u32 index = cpu * COUNTED_KINDS + number;
 	struct kind_counts *counts = kind_counts.lookup(&index);
 	u64 bin = lifetime_bin(ns);
 
-	/* clang knows that this is so; 6.1's verifier has to be shown, by a comparison of all 64 bits */
+	/* clang knows this bound and drops the check; 6.1's verifier needs it, on all 64 bits */
 	asm volatile("" : "+r"(bin));
 	if (!counts || bin >= LIFETIME_BINS)
 		return;

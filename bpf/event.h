@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The event: one 64-byte slot of a ring, and the numbers that are stored with it.
+ * The event: one 64-byte slot of a ring, and the enums whose values are stored in traces.
  *
- * This is the only definition.  slabtrace/capture/programs/layout.py reads this file for its dtype, and
- * tests hold sizes, offsets and enum values against slabtrace/trace/format/schema.py.
+ * This is the only definition.  slabtrace/capture/programs/layout.py derives its dtype from this text, and
+ * tests compare sizes, offsets and enum values with slabtrace/trace/format/schema.py.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ enum slab_event_kind {
 	SLAB_NOLOCK_FREE = 0x14,
 	SLAB_KFREE_RCU = 0x15,
 	SLAB_PAGE_END = 0x16,	      /* the slab at ptr, bytes_alloc long, was given back */
-	SLAB_WRONG_CACHE_FREE = 0x17, /* kmem_cache_free was told another cache than the object's */
-	/* never stored in events: a task got the name held in ptr and call_site (16 bytes) */
+	SLAB_WRONG_CACHE_FREE = 0x17, /* kmem_cache_free(s, x), where x is not of s */
+	/* never stored in events: a task's new name, the 16 bytes of ptr and call_site */
 	SLAB_TASK_COMM = 0x40,
 };
 
@@ -29,7 +29,7 @@ enum slab_event_flag {
 	SLAB_LARGE = 0x02,
 	SLAB_CACHE_UNKNOWN = 0x04,
 	SLAB_INTERIOR = 0x08, /* of a free: no object begins there */
-	SLAB_COARSE = 0x10,   /* set by the consumer: bytes_req and the stack were not told apart */
+	SLAB_COARSE = 0x10,   /* set by the consumer: one site for all bytes_req and stacks */
 };
 
 struct slab_event {
@@ -44,7 +44,7 @@ struct slab_event {
 	u32 tgid;
 	u32 tid;
 	u16 cpu;
-	u16 reserved;
+	u16 reserved; /* node, kind and flags, which make a site, have the upper half of this word */
 	s16 node;
 	u8 kind;
 	u8 flags;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Filters, compiled in only where asked for: FILTER_TGID, FILTER_COMM, FILTER_SIZE, FILTER_CACHE.
+ * Filters, each compiled in only if an option asks for it: FILTER_TGID, FILTER_COMM, FILTER_SIZE,
+ * FILTER_CACHE.
  *
- * Task and size can be judged at the allocation only: any task may free the object.  So a wanted
+ * Task and size can be judged only at the allocation, because any task may free the object.  So a wanted
  * allocation marks its address in `kept`, and a free is recorded if its address was ever marked.
- * Marks are never cleared and may be shared by several addresses: a free too many costs a slot, a
- * free too few would be a false leak.
+ * Marks are never cleared, and several addresses may share one: a free too many costs a slot, a free
+ * too few would be a false leak.
  */
 #pragma once
 
@@ -33,9 +34,9 @@ static __always_inline u8 *kept_mark(u64 ptr)
 
 #ifdef FILTER_COMM
 /*
- * A glob as a bit-parallel automaton, made by capture/programs/comm_automaton.py: bit i of the state says that the
- * first i elements have matched; step[c] has bit i where element i accepts character c; bits of
- * COMM_LOOP are states that a '*' lets stay.
+ * A glob as a bit-parallel automaton, made by capture/programs/comm_automaton.py.  Bit i of the state
+ * means that the first i elements have matched; comm_step[c] has bit i if element i accepts the
+ * character c; COMM_LOOP has the bits of the states in which a '*' stays.
  */
 BPF_F_TABLE("array", u32, u32, comm_step, 256, 0);
 
@@ -59,12 +60,12 @@ static __always_inline bool comm_wanted(void)
 #endif
 
 #if defined(FILTER_CACHE) || defined(PAGE_END)
-/* Every kmem_cache, kept by user space.  1: wanted, 0: not.  One that is not here yet is recorded;
- * user space judges it, and adds it. */
+/* Every kmem_cache, written by user space.  1: wanted, 0: not.  Events of a cache that is not here yet
+ * are recorded; user space then judges the cache and adds it. */
 BPF_F_TABLE("hash", u64, u8, known_caches, 16384, 0);
 #endif
 
-/* Does the recording want this allocation?  `cache` is 0 where it has none. */
+/* Is this allocation to be recorded?  `cache` is 0 where it has none. */
 static __always_inline bool alloc_wanted(u64 ptr, u64 cache, u64 bytes_req)
 {
 #ifdef FILTER_TGID
@@ -94,7 +95,7 @@ static __always_inline bool alloc_wanted(u64 ptr, u64 cache, u64 bytes_req)
 	return true;
 }
 
-/* Could this free concern an allocation that was wanted? */
+/* May this be the free of an allocation that was wanted? */
 static __always_inline bool free_wanted(u64 ptr, u64 cache)
 {
 #ifdef FILTER_CACHE

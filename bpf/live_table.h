@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * --mode survivors: allocations and frees are paired here, and only objects that grow old are told of.
+ * --mode survivors: the programs pair allocations with frees, and send events only of objects that grow old.
  *
- * The table of live objects is an array of sets, each for the addresses of one hash.  A place in a set
- * is taken by compare-and-exchange of its address; `ts_ns`, written last, makes it valid.  Nobody
- * else writes it until the object is freed, by the program that sees that.
+ * The table of live objects is an array of sets; the hash of an address selects its set.  A place in the
+ * set is taken by compare-and-exchange of the address, and is valid once `ts_ns`, written last, is not 0.
+ * Then nobody writes to it until the program that sees the free clears it.
  *
- *   A free of an object younger than THRESHOLD_NS: it is counted (counted.h), and nothing is sent.
- *   Of an older one: its allocation and its free are sent, as events like any other.
- *   User space reads the times every now and then, and takes what grew older than THRESHOLD_NS plus a
- *   margin for an event of its own.  By its age, the free of such an object will be sent.  That
- *   the allocation is then sent a second time is for user space to notice (capture/stream/live_table.py).
+ *   The object is freed younger than THRESHOLD_NS: it is counted (counted.h), and nothing is sent.
+ *   It is freed at a greater age: its allocation and its free are sent as events.
+ *   It grows old: user space sweeps the times now and then, and makes an allocation event of each object that
+ *   is older than THRESHOLD_NS plus a margin.  When such an object is freed, the program sends the
+ *   allocation once more; user space drops the second one (capture/stream/live_table.py).
  *
- * Whatever does not fit is sent at once, as in the mode of events, so nothing is ever lost here: an
- * object whose set or kind is full, a free of something not in the table, both allocations where an address
- * is allocated twice.  So are the silent paths' events (silent.h); what those may free is sent with
- * its allocation.
+ * What does not fit into the table is sent as events at once, so nothing is lost: an object whose set or kind
+ * is full, a free of an address that is not in the table, both allocations where an address is allocated
+ * twice.  Events of silent paths (silent.h) are always sent.  Before a single free of theirs the allocation
+ * of its object is sent; the objects of a bulk free stay in the table until a sweep, or until their
+ * address is allocated again.
+ *
+ * Example: THRESHOLD_NS is 1 s, the margin 10 ms.
+ *
+ *   time    what happens                      sent             table after it
+ *   0.00 s  A is allocated                                     A
+ *   0.10 s  B is allocated                                     A B
+ *   0.30 s  B is freed, 0.2 s old             (counted)        A
+ *   1.20 s  sweep: allocated before 0.19 s?   user space: A    A, taken
+ *   2.00 s  C is allocated                                     A C
+ *   2.50 s  C again: its free was missed      C, C             A C, C marked OBJECT_SENT
+ *   2.60 s  C is freed                        C's free         A
+ *   3.00 s  A is freed, 3 s old               A, A's free
+ *
+ * In the trace: A once (its second allocation is dropped) with its free, two C with one free, and one
+ * lifetime of 0.2 s.
  */
 #pragma once
 
@@ -43,14 +59,15 @@ struct live_times {	 /* apart, because user space reads through all of them */
 BPF_F_TABLE("array", u32, struct live_set, live_sets, LIVE_SETS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct live_times, live_times, LIVE_SETS, BPF_F_MMAPABLE);
 
-/* Where an address belongs, and its place there: WAYS if it has none. */
+/* The set of an address, and its place there; `way` is WAYS if it has none. */
 struct place {
 	struct live_set *set;
 	struct live_times *times;
 	u32 way;
 };
 
-/* Multiplied twice: once, and addresses at even distances, as a slab's are, may meet in a tenth of the sets. */
+/* Multiplied twice.  With one multiplication, addresses at equal distances, as those of a slab are, may use
+ * only a tenth of the sets. */
 static __always_inline u64 mixed(u64 ptr)
 {
 	ptr *= 0xd6e8feb86659fd93ull;
@@ -123,7 +140,7 @@ static __always_inline void send(struct claim *claim, const struct slab_event *e
 	}
 }
 
-/* Send the allocation of the object at a place, unless it was. */
+/* Send the allocation of the object at a place, unless a program has sent it before. */
 static __always_inline void send_allocation(struct claim *claim, const struct place *place)
 {
 	struct live_object *object = object_at(place);
@@ -151,7 +168,7 @@ static __always_inline void send_allocation_in_lane(struct claim *claim, const s
 	}
 }
 
-#ifdef STACKS_AUTO /* by lot: the kind is of all, with a stack and without */
+#ifdef STACKS_AUTO /* stacks are sampled: a kind has objects with a stack and without */
 #define KIND_STACK(event) STACK_NOT_TAKEN
 #else
 #define KIND_STACK(event) ((event)->stack_id)
@@ -172,7 +189,7 @@ static __always_inline void put(const struct place *place, const struct slab_eve
 	*(volatile u64 *)time_at(place) = event->ts_ns;
 }
 
-/* Keep an allocation; false: it is to be sent. */
+/* Put an allocation into the table.  False: the caller must send it. */
 static __always_inline bool keep(struct claim *claim, const struct slab_event *event)
 {
 	u32 number = kind_of(event, KIND_STACK(event));
@@ -195,7 +212,8 @@ static __always_inline bool keep(struct claim *claim, const struct slab_event *e
 	return true;
 }
 
-/* Forget a young object that is freed.  False: the free is to be sent; what it ends was sent. */
+/* Take a freed object out of the table and count it, if it is young.  False: the caller must send the free;
+ * the allocation has been sent. */
 static __always_inline bool drop(struct claim *claim, u64 ptr, u64 cache)
 {
 	struct slab_event *kept;
@@ -206,7 +224,7 @@ static __always_inline bool drop(struct claim *claim, u64 ptr, u64 cache)
 	if (!find(ptr, &place))
 		return false;
 	number = object_at(&place)->kind;
-	kept = kind_events.lookup(&number); /* none if the allocation was sent */
+	kept = kind_events.lookup(&number); /* NULL if OBJECT_SENT is set: send the free too */
 	ns = bpf_ktime_get_ns() - *time_at(&place);
 	if (kept && ns < THRESHOLD_NS && (!cache || cache == kept->cache)) {
 		bool moved = object_at(&place)->cpu != claim->cpu;
@@ -220,8 +238,8 @@ static __always_inline bool drop(struct claim *claim, u64 ptr, u64 cache)
 	return false;
 }
 
-/* An event that may concern an object of the table is about to be sent, through the lane that is taken. */
-static __always_inline void send_what_it_concerns(struct claim *claim, u64 ptr)
+/* Before an event is sent that may free an object of the table: send the object's allocation. */
+static __always_inline void send_object_of(struct claim *claim, u64 ptr)
 {
 	struct place place;
 
@@ -229,5 +247,5 @@ static __always_inline void send_what_it_concerns(struct claim *claim, u64 ptr)
 		send_allocation(claim, &place);
 }
 #else
-#define send_what_it_concerns(claim, ptr)
+#define send_object_of(claim, ptr)
 #endif

@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Does an object begin where something is freed?  Judged while the free happens, because only then
- * the slab can be looked at.
+ * Does an object begin at an address that is freed?  Judged while the free happens, because the slab may
+ * be gone later.
  *
- * Objects follow one another at multiples of the cache's `size` from the slab's first page, the first after
- * red_left_pad bytes (a debugged cache's).  A slab of 2^order pages lies at a multiple of its size, so
- * nearly every free is judged by four words of its kmem_cache alone, which the allocator has just
- * touched.  Where that says no, the slab is asked: it may have the cache's least order (memory was
- * short), or be a page of KFENCE's, which holds one object, anywhere (mm/kfence/core.c).
+ * Objects begin at multiples of the cache's `size` from the first byte of the slab (in a cache with red
+ * zones after red_left_pad bytes).  A slab of 2^order pages begins at a multiple of its own size.  So four
+ * words of the kmem_cache, which the allocator has just used, are enough to confirm nearly every free.  Where
+ * they do not, the slab itself is read: it may have the cache's least order (memory was short), or be a
+ * page of KFENCE, which has one object at any offset (mm/kfence/core.c).
+ *
+ * Example: a cache with size 192 and order 0, so 21 objects in a slab of 4,096 bytes.  The kernel's factor is
+ * 0x55555556, a third of 2^32, and its shifts are 1 and 7.
+ *
+ *   within the slab   high   index   begins at   an object begins here?
+ *       0               0      0          0      yes
+ *     192              64      1        192      yes
+ *     400             133      2        384      no: inside object 2
+ *   3,840           1,280     20      3,840      yes, the last one
+ *   4,032           1,344     21      4,032      no: the slab has only objects 0 to 20
  */
 #pragma once
 
@@ -27,8 +37,12 @@ static __always_inline u32 cache_u32(const struct cache_words *cache, u32 offset
 	return (offset - CACHE_FIRST) % 8 ? word >> 32 : word;
 }
 
-/* Does an object begin `within` bytes into a slab of `objects` objects?  A division takes 10 ns: the
- * kernel keeps a factor for it (kmem_cache.reciprocal_size, include/linux/reciprocal_div.h). */
+/*
+ * Does an object begin `within` bytes into a slab of `objects` objects?  That is: is `within` a multiple
+ * of the size?  A division takes 10 ns, so this multiplies, as reciprocal_divide() of
+ * include/linux/reciprocal_div.h does, with the factor and the two shifts that the kernel computed for
+ * this size (kmem_cache.reciprocal_size): index = within / size.
+ */
 static __always_inline bool is_start(const struct cache_words *cache, u32 within, u32 objects)
 {
 	u64 factor = cache_u32(cache, CACHE_RECIPROCAL);
@@ -39,7 +53,7 @@ static __always_inline bool is_start(const struct cache_words *cache, u32 within
 	return index < objects && index * cache_u32(cache, CACHE_SIZE) == within;
 }
 
-/* The same by the slab itself.  True where it cannot be told. */
+/* The same, judged by the slab itself.  True where that is not known. */
 static __always_inline bool is_start_in_slab(u64 vmemmap, u64 address, u64 ptr,
 					     const struct cache_words *cache)
 {
@@ -60,14 +74,14 @@ static __always_inline bool is_start_in_slab(u64 vmemmap, u64 address, u64 ptr,
 		return true;
 	objects = page.word[SLAB_COUNTERS / 8] >> 16 & 0x7fff; /* inuse:16, objects:15, frozen:1 */
 	if (objects == 1 && (cache_u32(cache, CACHE_OO) & OO_MASK) > 1)
-		return true; /* KFENCE's, or a slab of the least order: with one object, both look the same */
+		return true; /* KFENCE, or a slab of the least order: with one object both look the same */
 	bpf_probe_read_kernel(&red_left_pad, sizeof(red_left_pad),
 			      (void *)(address + CACHE_RED_LEFT_PAD));
 	ptr -= (head - vmemmap) / SIZEOF_PAGE << PAGE_SHIFT;
 	return is_start(cache, ptr - red_left_pad, objects);
 }
 
-/* Is `ptr`, freed to `cache` (or to the pages of a large kmalloc, by `flags`), the start of an object? */
+/* Does an object begin at `ptr`, freed to `cache`?  With SLAB_LARGE in `flags` it is a large kmalloc. */
 static __always_inline bool object_begins(u64 vmemmap, u64 cache, u64 ptr, u8 flags)
 {
 	struct cache_words words;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The end of a slab page: when the allocator gives a slab back, every object on it was freed before,
- * seen or not.  mm_page_free fires for all pages; the ones that were slabs are told by a word that
- * __free_slab leaves alone: where struct slab's slab_cache does not share its place with page.mapping
- * (which is cleared), it still names the cache.
+ * The end of a slab: when the allocator gives a slab back to the page allocator, every object on it has
+ * been freed, whether the frees were seen or not.
+ *
+ * mm_page_free fires for every page.  A page that was a slab is recognised by its slab_cache word: it still
+ * has the address of the kmem_cache, because __free_slab() does not clear it.  It does clear page.mapping, so
+ * PAGE_END is defined only where the two words are at different offsets (6.12 on).
  */
 #pragma once
 

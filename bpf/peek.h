@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Two small programs with which user space learns about the slab allocator before it records.
+ * Two small programs by which user space reads the slab allocator's memory.
  *
- * `peek` reads kernel memory on request: user space runs it with BPF_PROG_TEST_RUN, arguments
- * (address, length).  `catch_cache` remembers any one kmem_cache, from which all others are found
- * through their list.
+ * `peek` reads kernel memory: user space runs it with BPF_PROG_TEST_RUN, arguments (address, length).
+ * `catch_cache` stores the address of any one kmem_cache; all others are found through their list.
  */
 #pragma once
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Where each CPU's own memory lies.  A per-CPU pointer of the kernel plus one number for each CPU
- * is an address.  User space learns that number from a per-CPU map of its own: `percpu_place`, run
- * once on each CPU with BPF_PROG_TEST_RUN, tells the map's address (its struct holds the per-CPU
- * pointer to the elements) and the address of the CPU's element.  capture/slabs/percpu.py does the sum.
+ * The per-CPU offset of each CPU: a per-CPU pointer of the kernel plus this offset is an address.
+ *
+ * User space learns the offsets from a per-CPU map of its own.  `percpu_place`, run once on each CPU
+ * with BPF_PROG_TEST_RUN, gives the address of the map (its struct holds the per-CPU pointer to the
+ * elements) and the address of this CPU's element.  The difference of element and pointer is the
+ * offset (capture/slabs/percpu.py).
  */
 #pragma once
 
-/* bcc hands a program no map's address; capture/slabs/percpu.py puts the map where this number stands. */
+/* bcc gives a program no way to load the address of a map: capture/programs/loading.py puts the map in
+ * place of this number. */
 #define PERCPU_ELEMENTS_ITSELF 0x7a110002
 
 struct percpu_place {

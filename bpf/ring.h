@@ -4,19 +4,19 @@
  *
  * A lane belongs to one depth of interruption.  The program that runs in task context writes
  * lane 0; one that interrupts it on the same CPU writes lane 1, and so on: task, softirq, hard
- * irq, NMI.  Because interrupts nest like calls, a lane has one writer at a time and a plain
- * store of `head` after the slot commits it: no atomic instruction, no hole, no sequence number,
- * on every kernel since 5.10 (which has no BPF atomics that return a value).
+ * irq, NMI.  Because interrupts nest like calls, a lane has one writer at a time, and a plain
+ * store of `head` after the slot commits it.  This takes no atomic instruction, so it works on
+ * 5.10, which has no BPF atomics that return a value.
  *
- * `depth` is not zero while a program runs, so a reader that sees zero after reading the clock
- * knows that all later events carry later times: the watermark of the time-ordered merge.
+ * `depth` is not zero while a program runs.  A reader that sees zero after it read the clock
+ * knows that all later events carry later times: this is the watermark.
  *
- * Programs that can be preempted do not nest like calls: those of fentry and fexit (silent.h)
- * everywhere, and all of them where tracepoints are guarded by SRCU (PREEMPTIBLE: 7.0, a46023d5616e).
- * They stay out of `depth` and take a lane by an atomic exchange of its `busy` word instead.
+ * Programs that can be preempted do not nest like calls: fentry and fexit programs (silent.h) on
+ * every kernel, and all programs where SRCU guards tracepoints (PREEMPTIBLE: 7.0, a46023d5616e).
+ * They leave `depth` alone, and take a lane by an atomic exchange of its `busy` word.
  *
- * Every counter stands in the lane, because `counter++` is not atomic: an interrupting program
- * has a lane, and so a counter, of its own.
+ * Counters are per lane, because `counter++` is not atomic: an interrupting program has another
+ * lane, and so another counter.
  */
 #pragma once
 
@@ -30,24 +30,24 @@ struct lane {
 	u64 null_frees;	   /* kfree(NULL), kfree(ZERO_SIZE_PTR): nothing was freed */
 	u64 filtered;	   /* events the filters refused */
 	u64 stack_lost;	   /* stacks that neither map could keep */
-	u64 recovered;	   /* events that a twin program saw and the first did not */
-	u64 reserved;
+	u64 recovered;	   /* events that a twin recorded because its program was skipped */
+	u64 reserved;	   /* a lane is one cache line */
 };
 
-#define TWIN_WORDS 8
+#define TWIN_RECEIPTS 8
 
 struct cpu_state {
-	u64 depth;    /* programs running on this CPU right now */
-	u64 too_deep; /* events lost: no lane left */
-	u64 vmemmap; /* address of the struct page of address 0, see cache_of.h; 0: not known yet */
-	u64 words;   /* used of the stack below */
-	u64 pushed;  /* words ever left */
+	u64 depth;	 /* programs running on this CPU right now */
+	u64 too_deep;	 /* events lost: no lane left */
+	u64 vmemmap;	 /* address of the struct page of address 0, see cache_of.h; 0: not known */
+	u64 receipts;	 /* used of the stack below */
+	u64 pushed;	 /* receipts ever left */
 	u64 sample_mask; /* by user space: sample.h */
 	u64 no_stacks;	 /* by user space: take none from now on (--budget) */
-	u64 reserved;
+	u64 reserved;	 /* fills the cache line */
 	u64 busy[LANES];
-	u64 word[TWIN_WORDS];  /* by twin.h: what first programs have dealt with */
-	u64 stamp[TWIN_WORDS]; /* how many words had been left before that one */
+	u64 receipt[TWIN_RECEIPTS]; /* by twin.h: events that first programs have seen */
+	u64 stamp[TWIN_RECEIPTS];   /* how many receipts had been left before that one */
 	u64 tail[LANES]; /* written by user space only, a cache line apart: how far it has read */
 	struct lane lane[LANES];
 };
@@ -61,7 +61,7 @@ BPF_F_TABLE("array", u32, struct slab_event, slots, NR_CPUS *SLOTS_PER_CPU, BPF_
 struct claim {
 	struct cpu_state *state;
 	struct lane *lane;
-	u64 number; /* of the lane: below NESTED_LANES the depth, above it a shared lane */
+	u64 number; /* of the lane: below NESTED_LANES a depth, from there on a shared lane */
 	u32 cpu;
 };
 
@@ -73,8 +73,8 @@ static __always_inline bool on_this_cpu(struct claim *claim)
 	return claim->state;
 }
 
-/* BPF has atomics that return a value from 5.12; where it has not, programs cannot be preempted
- * either, on the kernels that distributions build. */
+/* Before 5.12 BPF has no atomics that return a value.  A plain load and store does there: on the
+ * kernels that distributions build, these programs cannot be preempted either. */
 static __always_inline bool lane_take(u64 *busy)
 {
 #ifdef NO_ATOMICS
@@ -87,7 +87,7 @@ static __always_inline bool lane_take(u64 *busy)
 #endif
 }
 
-/* Take one of this CPU's lanes from `first` on, from a program that can be preempted.
+/* For a program that can be preempted: take one of this CPU's lanes, from number `first` on.
  * False: the event is lost, and counted. */
 static __always_inline bool lane_take_any(struct claim *claim, u32 first)
 {
@@ -125,7 +125,7 @@ static __always_inline void lane_leave(struct claim *claim)
 	lane_leave_any(claim);
 }
 #else
-/* Take the next lane of the CPU we are on.  False: the event is lost, and counted. */
+/* Take the next lane of this CPU.  False: the event is lost, and counted. */
 static __always_inline bool lane_next(struct claim *claim)
 {
 	claim->number = claim->state->depth;
@@ -151,7 +151,7 @@ static __always_inline bool lane_enter(struct claim *claim)
 	return on_this_cpu(claim) && lane_next(claim);
 }
 
-/* The slot to fill, or NULL (counted) where the reader is a whole ring behind. */
+/* The slot to fill.  NULL where the reader is a whole ring behind: the event is lost, and counted. */
 static __always_inline struct slab_event *slot_claim(struct claim *claim)
 {
 	u64 size = claim->number ? IRQ_SLOTS : TASK_SLOTS;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * --sample 1/N: only addresses whose hash ends in zeros are recorded, N being a power of two.
+ * --sample 1/N: only addresses whose hash ends in zeros are recorded.  N is a power of two.
  *
- * By address, so that of an object both the allocation and the free are kept, or neither, without any
- * table; and so that the sample of 1/2N is part of that of 1/N: `sample_mask` may grow while recording
- * (--budget), and what was recorded before is thinned by the reader (trace/format/sample.py has the same hash).
+ * The address decides, so both the allocation and the free of an object are recorded, or neither, and
+ * no table is needed.  The sample of 1/2N is part of that of 1/N, so `sample_mask` may grow while
+ * recording (--budget): the reader thins what was recorded before (trace/format/sample.py, same hash).
  */
 #pragma once
 

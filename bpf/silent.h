@@ -2,31 +2,32 @@
 /*
  * The silent paths: allocations and frees that fire no kmem tracepoint.
  *
- * Seen by fentry and fexit programs where the kernel lets them attach (capture/programs/silent_paths.py), each
- * compiled only if this kernel has its function.  The arguments of the function stand in ctx as u64s,
- * in an fexit program followed by its return value.
+ * fentry and fexit programs trace them where the kernel permits (capture/programs/silent_paths.py); each is
+ * compiled only if this kernel has its function.  ctx has the arguments of the function as u64s, and in
+ * an fexit program its return value after them.
  *
- * These programs run with migration, but not preemption, disabled: they use the lanes above NESTED_LANES.
- * They have no twins: while a task stands preempted in one, the kernel skips it for all others on that CPU.
+ * These programs run with migration disabled but preemption enabled, so they use the shared lanes, from
+ * NESTED_LANES on.  They have no twins: while a task is preempted inside one of them, the kernel skips
+ * this program for all other tasks on that CPU.
  *
- * Bulk frees are seen at entry: the array is rewritten on the way.  Bulk allocations at exit: the
- * array is valid if the return value is not 0.  __kmem_cache_free_bulk is not watched: from 6.18
- * it flushes sheaves, which frees nothing.
+ * Bulk frees are traced at entry, because the function overwrites the array; bulk allocations at exit,
+ * because only then the array is valid (if the return value is not 0).  __kmem_cache_free_bulk is
+ * not traced: from 6.18 on it flushes sheaves, which frees nothing.
  *
- * FUNCTION_<path> is the address of the watched function, OUTER_<path> and SIZE_<path> where a function
- * lies that may stand between it and who called: 0 where there is none, or the kernel hides it.
+ * FUNCTION_<path> is the address of the traced function.  OUTER_<path> and SIZE_<path> are the place of a
+ * wrapper between it and the true caller: 0 where there is none, or the kernel hides its address.
  */
 #pragma once
 
 /*
- * Objects of one bulk call that are recorded: as many as the verifier, which walks every round of the
- * loop, takes in good time.  Only kfree_rcu's own batches are larger; kvfree_call_rcu has told of their
- * objects already.  More of any other call are counted as lost.
+ * At most so many objects of one bulk call are recorded: the verifier walks every round of the loop, and
+ * more rounds take it too long.  Only the batches of kfree_rcu are larger, and on_kvfree_call_rcu has
+ * recorded their objects before.  The rest of any other call is counted as lost.
  */
 #define BULK_MAX 64
 
-/* An argument of the watched function.  Read, not loaded: before 6.19 the verifier lets a program
- * load no argument that points to anything but a struct. */
+/* An argument of the traced function.  Read by a helper, because before 6.19 the verifier refuses to load
+ * an argument that points to something other than a struct. */
 static __always_inline u64 argument(const u64 *ctx, u32 number)
 {
 	u64 value = 0;
@@ -36,11 +37,21 @@ static __always_inline u64 argument(const u64 *ctx, u32 number)
 }
 
 /*
- * Who called the watched function: the return address that its caller pushed.  The trampoline that runs
- * us keeps above the function's arguments: the return value (where a program runs at the exit), its
- * frame pointer, and the return addresses.  The first of these lies at the very beginning of the
- * function, which called the trampoline, the second in the function's caller; in 7.x a function that is
- * watched at its exit jumps to the trampoline, and there is only the second.
+ * The call site: the return address that the traced function's caller pushed.  The trampoline that runs
+ * this program has, on its stack above the function's arguments, the return value (for a program at the
+ * exit), its frame pointer, and one or two return addresses.  If the function called the trampoline,
+ * from its first instructions, the first one is in the function and the second in its caller.  In 7.x a
+ * function traced at its exit jumps to the trampoline, and there is only the second one.
+ *
+ * Example: the words above the arguments on x86-64; `function` is where the traced function begins.
+ *
+ *   word   at entry        at exit         at exit, 7.x
+ *   0      frame pointer   return value    return value
+ *   1      function + 9    frame pointer   frame pointer
+ *   2      CALL SITE       function + 9    CALL SITE
+ *   3                      CALL SITE
+ *
+ * So the call site is the word after the one in the function, or word 2 if there is none.
  */
 #define ENTRY_SPAN 16 /* endbr64 and a call of 5 bytes, with room */
 #define FRAMES	   12
@@ -75,7 +86,7 @@ static __always_inline u64 caller_of(void *ctx, u64 function, u32 arguments)
 #endif
 }
 
-/* The same where the caller may be a wrapper, of `size` bytes at `outer`, whose caller is meant. */
+/* The caller of a wrapper, of `size` bytes at `outer`, that called the traced function; 0 if it did not. */
 static __always_inline u64 caller_through(void *ctx, u64 outer, u64 size)
 {
 	u64 frames[FRAMES] = {};
@@ -87,13 +98,13 @@ static __always_inline u64 caller_through(void *ctx, u64 outer, u64 size)
 struct bulk {
 	u64 array;
 	u64 count;
-	u64 cache; /* 0: kfree_bulk, each object's own */
+	u64 cache; /* 0: kfree_bulk, each object has its own */
 	u64 call_site;
 	u32 gfp_flags;
 	u8 kind;
 };
 
-/* What all objects of a bulk call share, and whether it is wanted: judged once. */
+/* Fill in what all objects of a bulk call share, once.  False: the call is not wanted. */
 static __always_inline bool bulk_begins(void *ctx, const struct bulk *bulk, struct claim *claim,
 					struct slab_event *event)
 {
@@ -113,14 +124,18 @@ static __always_inline bool bulk_begins(void *ctx, const struct bulk *bulk, stru
 	}
 	fill(event, &seen, claim->cpu);
 	event->stack_id = stack_of(ctx, claim, event);
-	/* read back as a number that the verifier does not know: the loop is walked once, not for each lane */
+	/*
+	 * The verifier knows which lane each path through lane_take_any() took, and would walk the
+	 * loop of record_bulk() once for each.  A number that a helper wrote is unknown to it, so the
+	 * paths become equal here, and it walks the loop once; the masks give it the bounds.
+	 */
 	bpf_probe_read_kernel(&number, sizeof(number), &claim->number);
 	claim->number = NESTED_LANES + (number & (LANES - NESTED_LANES - 1));
 	claim->lane = &claim->state->lane[claim->number & (LANES - 1)];
 	return true;
 }
 
-/* One object of a bulk call, whose slot has all but the address; is it to be kept? */
+/* Complete the slot of one object of a bulk call, which has its address.  False: it is not wanted. */
 static __always_inline bool bulk_object(const struct claim *claim, struct slab_event *slot,
 					bool free)
 {
@@ -157,7 +172,7 @@ static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
 		return;
 	if (bulk_begins(ctx, bulk, &claim, &event)) {
 		for (; i < BULK_MAX && i < bulk->count; i++) {
-			slot = slot_claim(&claim); /* counts the one for which there is no room */
+			slot = slot_claim(&claim); /* if there is no room, this object is counted */
 			if (!slot) {
 				i++;
 				break;
@@ -181,7 +196,7 @@ static __always_inline void record_silent(void *ctx, struct seen_event *seen)
 	    !sampled(claim.state, seen->ptr) || !lane_take_any(&claim, NESTED_LANES))
 		return;
 	if (seen->kind & 0x10)
-		send_what_it_concerns(&claim, seen->ptr);
+		send_object_of(&claim, seen->ptr);
 	record_in_lane(ctx, &claim, seen);
 	lane_leave_any(&claim);
 }
@@ -250,8 +265,8 @@ int on_kvfree_call_rcu(u64 *ctx)
 #endif
 
 #ifdef SILENT_kfree_call_rcu_nolock
-/* kfree_call_rcu_nolock(head, ptr), 7.x: kfree_rcu where no lock may be taken.  May hand the object to
- * kvfree_call_rcu a little later, so it is of another kind (analysis/pairing/duplicates.py). */
+/* kfree_call_rcu_nolock(head, ptr), 7.x: kfree_rcu where no lock may be taken.  It may pass the object on
+ * to kvfree_call_rcu later, so it has a kind of its own (analysis/pairing/duplicates.py). */
 int on_kfree_call_rcu_nolock(u64 *ctx)
 {
 	struct seen_event seen = {.kind = SLAB_NOLOCK_FREE, .ptr = argument(ctx, 1), .node = -1};
@@ -264,8 +279,8 @@ int on_kfree_call_rcu_nolock(u64 *ctx)
 
 #ifdef SILENT_kmalloc_nolock
 /*
- * void *kmalloc_nolock(size, gfp_flags, node).  In 7.x __kmalloc_nolock_noprof(…, context), which has
- * NOLOCK_ARGUMENTS arguments and other callers than the wrapper.
+ * void *kmalloc_nolock(size, gfp_flags, node).  In 7.x it is a wrapper of __kmalloc_nolock_noprof(…,
+ * context), which has NOLOCK_ARGUMENTS arguments and other callers too; that one is traced.
  */
 int on_kmalloc_nolock(u64 *ctx)
 {
@@ -299,11 +314,12 @@ int on_kfree_nolock(u64 *ctx)
 
 #ifdef SILENT_wrong_cache_free
 /*
- * kmem_cache_free() found an object of another cache than its caller named.  With FREELIST_HARDENED
- * its tracepoint does not tell: up to 6.19 or so it shows the object's own cache, and since then nothing
- * is freed and nothing traced.  But this is called, to complain:
- *   warn_free_bad_obj(s, object), s the cache that the caller named (WRONG_CACHE_NAMED);
- *   before, print_tracking(s, object), s the object's own; other complaints call it as well.
+ * kmem_cache_free() found that the object is of another cache than its caller named.  With
+ * FREELIST_HARDENED the tracepoint does not show this: up to 6.19 or so it has the object's own cache;
+ * in later kernels the object is not freed and the tracepoint does not fire.  But the allocator calls
+ * a function to complain:
+ *   warn_free_bad_obj(s, object), where s is the cache that the caller named (WRONG_CACHE_NAMED);
+ *   before, print_tracking(s, object), where s is the object's own; other complaints call it too.
  */
 int on_wrong_cache_free(u64 *ctx)
 {
@@ -313,7 +329,7 @@ int on_wrong_cache_free(u64 *ctx)
 	seen.call_site = caller_through(ctx, OUTER_wrong_cache_free, SIZE_wrong_cache_free);
 #ifdef WRONG_CACHE_NAMED
 	seen.cache = argument(ctx, 0);
-	if (!seen.call_site) /* called last of all, by a jump */
+	if (!seen.call_site) /* kmem_cache_free() jumped to it, as its last call */
 		seen.call_site = caller_of(ctx, FUNCTION_wrong_cache_free, 2);
 #else
 	if (!seen.call_site)

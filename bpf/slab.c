@@ -2,9 +2,9 @@
 /*
  * The programs: one raw tracepoint program per kmem slab tracepoint, and its twin.
  *
- * Configured by -D numbers alone (capture/kernel/features.py, capture/programs/loading.py).  ARG_<tracepoint>_<name>
- * is the index of an argument on the running kernel, and is not defined where the kernel has no
- * such argument; the kernel changes behind that are listed in capture/kernel/features.py.
+ * Configured by -D numbers alone (capture/kernel/features.py, capture/options.py).  ARG_<tracepoint>_<name>
+ * is the index of an argument on the running kernel; it is not defined where the kernel has no such
+ * argument.  capture/kernel/features.py lists the kernel changes behind that.
  */
 #include "event.h"
 #include "ring.h"
@@ -22,7 +22,7 @@
 
 #define ZERO_SIZE_PTR 16
 
-/* What a tracepoint said, before it is put into a slot. */
+/* The arguments of a tracepoint, before they are put into a slot. */
 struct seen_event {
 	u64 ptr;
 	u64 call_site;
@@ -112,7 +112,7 @@ static __always_inline void record_any(void *ctx, struct claim *claim, struct se
 {
 	if (survivor(ctx, claim, seen) || !lane_next(claim))
 		return;
-	if (seen->flags & SLAB_RECOVERED) /* whether it is stored or not: it was not missed */
+	if (seen->flags & SLAB_RECOVERED) /* even if it is not stored then: it was not missed */
 		claim->lane->recovered++;
 	if (seen->ptr <= ZERO_SIZE_PTR)
 		count_nothing(claim->lane, seen);
@@ -136,23 +136,23 @@ static __always_inline int record(void *ctx, struct seen_event *seen)
 static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 {
 	struct claim claim;
-	u64 words;
+	u64 receipts;
 
 	if (!on_this_cpu(&claim) || !sampled(claim.state, seen->ptr) ||
 	    twin_pop(claim.state, seen->ptr, seen->kind))
 		return 0;
-	words = claim.state->words;
+	receipts = claim.state->receipts;
 	seen->flags |= SLAB_RECOVERED;
 	record_any(ctx, &claim, seen);
-	/* forget words that events nested in this program left behind */
-	*(volatile u64 *)&claim.state->words = words;
+	/* remove receipts of events nested in this twin: it was skipped for them, being active */
+	*(volatile u64 *)&claim.state->receipts = receipts;
 	return 0;
 }
 
 #include "silent.h"
 #include "page_end.h"
 
-/* Two programs of one body: NAME and NAME_twin. */
+/* Two programs with the same body: NAME and NAME_twin. */
 #define SLAB_PROGRAM(name, body)                                                                   \
 	int name(struct bpf_raw_tracepoint_args *ctx)                                              \
 	{                                                                                          \
@@ -167,8 +167,8 @@ static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 
 #define ARG(tracepoint, name) ctx->args[ARG_##tracepoint##_##name]
 
-/* kmalloc: node joined the arguments in 6.1 (11e9734bcb6a, "mm/slab_common: unify NUMA and UMA
- * version of tracepoints"), which also ended kmalloc_node. */
+/* kmalloc has the argument node from 6.1 on (11e9734bcb6a, "mm/slab_common: unify NUMA and UMA
+ * version of tracepoints"); the same change removed kmalloc_node. */
 #ifdef ARG_kmalloc_node
 #define KMALLOC_NODE ARG(kmalloc, node)
 #else
@@ -189,8 +189,8 @@ SLAB_PROGRAM(kmalloc, KMALLOC_EVENT(kmalloc, KMALLOC_NODE))
 SLAB_PROGRAM(kmalloc_node, KMALLOC_EVENT(kmalloc_node, ARG(kmalloc_node, node)))
 #endif
 
-/* kmem_cache_alloc: the sizes gave way to the kmem_cache itself in 6.1 (the same change); their
- * values, object_size and size, are filled in by user space from caches.arrow. */
+/* kmem_cache_alloc: from 6.1 on (the same change) it has the kmem_cache instead of the sizes.  User
+ * space fills in the sizes, object_size and size, from the kmem_cache. */
 #ifdef ARG_kmem_cache_alloc_cache
 #define CACHE_ALLOC_EVENT(tracepoint, the_node)                                                    \
 	{                                                                                          \
@@ -230,7 +230,7 @@ SLAB_PROGRAM(kmem_cache_alloc_node,
 	}
 SLAB_PROGRAM(kfree, KFREE_EVENT)
 
-/* kmem_cache_free: the kmem_cache joined in 6.1 (2c1d697fb8ba); before, the address must tell. */
+/* kmem_cache_free has the kmem_cache from 6.1 on (2c1d697fb8ba); before, cache_of() finds it. */
 #ifdef ARG_kmem_cache_free_cache
 #define CACHE_FREE_CACHE ARG(kmem_cache_free, cache)
 #else

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Stacks.  bpf_get_stackid keeps one stack per hash bucket; another stack with the same hash is
- * refused with -EEXIST (and must not replace it: older events point there).  So a refused stack
- * goes to a second map with its innermost frame left out, which changes the hash; user space puts
- * the missing frame back, since it is the allocator function that every stack of the tracepoint
- * shares.  Only a stack that both maps refuse is lost, and counted.
+ * Stacks.  bpf_get_stackid keeps one stack per hash bucket, and refuses another stack of the same
+ * hash with -EEXIST.  (It must not replace it: older events refer to it.)  A refused stack goes into
+ * a second map without its innermost frame, which changes the hash.  The frame is not missed: user
+ * space begins every stack at the call site, further out.  A stack that both maps refuse is lost, and
+ * counted.
  */
 #pragma once
 
@@ -25,8 +25,8 @@ static __always_inline s32 stack_taken(void *ctx, struct lane *lane)
 	id = stacks2.get_stackid(ctx, 1);
 	if (id >= 0)
 		return id | SECOND_MAP;
-	__sync_fetch_and_add(&lane->stack_lost,
-			     1); /* survivors.h takes stacks in no lane of its own */
+	/* atomically, because survivors.h takes stacks without taking the lane */
+	__sync_fetch_and_add(&lane->stack_lost, 1);
 	return id;
 }
 

@@ -2,14 +2,14 @@
 /*
  * Which events get a stack, where not all do (--stacks auto).
  *
- * A stack costs ten times the rest of an event, and most are repeats.  So each call site has a budget,
- * on each CPU and in each window of time: up to about BUDGET events all get one; beyond, one in 2^shift,
- * drawn by lot, and shift follows the rate.  Rare call sites, and the first events of every one, so have
- * all their stacks.  By lot, and not every nth: events of one call site often alternate between
- * two stacks.
+ * A stack costs ten times the rest of an event, and most stacks repeat.  So each call site has a budget
+ * on each CPU and in each window of time.  Up to about BUDGET events all get a stack; beyond that one
+ * in 2^shift does, chosen at random, and shift follows the rate.  Rare call sites have all their
+ * stacks, and so have the first events of every call site.  Choosing every n-th event would not be fair:
+ * events of one call site often alternate between two stacks.
  *
- * What is kept is a sample of what was allocated there at that time, whatever became of it: of
- * outstanding objects as well.
+ * So the stacks are a random sample of what was allocated at the call site at that time, whether the
+ * objects were freed later or not.
  */
 #pragma once
 
@@ -18,7 +18,7 @@
 #ifdef STACKS_AUTO
 #define BUDGET	     64
 #define WINDOW_SHIFT 27	  /* 134 ms */
-#define BUDGETS	     8192 /* of a CPU: call sites, two to choose from */
+#define BUDGETS	     8192 /* per CPU; a call site may use one of two */
 #define MAX_SHIFT    16
 
 struct stack_budget {
@@ -44,7 +44,7 @@ static __always_inline void budget_begin(struct stack_budget *budget, u64 call_s
 	budget->taken = 0;
 }
 
-/* The budget of a call site.  One that finds two others' in use shares the first. */
+/* The budget of a call site.  If other call sites use both of its places, it shares the first. */
 static __always_inline struct stack_budget *budget_of(u32 cpu, u64 call_site, u32 window)
 {
 	u32 first = cpu * BUDGETS + (call_site * 0x9e3779b97f4a7c15ull >> 51), second = first ^ 1;
@@ -67,11 +67,11 @@ static __always_inline struct stack_budget *budget_of(u32 cpu, u64 call_site, u3
 static __always_inline bool stack_due(u32 cpu, u64 call_site, u64 ts_ns)
 {
 	struct stack_budget *budget = budget_of(cpu, call_site, ts_ns >> WINDOW_SHIFT);
-	u64 lot = ts_ns * 0x9e3779b97f4a7c15ull >> 40;
+	u64 random = ts_ns * 0x9e3779b97f4a7c15ull >> 40;
 
 	if (!budget)
 		return true;
-	if (lot & ((1u << (budget->shift & 31)) - 1))
+	if (random & ((1u << (budget->shift & 31)) - 1))
 		return false;
 	if (++budget->taken >= BUDGET && budget->shift < MAX_SHIFT) {
 		budget->shift++;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * --mode survivors: what becomes of an event of a tracepoint before it is sent.
+ * --mode survivors: decides for each tracepoint event whether it is sent to user space.
  *
- * An event that is dealt with here goes into the live table or the counts and nowhere else; no lane of
- * the rings is taken for it.  All others are sent as in the mode of events.
+ * An event that is not sent changes the live table or the counts; it takes no lane of the rings.  All
+ * others are sent as in --mode events.
  */
 #pragma once
 
@@ -17,12 +17,14 @@ static __always_inline bool survivor_alloc(void *ctx, struct claim *claim, struc
 	if (!wanted(seen))
 		return false;
 	fill(&event, seen, claim->cpu);
-	claim->lane = &claim->state->lane[0]; /* for its counters, which are added to atomically */
+	claim->lane =
+		&claim->state
+			 ->lane[0]; /* for its counters only; stack_lost is added to atomically */
 	event.stack_id = stack_of(ctx, claim, &event);
 	return keep(claim, &event);
 }
 
-/* Whether the event is dealt with. */
+/* True if nothing is left to be done for the event. */
 static __always_inline bool survivor(void *ctx, struct claim *claim, struct seen_event *seen)
 {
 	bool done = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Names of tasks.  A short-lived process is gone before anyone reads /proc, so a new task and a
- * changed name are events of their own, in the same rings and the same order as the slab's.
+ * Names of tasks.  A short-lived process is gone before user space reads /proc.  So a new task and a
+ * new name are events too, in the same rings and the same order as slab events.
  */
 #pragma once
 

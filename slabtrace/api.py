@@ -3,45 +3,91 @@
 
     trace = slabtrace.open("boot.slab")
     trace.leaks().head()
-    for lifetimes in trace.lifetimes():
-        ...
+    help(trace.leaks)  # lists the columns
 
-Tables are pandas DataFrames; what may not fit into memory comes as an iterator of Arrow record
-batches.  The first table asked for reads all events once, and the others are made of its result
-(`caches` and `usage` need what `stat` and `leaks` do not: asked for first, they spare a pass).
+Tables are pandas DataFrames; what may not fit into memory comes as an iterator of Arrow record batches.
+The first table asked for reads all events once, and the others are made of its result (`caches` and
+`usage` need what `stat` and `leaks` do not: asked for first, they spare a pass).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+import slabtrace.columns as tables
 from slabtrace.analysis.counting.sampling import SampledHits
-from slabtrace.analysis.grouping.kept import Question, every_object
+from slabtrace.analysis.grouping.kept import Kept, Question, every_object
+from slabtrace.analysis.opened.passes import Passes
+from slabtrace.analysis.opened.recorded import Recorded
+from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.pairing.scan import paired_chunks
 from slabtrace.analysis.trust.completeness import Completeness, assess
-from slabtrace.scanned import ScannedTrace
+from slabtrace.columns.table import documented
+from slabtrace.trace.manifest import Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slabtrace.analysis.grouping.groups import Groups
 
 
 BUCKETS = 600
 
 
-class Trace(ScannedTrace):
+class Trace:
     """A recorded trace, read-only; needs no root and no kernel.
 
     Times in tables are ns since the recording's start, sizes bytes.  Symbols read
     `function+0x1a [module]`.  Names (comm, cache, module, symbol) come from the traced machine
     unescaped: they may hold any character.  Raises TraceError when `path` is no readable trace.
 
-    `progress`, if set, is called while events are read, with the number read so far in this pass.
     `window_ns`: (begin, end) of the stretch to read, ns since the start: see `window`.
+
+    It is made of three parts: what was recorded (side tables), the passes over the events, and what the
+    trace can vouch for (losses, the kernel's own count).  Each method makes one table of them.
     """
+
+    def __init__(self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None) -> None:
+        self._recorded = Recorded(path, window_ns)
+        self._passes = Passes(self._recorded)
+        self._vouched = Vouched(self._recorded, self._passes)
+
+    # ---- the recording ---------------------------------------------------------------------------------
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was recorded, where, when and how."""
+        return self._recorded.manifest
+
+    @property
+    def damage(self) -> list[str]:
+        """Sentences on what is missing or cut, empty for a whole trace; complete once events were read."""
+        return self._recorded.reader.damage
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """Start and end of the recording, CLOCK_MONOTONIC ns."""
+        return self._recorded.span_ns
+
+    @property
+    def length_ns(self) -> int:
+        """How long the recording lasted."""
+        begin, end = self.span_ns
+        return end - begin
+
+    @property
+    def progress(self) -> Callable[[int], None] | None:
+        """If set, called while events are read, with the number read so far in this pass."""
+        return self._recorded.progress
+
+    @progress.setter
+    def progress(self, progress: Callable[[int], None] | None) -> None:
+        self._recorded.progress = progress
 
     def window(self, begin: str | int = 0, end: str | int | None = None) -> Trace:
         """The trace from `begin` to `end` as one of its own, as if nothing else had been recorded.
@@ -51,7 +97,7 @@ class Trace(ScannedTrace):
         a mark that does not exist, and where nothing lies between.
         """
         begin_ns, end_ns = self.moments(begin, end)
-        return Trace(self._reader.path, (begin_ns, end_ns))
+        return Trace(self._recorded.reader.path, (begin_ns, end_ns))
 
     def moments(self, begin: str | int = 0, end: str | int | None = None) -> tuple[int, int]:
         """The times, ns since the start, that `begin` and `end` mean: see `window`."""
@@ -60,6 +106,28 @@ class Trace(ScannedTrace):
         marks = self.marks()
         begin_ns = moment(begin, marks)
         return begin_ns, self.length_ns if end is None else moment(end, marks, begin_ns)
+
+    @documented(tables.TASKS)
+    def tasks(self) -> pd.DataFrame:
+        """Every task by the names it had."""
+        import pandas as pd
+
+        tasks = self._recorded.tasks
+        since = tasks.ts_ns - self.span_ns[0]
+        return pd.DataFrame(
+            dict(zip(tables.TASKS.names, (since, tasks.tid, tasks.tgid, tasks.comm), strict=True))
+        )
+
+    @documented(tables.MARKS)
+    def marks(self) -> pd.DataFrame:
+        """The marks set while recording."""
+        import pandas as pd
+
+        rows = self._recorded.reader.table("marks").to_pylist()
+        times = [row["ts_ns"] - self.span_ns[0] for row in rows]
+        return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
+
+    # ---- events and objects, one by one ----------------------------------------------------------------
 
     def events(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield all events in time order, whole: joined with their site, cache and task.
@@ -73,35 +141,52 @@ class Trace(ScannedTrace):
         unknown = set(names) - set(WHOLE_EVENT.names)
         if unknown:
             raise ValueError(f"events have no column {', '.join(sorted(unknown))}")
-        for batch in self._reader.events():
-            yield whole_events(batch, self._sites, self._caches, self._tasks, names)
+        recorded = self._recorded
+        for batch in recorded.reader.events():
+            yield whole_events(batch, recorded.sites, recorded.caches, recorded.tasks, names)
 
     def lifetimes(self) -> Iterator[pa.RecordBatch]:
-        """Yield the objects that were allocated and freed while recording, as joins.LIFETIME.
+        """Yield the objects that were allocated and freed while recording: see joins.LIFETIME.
 
         In batches as their ends were met, unordered within a batch.
         """
         from slabtrace.analysis.grouping.joins import lifetimes
 
-        for paired in paired_chunks(self._reader.events(), self._pairer()):
-            yield lifetimes(paired, self._sites, self._caches)
+        recorded = self._recorded
+        for paired in paired_chunks(recorded.reader.events(), recorded.pairer()):
+            yield lifetimes(paired, recorded.sites, recorded.caches)
+
+    # ---- what the trace can vouch for ------------------------------------------------------------------
 
     def completeness(self) -> Completeness:
         """What was seen, what was lost, and whether anything was."""
-        summary = self._scanned()
-        return assess(summary, self._slabs, self.manifest, self._losses, self.damage)
+        summary = self._passes.summary
+        return assess(summary, self._recorded.slabs, self.manifest, self._vouched.losses, self.damage)
 
+    @documented(tables.RECONCILIATION)
     def reconciliation(self) -> pd.DataFrame:
-        """Each cache's change as traced beside the kernel's own count: see analysis.trust.reconcile."""
+        """Each cache's change as traced beside the kernel's own count."""
         from slabtrace.analysis.trust.reconcile import reconcile
 
-        account, losses = self._account(), self._losses
-        return reconcile(account, self._caches, self._inferred(), losses, self.manifest)
+        vouched = self._vouched
+        return reconcile(
+            vouched.account, self._recorded.caches, vouched.inferred, vouched.losses, self.manifest
+        )
 
+    @documented(tables.LOSSES)
+    def losses(self) -> pd.DataFrame:
+        """When events were lost, and of what kind."""
+        from slabtrace.analysis.trust.loss_times import loss_times
+
+        return loss_times(self._recorded.ledger, self.manifest, self.span_ns[0])
+
+    # ---- what is outstanding, and what contradicts itself ----------------------------------------------
+
+    @documented(tables.OUTSTANDING)
     def outstanding(
         self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()
     ) -> pd.DataFrame:
-        """Objects allocated and not freed: see analysis.tables.outstanding.
+        """Objects allocated and not freed, in groups.
 
         `by`: "stack", "call_site", "module", "process" or "cache", always within a cache.
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
@@ -110,6 +195,7 @@ class Trace(ScannedTrace):
         frame, *_ = self._grouped(by, Question(tuple(pid), tuple(comm)))
         return frame.drop(columns="group")
 
+    @documented(tables.LEAKS)
     def leaks(
         self,
         by: str = "stack",
@@ -117,10 +203,10 @@ class Trace(ScannedTrace):
         comm: Collection[str] = (),
         between: tuple[str | int, str | int] | None = None,
     ) -> pd.DataFrame:
-        """`outstanding` judged and ranked: class, score, why, growth and more; see analysis.leaks.judgement.
+        """`outstanding` judged and ranked: what leaks, how fast, and why it is called so.
 
         `between`: only what was allocated between two moments (see `window`) and not freed by the
-        end of the recording.  Of a sample, with what it stands for: see analysis.counting.sampling.
+        end of the recording.  The other parameters are those of `outstanding`.
         """
         from slabtrace.analysis.counting.sampling import with_estimates
         from slabtrace.analysis.leaks.judgement import leaks
@@ -133,135 +219,143 @@ class Trace(ScannedTrace):
         judged = leaks(kept, frame, groups)
         return with_estimates(judged, one_in) if one_in > 1 else judged
 
-    def tasks(self) -> pd.DataFrame:
-        """Every task by the names it had: ts_ns (since the start; earlier is negative), tid, tgid, comm."""
-        import pandas as pd
+    @documented(tables.MISMATCHES)
+    def mismatches(self) -> pd.DataFrame:
+        """Double, invalid and wrong-cache frees, with the evidence."""
+        from slabtrace.analysis.mismatches.findings import Findings
+        from slabtrace.analysis.mismatches.proof import MismatchProof
 
-        columns = self._tasks
-        since = columns.ts_ns - self.span_ns[0]
-        return pd.DataFrame({"ts_ns": since, "tid": columns.tid, "tgid": columns.tgid, "comm": columns.comm})
+        recorded, wrong_frees = self._recorded, self._passes.wrong_frees()
+        proof = MismatchProof(self.manifest, self._vouched.losses, self._vouched.known_until_ns)
+        preemptible = self.manifest.coverage.programs_preemptible
+        findings = Findings(
+            recorded.sites, recorded.caches, recorded.lookup, recorded.layout, proof, preemptible
+        )
+        return findings.table(wrong_frees, recorded.reader.events())
 
-    def marks(self) -> pd.DataFrame:
-        """The marks set while recording: ts_ns (since its start), text (hostile: escape it)."""
-        import pandas as pd
+    # ---- totals ----------------------------------------------------------------------------------------
 
-        rows = self._reader.table("marks").to_pylist()
-        times = [row["ts_ns"] - self.span_ns[0] for row in rows]
-        return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
-
-    def losses(self) -> pd.DataFrame:
-        """When events were lost, and of what kind: see analysis.trust.loss_times."""
-        from slabtrace.analysis.trust.loss_times import loss_times
-
-        return loss_times(self._ledger, self.manifest, self.span_ns[0])
-
+    @documented(tables.CACHES)
     def caches(self) -> pd.DataFrame:
-        """Every slab cache, traced beside the kernel's own count: see analysis.tables.caches."""
+        """Every slab cache, traced beside the kernel's own count, most allocations first."""
         from slabtrace.analysis.tables.caches import cache_table
 
-        _, peaks = self._timelines(BUCKETS)
-        return cache_table(self._scanned(), peaks.peak, self._slabinfo, self.reconciliation())
+        _, peaks = self._passes.timelines(BUCKETS)
+        slabinfo = self._recorded.slabinfo
+        return cache_table(self._passes.summary, peaks.peak, slabinfo, self.reconciliation())
 
+    @documented(tables.STAT)
     def stat(self, by: str = "call_site") -> pd.DataFrame:
-        """Totals by "call_site", "cache" or "ptr", as perf kmem's: see analysis.tables.stat and by_pointer.
+        """Totals by "call_site", "cache" or "ptr", under perf kmem's names, most bytes_alloc first.
 
-        Of a sample, with hits_estimate and hits_error: see analysis.counting.sampling.
+        By "ptr" (address of the object) the columns are ptr, hits, bytes_req, bytes_alloc, pingpong, frag.
         """
         from slabtrace.analysis.counting.by_pointer import Pointers
         from slabtrace.analysis.tables.stat import stat
 
         if by == "ptr":
-            pointers = Pointers(self._sites)
-            self._scan([pointers])
+            pointers = Pointers(self._recorded.sites)
+            self._passes.run([pointers])
             return pointers.table()
-        frame = stat(self._scanned(), self._lookup.symbols, by)
+        frame = stat(self._passes.summary, self._recorded.lookup.symbols, by)
         return self._with_estimated_hits(frame, by) if self.manifest.sampled_one_in > 1 else frame
 
-    def _with_estimated_hits(self, frame: pd.DataFrame, by: str) -> pd.DataFrame:
-        one_in, hits = self.manifest.sampled_one_in, SampledHits(len(self._sites))
-        self._scan([hits])
-        names = np.array(self._caches.names, object)
-        key = self._sites["call_site"] if by == "call_site" else names[self._caches.of_site]
-        errors = hits.errors(one_in, key)
-        error = [errors[each] for each in frame[by].tolist()]
-        return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)
+    @documented(tables.STACK_TOTALS)
+    def stack_totals(self) -> pd.DataFrame:
+        """What each cache and stack allocated, freed and left; what flame graphs are made of."""
+        from slabtrace.analysis.tables.stack_totals import stack_totals
 
-    def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """Each cache's objects and bytes over time, in `buckets` equal parts: see analysis.counting.usage."""
-        from slabtrace.analysis.counting.usage import usage
+        return stack_totals(self._passes.summary, self._recorded.lookup)
 
-        timeline, _ = self._timelines(buckets)
-        page_size = self.manifest.host.page_size
-        return usage(timeline, self._caches, self._slabinfo, self.span_ns[0], page_size)
-
-    def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What the `top` call sites held over time, and all others: see analysis.counting.usage."""
-        from slabtrace.analysis.counting.usage import call_site_usage
-
-        timeline, _ = self._timelines(buckets)
-        return call_site_usage(timeline, self._lookup.symbols, top)
-
-    def peaks(self) -> pd.DataFrame:
-        """When each cache had the most live objects, and who had allocated them: analysis.counting.peaks."""
-        from slabtrace.analysis.counting.peaks import peaks
-
-        _, found = self._timelines(BUCKETS)
-        return peaks(found, self._sites, self._caches, self._lookup.symbols, self.span_ns[0])
-
+    @documented(tables.LIFETIMES)
     def lifetime_table(self, by: str = "call_site") -> pd.DataFrame:
-        """How long objects lived, by "stack", "call_site", "module" or "cache": see that module."""
+        """How long objects lived, by "stack", "call_site", "module" or "cache"."""
         from slabtrace.analysis.grouping.groups import group_sites, modules
         from slabtrace.analysis.tables.lifetime_table import Temporaries, lifetime_table
 
-        temporaries, ages = Temporaries(len(self._sites)), self._new_ages()
-        kept = every_object(self._sites, self._caches, self._scan([temporaries, ages]).objects, ages)
-        module = modules(self._sites, self._lookup.stacks, self._lookup.symbols)
-        groups = group_sites(self._sites, self._caches, by, module)
-        return lifetime_table(kept, temporaries.objects, self._lookup, groups)
+        recorded, lookup = self._recorded, self._recorded.lookup
+        temporaries, ages = Temporaries(len(recorded.sites)), self._passes.new_ages()
+        objects = self._passes.run([temporaries, ages]).objects
+        kept = every_object(recorded.sites, recorded.caches, objects, ages)
+        module = modules(recorded.sites, lookup.stacks, lookup.symbols)
+        groups = group_sites(recorded.sites, recorded.caches, by, module)
+        return lifetime_table(kept, temporaries.objects, lookup, groups)
 
+    @documented(tables.LIFETIME_HISTOGRAM)
+    def lifetime_histogram(self) -> pd.DataFrame:
+        """How long objects lived, by cache, in ranges of half a power of two."""
+        return self._passes.histogram().table()
+
+    # ---- over time -------------------------------------------------------------------------------------
+
+    @documented(tables.USAGE)
+    def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
+        """Each cache's objects and bytes over time, in `buckets` equal parts of the recording."""
+        from slabtrace.analysis.counting.usage import usage
+
+        timeline, _ = self._passes.timelines(buckets)
+        recorded, page_size = self._recorded, self.manifest.host.page_size
+        return usage(timeline, recorded.caches, recorded.slabinfo, self.span_ns[0], page_size)
+
+    @documented(tables.CALL_SITE_USAGE)
+    def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:
+        """What the `top` call sites held over time, and all others together."""
+        from slabtrace.analysis.counting.usage import call_site_usage
+
+        timeline, _ = self._passes.timelines(buckets)
+        return call_site_usage(timeline, self._recorded.lookup.symbols, top)
+
+    @documented(tables.SIZE_CLASSES)
     def size_classes(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What came and went over time by size of object: see analysis.counting.usage."""
+        """What was allocated and freed over time, by size of object."""
         from slabtrace.analysis.counting.usage import size_classes
 
-        timeline, _ = self._timelines(buckets)
+        timeline, _ = self._passes.timelines(buckets)
         return size_classes(timeline)
 
-    def lifetime_histogram(self) -> pd.DataFrame:
-        """How long objects lived, by cache: see analysis.counting.lifetime_histogram."""
-        if self._histogram is None:
-            self._histogram = self._new_histogram()
-            self._scan([self._histogram])
-        return self._histogram.table()
+    @documented(tables.PEAKS)
+    def peaks(self) -> pd.DataFrame:
+        """When each cache had most objects outstanding, and who had allocated them; largest peak first."""
+        from slabtrace.analysis.counting.peaks import peaks
 
-    def stack_totals(self) -> pd.DataFrame:
-        """What each cache and stack allocated, freed and left: see analysis.tables.stack_totals."""
-        from slabtrace.analysis.tables.stack_totals import stack_totals
+        recorded = self._recorded
+        _, found = self._passes.timelines(BUCKETS)
+        return peaks(found, recorded.sites, recorded.caches, recorded.lookup.symbols, self.span_ns[0])
 
-        return stack_totals(self._scanned(), self._lookup)
-
+    @documented(tables.ARRIVALS)
     def arrivals(self, buckets: int = 48) -> pd.DataFrame:
-        """When what is outstanding was allocated, by cache and stack: see analysis.tables.arrivals."""
+        """When the outstanding objects were allocated, by cache and stack."""
         from slabtrace.analysis.tables.arrivals import arrivals
 
-        return arrivals(self._scanned(), self._lookup, self.length_ns, buckets)
+        return arrivals(self._passes.summary, self._recorded.lookup, self.length_ns, buckets)
 
-    survivors = arrivals  # an earlier name
-
-    def mismatches(self) -> pd.DataFrame:
-        """Double, invalid and wrong-cache frees, with the evidence: see analysis.mismatches.findings."""
-        from slabtrace.analysis.mismatches.findings import Findings
-        from slabtrace.analysis.mismatches.proof import MismatchProof
-
-        wrong_frees = self._wrong_frees or self._new_wrong_frees()
-        if self._wrong_frees is None:
-            self._scan([wrong_frees])
-        proof = MismatchProof(self.manifest, self._losses, self._known_until_ns())
-        preemptible = self.manifest.coverage.programs_preemptible
-        findings = Findings(self._sites, self._caches, self._lookup, self._layout, proof, preemptible)
-        return findings.table(wrong_frees, self._reader.events())
+    survivors = arrivals  # its name up to 0.1
 
     def read_once(self) -> None:
         """Read all events once for usage, leaks and mismatches together, which else read them each."""
-        ages, self._wrong_frees = self._new_ages(), self._new_wrong_frees()
-        summary = self._scan([*self._new_timelines(BUCKETS), ages, self._wrong_frees])
-        self._kept = {Question(): every_object(self._sites, self._caches, summary.objects, ages)}
+        self._passes.run_once(BUCKETS)
+
+    def _grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
+        """What is outstanding of the objects asked for, with the groups it is in."""
+        from slabtrace.analysis.grouping.groups import group_sites, modules
+        from slabtrace.analysis.tables.outstanding import outstanding
+        from slabtrace.analysis.trust.confidence import prove
+
+        lookup, vouched = self._recorded.lookup, self._vouched
+        kept = self._passes.kept(question._replace(by_process=by == "process"))
+        module = modules(kept.sites, lookup.stacks, lookup.symbols)
+        groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
+        account, missed, losses = vouched.account, vouched.missed, vouched.losses
+        damaged = bool(self.damage)  # known once all was read
+        proof = prove(self._recorded.slabs, account, missed, losses, self.manifest, damaged)
+        return outstanding(kept, lookup, groups, proof), groups, kept
+
+    def _with_estimated_hits(self, frame: pd.DataFrame, by: str) -> pd.DataFrame:
+        recorded, one_in = self._recorded, self.manifest.sampled_one_in
+        hits = SampledHits(len(recorded.sites))
+        self._passes.run([hits])
+        names = np.array(recorded.caches.names, object)
+        key = recorded.sites["call_site"] if by == "call_site" else names[recorded.caches.of_site]
+        errors = hits.errors(one_in, key)
+        error = [errors[each] for each in frame[by].tolist()]
+        return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one exception family: what is wrong, what to do about it, and the exit code.
+"""The one exception family: what is wrong, the remedy, and the exit code.
 
-Every failure that a user can meet is one of these.  `commands/` is the only place that
-prints them and turns `exit_code` into the status of the process.
+Every failure that a user can see is one of these.  Only commands/main.py prints them and exits with
+their `exit_code`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ CANNOT_TRACE = 4
 
 
 class SlabtraceError(Exception):
-    """A failure with words for the user.
+    """A failure that is explained to the user.
 
-    `message` says what is missing or wrong; `remedy` (may be empty) what to do about it.
+    `message` says what is missing or wrong; `remedy` (may be empty) how to solve it.
     """
 
     exit_code = 1
@@ -31,7 +31,7 @@ class SlabtraceError(Exception):
 
 
 class UsageError(SlabtraceError):
-    """Options that contradict each other, match nothing, or a place that cannot be written."""
+    """Options that contradict each other or match nothing, or a place that cannot be written."""
 
     exit_code = USAGE
 

@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers as people read them: counts, bytes, durations, rates, percentages.
+"""Numbers as people read and write them: counts, sizes, durations, rates, percentages.
 
-None, NaN and pandas' NA, which stand for "not known", become "-" everywhere.
+Formatting: None, NaN and pandas' NA, which stand for "not known", become "-" everywhere.
+Parsing: options and files of rules share one grammar; it accepts what formatting makes as well.
 """
 
 from __future__ import annotations
 
+import re
+
 NOT_KNOWN = "-"
+
+SIZES = "64MiB, 20KiB, 512"  # how to write one, for the refusals and help texts
+DURATIONS = "30s, 5min, 1.5h"
+GROWTHS = "1MiB/min, 20KiB/s"
+_NS = {
+    "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "min": 60 * 10**9, "h": 3600 * 10**9,
+    "d": 86_400 * 10**9,
+}  # fmt: skip
+_POWERS = "KMGT"  # of 1024
+_NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
+_TERM = re.compile(rf"({_NUMBER})\s*({'|'.join(sorted(_NS, key=len, reverse=True))})")
+_DURATION = re.compile(rf"\+?{_TERM.pattern}(?:\s+{_TERM.pattern})*")
+_SIZE = re.compile(rf"({_NUMBER})\s*(?:([{_POWERS}])(?:iB)?|B)?", re.IGNORECASE)
 
 
 def count(number: float | None) -> str:
@@ -47,6 +63,13 @@ def duration(ns: float | None) -> str:
     return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
 
 
+def growth(bytes_per_second: float | None) -> str:
+    """A number of bytes a second, by the minute: "15.0 KiB/min"."""
+    if bytes_per_second is None or unknown(bytes_per_second):
+        return NOT_KNOWN
+    return f"{size(60 * bytes_per_second)}/min"
+
+
 def rate(per_second: float | None) -> str:
     """A number of things a second: "12/s", "3.4 k/s", "4.1 M/s"."""
     if per_second is None or unknown(per_second):
@@ -66,6 +89,50 @@ def plural(number: int, noun: str) -> str:
     """ "1 object", "23 objects", "2 caches", "2 processes"."""
     ending = "" if number == 1 else "es" if noun.endswith(("s", "sh", "ch", "x")) else "s"
     return f"{number:,} {noun}{ending}"
+
+
+def parse_duration(text: str, bare: str | None = None) -> int:
+    """Nanoseconds of "30s", "5min", "1.5h", "2 min 05 s": a number with ns, us, ms, s, m, min, h or d.
+
+    `bare`: the unit of a number without one; None refuses such a number.  Raises ValueError, whose text
+    says how to write it.
+    """
+    stripped = text.strip()
+    if bare is not None and re.fullmatch(_NUMBER, stripped):
+        stripped += bare
+    if _DURATION.fullmatch(stripped) is None:
+        raise ValueError(f"{text!r} is not a duration; write {DURATIONS}")
+    return sum(int(_times(number, _NS[unit])) for number, unit in _TERM.findall(stripped))
+
+
+def parse_size(text: str) -> float:
+    """Bytes of "64MiB", "1.5 K", "512 B", "512": units are powers of 1024, upper or lower case.
+
+    Raises ValueError, whose text says how to write it.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size; write {SIZES}")
+    power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0
+    return _times(match[1], 1024**power)
+
+
+def parse_growth(text: str) -> float:
+    """Bytes a second of "1MiB/min", "20 KiB/s", "300/h": a size, and a unit of time.
+
+    Raises ValueError, whose text says how to write it.
+    """
+    amount, _, unit = text.partition("/")
+    if unit.strip() not in _NS or _SIZE.fullmatch(amount.strip()) is None:
+        raise ValueError(f"{text!r} is not a growth; write {GROWTHS}")
+    return parse_size(amount) * 1e9 / _NS[unit.strip()]
+
+
+def _times(number: str, factor: int) -> float:
+    """`number`, which may have a decimal point, times `factor`; multiplied first, so that 0.29 s is exact."""
+    whole, _, decimals = number.partition(".")
+    product, scale = int(whole + decimals) * factor, int(10 ** len(decimals))
+    return product / scale if product % scale else product // scale
 
 
 def unknown(number: object) -> bool:

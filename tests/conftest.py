@@ -14,6 +14,14 @@ from typing import Any
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--noise",
+        action="store_true",
+        help="run the live tests beside other work on all CPUs (tests/noise)",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.geteuid() != 0:
         for item in items:

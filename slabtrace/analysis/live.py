@@ -109,12 +109,7 @@ class LiveTrace:
         """Take the next events."""
         with self._lock:
             if self._pairer is None:  # only now: with the first events it is known what is attached
-                coverage = self.manifest.coverage
-                self._pairer = Pairer(
-                    self._sites,
-                    free_traced_after=coverage.free_traced_after,
-                    preemptible=coverage.programs_preemptible,
-                )
+                self._pairer = Pairer.for_trace(self.manifest, self._sites)
             self.events_seen += batch.size
             self._count(self._pairer.feed(batch.ordered()))
 

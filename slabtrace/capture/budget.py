@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--budget: what the recording itself costs, measured now and then, and what to give up to keep to a share.
+"""--budget: measure what the recording costs, and give up detail until it costs at most a share of the CPUs.
 
-Cost is CPU time as a share of all CPUs': the recorder's own process, and the programs.  These are timed by
-the kernel (BPF_ENABLE_STATS, 5.8) for a short while every few seconds, because timing costs as well; a
-run takes CALL_NS more than the kernel's clock sees.  What is given up, in this order and for good:
-stacks, then half of the addresses, and half again (sample.py).  To be called costs a program some
-20 ns even for an address that is not in the sample: where a coarser sample no longer saves anything, no
-further step is taken, and the trace says that the budget could not be kept.
+Cost is the CPU time of the recorder's process and of the programs, as a share of all CPUs' time.  The kernel
+times the programs (BPF_ENABLE_STATS, 5.8) for a short while every few seconds, because timing costs too;
+each call takes CALL_NS more than this clock shows.  Given up, in this order and for good: stacks, then half
+of the addresses, and half again (trace/format/sample.py).  To call a program costs about 20 ns even for an
+address that is not in the sample.  When a coarser sample no longer saves enough, no further step is taken,
+and the trace records that the budget was not kept.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from slabtrace.trace.format.sample import COARSEST_SAMPLE
 
 PROBE_S = 0.1
 EVERY_S = 2.0
-CALL_NS = 20  # of a program's run outside its own time: half of what two empty ones cost an event
-# BPF_ENABLE_STATS asks for CAP_SYS_ADMIN: this thread alone keeps it.
+CALL_NS = 20  # for a call, outside the program's own time: half of what two empty programs cost per event
+# BPF_ENABLE_STATS needs CAP_SYS_ADMIN; only this thread keeps it.
 COUNTING = frozenset({Capability.SYS_ADMIN, Capability.BPF})
-_SAVING = 0.2  # of the cost, that a coarser sample must have saved to be worth another step
-_ROOM = 0.9  # of the budget is aimed at, so that not every breath of the load takes another step
+_SAVING = 0.2  # the share of the cost that the last step must have saved, or no further one is taken
+_ROOM = 0.9  # a step aims at this part of the budget, so that a small rise of the load takes no other
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Shares of all CPUs' time, 0 to 1: of the programs, and of the recorder's process."""
+    """Shares of all CPUs' time, 0 to 1: the programs, and the recorder's process."""
 
     programs: float
     recorder: float
 
     @property
     def total(self) -> float:
-        """Both."""
+        """The sum of both."""
         return self.programs + self.recorder
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the recording does: `stacks` are taken, of one in `one_in` addresses."""
+    """Whether `stacks` are recorded, and that one in `one_in` addresses is."""
 
     stacks: bool
     one_in: int
 
     def cheaper(self, cost: float, budget: float, before: float | None) -> Settings:
-        """What to do instead, where this costs so much; itself if there is nothing left to give up.
+        """The settings to use where these cost more than `budget` (shares); these if none are cheaper.
 
-        `before`: what the step to these settings was taken for, None: there was none.
+        `before`: the cost that led to these settings; None: they are the first.
         """
         if self.stacks:
             return Settings(False, self.one_in)
@@ -67,37 +67,37 @@ class Settings:
 
 
 class Budget:
-    """Measures in a thread of its own; the recorder asks `take` for the next step.
+    """Measures the cost in a thread of its own.  The recorder calls `take` for the next step.
 
-    `share`: of all CPUs' time.
+    `share`: the budget, as a share of all CPUs' time.
     """
 
     def __init__(self, programs: Programs, share: float, settings: Settings, cpus: int) -> None:
         self._programs, self._share, self._cpus = programs, share, cpus
         self.settings = settings
         self._last: Cost | None = None  # measured with the present settings
-        self._before: float | None = None  # what the last step was taken for
+        self._before: float | None = None  # the cost that led to the last step
         self._ended = False  # nothing is left to give up
         self._step: tuple[Settings, Cost] | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="slabtrace-budget", daemon=True)
 
     def start(self) -> None:
-        """Begin to measure.  Raises CaptureError where the kernel does not time programs for us."""
+        """Begin to measure.  Raises CaptureError where the kernel does not time programs."""
         try:
             with run_time_counted():
                 pass
         except OSError as error:
             raise CaptureError(
-                f"the kernel does not time BPF programs for --budget: {error.strerror}",
-                "it takes CAP_SYS_ADMIN and Linux 5.8; leave --budget out, or record as root",
+                f"--budget: the kernel refuses to time BPF programs (BPF_ENABLE_STATS): {error.strerror}",
+                "it needs CAP_SYS_ADMIN and Linux 5.8 or later; record as root, or without --budget",
             ) from error
         self._thread.start()
 
     def take(self) -> tuple[Settings, Cost] | None:
-        """A step to be taken, once: the settings from now on, and the cost that asked for them.
+        """The step to take, once, or None: the settings from now on, and the cost that led to them.
 
-        The settings as they are: there is no cheaper one, and the budget is not kept.
+        If they are the present settings, none are cheaper and the budget is not kept.
         """
         step, self._step = self._step, None
         if step is not None:
@@ -105,7 +105,7 @@ class Budget:
         return step
 
     def close(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         self._done.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -124,7 +124,7 @@ class Budget:
     def _judge(self, cost: Cost) -> None:
         last, self._last = self._last, cost
         if self._ended or last is None or min(last.total, cost.total) <= self._share:
-            return  # once is no rule: the start costs more than the recording
+            return  # one measurement is not enough: the start costs more than the recording
         lower = last if last.total < cost.total else cost
         cheaper = self.settings.cheaper(lower.total, self._share, self._before)
         self._ended = cheaper == self.settings
@@ -134,9 +134,10 @@ class Budget:
 def measured(
     run_times: Callable[[], tuple[int, int]], wait: Callable[[float], object], seconds: float = PROBE_S
 ) -> float:
-    """CPUs that the programs keep busy, over the next `seconds`.
+    """How many CPUs the programs keep busy, over the next `seconds`.
 
-    `run_times`: (ns, runs) of all programs so far, as counted while the kernel counts.
+    `run_times`: returns (ns, runs) of all programs so far.  Raises OSError where the kernel does not time
+    them.
     """
     with run_time_counted():
         ns, runs = run_times()

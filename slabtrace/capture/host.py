@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What machine and kernel this is, for the manifest."""
+"""The machine and the kernel, described for the manifest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def possible_cpus() -> int:
 
 
 def possible_nodes() -> int:
-    """One more than the highest number of a NUMA node; 1 where the kernel knows none."""
+    """One more than the highest NUMA node number; 1 where the kernel has none."""
     return _highest(_NODES, 0) + 1
 
 
@@ -40,7 +40,7 @@ def _highest(listed: Path, otherwise: int) -> int:
 
 
 def cpu_nodes(nodes: Path = _NODE_FOLDERS) -> list[int]:
-    """The NUMA node of each possible CPU; empty where the kernel does not say."""
+    """The NUMA node of each possible CPU; empty where the kernel does not list them."""
     found = {
         int(link.name.removeprefix("cpu")): int(node.name.removeprefix("node"))
         for node in nodes.glob("node[0-9]*")
@@ -67,7 +67,7 @@ def build_id(path: Path = _NOTES) -> str:
 
 
 def describe(kallsyms: Kallsyms, caches: Iterable[SlabCache]) -> Host:
-    """The host as the manifest tells it."""
+    """The host, as it is stored in the manifest."""
     return Host(
         hostname=platform.node(),
         release=platform.release(),
@@ -86,7 +86,7 @@ def describe(kallsyms: Kallsyms, caches: Iterable[SlabCache]) -> Host:
 
 
 def _kfence() -> bool:
-    """Whether KFENCE takes samples: it is built in, and its interval (ms) is not 0."""
+    """Whether KFENCE takes samples: it is built in, and its interval (ms) is more than 0."""
     try:
         return int(_KFENCE_INTERVAL.read_text()) > 0
     except (OSError, ValueError):

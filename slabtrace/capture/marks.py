@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Marks set from outside while a recording runs: by `slabtrace mark TEXT`, or by SIGUSR1.
+"""Marks that are set while a recording runs, by `slabtrace mark TEXT` or by SIGUSR1.
 
-The recorder listens on a Unix datagram socket in the abstract namespace, named by its pid: nothing
-is left behind in a file system, whatever ends it, and /proc/net/unix tells who records.  The
-kernel says who sent a datagram (SCM_CREDENTIALS): root and whoever ran sudo are heard.
+The recorder listens on a Unix datagram socket in the abstract namespace, with its pid in the name.  So
+nothing stays in a file system, whatever ends the recorder, and /proc/net/unix lists all recorders.  The
+kernel adds the sender to each datagram (SCM_CREDENTIALS): root and the user behind sudo may mark.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from slabtrace.invoker import invoking_user
 
 LONGEST_TEXT = 1000  # characters
 ANSWER_S = 2.0
-MOST_AT_ONCE = 16  # datagrams looked at: anybody may send them, and the rings have to be drained
-OLDEST_NS = 1_000_000_000  # a mark's own time is believed so far back
+MOST_AT_ONCE = 16  # datagrams read per poll: anybody may send them, and the rings have to be drained
+OLDEST_NS = 1_000_000_000  # a mark's own time is used if it is at most so old
 _NAME = "\0slabtrace-marks-"
 _ADDRESS = re.compile(rb"\0slabtrace-marks-(\d{1,10})")
 _LISTED = re.compile(r"@slabtrace-marks-(\d+)$")
@@ -33,7 +33,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 def _utf8(text: str) -> str:
-    """Bytes that are no text (a shell in another encoding sends them), told as such."""
+    """The text with bytes that are not UTF-8 (from a shell with another encoding) as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -45,14 +45,14 @@ class Mark(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back from a recorder's address, and from whom (pid, uid), as the kernel says."""
+    """An answer from a recorder's address, and its sender (pid, uid), according to the kernel."""
 
     content: bytes
     sender: tuple[int, int] | None
 
 
 class MarkListener:
-    """The recorder's end; root and the user behind sudo may mark."""
+    """The recorder's end of the socket.  Root and the user behind sudo may mark."""
 
     def __init__(self) -> None:
         self._allowed = _trusted()
@@ -60,7 +60,7 @@ class MarkListener:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        with contextlib.suppress(OSError):  # another recorder of this process is heard, or a stranger listens
+        with contextlib.suppress(OSError):  # another recorder in this process, or a stranger, has the name
             self._socket.bind(f"{_NAME}{os.getpid()}")
         self._numbered = 0
 
@@ -83,7 +83,7 @@ class MarkListener:
         self._socket.close()
 
     def _receive(self) -> Mark | None:
-        """The next mark that somebody sent who may; None where nothing waits."""
+        """The next mark from a sender who may mark; None if there is none."""
         for _ in range(MOST_AT_ONCE):
             try:
                 content, ancillary, _, sender = self._socket.recvmsg(8 * LONGEST_TEXT, 128)
@@ -91,8 +91,8 @@ class MarkListener:
                 return None
             mark = self._read(content) if self._may_mark(ancillary) else None
             answer = {"marked": mark is not None}
-            with contextlib.suppress(OSError):  # whoever asked is gone
-                if sender:  # who has no address waits for no answer
+            with contextlib.suppress(OSError):  # the sender is gone
+                if sender:  # a sender without an address waits for no answer
                     self._socket.sendto(json.dumps(answer).encode(), sender)
             if mark is not None:
                 return mark
@@ -103,25 +103,26 @@ class MarkListener:
         return sender is not None and sender[1] in self._allowed
 
     def _read(self, content: bytes) -> Mark | None:
-        """What a datagram says.  The time is the sender's, unless it cannot be."""
+        """The mark in a datagram, None if it has none.  Its time is the sender's, if that is plausible."""
         with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            told = json.loads(content)
-            now, sent, text = time.monotonic_ns(), int(told["ts_ns"]), _utf8(str(told["text"]))
+            asked = json.loads(content)
+            now, sent, text = time.monotonic_ns(), int(asked["ts_ns"]), _utf8(str(asked["text"]))
             return Mark(sent if now - OLDEST_NS < sent <= now else now, text[:LONGEST_TEXT])
         return None
 
 
 def recorders(listing: Path = Path("/proc/net/unix")) -> list[int]:
-    """Pids of the recorders that listen for marks."""
+    """Pids of the recorders that listen for marks, ascending."""
     found = (_LISTED.search(line) for line in listing.read_text(errors="replace").splitlines())
     return sorted({int(match.group(1)) for match in found if match})
 
 
 def set_mark(text: str, pids: list[int]) -> tuple[list[int], list[UsageError]]:
-    """Set a mark in the recordings of these recorders, at one time: who took it, and why others did not.
+    """Set a mark in the recordings of these recorders, with one time.
 
-    Anybody may listen at a recorder's address; an answer counts if the kernel says that it is that process's,
-    and root's or this user's.  All have ANSWER_S together, so that who only listens delays no other's mark.
+    Returns the pids that took it, and an error for each other.  Anybody may listen at a recorder's address,
+    so an answer counts only if, according to the kernel, that process sent it and it is root's or this
+    user's.  All recorders together have ANSWER_S, so one that does not answer delays no mark of another.
     """
     content = json.dumps({"ts_ns": time.monotonic_ns(), "text": text}).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
@@ -160,17 +161,18 @@ def _answers(client: socket.socket, asked: set[int]) -> Iterator[tuple[int, Answ
 def _refusal(pid: int, answer: Answer | None) -> UsageError | None:
     """Why a recorder did not take the mark; None if it did."""
     if answer is None:
-        return UsageError(f"the recorder {pid} does not answer", "has it just ended?")
+        return UsageError(f"the recorder {pid} does not answer", "it may have just ended")
     if answer.sender is None or answer.sender[0] != pid or answer.sender[1] not in _trusted():
         return UsageError(
-            f"what answers for {pid} is no recorder of root's or yours", f"look at it: ps {pid}"
+            f"the process that answers for {pid} is not a recorder run by root or by you",
+            f"look at it: ps {pid}",
         )
     try:
         said = json.loads(answer.content)
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or not said.get("marked"):
-        return UsageError(f"the recorder {pid} takes no marks from this user", "run it with sudo")
+        return UsageError(f"the recorder {pid} does not accept marks from this user", "run it with sudo")
     return None
 
 
@@ -179,7 +181,7 @@ def _trusted() -> set[int]:
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int] | None:
-    """Pid and uid of a datagram's sender, as the kernel says."""
+    """Pid and uid of a datagram's sender, according to the kernel."""
     for _, kind, data in ancillary:
         if kind == socket.SCM_CREDENTIALS:
             pid, uid, _ = _CREDENTIALS.unpack(data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the user asked `record` to do, checked, and turned into numbers for the programs."""
+"""The options of `record`: checked, and turned into -D numbers for the programs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from slabtrace.errors import UsageError
 from slabtrace.trace.format.sample import COARSEST_SAMPLE
 
 DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the highest rate seen
-SURVIVORS_BUFFER_MIB = 8  # only what grows old passes through the rings
-BUFFER_SHARE = 16  # unless told, all buffers together take at most 1/16 of the memory
+SURVIVORS_BUFFER_MIB = 8  # only events of objects that grow old pass through the rings
+BUFFER_SHARE = 16  # without --buffer, all buffers together take at most 1/16 of the memory
 MAX_SIZE = 0xFFFF_FFFF
 STACK_BUCKETS = 1 << 16
-LIVE_OBJECTS = 1_000_000  # unless told, the live table has room for so many, where memory allows
-LIVE_BYTES = 32  # of the table for each place; places are twice the objects or more, for the sets' sake
+LIVE_OBJECTS = 1_000_000  # without --live-objects, the live table has room for so many, if memory allows
+LIVE_BYTES = 32  # of the table for each place; with two places per object or more, few sets fill up
 LIVE_WAYS = 8
 COUNTED_KINDS = 1 << 14
-THRESHOLD_S = (0.05, 120.0)  # lifetimes up to 194 s can be counted
+THRESHOLD_S = (0.05, 120.0)  # the histogram has lifetimes up to 194 s
 _TWINS = {"none": 0, "frees": 1, "all": 3}  # bits of TWINS in bpf/twin.h
 
 
@@ -31,10 +31,10 @@ class CaptureOptions:
     """Options of a recording.  Sizes in bytes, `buffer_mib` in MiB per CPU.
 
     `buffer_mib` None means DEFAULT_BUFFER_MIB, less where memory is small.  In the mode "survivors" objects
-    that live shorter than `threshold_s` are only counted, and the table of live objects has room for
-    `live_objects` (None: LIVE_OBJECTS, less where memory is small).
+    that are freed at an age below `threshold_s` are only counted, and the table of live objects has room
+    for `live_objects` (None: LIVE_OBJECTS, less where memory is small).
 
-    Raises UsageError for values that contradict each other.
+    Raises UsageError for a value that is out of range, or contradicts another.
     """
 
     mode: str = "events"  # or "survivors"
@@ -58,52 +58,56 @@ class CaptureOptions:
         if self.comm is not None:
             CommGlob(self.comm)
         if not THRESHOLD_S[0] <= self.threshold_s <= THRESHOLD_S[1]:
-            raise UsageError("--threshold lies between {:g} s and {:g} s".format(*THRESHOLD_S))
+            raise UsageError("--threshold must be between {:g} s and {:g} s".format(*THRESHOLD_S))
         if not 1 <= self.sample <= COARSEST_SAMPLE or self.sample & (self.sample - 1):
             raise UsageError(
-                f"--sample takes 1/N, N a power of two up to {COARSEST_SAMPLE}", "for example --sample 1/16"
+                f"--sample must be 1/N, with N a power of two up to {COARSEST_SAMPLE}",
+                "for example --sample 1/16",
             )
         if self.budget is not None and not 0 < self.budget < 1:
-            raise UsageError("--budget is a share of all CPUs' time", "for example --budget 2%")
+            raise UsageError(
+                "--budget must be more than 0 % and less than 100 % of all CPUs' time",
+                "for example --budget 2%",
+            )
         self._check_live_table()
 
     def _check_live_table(self) -> None:
         if self.live_sets * LIVE_WAYS * LIVE_BYTES > _memory() // 4:
             raise UsageError(
                 f"a table for {self.live_objects:,} live objects takes more than a quarter of the memory",
-                f"give at most {_memory() // 4 // LIVE_BYTES // 4:,} to --live-objects; what finds no room "
-                "in it is recorded event by event",
+                f"use at most --live-objects {_memory() // 4 // LIVE_BYTES // 4}; objects without a place in "
+                "the table are recorded event by event",
             )
 
     @property
     def privileges(self) -> frozenset[Capability]:
-        """What the recording takes besides what every recording does."""
+        """Capabilities that this recording needs in addition to those of every recording."""
         return COUNTING if self.budget is not None else frozenset()
 
     @property
     def survivors(self) -> bool:
-        """Are objects paired in the kernel?"""
+        """Is it survivors mode, in which the kernel pairs allocations and frees?"""
         return self.mode == "survivors"
 
     @property
     def threshold_ns(self) -> int:
-        """The lifetime (ns) below which objects are only counted."""
+        """The age (ns) below which a freed object is only counted."""
         return int(self.threshold_s * 1e9)
 
     @property
     def live_sets(self) -> int:
-        """Sets of bpf/live_table.h, a power of two: places for twice the objects, or up to four times."""
+        """Sets of bpf/live_table.h, a power of two: two to four places per object."""
         wanted = self.live_objects or min(LIVE_OBJECTS, _memory() // 64 // LIVE_BYTES // 2)
         return int(1 << max(8, (2 * wanted // LIVE_WAYS - 1).bit_length()))
 
     @property
     def default_buffer_mib(self) -> int:
-        """MiB of ring per CPU where `buffer_mib` does not say."""
+        """MiB of ring per CPU where `buffer_mib` is None."""
         return SURVIVORS_BUFFER_MIB if self.survivors else DEFAULT_BUFFER_MIB
 
     @property
     def filtered(self) -> bool:
-        """Does any filter leave events out?"""
+        """Is any filter set?"""
         return bool(self.cache or self.comm is not None or self.pid is not None or self._by_size)
 
     def twin_of(self, tracepoint: str) -> bool:
@@ -150,7 +154,7 @@ class CaptureOptions:
         return defines
 
     def to_manifest(self) -> dict[str, Any]:
-        """As the manifest keeps them."""
+        """The options as they are stored in the manifest."""
         content = {name: value for name, value in asdict(self).items() if name != "extra"}
         if self.survivors:
             content["live_table_bytes"] = self.live_sets * LIVE_WAYS * LIVE_BYTES

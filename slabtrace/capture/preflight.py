@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can this machine, and this user, trace?  One check for each thing that can be missing, with words.
+"""Checks before recording: one for each thing that a machine or a user may lack, with the remedy.
 
-`record` stops at the first check that fails; `doctor` shows them all.  tracefs is not among them:
-raw tracepoints attach through bpf(2), and their arguments are described by BTF.
+`record` stops at the first required check that fails; `doctor` shows all.  tracefs is not needed: raw
+tracepoints are attached through bpf(2), and BTF describes their arguments.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _KALLSYMS = Path("/proc/kallsyms")
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check: `found` when it passed, `problem` and `remedy` when not.
+    """The outcome of one check: `found` if it passed, `problem` and `remedy` if not.
 
-    Without what is not `required`, a recording works but tells less.
+    If a check that is not `required` fails, a recording works, but `problem` says what it lacks.
     """
 
     name: str
@@ -48,8 +48,8 @@ def _architecture() -> Check:
         "architecture",
         machine == "x86_64",
         found=machine,
-        problem=f"slabtrace runs on x86-64 only as yet, this is {machine}",
-        remedy="traces recorded elsewhere can be read here",
+        problem=f"slabtrace records on x86-64 only; this machine is {machine}",
+        remedy="record on an x86-64 machine; its traces can be read here",
     )
 
 
@@ -61,14 +61,14 @@ def _privileges() -> Check:
         "privileges",
         not lacking or Capability.SYS_ADMIN in held,
         found=", ".join(words) or "CAP_SYS_ADMIN",
-        problem=f"tracing the kernel needs root, or CAP_BPF and CAP_PERFMON: {' and '.join(lacking)} missing",
-        remedy="run it again with sudo",
+        problem=f"recording needs root, or CAP_BPF and CAP_PERFMON: {' and '.join(lacking)} missing",
+        remedy="run it with sudo",
     )
 
 
 def _lockdown() -> Check:
     mode = ""
-    with contextlib.suppress(OSError):  # no securityfs, or closed to us: loading will tell
+    with contextlib.suppress(OSError):  # no securityfs, or not readable: loading the programs will show
         match = re.search(r"\[(\w+)\]", _LOCKDOWN.read_text())
         mode = match.group(1) if match else ""
     return Check(
@@ -82,14 +82,14 @@ def _lockdown() -> Check:
 
 def _clock() -> Check:
     words: list[str] = []
-    with contextlib.suppress(OSError):  # a kernel without time namespaces (before 5.6, or left out)
+    with contextlib.suppress(OSError):  # a kernel without time namespaces (before 5.6, or not built in)
         words = _TIME_OFFSETS.read_text().split()  # "monotonic 0 0 boottime 0 0": s and ns
     return Check(
         "clock",
         words[:1] != ["monotonic"] or words[1:3] == ["0", "0"],
-        found="CLOCK_MONOTONIC, the kernel's own",
-        problem="this is a time namespace whose clock is not the kernel's: every event would lie outside",
-        remedy="record from outside: nsenter --time -t 1",
+        found="CLOCK_MONOTONIC is the kernel's own",
+        problem="this is a time namespace: its CLOCK_MONOTONIC differs from the kernel's, which events have",
+        remedy="record outside of the time namespace: nsenter --time -t 1",
     )
 
 
@@ -98,8 +98,8 @@ def _btf() -> Check:
         "BTF",
         btf.VMLINUX.exists(),
         found=str(btf.VMLINUX),
-        problem=f"this kernel does not describe its types: {btf.VMLINUX} is missing",
-        remedy="boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution kernel is)",
+        problem=btf.MISSING[0],
+        remedy=btf.MISSING[1],
     )
 
 
@@ -138,8 +138,9 @@ def _slabinfo() -> Check:
         "slabinfo",
         readable,
         found=str(_SLABINFO),
-        problem=f"{_SLABINFO} cannot be read: usage has no baseline and cannot be reconciled",
-        remedy="it needs root or CAP_DAC_READ_SEARCH, and a kernel with CONFIG_SLUB_DEBUG=y",
+        problem=f"{_SLABINFO} cannot be read: the memory in use before the recording is unknown, and what "
+        "is traced cannot be compared with the kernel's own count",
+        remedy="run it as root or with CAP_DAC_READ_SEARCH, on a kernel with CONFIG_SLUB_DEBUG=y",
         required=False,
     )
 
@@ -154,7 +155,7 @@ def _symbols() -> Check:
         shown,
         found=str(_KALLSYMS),
         problem="the kernel hides its addresses: call sites will have no names",
-        remedy="run it as root or with CAP_SYSLOG; sysctl kernel.kptr_restrict=0 (or 1)",
+        remedy="run it as root or with CAP_SYSLOG, with sysctl kernel.kptr_restrict=0 or 1",
         required=False,
     )
 
@@ -163,8 +164,8 @@ def _priority() -> Check:
     return Check(
         "priority",
         bool(permitted() >> Capability.SYS_NICE & 1),
-        found="the recorder runs before ordinary tasks",
-        problem="the recorder runs like any other task: a busy machine may make it drop events",
+        found="the recorder may run at nice -20",
+        problem="the recorder runs like any other task: on a busy machine it may drop events",
         remedy="run it as root or with CAP_SYS_NICE",
         required=False,
     )
@@ -180,7 +181,7 @@ def run_checks() -> list[Check]:
 
 
 def limits() -> list[str]:
-    """What a recording here will lack, in words."""
+    """What a recording here will lack: the problem of each check that failed and is not required."""
     return [each.problem for each in (check() for check in OPTIONAL) if not each.ok]
 
 

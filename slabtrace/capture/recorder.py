@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder: drains the rings into the storing thread, and once a second keeps the books.
+"""The recorder: drains the rings into the storing thread, and writes the once-a-second records.
 
-One loop, no call-backs.  What ends it: the duration, the end of the traced command (and a grace
-after it), a request to stop, or a failure to write; whatever it is, everything the programs
-committed is drained and stored first.
+One loop, no callbacks.  It ends after the duration, after the traced command (and a grace period), on a
+request to stop, or when writing fails.  In each case everything that the programs committed is drained
+and stored first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from slabtrace.capture.process.command import TracedCommand
 from slabtrace.capture.process.priority import raise_priority
 from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
-from slabtrace.capture.storing.books import BOOKS_NS, Books, Progress
+from slabtrace.capture.storing.periodic import PERIOD_NS, PeriodicRecords, Progress
 from slabtrace.capture.storing.slab_check import SlabRow, check_slabs
 from slabtrace.capture.storing.storing import Observer, Storing
 from slabtrace.capture.stream.intake import CAPACITY, Intake
@@ -44,18 +44,18 @@ FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
 # Poll so often that a lane fills by this part between two polls, but within these bounds.
 _FILL_TARGET = 0.05
 _POLL_S = (0.001, 0.025)
-# In the mode "survivors" next to nothing passes through the rings, and the recording takes days.
-# A CPU at work finds everything cold again after each rest: a poll costs ten times what it does in a row.
+# In survivors mode hardly any event passes through the rings, and a recording takes days.  After each pause
+# the caches are cold, and a poll costs ten times as much as one that follows another: so poll rarely.
 _SURVIVORS_POLL_S, _SURVIVORS_DRAIN_NS = 0.2, 500_000_000
 _SURVIVORS_FLUSH_NS, _SURVIVORS_SAMPLE_NS, _SURVIVORS_MODULES_S = 2_000_000_000, 10_000_000_000, 0.5
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to record and when to end: after `duration_s`, or `grace_s` after the command, or when told.
+    """What to record and when to end: after `duration_s`, `grace_s` after the command, or on `Recorder.stop`.
 
-    `settle` (settle.py): before the end, waits until the kernel has freed what it only keeps for later.
-    `slabs_asked`: at the end, ask the slabs what is free (slab_check.py).
+    `settle` (settle.py): waits, before the end, until the kernel has freed what it frees with a delay.
+    `slabs_asked`: at the end, check in the slabs which objects are free (slab_check.py).
     """
 
     duration_s: float | None = None
@@ -79,7 +79,7 @@ def new_manifest(session: Session) -> Manifest:
 
 
 class Recorder:
-    """Records a started session into a writer until told to stop."""
+    """Records a session into a writer, once."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Recorder:
         self._report = report
         self._intake = Intake(SiteTable())
         self._store = Storing(session, writer, observer)
-        self._books = Books(session, writer, self._store)
+        self._periodic = PeriodicRecords(session, writer, self._store)
         pause_s = _SURVIVORS_MODULES_S if session.survivors else PAUSE_S
         self._modules = ModuleWatch(session.kallsyms, pause_s)
         self._budget = session.budget
@@ -103,10 +103,10 @@ class Recorder:
         self._stop = False
         self._survivors = session.survivors
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
-        self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else BOOKS_NS
+        self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else PERIOD_NS
         self._flush_ns = _SURVIVORS_FLUSH_NS if session.survivors else FLUSH_NS
         self._drain_ns = _SURVIVORS_DRAIN_NS if session.survivors else 0
-        self._next_books = self._next_sample = self._next_flush = self._next_drain = 0
+        self._next_periodic = self._next_sample = self._next_flush = self._next_drain = 0
         self._pause = _POLL_S[0]
         self._max_fill = 0.0
         self._lost = 0
@@ -140,8 +140,8 @@ class Recorder:
     def _begin(self) -> None:
         self._session.start()
         manifest = self._writer.manifest
-        self._books.start(time.monotonic_ns())
-        manifest.started_ns = self._next_books = self._next_flush = time.monotonic_ns()
+        self._periodic.start(time.monotonic_ns())
+        manifest.started_ns = self._next_periodic = self._next_flush = time.monotonic_ns()
         if self._survivors is not None:
             self._survivors.start(manifest.started_ns)
         manifest.coverage = self._session.coverage()
@@ -160,39 +160,39 @@ class Recorder:
         deadline = time.monotonic() + (float("inf") if plan.duration_s is None else plan.duration_s)
         command = TracedCommand(list(plan.argv)) if plan.argv else None
         raise_priority()  # after the command was started, which must not inherit it
-        reduce()  # what it took to get here is not needed again
+        reduce()  # the privileges for attaching are not needed again
         if command is None:
             self._record_until(deadline)
             return None
-        told = self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
+        entry = self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
         try:
             self._record_until(deadline, running=lambda: command.poll() is None)
             self._record_until(min(deadline, time.monotonic() + plan.grace_s))
         finally:
-            told.exit_status = command.terminate()
-        return told.exit_status
+            entry.exit_status = command.terminate()
+        return entry.exit_status
 
     def _record_until(self, deadline: float, running: Callable[[], bool] = lambda: True) -> None:
         while not self._stop and time.monotonic() < deadline and running():
-            self._turn()
+            self._poll()
 
     def _meanwhile(self, work: Callable[[], T]) -> T:
-        """Do something in a thread of its own, and go on recording."""
+        """Do `work` in another thread, and go on recording until it is done."""
         with ThreadPoolExecutor(1) as pool:
             working = pool.submit(work)
             while not working.done():
-                self._turn()
+                self._poll()
         return working.result()
 
     def _meanwhile_stored(self) -> None:
-        """Go on recording until all that was handed over is stored; a turn raises what went wrong there."""
+        """Go on recording until all that was handed over is stored.  A poll raises what failed there."""
         stored = threading.Event()
         self._store.call(stored.set)
         while not stored.is_set():
-            self._turn()
+            self._poll()
 
     def _check_slabs(self) -> None:
-        """While still recording, ask the slabs what is free, once all events until now are stored."""
+        """While still recording: once all events so far are stored, check which objects are free."""
         self._drain()
         self._hand_over(self._session.rings.watermark())
         live = np.empty(0, np.uint64) if self._survivors is None else self._survivors.live_addresses
@@ -201,16 +201,16 @@ class Recorder:
         rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
         self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
 
-    def _turn(self) -> None:
-        """One poll: drain and hand over what is due, keep the books, and rest."""
+    def _poll(self) -> None:
+        """Drain and hand over what is due, write the records that are due, and pause."""
         self._max_fill = max(self._max_fill, fill := self._session.rings.fill())
         now, emptied = time.monotonic_ns(), True
         if now >= self._next_drain or fill > _FILL_TARGET:
             self._store_marks()
             emptied = self._drain()
             self._next_drain = now + self._drain_ns
-        if now >= self._next_books:
-            self._keep_books(now)
+        if now >= self._next_periodic:
+            self._write_periodic(now)
         if emptied:
             self._adapt(fill)
             time.sleep(self._pause)
@@ -222,12 +222,12 @@ class Recorder:
             self._store.rows("marks", columns)
 
     def _adapt(self, fill: float) -> None:
-        """Rest longer while the rings stay emptier than the target, shorter when fuller."""
+        """Make the pause longer while the rings are emptier than the target, shorter when they are fuller."""
         wanted = self._pause * (_FILL_TARGET / fill if fill else 2)
         self._pause = min(max(wanted, _POLL_S[0]), self._pause * 1.5, self._longest_pause)
 
     def _drain(self) -> bool:
-        """Take what is committed; returns whether the rings were emptied."""
+        """Take what is committed.  Returns whether the rings were emptied."""
         self._sweep()
         watermark = self._session.rings.watermark()
         left_ns = self._session.rings.drain(self._intake.room, self._accept)
@@ -246,7 +246,7 @@ class Recorder:
         self._intake.accept(unknown, cpu)
 
     def _sweep(self) -> None:
-        """Where objects are paired in the kernel, take those that have grown old."""
+        """In survivors mode, take the objects that have grown old."""
         now = time.monotonic_ns()
         if self._survivors is not None and self._survivors.due(now):
             self._take_swept(self._survivors.sweep(now))
@@ -261,7 +261,7 @@ class Recorder:
                     self._hand_over(0)
 
     def _store_counts(self, now_ns: int) -> None:
-        """What was only counted, after the sites that it is of."""
+        """Store what was only counted, after its sites."""
         if self._survivors is not None:
             columns = self._survivors.counts(now_ns, self._intake.sites)
             self._hand_over(0)
@@ -279,22 +279,23 @@ class Recorder:
         intake.task_names, intake.unnamed = [], []
         self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), names, unnamed)
 
-    def _keep_books(self, now_ns: int) -> None:
-        """About once a second: losses, slabinfo, the manifest (of survivors: less often), the status line."""
-        self._next_books = now_ns + BOOKS_NS
+    def _write_periodic(self, now_ns: int) -> None:
+        """About once a second: losses, slabinfo, manifest (in survivors mode less often), status line."""
+        self._next_periodic = now_ns + PERIOD_NS
         if self._budget is not None and (step := self._budget.take()) is not None:
             self._go_on_cheaper(*step)
         if now_ns >= self._next_sample:
-            self._next_sample = now_ns + self._sample_ns - BOOKS_NS // 2
-            self._books.losses(now_ns)
-            self._books.slabinfo(now_ns)
+            self._next_sample = now_ns + self._sample_ns - PERIOD_NS // 2
+            self._periodic.losses(now_ns)
+            self._periodic.slabinfo(now_ns)
             self._store_counts(now_ns)
-            self._store.call(self._books.totals)
+            self._store.call(self._periodic.totals)
         fill, self._max_fill = self._max_fill, 0.0
-        self._report(self._books.progress(now_ns, fill))
+        self._report(self._periodic.progress(now_ns, fill))
 
     def _go_on_cheaper(self, settings: Settings, cost: Cost) -> None:
-        """The manifest first: events of a finer sample than it says are thinned, of a coarser one missing."""
+        """Change to cheaper settings.  The manifest is saved first: a reader can thin events of a finer
+        sample than the manifest has, but events of a coarser one would seem to be missing."""
         manifest, rings = self._writer.manifest, self._session.rings
         now_ns = time.monotonic_ns()
         self._store_counts(now_ns)  # those so far are of the finer sample
@@ -303,21 +304,21 @@ class Recorder:
         step = Step(now_ns, cost.programs, cost.recorder, settings.stacks, settings.one_in, before, kept)
         self._stacks_given_up = not settings.stacks
 
-        def told() -> None:
+        def save() -> None:
             manifest.steps.append(step)
             manifest.options["sample"] = settings.one_in if settings.one_in > 1 else None
             self._writer.save_manifest()
 
-        self._store.call(told)
+        self._store.call(save)
         self._meanwhile_stored()
         if not settings.stacks:
             rings.take_no_stacks()
         rings.set_sample(settings.one_in)
 
     def _end(self) -> None:
-        """Detach, store what is left, close: every step is tried, whatever failed before."""
+        """Detach, store what is left, close.  Every step is tried, whatever failed before."""
         if self._failure is None:
-            self._attempt(lambda: self._books.slabinfo(time.monotonic_ns(), everything=True))
+            self._attempt(lambda: self._periodic.slabinfo(time.monotonic_ns(), everything=True))
         manifest = self._writer.manifest
         self._attempt(self._store_marks)
         self._modules.close()
@@ -326,8 +327,8 @@ class Recorder:
         self.marks.close()
         manifest.ended_ns = time.monotonic_ns()
         self._store.span_ns = (manifest.started_ns, manifest.ended_ns)
-        # before detaching: what programs miss whose twins are gone already is outside the recording
-        self._attempt(lambda: self._books.losses(time.monotonic_ns()))
+        # before detaching: twins go first, and what programs miss without them is outside the recording
+        self._attempt(lambda: self._periodic.losses(time.monotonic_ns()))
         self._attempt(self._session.stop)
         self._attempt(self._drain_rest)
         self._attempt(self._store.finish)
@@ -341,10 +342,10 @@ class Recorder:
             self._take_swept(self._survivors.rest())
             self._store_counts(time.monotonic_ns())
         self._hand_over(None)
-        self._books.close(time.monotonic_ns())
+        self._periodic.close(time.monotonic_ns())
 
     def _attempt(self, step: Callable[[], object]) -> None:
-        """Do a step of the ending; the first failure is the one that is told."""
+        """Do a step of the ending.  The first failure is the one that is reported."""
         try:
             step()
         except Exception as error:

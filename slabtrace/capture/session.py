@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything between "compile" and "events flow": a kernel being traced, and what was learnt of it."""
+"""A kernel that is being traced: programs compiled, slab caches read, filters set, everything attached."""
 
 from __future__ import annotations
 
@@ -73,23 +73,17 @@ class Session:
         first = walk.find_any_cache(self.programs, self.shape, self.kallsyms.address("slab_caches"))
         self._any_cache = first
         self.caches: dict[int, SlabCache] = {}
-        self.refresh_caches()
+        self._read_caches()
         self.vmemmap = self.walk.learn_vmemmap(list(self.caches.values()))
         self.rings.set_vmemmap(self.vmemmap)
 
-    def refresh_caches(self) -> list[SlabCache]:
-        """Walk all caches anew; returns those that are new, or changed their name, since the last walk."""
+    def _read_caches(self) -> None:
+        """Read every cache there is at the start, and the names of merged ones."""
         self.aliases = walk.aliases()
-        fresh = [
-            cache
-            for cache in self.walk.all_caches(self._any_cache)
-            if self.caches.get(cache.address) != cache
-        ]
-        self.caches.update({cache.address: cache for cache in fresh})
-        return fresh
+        self.caches.update({cache.address: cache for cache in self.walk.all_caches(self._any_cache)})
 
     def cache_at(self, address: int) -> SlabCache | None:
-        """The cache at an address met in an event, reading it from the kernel if it is a new one."""
+        """The cache at an address from an event.  A cache that is new is read from the kernel's memory."""
         if address not in self.caches:
             cache = self.walk.cache(address)
             if cache is None:
@@ -106,7 +100,7 @@ class Session:
         return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in self.options.cache)
 
     def judge(self, cache: SlabCache) -> None:
-        """Tell the programs of a cache, and whether it is wanted."""
+        """Give the programs the address of a cache, and whether it is wanted."""
         if self.options.cache or self.shape.page_end:
             table = self.programs.table("known_caches")
             table[table.Key(cache.address)] = table.Leaf(self.wanted(cache))
@@ -119,7 +113,7 @@ class Session:
         if self.options.cache:
             self._check_globs()
             table = self.programs.table("known_caches")
-            table[table.Key(0)] = table.Leaf(0)  # large kmallocs, and what cannot be told
+            table[table.Key(0)] = table.Leaf(0)  # large kmallocs, and objects whose cache is unknown
         for cache in self.caches.values():
             self.judge(cache)
 
@@ -135,9 +129,9 @@ class Session:
     def start(self) -> None:
         """Load every program, then attach them in quick succession, the tasks' first.
 
-        Loading comes first because the verifier allocates and frees by the million.  What is recorded
-        before the last one is attached is half a story (frees without their allocations): the
-        recorder leaves out all that is older than this method's return.
+        Loading comes first because the verifier allocates and frees by the million.  Before the last program
+        is attached, frees may be recorded without their allocations: the recorder leaves out
+        all events that are older than this method's return.
         """
         names = [
             *TASK_TRACEPOINTS,
@@ -148,7 +142,7 @@ class Session:
         pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints if self.options.twin_of(name)]
         for program, _ in pairs:
             self.programs.load(program)
-        with suppress(CaptureError):  # the slab check's, which does without; later we may load nothing
+        with suppress(CaptureError):  # the slab check can do without it; it cannot be loaded later
             self.programs.load("percpu_place")
         self.unwatched = {path.name: reason for path, reason in self.silent.refused.items()}
         silent_paths = [
@@ -160,7 +154,7 @@ class Session:
             self._attach_silent(path)
 
     def _load_silent(self, path: SilentPath, type_id: int) -> bool:
-        """Load the program of a silent path; one that is refused after all is unwatched, and says so."""
+        """Load the program of a silent path.  If it is refused after all, the path is not traced."""
         try:
             self.programs.load_tracing(path.program, path.at_exit, type_id)
         except CaptureError as error:
@@ -183,12 +177,12 @@ class Session:
         self.programs.close()
 
     def percpu(self) -> PerCpu:
-        """Where the CPUs keep what is their own."""
+        """The per-CPU offsets of the online CPUs."""
         pptrs = None if self.slab_shape is None else self.slab_shape.pptrs
         return PerCpu(self.programs, self.walk, pptrs, self.rings.geometry.cpus)
 
     def coverage(self) -> Coverage:
-        """What is attached, and which paths of this kernel nothing watches."""
+        """What is attached, and which silent paths of this kernel are not traced."""
         attached = self.programs.attached
         return Coverage(
             attached=[name for name in attached if not name.endswith("_twin")],
@@ -214,20 +208,25 @@ def _examine() -> tuple[KernelShape, silent_paths.SilentCoverage, SlabShape | No
 
 
 def _check_mode(options: CaptureOptions, shape: KernelShape) -> None:
-    """Pairing in the kernel takes every event for what happened when it came."""
-    if options.survivors and (shape.free_traced_after or not has_atomics()):
-        raise CaptureError(
-            "this kernel traces kmem_cache_free only after the free, so that objects cannot be paired in it",
-            "record with --mode events; --mode survivors needs 6.1 or later",
-        )
+    """Raise CaptureError for survivors mode where the programs cannot pair events as they come."""
+    if not options.survivors:
+        return
+    if shape.free_traced_after:
+        reason = "this kernel traces kmem_cache_free after the free, when others may have the object"
+    elif not has_atomics():
+        reason = "BPF programs have no atomic instructions that return a value on this kernel"
+    else:
+        return
+    raise CaptureError(
+        f"--mode survivors cannot be used: {reason}", "use --mode events, or Linux 6.1 or later"
+    )
 
 
 def ring_geometry(buffer_mib: int | None, default_mib: int = DEFAULT_BUFFER_MIB) -> RingGeometry:
-    """Rings whose main lane takes `buffer_mib` MiB per CPU, rounded down to a power of two.
+    """Rings whose lane 0 takes `buffer_mib` MiB per CPU, rounded down to a power of two.
 
-    None: `default_mib`, or less where memory is small.
-
-    Raises UsageError for a size that cannot be.
+    None: `default_mib`, or less where memory is small.  Raises UsageError for less than 1 MiB, or for more
+    than half of the memory.
     """
     cpus = possible_cpus()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -235,8 +234,8 @@ def ring_geometry(buffer_mib: int | None, default_mib: int = DEFAULT_BUFFER_MIB)
         buffer_mib = max(1, min(default_mib, memory // BUFFER_SHARE // cpus >> 20))
     elif buffer_mib < 1 or buffer_mib * cpus << 20 > memory // 2:
         raise UsageError(
-            f"--buffer {buffer_mib} MiB for each of {cpus} CPUs cannot be had",
-            f"give between 1 and {max(1, memory // 2 // cpus >> 20)}",
+            f"--buffer {buffer_mib} is not possible: that many MiB for each of {cpus} CPUs",
+            f"use 1 to {max(1, memory // 2 // cpus >> 20)} (at most half of the memory for all CPUs)",
         )
     slots = (buffer_mib << 20) // SLOT_BYTES
     return RingGeometry(cpus, 1 << (slots.bit_length() - 1))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--rotate` and `--keep` of `record`: where it writes, one trace or a series of them."""
+"""`--rotate` and `--keep` of `record`: whether it writes one trace or a series, and where."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -12,41 +12,47 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from slabtrace.errors import UsageError
+from slabtrace.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from slabtrace.series.series import Rotation, Series
+    from slabtrace.series.parts import Rotation
+    from slabtrace.series.series import Series
     from slabtrace.trace.files.place import Place
     from slabtrace.trace.manifest import Manifest
     from slabtrace.trace.writing.writer import TraceWriter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(KiB|MiB|GiB|s|m|h|d)")
-_MOST = 1 << 61  # bytes, or ns (73 years): what a manifest holds
-_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+_MOST = 1 << 61  # bytes, or ns (73 years): the most that a manifest can hold
 
 
 class Limit(NamedTuple):
-    """What a part may have: bytes, or ns ("bytes" or "ns", and how many)."""
+    """The limit of a part: a number (`value`) of bytes or ns (`kind`)."""
 
     kind: str
     value: int
 
 
 class LimitType(click.ParamType[Limit]):
-    """`2GiB`, `500MiB`, `1h`, `30m`."""
+    """`2GiB`, `500MiB`, `1h`, `30min`.  In lower case, m is a minute; a number needs a unit."""
 
     name = "limit"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
-        """A usage error for anything else."""
-        match = _LIMIT.fullmatch(value.strip())
-        kind, units = ("bytes", _BYTES) if match and match[2] in _BYTES else ("ns", _NS)
-        limit = int(float(match[1]) * units[match[2]]) if match else 0
-        if limit == 0:
-            self.fail(f"{value!r} is no size and no time; write 2GiB, 500MiB, 1h or 30m", param, ctx)
-        return Limit(kind, min(limit, _MOST))
+        """A usage error for anything else, and for zero."""
+        limit = _limit(value)
+        if limit is None or limit.value == 0:
+            self.fail(f"{value!r} is neither a size nor a duration; write 2GiB, 30min, 1.5h", param, ctx)
+        return limit
+
+
+def _limit(text: str) -> Limit | None:
+    with suppress(ValueError):
+        return Limit("ns", min(parse_duration(text), _MOST))
+    with suppress(ValueError):
+        number = int(parse_size(text))
+        return None if text.strip().isdecimal() else Limit("bytes", min(number, _MOST))
+    return None
 
 
 def rotate_options(function: F) -> F:
@@ -56,29 +62,27 @@ def rotate_options(function: F) -> F:
         type=LimitType(),
         multiple=True,
         metavar="SIZE|TIME",
-        help="Begin a new part, NAME.0002.slab and so on, after 2GiB, after 1h; both may be given.",
+        help="Begin a new part (NAME.0002.slab, …) after this size or time, like 2GiB or 1h; or give both.",
     )
     keep = click.option(
         "--keep",
         type=click.IntRange(1),
         metavar="N",
-        help="Keep the newest N parts; what older ones left outstanding is carried into the newer.",
+        help="Keep only the newest N parts. Objects outstanding in older parts are carried into newer ones.",
     )
     return rotate(keep(function))
 
 
 def rotation(limits: tuple[Limit, ...], keep: int | None) -> Rotation | None:
-    """What was asked for, None for one trace.  Raises UsageError for what makes no sense."""
+    """The rotation asked for, None for a single trace.  Raises UsageError for options that contradict."""
     if not limits:
         if keep is not None:
-            raise UsageError(
-                "--keep without --rotate keeps nothing apart", "add --rotate 1h, or --rotate 2GiB"
-            )
+            raise UsageError("--keep without --rotate has no effect", "add --rotate 1h, or --rotate 2GiB")
         return None
     values = dict(limits)
     if len(values) < len(limits):
-        raise UsageError("--rotate is given twice for a size, or a time", "give one of each at most")
-    from slabtrace.series.series import Rotation
+        raise UsageError("--rotate is given twice for a size or for a time", "give at most one of each")
+    from slabtrace.series.parts import Rotation
 
     return Rotation(values.get("bytes"), values.get("ns"), keep)
 
@@ -92,25 +96,24 @@ class Destination:
     force: bool
 
     def check(self) -> None:
-        """Raise UsageError if nothing can be made there, before anything is set up for it."""
-        from slabtrace.series.series import check_series
+        """Raise UsageError if nothing can be written there; called before the programs are loaded."""
+        from slabtrace.series.parts import check_series
         from slabtrace.trace.files.place import check_place
 
         (check_place if self.rotation is None else check_series)(self.name, self.force)
 
     def make(self, owner: tuple[int, int] | None) -> Place:
-        """The folder, or the first part's, given to `owner` (uid, gid); what was there is deleted."""
-        from slabtrace.series.series import make_series
+        """The folder, or that of the first part, for `owner` (uid, gid); an old trace there is deleted."""
+        from slabtrace.series.parts import make_series
         from slabtrace.trace.files.place import make_place
 
         return (make_place if self.rotation is None else make_series)(self.name, owner, self.force)
 
     def writer(self, manifest: Manifest, place: Place) -> TraceWriter | Series:
-        """What the recorder writes into, `place` at first."""
-        from slabtrace.series.carrying import carry_apart
+        """The writer for the recorder; it begins with `place`."""
         from slabtrace.series.series import Series
         from slabtrace.trace.writing.writer import TraceWriter
 
         if self.rotation is None:
             return TraceWriter(place, manifest)
-        return Series(self.name, manifest, self.rotation, carry_apart, place)
+        return Series(self.name, manifest, self.rotation, place)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filters over the rows of an analysis table.
 
-A filter that matches nothing is an error with exit code 2, so that an empty answer always means
-that nothing was found, never that a name was mistyped.
+A filter that matches nothing is an error with exit code 2.  So an empty answer always means that
+nothing was found, and never that a name was mistyped.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -18,10 +18,18 @@ from slabtrace.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slabtrace.api import Trace
+
 
 def aliases(caches: pd.DataFrame) -> dict[str, list[str]]:
     """Every cache of a trace (rows of analysis' caches()) and the names merged into it."""
     return {name: list(others) for name, others in zip(caches["cache"], caches["aliases"], strict=True)}
+
+
+def chooser(trace: Trace, globs: Sequence[str]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """`by_cache` for tables of `trace`; its slab caches are read only if there are `globs`."""
+    known = aliases(trace.caches()) if globs else {}
+    return lambda frame: by_cache(frame, globs, known)
 
 
 def by_cache(frame: pd.DataFrame, globs: Sequence[str], aliases: dict[str, list[str]]) -> pd.DataFrame:
@@ -47,16 +55,16 @@ def by_call_site(frame: pd.DataFrame, pattern: str | None) -> pd.DataFrame:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"--call-site {pattern!r} is no regular expression: {error}") from None
+        raise UsageError(f"--call-site {pattern!r} is not a regular expression: {error}") from None
     return _some(
         frame[[bool(expression.search(symbol)) for symbol in frame["symbol"]]],
         f"no call site matches {pattern!r}",
-        "without --call-site all of them are shown",
+        "leave out --call-site to see all",
     )
 
 
 def check_tasks(tasks: pd.DataFrame, pids: Sequence[int], comms: Sequence[str]) -> None:
-    """Raise UsageError for a process or a name (shell pattern) that no task of the trace had.
+    """Raise UsageError for a pid, or a name (shell pattern), that no task of the trace had.
 
     `tasks`: rows of Trace.tasks().
     """
@@ -64,11 +72,11 @@ def check_tasks(tasks: pd.DataFrame, pids: Sequence[int], comms: Sequence[str]) 
     known = set(tasks["tgid"].tolist())
     for pid in pids:
         if pid not in known:
-            raise UsageError(f"this trace knows no process {pid}", remedy)
+            raise UsageError(f"the trace has no process {pid}", remedy)
     names = set(tasks["comm"])
     for glob in comms:
         if not any(fnmatchcase(name, glob) for name in names):
-            raise UsageError(f"no task of this trace was called {glob!r}", remedy)
+            raise UsageError(f"the trace has no task named {glob!r}", remedy)
 
 
 def _matching_caches(glob: str, aliases: dict[str, list[str]]) -> list[str]:
@@ -77,7 +85,7 @@ def _matching_caches(glob: str, aliases: dict[str, list[str]]) -> list[str]:
         return found
     close = get_close_matches(glob, [*aliases, *(n for names in aliases.values() for n in names)], 3, 0.5)
     raise UsageError(
-        f"no slab cache of this trace matches {glob!r}",
+        f"no slab cache of the trace matches {glob!r}",
         f"did you mean {' or '.join(close)}?" if close else "`slabtrace caches TRACE` lists them",
     )
 

@@ -1,31 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening the trace that a reading command was given, or the stretch of it that --from and --to name."""
+"""Opening the trace that a reading command was given, or the window of it that --from and --to name."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from slabtrace.cli.progress import watched
+from slabtrace.units import parse_duration
 
 if TYPE_CHECKING:
     from slabtrace.api import Trace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TIME = re.compile(r"\+?(\d{1,18}(?:\.\d{1,18})?)(ns|us|ms|s|m|h)")
-_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-
 
 def window_options(function: F) -> F:
-    """`--from` and `--to`: a mark's text, or a time since the recording's start such as 1.5s."""
+    """`--from` and `--to`: the text of a mark, or a time since the start of the recording, like 1.5s."""
     begin = click.option(
-        "--from", "begin", metavar="MARK|TIME", help="Read from here on only: a mark's text, or as 1.5s."
+        "--from", "begin", metavar="MARK|TIME", help="Begin here: the text of a mark, or a time like 1.5s."
     )
-    end = click.option("--to", "end", metavar="MARK|TIME", help="Read up to here only.")
+    end = click.option("--to", "end", metavar="MARK|TIME", help="End here.")
     return begin(end(function))
 
 
@@ -45,8 +42,12 @@ def open_trace(path: str, begin: str | None = None, end: str | None = None) -> T
 
 
 def moment(opened: Trace, text: str) -> str | int:
-    """What an option says: ns since the start, or, where a mark is called so, that mark's text."""
-    match = _TIME.fullmatch(text)
-    if match is None or text in set(opened.marks()["text"]):
+    """What --from, --to or --between names: a time in ns since the start, or a mark by its text.
+
+    A mark whose text reads like a time is the mark.
+    """
+    try:
+        time_ns = parse_duration(text)
+    except ValueError:
         return text
-    return int(float(match.group(1)) * _NS[match.group(2)])
+    return text if text in set(opened.marks()["text"]) else time_ns

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments and options that the reading commands share, worded once."""
+"""The arguments and options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def trace_argument(function: F) -> F:
-    """The trace to read.  Whether it exists is the reader's to say: that is exit code 3, not 2."""
+    """The trace to read.  click does not check that it exists: the reader does, with exit code 3, not 2."""
     return click.argument("trace", metavar="TRACE", type=click.Path(path_type=str))(function)
 
 
@@ -22,7 +23,7 @@ def json_option(function: F) -> F:
 
 
 def limit_option(default: int) -> Callable[[F], F]:
-    """`-l/--limit N`: rows to show; 0 shows all.  `--json` shows all unless -l is given."""
+    """`-l/--limit N`: rows to show; 0 shows all."""
     return click.option(
         "-l",
         "--limit",
@@ -32,10 +33,72 @@ def limit_option(default: int) -> Callable[[F], F]:
     )
 
 
+def choice_option(
+    *names: str, choices: Sequence[str], default: str, help: str, callback: Callable[..., str] | None = None
+) -> Callable[[F], F]:
+    """An option with a few values, of which one is the default."""
+    kind = click.Choice(choices)
+    return click.option(*names, type=kind, default=default, show_default=True, help=help, callback=callback)
+
+
+def by_option(groupings: Sequence[str], default: str, help: str) -> Callable[[F], F]:
+    """`--by`; the command gets the name that the tables use: "call_site" of "call-site"."""
+    return choice_option(
+        "--by",
+        choices=groupings,
+        default=default,
+        help=help,
+        callback=lambda context, parameter, value: value.replace("-", "_"),
+    )
+
+
+def sort_option(
+    keys: Sequence[str], default: str, help: str = "Sort by this, largest first."
+) -> Callable[[F], F]:
+    """`-s/--sort`."""
+    return choice_option("-s", "--sort", choices=keys, default=default, help=help)
+
+
+def measure_options(of: str = "") -> Callable[[F], F]:
+    """`--what` and `--unit`, the measure of stacks.  `of`: what their help begins with, as "folded: "."""
+
+    def decorate(function: F) -> F:
+        what = choice_option(
+            "--what",
+            choices=["outstanding", "allocated", "churn"],
+            default="outstanding",
+            help=f"{of}which objects count; churn: allocated and freed.",
+        )
+        unit = choice_option(
+            "--unit", choices=["bytes", "objects"], default="bytes", help=f"{of}count bytes or objects."
+        )
+        return what(unit(function))
+
+    return decorate
+
+
+def output_options(help: str, required: bool = True, metavar: str = "FILE") -> Callable[[F], F]:
+    """`-o/--output FILE` and `-f/--force`: see cli.output."""
+
+    def decorate(function: F) -> F:
+        output = click.option(
+            "-o",
+            "--output",
+            required=required,
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar=metavar,
+            help=help,
+        )
+        force = click.option("-f", "--force", is_flag=True, help=f"Overwrite {metavar}.")
+        return output(force(function))
+
+    return decorate
+
+
 def cache_option(function: F) -> F:
     """`--cache GLOB`, repeatable."""
     return click.option(
-        "--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches, as 'kmalloc-*'."
+        "--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches, like 'kmalloc-*'."
     )(function)
 
 
@@ -51,22 +114,15 @@ def call_site_option(function: F) -> F:
 
 
 def task_options(function: F) -> F:
-    """`--pid N` and `--comm GLOB`, both repeatable: whose objects are counted."""
+    """`--pid N` and `--comm GLOB`, both repeatable: only objects that these tasks allocated."""
     pid = click.option(
-        "--pid", "pids", multiple=True, type=int, metavar="N", help="Only what process N allocated."
+        "--pid", "pids", multiple=True, type=int, metavar="N", help="Only objects that process N allocated."
     )
     comm = click.option(
         "--comm",
         "comms",
         multiple=True,
         metavar="GLOB",
-        help="Only what tasks allocated while called so, as 'kworker/*'.",
+        help="Only objects allocated by tasks of this name, like 'kworker/*'.",
     )
     return pid(comm(function))
-
-
-def row_limit(given: int | None, default: int, as_json: bool) -> int | None:
-    """How many rows to show: None for all.  See `limit_option`."""
-    if given is None:
-        return None if as_json else default
-    return given or None

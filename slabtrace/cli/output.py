@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing a result to a file the user named: never over another one unasked, never half of it."""
+"""Writing a result to the file that the user named: never over an existing file unless asked, never half."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+import click
 
 from slabtrace.errors import UsageError
 from slabtrace.invoker import invoking_user
@@ -25,8 +27,19 @@ def check_new(path: Path, force: bool) -> None:
         raise UsageError(f"there is no folder {path.parent}", f"make it: mkdir -p {path.parent}")
 
 
+def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    """Raise UsageError if the name of `path` does not end with one of `suffixes`, which name formats."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"the name {path} does not say which format", f"end it with {' or '.join(suffixes)}")
+
+
+def say_written(path: Path) -> None:
+    """Say on stderr that the file `path` was written."""
+    click.echo(f"wrote {click.format_filename(path)}", err=True)
+
+
 def make_folder(path: Path) -> None:
-    """Make the folder `path`, and its parents, if it is not there; OSError if that fails.
+    """Make the folder `path` and its parents if they are missing; OSError if that fails.
 
     Run through sudo, a new one belongs to the user who ran sudo.
     """
@@ -46,10 +59,10 @@ def replace(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A file to write that becomes `path` when the block ends well, and vanishes when it does not.
+    """A file to write that becomes `path` when the block succeeds, and is removed when it fails.
 
-    `mode`: its permissions, less those that the umask takes.  What is there and no file (/dev/null, a FIFO)
-    gets the content, once it is whole: root would put a file in the place of a device.
+    `mode`: its permissions, less those that the umask takes.  If `path` exists and is not a regular file
+    (/dev/null, a FIFO), the complete content is written into it: root would replace a device by a file.
     """
     if path.exists() and not path.is_file():
         with tempfile.TemporaryFile() as file:
@@ -72,9 +85,9 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that becomes `path` when the block ends well, and vanishes when it does not.
+    """A folder to fill that becomes `path` when the block succeeds, and is removed when it fails.
 
-    For its owner alone, who is, through sudo, the user who ran sudo.  Raises UsageError if `path` exists.
+    Only its owner may use it: through sudo, the user who ran sudo.  Raises UsageError if `path` exists.
     """
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path} exists", "choose another name with -o")

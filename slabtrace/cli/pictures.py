@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures that `plot` and `report` draw: their names, and the tables of a trace each one needs."""
+"""The pictures that `plot` and `report` draw: their names, and the tables that each one needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Subject(NamedTuple):
-    """What to draw: a trace, which of its caches (a filter of rows with a column `cache`), how many."""
+    """What to draw: a trace, a filter of its caches (of rows with a column `cache`), the number of series."""
 
     trace: Trace
     chosen: Callable[[pd.DataFrame], pd.DataFrame]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands do and say about privileges: traces are read as the user behind sudo, never as root."""
+"""Privileges of commands: traces are read as the user who called sudo, never as root."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from slabtrace.invoker import invoking_user
 
 
 def behind_sudo() -> bool:
-    """Are we root for somebody who is not?"""
+    """Whether this process is root on behalf of a user who called sudo."""
     return invoking_user().differs
 
 
 def leave_sudo() -> None:
-    """Be the user behind sudo from now on, for good; nothing happens without one.  Raises CaptureError."""
+    """Become the user who called sudo, for good; does nothing without sudo.  Raises CaptureError."""
     if behind_sudo():
         from slabtrace.capture.process import privileges
 
@@ -26,9 +26,9 @@ def leave_sudo() -> None:
 
 
 def check_reach(trace: Path | None, results: Path | None) -> None:
-    """Raise UsageError if the user behind sudo could not read the trace, or write into the folder `results`.
+    """Raise UsageError if the user who called sudo cannot read the trace or write into the folder `results`.
 
-    Or could not run this Python, which may be root's own.  Call it before threads are made.
+    Also if that user cannot run this Python, which may be root's own.  Call it before threads are started.
     """
     needed = [(Path(os.__file__).parent, os.X_OK), (Path(__file__).parent, os.X_OK)]
     needed += [(Path() if trace is None else trace.absolute().parent, os.X_OK)]
@@ -36,8 +36,8 @@ def check_reach(trace: Path | None, results: Path | None) -> None:
     for folder, access in needed:
         if behind_sudo() and folder.is_dir() and not _may_use(folder, access):
             raise UsageError(
-                f"{folder.absolute()} is closed to uid {invoking_user().uid}, who called sudo and "
-                "as whom the trace is read",
+                f"uid {invoking_user().uid}, who called sudo, cannot use {folder.absolute()}; slabtrace "
+                "reads the trace as that user",
                 "choose another place, or read it later; a root shell can unset SUDO_UID",
             )
 
@@ -49,7 +49,7 @@ def _may_use(folder: Path, access: int) -> bool:
 
 
 def tell_limits(quiet: bool = False) -> None:
-    """Say on stderr what this recording will lack, for want of a privilege or of something in the kernel."""
+    """Say on stderr what this recording will lack because a privilege or a kernel feature is missing."""
     from slabtrace.capture import preflight
 
     for problem in [] if quiet else preflight.limits():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the reading of a trace has come, on stderr; silent where stderr is no terminal."""
+"""A progress bar on stderr while a trace is read; nothing where stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WORTH_SHOWING = 3_000_000  # events: below, reading takes less than half a secon
 
 
 class _Bar:
-    """A progress bar that appears when a pass over the events begins, and is gone when it ends."""
+    """A progress bar that appears when a pass over the events begins and disappears when it ends."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._shown: Progress | None = None
 
     def __call__(self, read: int) -> None:
-        """So many events of this pass are read."""
+        """Show that `read` events of this pass have been read."""
         if read >= self._total:
             self.stop()
             return
@@ -36,7 +36,7 @@ class _Bar:
         self._shown.update(self._shown.task_ids[0], completed=read)
 
     def stop(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar."""
         if self._shown is not None:
             self._shown.stop()
             self._shown = None
@@ -51,7 +51,7 @@ def _new_bar() -> Progress:
 
 
 def watched(trace: Trace, quiet: bool = False) -> Trace:
-    """`trace`, showing how far each pass over its events has come."""
+    """`trace`, which from now on shows the progress of each pass over its events."""
     total = trace.manifest.totals.events
     if not quiet and sys.stderr.isatty() and total >= WORTH_SHOWING:
         trace.progress = _Bar(total)
@@ -60,7 +60,7 @@ def watched(trace: Trace, quiet: bool = False) -> Trace:
 
 @contextmanager
 def reading(trace: Trace, quiet: bool = False) -> Iterator[None]:
-    """The same for as long as the block lasts, whatever ends it."""
+    """The same while the block runs; the bar is removed even if it fails."""
     watched(trace, quiet)
     try:
         yield

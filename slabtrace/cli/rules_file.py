@@ -23,32 +23,34 @@ MOST_BYTES = 1 << 20
 def suppressions_option(function: F) -> F:
     """`--suppressions FILE`."""
     return click.option(
-        "--suppressions", metavar="FILE", help="Leave out what a TOML file's [[suppress]] rules match."
+        "--suppressions",
+        metavar="FILE",
+        help="Leave out groups that the [[suppress]] rules of a TOML file match.",
     )(function)
 
 
 def read_toml(path: str) -> dict[str, Any]:
-    """The file's tables.  Raises UsageError for one that is not there, no TOML, or holds something else."""
+    """The tables of a file.  Raises UsageError if it is missing, is not TOML, or has other tables."""
     try:
         with Path(path).open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
-            raise UsageError(f"{path} is too long for a file of rules: over {MOST_BYTES >> 20} MiB")
+            raise UsageError(f"{path} is too long: a file of rules has at most {MOST_BYTES >> 20} MiB")
         content = tomllib.loads(raw.decode())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
+        raise UsageError(f"{path} is not TOML: {error}") from None
     if set(content) - TABLES:
         raise UsageError(
             f"{path}: no such table: {', '.join(sorted(set(content) - TABLES))}",
-            "it may have check, suppress",
+            "known tables: check, suppress",
         )
     return content
 
 
 def read_suppressions(*paths: str | None) -> Suppressions:
-    """The [[suppress]] rules of files, in order; none of no files."""
+    """The [[suppress]] rules of files, in order; a path None has none."""
     from slabtrace.analysis.leaks.suppressions import Suppressions, parse
 
     rules = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What options may hold besides click's own types: durations, fractions, shares."""
+"""Types of options that click does not have: durations, samples (1/N), shares (2%)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ms|s|m|h|d)?")
-_SECONDS = {"ms": 0.001, "s": 1, None: 1, "m": 60, "h": 3600, "d": 86400}
+from slabtrace.units import parse_duration
 
 
 class Duration(click.ParamType[float]):
-    """`10`, `10s`, `500ms`, `2m`, `1h`, `1d`: seconds as a float."""
+    """`10`, `10s`, `500ms`, `2min`, `1.5h`, `1d` (units.parse_duration): seconds as a float."""
 
     name = "duration"
 
@@ -21,10 +20,10 @@ class Duration(click.ParamType[float]):
         """Seconds; a usage error for anything else."""
         if isinstance(value, (int, float)):
             return float(value)
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            self.fail(f"{value!r} is no duration; write 10s, 500ms, 2m or 1h", param, ctx)
-        return float(match.group(1)) * _SECONDS[match.group(2)]
+        try:
+            return parse_duration(value, bare="s") / 1e9
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class OneIn(click.ParamType[int]):
@@ -36,9 +35,9 @@ class OneIn(click.ParamType[int]):
         """N; a usage error for anything but 1/N."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"1/(\d{1,9})", value.strip())
+        match = re.fullmatch(r"1/([0-9]{1,9})", value.strip())
         if match is None:
-            self.fail(f"{value!r} is no sample; write 1/16", param, ctx)
+            self.fail(f"{value!r} is not a sample; write 1/16", param, ctx)
         return int(match.group(1))
 
 
@@ -51,7 +50,7 @@ class Share(click.ParamType[float]):
         """The share; a usage error for anything else."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)(%?)", value.strip())
+        match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(%?)", value.strip())
         if match is None:
-            self.fail(f"{value!r} is no share; write 2%", param, ctx)
+            self.fail(f"{value!r} is not a share; write 2%", param, ctx)
         return float(match.group(1)) / (100 if match.group(2) else 1)

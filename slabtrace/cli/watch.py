@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says on stderr, while recording, what looks like a wrong free: one line each, at once."""
+"""Reports on stderr, while recording, what looks like a wrong free: at once, one line each."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Watch:
         self._started().add_sites(rows)
 
     def lost(self, until_ns: int) -> None:
-        """Of what happened before this time, events are missing."""
+        """Note that events before this time are missing."""
         self._started().lost(until_ns)
 
     def events(self, batch: EventBatch) -> None:
-        """Take events as they are stored, and speak up."""
+        """Take events as they are stored, and report wrong frees."""
         from slabtrace.analysis.mismatches.object_layout import Shape
 
         caches = self._session.caches.values()
@@ -53,27 +53,18 @@ class Watch:
             if self._lines[finding.kind] <= MOST_LINES:
                 self._say(self._line(finding))
             elif self._lines[finding.kind] == MOST_LINES + 1:
-                self._say(f"more follow like this {finding.kind}; `slabtrace mismatches` will show them all")
+                self._say(f"more like this {finding.kind} follow; `slabtrace mismatches` will show them all")
 
     def _started(self) -> Any:
-        """Made with the first sites: by then it is known what is attached."""
+        """The detector, made with the first sites: by then the programs are attached."""
         if self._live is None:
             from slabtrace.analysis.mismatches.live import LiveMismatches
-            from slabtrace.analysis.trust.confidence import FREES, filtered
 
-            manifest = self._manifest
-            unwatched = {path.path for path in manifest.coverage.unattached} - FREES
-            self._live = LiveMismatches(
-                manifest.host.page_size,
-                cache_is_named=not manifest.coverage.free_traced_after,
-                allocs_seen=not unwatched and not filtered(manifest),
-                judged=manifest.coverage.frees_judged,
-                preemptible=manifest.coverage.programs_preemptible,
-            )
+            self._live = LiveMismatches(self._manifest)
         return self._live
 
     def _line(self, finding: LiveFinding) -> str:
-        """In words, hostile ones escaped."""
+        """The line for a finding, escaped."""
         from slabtrace.capture.stream.tasks import read_comm
         from slabtrace.render.terminal.text import escape
 
@@ -89,8 +80,8 @@ class Watch:
 
 
 def _to_stderr(line: str) -> None:
-    """A line of its own, in the place of the status line if there is one."""
+    """Write the line, over the status line if there is one."""
     import sys
 
-    with suppress(OSError):  # nobody reads it any more, which is no reason to end a recording
+    with suppress(OSError):  # nobody reads it any more; the recording goes on
         click.echo(f"\r\033[K{line}" if sys.stderr.isatty() else line, err=True)

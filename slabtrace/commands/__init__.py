@@ -3,7 +3,7 @@
 
 A command's module is imported only when that command runs, so that `slabtrace --help` and shell
 completion answer without loading numpy, pandas, pyarrow, matplotlib or bcc.  Errors are printed
-and exit codes set in `_main.py`, nowhere else.
+and exit codes set in main.py, nowhere else.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ class Entry(NamedTuple):
 # The command NAME is the attribute `command` of the module NAME in the room of its heading.
 COMMANDS: dict[str, Entry] = {
     "record": Entry(RECORDING, "Record the running kernel's slab allocations and frees."),
-    "top": Entry(RECORDING, "Watch live who allocates, who keeps, and what grows."),
-    "mark": Entry(RECORDING, "Write a mark into the recordings that run now."),
+    "top": Entry(RECORDING, "Watch live which call sites allocate, keep and grow."),
+    "mark": Entry(RECORDING, "Set a mark in the recordings that run now."),
     "doctor": Entry(RECORDING, "Say whether this machine can trace, and what to do if not."),
-    "demo": Entry(RECORDING, "Leak a known number of kernel objects and find them."),
+    "demo": Entry(RECORDING, "Leave known numbers of kernel objects behind and find them."),
     "info": Entry(READING, "What was recorded, where, how, and how completely."),
-    "leaks": Entry(READING, "Objects never freed, grouped by stack, call site or cache."),
-    "mismatches": Entry(READING, "Frees and allocations that contradict each other."),
+    "leaks": Entry(READING, "Objects not freed, grouped by stack, call site, process or cache."),
+    "mismatches": Entry(READING, "Double frees, and other frees that contradict earlier events."),
     "stat": Entry(READING, "Totals, and perf-kmem-like tables by call site or cache."),
-    "lifetimes": Entry(READING, "How long objects lived: distributions, temporary ones, survivors."),
-    "diff": Entry(READING, "What a newer recording holds that an older one did not."),
-    "check": Entry(READING, "Whether a trace keeps given rules; for CI."),
+    "lifetimes": Entry(READING, "How long objects lived, by call site or cache."),
+    "diff": Entry(READING, "Compare what two recordings left outstanding."),
+    "check": Entry(READING, "Check a trace against rules, for CI."),
     "caches": Entry(READING, "Each slab cache: traffic, peak, waste, the kernel's own count."),
     "plot": Entry(READING, "Draw usage, rates, lifetimes, … over time as PNG or SVG."),
-    "report": Entry(READING, "Write one HTML page with all of it, for a bug report."),
-    "flame": Entry(READING, "Draw the stacks of what is outstanding as a flame graph."),
+    "report": Entry(READING, "Write one HTML page about a trace, for a bug report."),
+    "flame": Entry(READING, "Draw the stacks of outstanding objects as a flame graph."),
     "export": Entry(READING, "Write folded, speedscope, pprof, Perfetto, Parquet, CSV, JSON."),
-    "pack": Entry(READING, "Make one file of a trace, which every command reads as well."),
-    "unpack": Entry(READING, "Make the folder of a packed trace."),
+    "pack": Entry(READING, "Pack a trace into one file, which every command reads too."),
+    "unpack": Entry(READING, "Unpack a packed trace into a folder."),
     "completion": Entry("Other", "Print the completion script for bash, zsh or fish."),
 }
 
@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but an unknown command names the one that was probably meant."""
+        """As click does, but for an unknown command, suggest a similar one."""
         from difflib import get_close_matches
 
         close = get_close_matches(args[0], COMMANDS, 1)
@@ -108,6 +108,6 @@ def cli() -> None:
 
     \b
     sudo slabtrace record -o boot.slab -d 30s    # trace this machine for 30 seconds
-    slabtrace leaks boot.slab                    # what was allocated and never freed
+    slabtrace leaks boot.slab                    # what was allocated and not freed
     slabtrace plot boot.slab -o boot.png         # each cache's usage over time
     """

@@ -21,7 +21,7 @@ from slabtrace.commands import cli
 from slabtrace.errors import USAGE, SlabtraceError
 from slabtrace.render.terminal.text import escape
 
-INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a bug of ours, no verdict about the trace
+INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a bug of ours, not a verdict about the trace
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 PIPE_CLOSED = 141  # 128 + SIGPIPE: the reader (head, less) had enough
 COMPLETION = "_SLABTRACE_COMPLETE"  # set by the scripts of `slabtrace completion`
@@ -29,8 +29,8 @@ COMPLETION = "_SLABTRACE_COMPLETE"  # set by the scripts of `slabtrace completio
 REMEDIES = {
     errno.ENOSPC: "free some space there, or write somewhere else",
     errno.EDQUOT: "free some of your quota there, or write somewhere else",
-    errno.EACCES: "choose a place you may use, or run it with sudo",
-    errno.EPERM: "choose a place you may use, or run it with sudo",
+    errno.EACCES: "choose a place that you may use, or run it with sudo",
+    errno.EPERM: "choose a place that you may use, or run it with sudo",
     errno.EROFS: "choose a place that is not mounted read-only",
     errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
 }
@@ -48,7 +48,7 @@ def run(args: Sequence[str]) -> int:
     """
     _tolerant_output()
     if not os.environ.get("SLABTRACE_DEBUG"):
-        warnings.simplefilter("ignore")  # of libraries; ours are lines on stderr
+        warnings.simplefilter("ignore")  # of libraries; slabtrace's own are lines on stderr
     exit_code = _guarded(lambda: _run_command(args))
     _settle_stdout()
     return exit_code
@@ -106,19 +106,19 @@ def _internal(error: Exception) -> int:
 
 
 def _failed(message: str, remedy: str, exit_code: int) -> int:
-    """Print a failure in one line, and what to do about it in another."""
+    """Print a failure in one line, and the remedy in another."""
     lines = [f"slabtrace: {message}", f"  {remedy}"] if remedy else [f"slabtrace: {message}"]
     try:
         for line in lines:
             print(escape(line), file=sys.stderr)  # noqa: T201  (the one place)
     except OSError:
-        pass  # nobody listens on stderr: the exit code still tells
+        pass  # nobody reads stderr; the exit code still reports it
     return exit_code
 
 
 def _tolerant_output() -> None:
-    """Let no name that the terminal's encoding lacks end a report."""
-    # closed by the caller (>&-): Python has None then, and the file opened next would be in its place
+    """Write characters that the terminal's encoding lacks as escapes, not as an error."""
+    # closed by the caller (>&-): sys.stdout is None, and the next file opened would take its descriptor
     sys.stdout = sys.stdout or TextIOWrapper(FileIO(os.devnull, "w"))
     sys.stderr = sys.stderr or TextIOWrapper(FileIO(os.devnull, "w"))
     for stream in (sys.stdout, sys.stderr):
@@ -128,7 +128,7 @@ def _tolerant_output() -> None:
 
 
 def _settle_stdout() -> None:
-    """Where stdout cannot take what is left in its buffer, drop that: Python would complain at exit."""
+    """Drop what is left in stdout's buffer if it cannot be written: Python would complain at exit."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Man pages, made of what --help says when a wheel is built (hatch_build.py); no page is written by hand."""
+"""Man pages, generated from --help when a wheel is built (hatch_build.py)."""
 
 from __future__ import annotations
 

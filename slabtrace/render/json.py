@@ -15,43 +15,18 @@ from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
 
+import slabtrace.columns as tables
+
 if TYPE_CHECKING:
     import pandas as pd
 
 # The keys of one row, by the name of the row list.
-LEAKS = (
-    "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
-    "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
-    "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
-    "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable", "stack_of", "stacked",
-    "stacks", "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
-)  # fmt: skip
-CACHES = (
-    "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",
-    "outstanding", "peak_outstanding", "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start",
-    "slabinfo_end", "unexplained", "slack", "explained", "why",
-)  # fmt: skip
-RECONCILIATION = ("cache", "aliases", "kernel", "traced", "residue", "slack", "explained", "why")
-STAT = (
-    "cache", "caches", "call_site", "symbol", "hits", "frees", "inferred", "outstanding", "bytes_req",
-    "bytes_alloc", "pingpong", "frag", "waste_bytes", "crossnode", "atomic", "accounted", "zeroed",
-    "hits_estimate", "hits_error",
-)  # fmt: skip
-LIFETIMES = (
-    "cache", "call_site", "symbol", "stack", "module", "allocated", "freed", "p50_ns", "p90_ns", "p99_ns",
-    "longest_ns", "temporary", "survivors", "histogram",
-)  # fmt: skip
-CHECK = ("rule", "finding", "cache", "symbol", "stack", "why")
-DIFF = (
-    "state", "significant", "p", "cache", "stack", "module", "class", "own", "outstanding_old",
-    "outstanding_new", "bytes_old", "bytes_new", "growth_old", "growth_new", "why",
-)  # fmt: skip
-PEAKS = ("cache", "ts_ns", "objects", "bytes", "held_by")
-POINTERS = ("ptr", "hits", "bytes_req", "bytes_alloc", "pingpong", "frag")
-MISMATCHES = (
-    "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
-    "second_free",
-)  # fmt: skip
+LEAKS, CACHES = tables.LEAKS.json_keys, tables.CACHES.json_keys
+RECONCILIATION = tables.RECONCILIATION.json_keys
+STAT, POINTERS, PEAKS = (each.json_keys for each in (tables.STAT, tables.POINTERS, tables.PEAKS))
+LIFETIMES, MISMATCHES = tables.LIFETIMES.json_keys, tables.MISMATCHES.json_keys
+DIFF, CHECK = tables.DIFF.json_keys, tables.BROKEN_RULES.json_keys
+MARKS = tables.MARKS.json_keys
 
 ADDRESSES = frozenset({"ptr", "call_site"})
 

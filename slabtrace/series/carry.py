@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a part of a series leaves to the next: its outstanding objects, found by the same pairing as ever."""
+"""What a part leaves to the next: outstanding objects, who allocated them, what was lost and missed so far.
+
+The part that has ended is read once more and paired as ever.  The result is the folder carried/ of the part
+that follows (trace/format/schema.py: CARRIED): all of it, or, until it is whole, nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +13,91 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import How
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.scan import paired_chunks
-from slabtrace.series.carried import in_time_order, write_carried
+from slabtrace.trace.files.place import Place
+from slabtrace.trace.format import schema
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.format.event_columns import stored
 from slabtrace.trace.reading.reader import TraceReader
+from slabtrace.trace.writing.writer import TableWriter, WriteError, record_batch
+
+BATCH = 1 << 17  # objects
 
 
 def carry(ended: Path, following: Path) -> None:
-    """Write what the trace `ended` leaves outstanding into `following`.  Raises TraceError, WriteError."""
+    """Carry what the trace `ended` leaves outstanding into `following`.  Raises TraceError, WriteError."""
     reader = TraceReader(ended)
+    objects, missed = _outstanding(reader)
+    site = np.flatnonzero(missed)
+    tables: dict[str, list[Any]] = {
+        "tasks": _who_allocated(objects, reader.table("tasks")),
+        "losses": _summed(reader.table("losses")),
+        "missed": [site.tolist(), missed[site].tolist()],
+    }
+    _write_whole(following, objects, tables)
+
+
+def _outstanding(reader: TraceReader) -> tuple[EventBatch, Counts]:
+    """The allocations outstanding at the end, in time order; and inferred frees by site, shape (s,)."""
     sites = Sites.from_table(reader.sites)
-    pairer = Pairer(sites, free_traced_after=reader.manifest.coverage.free_traced_after)
     missed = np.zeros(len(sites), np.int64)
     before = reader.carried("missed")
     site, count = plain(before.column("site")), plain(before.column("frees")).astype(np.int64)
     np.add.at(missed, site[site < len(missed)], count[site < len(missed)])  # sites.arrow may be cut
+    pairer = Pairer.for_trace(reader.manifest, sites)
     for paired in paired_chunks(reader.events(), pairer):
-        proved = (paired.how != How.FREED) & (paired.how != How.DUPLICATE)
-        np.add.at(missed, paired.ended_site[proved], 1)
-    objects = in_time_order(pairer.live)
-    known = {int(site): int(missed[site]) for site in np.flatnonzero(missed)}
-    write_carried(reader, following, objects, _who(objects, reader.table("tasks")), known)
+        inferred = (paired.how != How.FREED) & (paired.how != How.DUPLICATE)
+        np.add.at(missed, paired.ended_site[inferred], 1)
+    live = pairer.live
+    return live.take(np.argsort(live.ts_ns, kind="stable")), missed
 
 
-def _who(objects: EventBatch, table: pa.Table) -> list[Any]:
+def _who_allocated(objects: EventBatch, table: pa.Table) -> list[Any]:
     """The rows that name the tasks which allocated `objects`, as the columns of schema.TASKS."""
     tasks = Tasks(table)
     row = np.unique(tasks.rows(objects.tid, objects.ts_ns))
     row = row[row >= 0]
     comms = [tasks.comm[each] for each in row.tolist()]
     return [tasks.ts_ns[row], tasks.tid[row], tasks.tgid[row], comms]
+
+
+def _summed(losses: pa.Table) -> list[Any]:
+    """One row for each CPU, kind and program, of the whole time: all of it may have been lost at its end."""
+    keys = zip(*(losses.column(name).to_pylist() for name in ("cpu", "kind", "program")), strict=True)
+    times = (plain(losses.column(name)).tolist() for name in ("begin_ns", "end_ns", "count"))
+    rows: dict[tuple[int, int, str], list[int]] = {}
+    for key, begin_ns, end_ns, count in zip(keys, *times, strict=True):
+        row = rows.setdefault(key, [begin_ns, end_ns, 0])
+        rows[key] = [min(row[0], begin_ns), max(row[1], end_ns), row[2] + count]
+    made = [(*times[:2], *key, times[2]) for key, times in rows.items()]
+    return [list(column) for column in zip(*made, strict=True)] or [[] for _ in schema.LOSSES]
+
+
+def _write_whole(following: Path, objects: EventBatch, tables: dict[str, list[Any]]) -> None:
+    """Write carried/ under another name, and give it its own once it is whole.  Raises WriteError."""
+    beside = f"{schema.CARRIED_DIR}.new"
+    try:
+        part = Place(following)
+        part.make(beside)
+        batches = (objects.take(slice(at, at + BATCH)) for at in range(0, objects.size, BATCH))
+        _write(part, f"{beside}/events.arrow", schema.CARRIED["events"], [stored(each) for each in batches])
+        for name, columns in tables.items():
+            table = schema.CARRIED[name]
+            _write(part, f"{beside}/{name}.arrow", table, [record_batch(columns, table)])
+        part.rename(beside, schema.CARRIED_DIR)
+    except OSError as error:
+        raise WriteError(f"{following / beside} cannot be written: {error.strerror or error}") from error
+
+
+def _write(part: Place, name: str, table_schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+    table = TableWriter(part, name, table_schema)
+    for batch in batches:
+        if batch.num_rows:
+            table.append(batch)
+    table.close()

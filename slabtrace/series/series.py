@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long recording as a series of traces, NAME.0001.slab, NAME.0002.slab, …, of which the newest are kept.
+"""Series: writes a long recording as one trace after the other, NAME.0001.slab, NAME.0002.slab, …
 
 Each part is a whole trace that can be read without the others.  What the parts before it left outstanding
-is carried into it (its folder carried/): so `leaks` of the newest part tells of everything outstanding since
-the series began, while the disk holds no more than some parts and what lives.
-
-A part ends at a sample of slabinfo, so that the kernel's own count begins and ends with it.  Side tables
-go on with what was last known.  Carrying reads the part that ended once more, meanwhile; no part is deleted
-before it is carried.  Where it cannot be read, the next one says so.
+is carried into it (its folder carried/), so `leaks` of the newest part covers the time since the series
+began.  A part ends at a sample of slabinfo, so that the kernel's own count begins and ends with it.  Side
+tables begin with what was last known.  Carrying reads the part that ended once more, in a process of its
+own, while the next one is recorded; no part is deleted before it is carried.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,8 +22,10 @@ import numpy as np
 import pyarrow as pa
 
 from slabtrace.errors import TraceError, UsageError
+from slabtrace.series.carry_process import carry_in_process
 from slabtrace.series.last_known import LastKnown
-from slabtrace.trace.files.place import Place, check_place, make_place, remove_trace
+from slabtrace.series.parts import Rotation, make_series, part_path
+from slabtrace.trace.files.place import Place, remove_trace
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import COMPLETE, Manifest, Part, Totals
@@ -34,55 +33,13 @@ from slabtrace.trace.writing.writer import TraceWriter
 
 Carry = Callable[[Path, Path], None]  # from a part that has ended into the one that follows
 COPIED = ("sites", "caches", "stacks", "symbols")  # rows that later events may refer to
-SUFFIX = ".slab"
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """When a part ends: at so many bytes of files, after so many ns (None: no matter).  `keep`: parts."""
-
-    bytes: int | None = None
-    ns: int | None = None
-    keep: int | None = None
-
-
-def part_path(name: Path, number: int) -> Path:
-    """The folder of a part of the series called `name` (with or without .slab)."""
-    return name.with_name(f"{name.name.removesuffix(SUFFIX)}.{number:04d}{SUFFIX}")
-
-
-def parts_of(name: Path) -> list[Path]:
-    """The parts of the series `name` that are there, oldest first."""
-    stem = re.escape(name.name.removesuffix(SUFFIX))
-    found = (path for path in name.absolute().parent.glob(f"*{SUFFIX}"))
-    return sorted(path for path in found if re.fullmatch(rf"{stem}\.\d{{4,}}{re.escape(SUFFIX)}", path.name))
-
-
-def check_series(name: Path, force: bool) -> None:
-    """Raise UsageError if no series can be made here.  With `force` parts may be there, and are deleted."""
-    check_place(part_path(name, 1), force)
-    there = parts_of(name)
-    if there and not force:
-        raise UsageError(
-            f"{there[0]} exists already", "choose another name with -o, or add --force to replace the series"
-        )
-    for path in there:
-        check_place(path, force)
-
-
-def make_series(name: Path, owner: tuple[int, int] | None = None, force: bool = False) -> Place:
-    """The folder of a new series' first part, as make_place makes one.  Raises as that."""
-    check_series(name, force)
-    for path in parts_of(name):
-        remove_trace(path)
-    return make_place(part_path(name, 1), owner, force)
 
 
 class Series:
-    """A sink (sink.py) that writes one part after the other.
+    """A sink (trace/writing/sink.py) that writes one part after the other.
 
-    `manifest` is that of the whole recording; each part has its own, made of it.  `carry`: see Carry.
-    Raises as TraceWriter.
+    `name`: of the series.  `manifest`: of the whole recording; each part gets its own, made of it.
+    `first`: the folder of the first part, where it is made already.  Raises as TraceWriter.
     """
 
     def __init__(
@@ -90,13 +47,13 @@ class Series:
         name: Path,
         manifest: Manifest,
         rotation: Rotation,
-        carry: Carry,
         first: Place | None = None,
+        carry: Carry = carry_in_process,
     ) -> None:
         self.manifest = manifest
         self._name, self._rotation, self._carry = name, rotation, carry
         self._number, self._oldest = 1, 1
-        self._turn_ns: int | None = None  # where the part is to end
+        self._boundary_ns: int | None = None  # where the part is to end
         self._began_ns = manifest.started_ns
         self._before = Totals()  # of the parts that have ended
         self._mine = Totals()  # events, allocs and frees of this one
@@ -125,39 +82,39 @@ class Series:
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Append rows to a side table of the part.  Raises WriteError."""
         self._part.rows(table, columns)
-        self._last.take(table, columns, self._turn_ns)
+        self._last.take(table, columns, self._boundary_ns)
         if table == "sites":
             kind = np.asarray(columns["kind"])
             change = np.where(kind & schema.FREE_BIT, -1, 1) * (kind != schema.Kind.PAGE_END)
             self._change = np.append(self._change, change.astype(np.int8))
-        if table == "slabinfo" and self._turn_ns is None and len(columns["ts_ns"]):
-            self._turn_ns = self._due(int(columns["ts_ns"][0]))
+        if table == "slabinfo" and self._boundary_ns is None and len(columns["ts_ns"]):
+            self._boundary_ns = self._due(int(columns["ts_ns"][0]))
 
     def events(self, batch: EventBatch) -> None:
-        """Append events, in the next part those from the turn on.  Raises WriteError."""
-        turn_ns = self._turn_ns
-        if turn_ns is None or not (later := batch.ts_ns >= turn_ns).any():
+        """Append events; those from the boundary on go into the next part.  Raises WriteError."""
+        boundary_ns = self._boundary_ns
+        if boundary_ns is None or not (later := batch.ts_ns >= boundary_ns).any():
             return self._append(batch)
         self._append(batch.take(~later))
-        self._turn(turn_ns)
+        self._begin_next_part(boundary_ns)
         return self._append(batch.take(later))
 
     def save_manifest(self) -> None:
         """Replace the part's manifest.  Raises WriteError."""
         if self._number == 1:
             self._began_ns = self.manifest.started_ns  # known once all is attached
-        self._part.manifest = self._told()
+        self._part.manifest = self._manifest_now()
         self._part.save_manifest()
 
     def close(self, status: str) -> None:
         """Close the part, and wait until what was to be carried is.  Raises WriteError."""
-        self._part.manifest = replace(self._told(), ended_ns=self.manifest.ended_ns)
+        self._part.manifest = replace(self._manifest_now(), ended_ns=self.manifest.ended_ns)
         try:
             self._part.close(status)
         finally:
             self.manifest.status = self._part.manifest.status
             self._thread.shutdown()
-        self._check()
+        self._check_carrying()
 
     def _append(self, batch: EventBatch) -> None:
         if not batch.size:
@@ -175,22 +132,22 @@ class Series:
         old = wanted.ns is not None and now_ns - self._began_ns >= wanted.ns
         return now_ns if full or old else None
 
-    def _turn(self, turn_ns: int) -> None:
-        """End the part at `turn_ns` and begin the next."""
-        self._check()
+    def _begin_next_part(self, boundary_ns: int) -> None:
+        """End the part at `boundary_ns` and begin the next."""
+        self._check_carrying()
         old = self._part
-        for table, columns in self._last.at_end(turn_ns):
+        for table, columns in self._last.at_end(boundary_ns):
             old.rows(table, columns)
-        old.manifest = replace(self._told(), ended_ns=turn_ns)
+        old.manifest = replace(self._manifest_now(), ended_ns=boundary_ns)
         old.close(COMPLETE)
         self._closed_bytes += old.bytes
         self._closed_segments += old.segments
         self._before, self._mine = replace(self.manifest.totals), Totals()
-        self._began_ns, self._turn_ns, self._number = turn_ns, None, self._number + 1
+        self._began_ns, self._boundary_ns, self._number = boundary_ns, None, self._number + 1
         self._part = TraceWriter(self.folder, self._of_part())
         for name in COPIED:
             self._part.copy(name, _all_rows(old.folder, name))
-        for table, columns in self._last.at_begin(turn_ns):
+        for table, columns in self._last.at_begin(boundary_ns):
             self._part.rows(table, columns)
         self._carrying.append(self._thread.submit(self._carry_over, old.folder, self.folder, self._number))
 
@@ -203,13 +160,13 @@ class Series:
                 remove_trace(part_path(self._name, self._oldest))
             self._oldest += 1
 
-    def _check(self) -> None:
-        """Raise what went wrong in the thread."""
+    def _check_carrying(self) -> None:
+        """Raise what went wrong while carrying."""
         for done in [each for each in self._carrying if each.done()]:
             self._carrying.remove(done)
             done.result()
 
-    def _told(self) -> Manifest:
+    def _manifest_now(self) -> Manifest:
         """The manifest of the part as it stands."""
         manifest = self._of_part()
         size = {"bytes_on_disk": self._part.bytes, "segments": self._part.segments}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m tests.kernels [KERNEL…]: the lab's one command.  Exits with 1 if anything failed."""
+"""The lab's command line: `python -m tests.kernels --help`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.kernels import guest, support
 from tests.kernels.experiment import (
@@ -21,43 +22,63 @@ from tests.kernels.experiment import (
     folder,
     say,
 )
-from tests.kernels.packages import SUITES, Kernel, LabError, obtain
+from tests.kernels.packages import SUITES, Kernel, LabError, cache_folder, obtain
+
+_DESCRIPTION = f"""\
+Test slabtrace on other kernels.
+
+For each KERNEL the lab fetches Debian's packages (once), builds a module that leaks, frees and frees
+wrongly in known numbers, and boots the kernel in QEMU: two guests, both with this work tree as their root
+file system.  slabtrace records in the guests; the host checks the recordings.  One guest does what is
+allowed and what leaks.  The other frees wrongly, until its kernel panics.
+
+KERNEL: {", ".join(SUITES)}; "{HERE}" is the running kernel, without a guest, and needs root.  Default: all.
+
+Prints a row for each guest and check ("ok", or what is wrong), then what each kernel lets slabtrace see.
+Where a guest misses a deadline, the row says which condition was not met, and the lines below it show the
+guest's last state.  Exit status 1: a row is not "ok".
+
+Kernels and the last recordings are in {cache_folder()} (SLABTRACE_KERNELS).
+"""
+_KERNELS_AT_ONCE = 2  # while one is fetched or checked, the other's guests run
 
 
 def main() -> int:
-    """Examine each kernel, row by row; then what they can, as README.md shows it."""
+    """Print the rows of the kernels, then the table of docs/kernels.md.  Returns the exit status."""
     arguments = _arguments()
-    failed, columns = False, []
-    for label in arguments.kernels or [*SUITES, HERE]:
-        begun = time.monotonic()
-        try:
-            rows = _try(label, arguments)
-        except LabError as error:
-            rows = [say(Row(label, "lab", str(error)))]
-        say(Row(label, "all", PASSED, time.monotonic() - begun))
-        failed |= any(row.result != PASSED for row in rows)
-        if not (arguments.run or arguments.survivors or arguments.faults):
-            columns.append(support.column(label, arguments.once))
-    if any(columns):
-        sys.stdout.write("\n" + support.table(columns))
+    labels = arguments.kernels or [*SUITES, HERE]
+    failed = any(row.result != PASSED for row in _examine_all(labels, arguments))
+    if not (arguments.run or arguments.survivors or arguments.faults):
+        columns = [support.column(label, arguments.once) for label in labels]
+        if any(columns):
+            sys.stdout.write("\n" + support.table(columns))
     return 1 if failed else 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.kernels", description=__doc__)
-    parser.add_argument(
-        "kernels",
-        nargs="*",
-        metavar="KERNEL",
-        help=f"of {', '.join([*SUITES, HERE])} (the running one); default all",
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.kernels",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--once", action="store_true", help="one guest each, without what may end it")
-    parser.add_argument("--survivors", action="store_true", help='one guest each, in the mode "survivors"')
-    parser.add_argument("--faults", action="store_true", help="one guest each, for faults that none survives")
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="kernels to test")
     parser.add_argument(
-        "--timeout", type=float, help="seconds that a guest may take (420; for --faults 1500)"
+        "--once", action="store_true", help="one guest for each kernel, without the panic at the end"
     )
-    parser.add_argument("--run", metavar="COMMAND", help="run this shell command in the guest instead")
+    parser.add_argument(
+        "--survivors", action="store_true", help='one guest each, recorded in the mode "survivors"'
+    )
+    parser.add_argument(
+        "--faults",
+        action="store_true",
+        help="one guest each: little memory, few privileges, a clock that jumps, kernel lockdown",
+    )
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="for each guest; default 420, with --faults 1500"
+    )
+    parser.add_argument(
+        "--run", metavar="COMMAND", help="only run a shell command in a guest, and print its output"
+    )
     arguments = parser.parse_args()
     unknown = [label for label in arguments.kernels if label not in (*SUITES, HERE)]
     if unknown:
@@ -69,17 +90,42 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _try(label: str, arguments: argparse.Namespace) -> list[Row]:
+def _examine_all(labels: list[str], arguments: argparse.Namespace) -> list[Row]:
+    """The rows of all kernels, printed as soon as one is done; the running kernel comes last, by itself."""
+    guests = [label for label in labels if label != HERE]
+    pool = ThreadPoolExecutor(_KERNELS_AT_ONCE)
+    try:
+        rows = [
+            row for each in pool.map(lambda label: _examine_one(label, arguments), guests) for row in each
+        ]
+    finally:  # after Ctrl-C no further kernel is begun
+        pool.shutdown(cancel_futures=True)
+    return rows + [row for label in labels if label == HERE for row in _examine_one(label, arguments)]
+
+
+def _examine_one(label: str, arguments: argparse.Namespace) -> list[Row]:
+    begun = time.monotonic()
+    try:
+        rows = _rows(label, arguments)
+    except LabError as error:
+        rows = [Row(label, "lab", str(error))]
+    result = PASSED if all(row.result == PASSED for row in rows) else "FAILED"
+    rows.append(Row(label, "all", result, time.monotonic() - begun))
+    say(*rows)
+    return rows
+
+
+def _rows(label: str, arguments: argparse.Namespace) -> list[Row]:
     begun = time.monotonic()
     if label == HERE:
-        return [say(row) for row in examine_here()]
+        return examine_here()
     kernel = obtain(label)
-    rows = [say(Row(label, "fetch", PASSED, time.monotonic() - begun))]
+    rows = [Row(label, "fetch", PASSED, time.monotonic() - begun)]
     if arguments.run:
         outcome = guest.run(kernel, ["sh", "-c", arguments.run], folder(label, "run"), arguments.timeout)
-        sys.stdout.write(outcome.output)
-        return [*rows, say(Row(label, "run", outcome.failure or PASSED, outcome.seconds))]
-    return rows + [say(row) for row in _experiment(arguments)(kernel, arguments.timeout)]
+        detail = outcome.output + outcome.state
+        return [*rows, Row(label, "run", outcome.failure or PASSED, outcome.seconds, detail)]
+    return rows + _experiment(arguments)(kernel, arguments.timeout)
 
 
 def _experiment(arguments: argparse.Namespace) -> Callable[[Kernel, float], list[Row]]:

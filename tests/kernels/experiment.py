@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The experiments with one kernel: its guests, and what their recordings must hold.
 
-`examine` has two guests side by side: one does what is allowed and what leaks, the other what is
-wrong, up to what may end it.  `examine_at_once` does all but the last in one guest; `examine_survivors`
-what leaks, in the mode "survivors".  `examine_here` has no guest: the kernel that runs us does as much
-as user space can drive.
+`examine` runs two guests side by side: one does what is allowed and what leaks; the other does what is
+wrong, and last what may end it.  `examine_at_once` does all but that in one guest.  `examine_survivors`
+does what leaks, in the mode "survivors".  `examine_here` needs no guest: it records, on the running
+kernel, what user space alone can make it allocate.
 """
 
 from __future__ import annotations
@@ -27,76 +27,75 @@ from tests.kernels.leak_checks import Findings
 from tests.kernels.packages import Kernel, cache_folder
 
 PASSED = "ok"
-TRACE = f"{guest.SHARED}/trace.slab"  # in every guest
 HERE = "here"  # the label of the running kernel
 Check = tuple[str, Callable[[Findings], None]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the lab's table."""
+    """One line of the lab's table; `detail`: lines below it."""
 
     kernel: str
     check: str
     result: str
     seconds: float | None = None
+    detail: str = ""
 
     def __str__(self) -> str:
         seconds = "" if self.seconds is None else f"{self.seconds:6.1f} s"
-        return f"{self.kernel:9}{self.check:24}{seconds:10}{self.result}"
+        below = f"\n{self.detail}" if self.detail else ""
+        return f"{self.kernel:9}{self.check:24}{seconds:10}{self.result}{below}"
 
 
-def say(row: Row) -> Row:
-    """Print a row as soon as it is known; returns it."""
-    sys.stdout.write(f"{row}\n")
+def say(*rows: Row) -> Row:
+    """Print rows at once and together; returns the last one."""
+    sys.stdout.write("".join(f"{row}\n" for row in rows))
     sys.stdout.flush()
-    return row
+    return rows[-1]
 
 
 def folder(label: str, experiment: str) -> Path:
-    """Where a guest's recording, its steps and its console are kept, until it runs again."""
+    """The folder of a guest's recording, steps and console.  The next run of that guest replaces it."""
     return cache_folder() / "runs" / label / experiment
 
 
 def examine(kernel: Kernel, timeout: float) -> list[Row]:
-    """Build, boot, record, and hold what was found against what was done."""
+    """Build, boot, record, and compare what slabtrace found with what was done."""
     begun = time.monotonic()
     module = build.module(kernel)
     rows = [Row(kernel.label, "build", PASSED, time.monotonic() - begun)]
-    scripts = workload.leaks_script(build.leaver(), module, TRACE), workload.mismatches_script(module, TRACE)
+    scripts = (
+        workload.leaks_script(build.leaver(), module, guest.SHARED),
+        workload.mismatches_script(module, guest.SHARED),
+    )
     with ThreadPoolExecutor(2) as pool:
         leaks = pool.submit(_record, kernel, "leaks", scripts[0], timeout)
         wrong = pool.submit(_record, kernel, "mismatches", scripts[1], timeout)
-    rows += _guest_rows(kernel, "leaks", leaks.result())
-    rows += _findings(kernel.label, "leaks", leak_checks.checks())
-    rows += _guest_rows(kernel, "mismatches", wrong.result(), dies=True)
-    return rows + _findings(kernel.label, "mismatches", mismatch_checks.checks())
+    rows += _checked(kernel, "leaks", leaks.result(), leak_checks.checks())
+    return rows + _checked(kernel, "mismatches", wrong.result(), mismatch_checks.checks(), dies=True)
 
 
 def examine_at_once(kernel: Kernel, timeout: float) -> list[Row]:
     """The same with one guest, which does nothing that may end it."""
-    script = workload.whole_script(build.leaver(), build.module(kernel), TRACE)
-    rows = _guest_rows(kernel, "whole", _record(kernel, "whole", script, timeout))
+    script = workload.whole_script(build.leaver(), build.module(kernel), guest.SHARED)
     checks = [*leak_checks.checks(), *mismatch_checks.checks()]
-    return rows + _findings(kernel.label, "whole", checks)
+    return _checked(kernel, "whole", _record(kernel, "whole", script, timeout), checks)
 
 
 def examine_survivors(kernel: Kernel, timeout: float) -> list[Row]:
-    """What leaks, paired in the kernel."""
-    script = workload.leaks_script(build.leaver(), build.module(kernel), TRACE)
+    """What leaks, where the kernel pairs allocations and frees."""
+    script = workload.leaks_script(build.leaver(), build.module(kernel), guest.SHARED)
     outcome = _record(kernel, "survivors", script, timeout, "--mode", "survivors")
-    rows = _guest_rows(kernel, "survivors", outcome)
-    return rows + _findings(kernel.label, "survivors", leak_checks.of_survivors())
+    return _checked(kernel, "survivors", outcome, leak_checks.of_survivors())
 
 
 def examine_faults(kernel: Kernel, timeout: float) -> list[Row]:
-    """Faults that take a kernel to themselves; what the last two recordings hold is exact."""
+    """Faults that need a kernel of their own; the last two recordings must hold exact counts."""
     program = " ".join(map(str, [build.leaver(), *workload.LEFT]))
     argv = [sys.executable, "-m", "tests.kernels.faults", guest.SHARED, program]
     outcome = guest.run(kernel, argv, folder(kernel.label, "faults"), timeout)
-    rows = _guest_rows(kernel, "faults", outcome)
-    rows += _findings(kernel.label, "faults", leak_checks.of_user_space(), "clock.slab")
-    return rows + _findings(kernel.label, "faults", leak_checks.of_user_space())
+    rows = _checked(kernel, "faults", outcome, leak_checks.of_user_space())
+    return rows + _findings(kernel.label, "faults", leak_checks.of_user_space(), "clock.slab")
 
 
 def examine_here() -> list[Row]:
@@ -130,18 +129,33 @@ def _record(kernel: Kernel, experiment: str, script: str, timeout: float, *optio
     return guest.run(kernel, argv, folder(kernel.label, experiment), timeout, {"workload.sh": script})
 
 
-def _guest_rows(kernel: Kernel, experiment: str, outcome: guest.Outcome, dies: bool = False) -> list[Row]:
-    """How the guest and its steps ended; `dies`: it may panic, its kernel complain and its steps not end."""
-    failure = "" if dies and outcome.panicked else outcome.failure
-    rows = [Row(kernel.label, f"guest: {experiment}", failure or PASSED, outcome.seconds)]
+def _checked(
+    kernel: Kernel, experiment: str, outcome: guest.Outcome, checks: Iterable[Check], dies: bool = False
+) -> list[Row]:
+    """How the guest ended, and the checks of its recording; no checks where it did not end as it should.
+
+    `dies`: it may panic, its kernel may complain, and its last step may not end.
+    """
+    rows = _guest_rows(kernel, experiment, outcome, dies)
+    if outcome.failure and not (dies and outcome.panicked):
+        return rows
+    return rows + _findings(kernel.label, experiment, checks)
+
+
+def _guest_rows(kernel: Kernel, experiment: str, outcome: guest.Outcome, dies: bool) -> list[Row]:
+    label, died = kernel.label, dies and outcome.panicked
+    result, detail = (PASSED, "") if died or not outcome.failure else (outcome.failure, outcome.state)
+    rows = [Row(label, f"guest: {experiment}", result, outcome.seconds, detail)]
+    if outcome.boots > 1:
+        rows.append(Row(label, f"  booted {outcome.boots} times", PASSED))
     if not dies:
         unexpected = [line for line in outcome.complaints if not workload.COMPLAINT.search(line)]
-        rows += [Row(kernel.label, "console", line) for line in unexpected]
+        rows += [Row(label, "console", line) for line in unexpected]
+    rows += [Row(label, f"  wait: {name}", PASSED, seconds) for name, seconds in outcome.waits_s.items()]
     for line in guest.read(outcome.folder / "steps.jsonl").splitlines():
         step = json.loads(line)
         words = (step["stderr"] or step["stdout"]).strip().splitlines()[:1]
-        result = PASSED if not step["status"] else " ".join(words)
-        rows.append(Row(kernel.label, step["name"], result, step["seconds"]))
+        rows.append(Row(label, step["name"], " ".join(words) if step["status"] else PASSED, step["seconds"]))
     return rows
 
 

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
-# The first process of a guest.  Its root is the host's over 9p, read-only, under a tmpfs that takes
-# what is written; the folder that guest.py shares is /run/lab.  /run/lab/job is what it has to do.
+# The first process of a guest.  Its root is the host's root over 9p, read-only, below a tmpfs that takes
+# what is written.  The folder that guest.py shares is /run/lab; /run/lab/job is the guest's command.
 
 b=/bin/busybox
 $b mount -t proc proc /proc
@@ -24,6 +24,26 @@ $b mount -t tmpfs shm /new/dev/shm
 $b mount -t tmpfs run /new/run
 $b mkdir /new/run/lab
 $b mount -t 9p -o $p9,cache=none lab /new/run/lab
+
+# Lists the processes: pid, state, command, and the innermost functions of its stack in the kernel.
+processes() {
+	for process in /new/proc/[0-9]*; do
+		command=$($b tr '\0' ' ' <$process/cmdline 2>/dev/null)
+		[ -n "$command" ] || continue # a thread of the kernel
+		state=$($b sed -n 's/^State:[^A-Z]*//p' $process/status)
+		stack=$($b sed 's/.*\] //; s/[+].*/ </' $process/stack | $b head -n 5 | $b tr '\n' ' ')
+		echo "${process##*/} $state: $command [$stack]"
+	done
+}
+
+# Once a deadline has passed (last_state.py).  Looks for the file's name only: see waits.py.
+while $b sleep 1; do
+	if [ -e /new/run/lab/state-wanted ]; then
+		processes >/new/run/lab/state.new 2>/dev/null
+		$b mv /new/run/lab/state.new /new/run/lab/state
+		break
+	fi
+done &
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
 	$b chroot /new /bin/sh /run/lab/job >/new/run/lab/output 2>&1

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The initramfs of a guest: busybox, the modules for a root over 9p, and an init of our own."""
+"""The initramfs of a guest: busybox, the modules that a root over 9p needs, and the lab's init.sh.
+
+It is made once for each kernel, and again when init.sh or this file has changed.
+"""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import lzma
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.kernels.packages import Kernel, LabError
@@ -19,23 +25,31 @@ _BUSYBOX = Path("/bin/busybox")
 _COMPRESSED = {".xz": lzma.decompress, ".gz": gzip.decompress}
 
 
-def build(kernel: Kernel, place: Path) -> Path:
-    """Write the initramfs of a kernel as `place`; returns it."""
+def obtain(kernel: Kernel) -> Path:
+    """The initramfs of a kernel, beside it in the cache.  Raises LabError where busybox is missing."""
     if not _BUSYBOX.exists():
         raise LabError("busybox is missing: apt install busybox-static")
-    tree = place.with_suffix(".d")
-    shutil.rmtree(tree, ignore_errors=True)
-    for folder in ("bin", "modules", "proc", "sys", "dev", "host", "over", "new"):
-        (tree / folder).mkdir(parents=True)
+    sources = (_BUSYBOX, HERE / "init.sh", Path(__file__))
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    place = kernel.root.parent / f"initramfs-{digest}"
+    if not place.exists():
+        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+            packed = _build(kernel, Path(folder))
+            os.replace(packed, place)  # two guests may make it at the same time
+    return place
+
+
+def _build(kernel: Kernel, folder: Path) -> Path:
+    tree = folder / "tree"
+    for name in ("bin", "modules", "proc", "sys", "dev", "host", "over", "new"):
+        (tree / name).mkdir(parents=True)
     shutil.copy(_BUSYBOX, tree / "bin")
     shutil.copy(HERE / "init.sh", tree / "init")
     (tree / "init").chmod(0o755)
-    modules = ordered_modules(kernel)
-    for number, content in enumerate(modules.values()):
+    for number, content in enumerate(ordered_modules(kernel).values()):
         (tree / "modules" / f"{number:02}.ko").write_bytes(content)
-    _pack(tree, place)
-    shutil.rmtree(tree)
-    return place
+    _pack(tree, folder / "packed")
+    return folder / "packed"
 
 
 def ordered_modules(kernel: Kernel) -> dict[str, bytes]:

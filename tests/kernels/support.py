@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The support table of README.md: what each kernel lets slabtrace see, taken from its recordings."""
+"""The support table of docs/kernels.md: what each kernel lets slabtrace see, taken from its recordings."""
 
 from __future__ import annotations
 

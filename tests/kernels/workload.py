@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done while slabtrace records in a guest, in prime numbers.
+"""What happens while slabtrace records in a guest, in prime numbers.
 
-The faults are functions of module/slabtrace_faults.c; each is known in the trace by its name in the
-stack.  What must be found of them is in leak_checks.py and mismatch_checks.py.
+The faults are functions of module/slabtrace_faults.c; the stacks in the trace show their names.  What the
+trace must hold of them is in leak_checks.py and mismatch_checks.py.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-LEFT = KEPT, EXCHANGED, PIPES, OPEN = 23, 1009, 101, 41  # what the leaver is told
+LEFT = KEPT, EXCHANGED, PIPES, OPEN = 23, 1009, 101, 41  # the arguments of the leaver
 SMALL, LARGE = 200, 32 << 10  # bytes asked for by the module
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A function of the module and what it must leave: `kept` objects of `bytes_req` bytes each.
+    """A function of the module that is called for `count` objects and leaves `kept` of them.
 
-    `allocated`: how many allocations its call sites must show, if not `count`.
+    `bytes_req`: bytes requested for each.  `allocated`: how many allocations its call sites must show,
+    0 for `count`.
     """
 
     name: str
@@ -52,7 +53,7 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class BadFree:
-    """A function of the module that frees wrongly `count` times, and what that is to be called."""
+    """A function of the module that frees wrongly `count` times; `kind` is what slabtrace must call it."""
 
     name: str
     count: int
@@ -65,49 +66,38 @@ BAD_FREES = (
     BadFree("bad_interior_free", 19, "invalid-free", "slabtrace_interior"),
     BadFree("bad_cache_free", 5, "wrong-cache-free", "slabtrace_wrong"),
 )
-OTHER_CACHE = "slabtrace_other"  # that bad_cache_free names
-# What the kernel says of a free to another cache; of nothing else that is done, it complains.
+OTHER_CACHE = "slabtrace_other"  # which bad_cache_free passes to kmem_cache_free
+# What the kernel prints about a free to another cache, the only thing here that it warns of.
 COMPLAINT = re.compile("kmem_cache_free|cache_from_obj|warn_free_bad_obj")
-PANIC = "bad_panic 2"  # a double free that most kernels notice and die of
+PANIC = "bad_panic 2"  # a double free that makes most kernels panic
 
-# Loads the module once the manifest tells how many modules' functions are known.
-_LOADED = """\
-known() { grep -o '"modules": [0-9]*' %s/manifest.json; }
-until known | grep -q '[1-9]'; do /bin/busybox usleep 100000; done
-before=$(known)
-/bin/busybox insmod %s"""
-# Returns once the module's are.
-_KNOWN = 'until [ "$(known)" != "$before" ]; do /bin/busybox usleep 100000; done'
-# Returns once what happened is on disk, with the books of that second: the manifest's count of events
-# has grown twice since.
-_KEPT = """\
-stored() { grep -o '"events": [0-9]*' %s/manifest.json | head -n 1; }
-for turn in 1 2; do
-	before=$(stored)
-	until [ "$(stored)" != "$before" ]; do /bin/busybox usleep 100000; done
-done"""
-# Returns once the last of the wrong frees is stored: then `record` has said so.
-_TOLD = "until grep -q wrong-cache-free %s/../record.stderr; do /bin/busybox usleep 100000; done"
+# Continues when the host says that the wait is over (waits.py).  Reads no file of the trace.
+_WAIT_FOR = """\
+wait_for() {
+	: >%(share)s/wait-$1
+	until [ -e %(share)s/met-$1 ]; do /bin/busybox usleep 100000; done
+}"""
 
 
-def leaks_script(leaver: Path, module: Path, trace: str) -> str:
-    """What is allowed, and what leaks.  The module comes late, and goes while its objects live."""
-    return _script(module, trace, [_leave(leaver), *_FAULTS_DONE, _KNOWN, _unload(module)])
+def leaks_script(leaver: Path, module: Path, share: str) -> str:
+    """What is allowed and what leaks.  The module is loaded late, and unloaded while its objects exist."""
+    return _script(module, share, [_leave(leaver), *_FAULTS_DONE, "wait_for module", _unload(module)])
 
 
-def mismatches_script(module: Path, trace: str) -> str:
-    """What is wrong.  Last of all, when the rest is on disk, what may end the guest."""
-    return _script(module, trace, [*_BAD_DONE, _TOLD % trace, _KEPT % trace, _do(PANIC)])
+def mismatches_script(module: Path, share: str) -> str:
+    """What is wrong.  What may end the guest comes last, when the rest is on disk."""
+    return _script(module, share, [*_BAD_DONE, "wait_for reported", "wait_for stored", _do(PANIC)])
 
 
-def whole_script(leaver: Path, module: Path, trace: str) -> str:
+def whole_script(leaver: Path, module: Path, share: str) -> str:
     """Both in one guest, without what may end it."""
     done = [_leave(leaver), *_FAULTS_DONE, *_BAD_DONE]
-    return _script(module, trace, [*done, _TOLD % trace, _KNOWN, _unload(module)])
+    return _script(module, share, [*done, "wait_for reported", "wait_for module", _unload(module)])
 
 
-def _script(module: Path, trace: str, lines: list[str]) -> str:
-    return "\n".join([_LOADED % (trace, module), *lines]) + "\n"
+def _script(module: Path, share: str, lines: list[str]) -> str:
+    first = [_WAIT_FOR % {"share": share}, "wait_for symbols", f"/bin/busybox insmod {module}"]
+    return "\n".join([*first, *lines]) + "\n"
 
 
 def _leave(leaver: Path) -> str:

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 
 import slabtrace
-from slabtrace.trace import manifest
-from tests.live.conftest import Leaver, slabtrace_json
+from tests.live.conftest import BY_LEAVER, LEAVER, Leaver, slabtrace_json
 
 RUNS = int(os.environ.get("SLABTRACE_RUNS", "3"))
 KEPT, EXCHANGED, PIPES, OPEN = 23, 10_007, 101, 41
@@ -35,9 +34,7 @@ def cache_of_a_message() -> str:
 
 def groups_of(leaver: Leaver, by: str = "call-site") -> list[dict[str, Any]]:
     """Outstanding groups of what the leaver itself allocated."""
-    command = manifest.load(leaver.trace).command
-    assert command is not None
-    content = slabtrace_json("leaks", str(leaver.trace), "--by", by, "--pid", str(command.pid))
+    content = slabtrace_json("leaks", str(leaver.trace), "--by", by, "--pid", str(leaver.pid()))
     assert content["schema"] == "slabtrace.leaks/1"
     groups: list[dict[str, Any]] = content["groups"]
     return groups
@@ -113,23 +110,26 @@ def test_with_some_stacks_the_counts_are_exact_and_the_stack_is_found(record_lea
     assert any("msgsnd" in frame for frame in group["stack"])
     assert group["stacks"] == 1 and group["stack_of"] == group["stacked"] < KEPT
     sites = slabtrace.open(leaver.trace).stat("call_site")
-    drawn = stacks_drawn(leaver.trace, int(group["call_site"], 16))
+    drawn = stacks_drawn(leaver, int(group["call_site"], 16))
     assert sites["hits"].sum() > KEPT + EXCHANGED and 0 < drawn < (KEPT + EXCHANGED) // 4
 
 
-def stacks_drawn(trace: Path, call_site: int) -> int:
-    """How many events of a call site were stored with a stack."""
-    stored = 0
-    for batch in slabtrace.open(trace).events():
-        stored += sum(row["call_site"] == call_site and row["stack_id"] >= 0 for row in batch.to_pylist())
+def stacks_drawn(leaver: Leaver, call_site: int) -> int:
+    """How many events of a call site in the leaver were stored with a stack."""
+    stored, pid = 0, leaver.pid()
+    for batch in slabtrace.open(leaver.trace).events():
+        stored += sum(
+            (row["call_site"], row["tgid"]) == (call_site, pid) and row["stack_id"] >= 0
+            for row in batch.to_pylist()
+        )
     return stored
 
 
 def test_the_cache_table_agrees(record_leaver: RecordLeaver) -> None:
-    """Of a cache that nothing else uses, `caches` knows the same numbers."""
+    """Of a cache that the leaver uses for nothing else, `caches` has the same numbers."""
     if cache_of_a_message() != "msg_msg-128":
         pytest.skip("this kernel keeps messages in a shared kmalloc cache")
-    leaver = record_leaver(KEPT, EXCHANGED, 0, 0)
+    leaver = record_leaver(KEPT, EXCHANGED, 0, 0, options=BY_LEAVER)
     content = slabtrace_json("caches", str(leaver.trace), "--cache", "msg_msg-128")
     (row,) = content["caches"]
     assert (row["allocs"], row["frees"], row["outstanding"]) == (KEPT + EXCHANGED, EXCHANGED, KEPT)
@@ -141,10 +141,10 @@ def test_the_cache_table_agrees(record_leaver: RecordLeaver) -> None:
 
 def test_the_stack_names_the_way_there(record_leaver: RecordLeaver) -> None:
     leaver = record_leaver(KEPT, EXCHANGED, 0, 0)
-    content = slabtrace_json("leaks", str(leaver.trace), "--cache", "*-128")
+    content = slabtrace_json("leaks", str(leaver.trace), "--cache", "*-128", "--pid", str(leaver.pid()))
     (group,) = (g for g in content["groups"] if g["symbol"].startswith(("load_msg+", "alloc_msg+")))
     functions = [frame.split("+")[0] for frame in group["stack"]]
     assert functions[0] in ("load_msg", "alloc_msg")
     assert any("msgsnd" in name for name in functions), functions
     assert functions[-1] in ("entry_SYSCALL_64_after_hwframe", "do_syscall_64")
-    assert group["comms"] == ["leaver"]
+    assert group["comms"] == [LEAVER]

@@ -16,7 +16,7 @@ import pytest
 import slabtrace
 from slabtrace.api import Trace
 from slabtrace.trace.manifest import COMPLETE, RECORDING
-from tests.live.conftest import SLABTRACE, Recording, wait_for
+from tests.live.conftest import PATIENCE_S, SLABTRACE, Recording, wait_for
 from tests.live.ordinary_user import as_nobody
 
 Start = Callable[..., Recording]
@@ -99,7 +99,7 @@ def test_a_full_disk_ends_the_recording_and_keeps_it(
 ) -> None:
     recording = start_recording(trace=small_disk / "t.slab")
     load()
-    status = recording.process.wait(60)
+    status = recording.process.wait(PATIENCE_S)
     assert recording.process.stderr is not None
     stderr = recording.process.stderr.read()
     assert status == 4
@@ -113,7 +113,7 @@ def test_a_deleted_folder_ends_the_recording(start_recording: Start) -> None:
     recording = start_recording()
     recording.wait_events(1)
     shutil.rmtree(recording.trace)
-    assert recording.process.wait(60) == 4
+    assert recording.process.wait(PATIENCE_S) == 4
     assert recording.process.stderr is not None
     stderr = recording.process.stderr.read()
     assert "cannot be written" in stderr and "Traceback" not in stderr
@@ -122,7 +122,7 @@ def test_a_deleted_folder_ends_the_recording(start_recording: Start) -> None:
 def run_record(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """`slabtrace record` to its end."""
     argv = [*SLABTRACE, "record", *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, **options)  # type: ignore[call-overload, no-any-return]
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], status: int, words: str) -> None:
@@ -169,8 +169,8 @@ def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
     [
         (("--min-size", "100", "--max-size", "50"), "more than --max-size"),
         (("--buffer", "0"), "--buffer 0"),
-        (("--buffer", "100000000"), "cannot be had"),
-        (("-d", "soon"), "is no duration"),
+        (("--buffer", "100000000"), "is not possible"),
+        (("-d", "soon"), "is not a duration"),
         (("--comm", ""), "is empty"),
     ],
 )

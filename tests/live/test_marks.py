@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Marks set while the running kernel is recorded: what was sent between two of them is told apart."""
+"""Marks set while the running kernel is recorded: what was sent between two of them is listed alone."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ def test_what_was_sent_between_two_marks(start_recording: Callable[..., Recordin
     recording.process.send_signal(signal.SIGUSR1)
     send(queue, AFTER)
     assert recording.end()[0] == 0
-    sent = ("--symbol", "^load_msg", "--by", "call-site")
+    sent = ("--symbol", "^load_msg", "--by", "call-site", "--pid", str(os.getpid()))
     groups = [
         slabtrace_json("leaks", trace, *sent, *words)["groups"]
         for words in ((), ("--between", "before", "after"), ("--from", "before", "--to", "after"))

@@ -22,7 +22,7 @@ import slabtrace
 from slabtrace.trace.manifest import COMPLETE
 from tests.faults.kill import PHASES, kill
 from tests.faults.recorder import process_state
-from tests.live.conftest import SLABTRACE, Recording, wait_for
+from tests.live.conftest import BY_LEAVER, PATIENCE_S, SLABTRACE, Recording, wait_for
 from tests.live.test_exact_counts import cache_of_a_message
 
 Start = Callable[..., Recording]
@@ -78,7 +78,7 @@ def test_what_a_stopped_recorder_stores_and_drops_is_all_there_was(
     start_recording: Start, messages: Messages
 ) -> None:
     """Two events a message: what is not stored is counted, and it goes on afterwards."""
-    recording = start(start_recording, "--buffer", "1")
+    recording = start(start_recording, "--buffer", "1", *BY_LEAVER)
     halt(recording, signal.SIGSTOP)
     messages(0, EXCHANGED)
     time.sleep(STOP_S)  # the fault itself
@@ -90,7 +90,7 @@ def test_what_a_stopped_recorder_stores_and_drops_is_all_there_was(
     totals = recording.manifest().totals
     known = 2 * EXCHANGED + KEPT
     assert totals.events + totals.dropped >= known
-    if cache_of_a_message() == "msg_msg-128":  # which nothing else lies in; a slab of 32 may have ended, too
+    if cache_of_a_message() == "msg_msg-128":  # the leaver puts nothing else there; a slab of 32 may end
         assert totals.events + totals.dropped <= known + EXCHANGED // 32
     assert totals.dropped > EXCHANGED
     assert slabtrace.open(recording.trace).completeness().dropped == totals.dropped
@@ -124,7 +124,7 @@ def test_recorders_side_by_side_are_all_exact(start_recording: Start, messages: 
 
 def test_a_command_that_is_killed(tmp_path: Path) -> None:
     argv = [*SLABTRACE, "record", "-o", str(tmp_path / "t.slab"), "--stacks", "none", "--", "sh", "-c"]
-    done = subprocess.run([*argv, "kill -KILL $$"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*argv, "kill -KILL $$"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0 and "the command ended with status -9" in done.stderr
     manifest = slabtrace.open(tmp_path / "t.slab").manifest
     assert manifest.command is not None and manifest.command.exit_status == -signal.SIGKILL
@@ -135,7 +135,7 @@ def test_in_a_time_namespace_one_line_says_why_not(tmp_path: Path) -> None:
     """Its clock is another one than the programs', so that every event would lie outside the recording."""
     argv = ["unshare", "--time", "--monotonic", "100003", *SLABTRACE, "record", "-d", "100ms"]
     trace = tmp_path / "t.slab"
-    done = subprocess.run([*argv, "-o", str(trace)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*argv, "-o", str(trace)], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 4 and re.match("slabtrace: this is a time namespace", done.stderr)
     assert len(done.stderr.splitlines()) == 2 and not trace.exists()
 

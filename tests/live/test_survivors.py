@@ -7,12 +7,18 @@ import ctypes
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import slabtrace
-from tests.live.conftest import Leaver, Recording, slabtrace_json, wait_for
+from slabtrace.analysis.counting.lifetime_histogram import BINS, PER_OCTAVE
+from tests.live.conftest import BY_LEAVER, Leaver, Recording, slabtrace_json, wait_for
+from tests.live.messages import new_queue, receive, send
 from tests.live.test_exact_counts import (
     EXCHANGED,
     KEPT,
@@ -26,6 +32,10 @@ from tests.live.test_exact_counts import (
 
 RecordLeaver = Callable[..., Leaver]
 SURVIVORS = ("--mode", "survivors")
+# held so long (ns; near the beginning of a bin, which ends at 1.41 times that): so many messages
+HELD = {100_000: 1009, 800_000: 307, 6_300_000: 53, 51_000_000: 11}
+SPIN_NS = 300_000  # sleeping is not exact
+EDGES = 2.0 ** (np.arange(1, BINS + 1) / PER_OCTAVE)  # where the bins end, ns
 
 
 def site(trace: Path, function: str) -> dict[str, Any]:
@@ -37,9 +47,9 @@ def site(trace: Path, function: str) -> dict[str, Any]:
     return found
 
 
-def test_exactly_what_was_left_is_told_of_and_the_rest_counted(record_leaver: RecordLeaver) -> None:
+def test_exactly_what_was_left_is_reported_and_the_rest_counted(record_leaver: RecordLeaver) -> None:
     for kept in (OPEN, 0):
-        leaver = record_leaver(KEPT, EXCHANGED, PIPES, kept, options=SURVIVORS)
+        leaver = record_leaver(KEPT, EXCHANGED, PIPES, kept, options=(*SURVIVORS, *BY_LEAVER))
         groups = groups_of(leaver)
         assert outstanding(groups, "(load_msg|alloc_msg)") == [(cache_of_a_message(), KEPT)]
         check_pipes(groups, kept)
@@ -47,7 +57,7 @@ def test_exactly_what_was_left_is_told_of_and_the_rest_counted(record_leaver: Re
         assert (row["hits"], row["frees"], row["outstanding"]) == (KEPT + EXCHANGED, EXCHANGED, KEPT)
         completeness = slabtrace.open(leaver.trace).completeness()
         assert completeness.counted >= EXCHANGED and completeness.dropped == 0
-        assert KEPT <= told_of(leaver.trace, "load_msg") < 2 * KEPT
+        assert KEPT <= reported(leaver.trace, "load_msg", leaver.pid()) < 2 * KEPT
 
 
 def test_what_finds_no_room_in_the_table_is_recorded_event_by_event(record_leaver: RecordLeaver) -> None:
@@ -59,12 +69,12 @@ def test_what_finds_no_room_in_the_table_is_recorded_event_by_event(record_leave
     assert slabtrace.open(leaver.trace).completeness().dropped == 0
 
 
-def test_the_old_are_told_of_with_their_frees(
+def test_old_objects_are_reported_with_their_frees(
     build: Callable[[str], Path], start_recording: Callable[..., Recording]
 ) -> None:
     """41 pipes live for longer than the threshold and are closed; 60 were closed at once."""
-    recording = start_recording(*SURVIVORS, "--threshold", "200ms")
-    wait_for(lambda: (recording.trace / "manifest.json").exists() and recording.manifest().coverage.attached)
+    recording = start_recording(*SURVIVORS, "--threshold", "200ms", *BY_LEAVER)
+    wait_until_attached(recording)
     argv = [str(build("leaver")), "0", "0", str(PIPES), str(OPEN)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as leaver:
         assert leaver.stdout is not None
@@ -73,16 +83,16 @@ def test_the_old_are_told_of_with_their_frees(
     ctypes.CDLL(None).msgctl(queue, 0, None)
     pipes = 2 * OPEN  # pipe_inode_info and its buffers
     try:
-        wait_for(lambda: told_of(recording.trace, "alloc_pipe_info", leaver.pid) >= pipes)
+        wait_for(lambda: reported(recording.trace, "alloc_pipe_info", leaver.pid) >= pipes)
     finally:
         os.kill(child, signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{child}").exists())
     status, stderr = recording.end()
     assert status == 0, stderr
     trace = slabtrace.open(recording.trace)
-    assert told_of(recording.trace, "alloc_pipe_info", leaver.pid) == pipes
+    assert reported(recording.trace, "alloc_pipe_info", leaver.pid) == pipes
     row = site(recording.trace, "alloc_pipe_info")
-    assert PIPES <= row["hits"] < PIPES + OPEN and row["outstanding"] == 0  # Popen makes pipes as well
+    assert (row["hits"], row["outstanding"]) == (PIPES, 0)
     sites = call_sites(trace, "alloc_pipe_info")
     long = [
         row["free_ts_ns"] - row["alloc_ts_ns"]
@@ -99,24 +109,21 @@ def call_sites(trace: slabtrace.Trace, function: str) -> set[int]:
     return {address for symbol, address in symbols if symbol.startswith(f"{function}+")}
 
 
-def told_of(path: Path, function: str, tid: int | None = None) -> int:
-    """Allocations by a function, in one task or any, among the events stored so far."""
+def reported(path: Path, function: str, tid: int) -> int:
+    """Allocations by a function in one task, among the events stored so far."""
     trace = slabtrace.open(path)
-    sites, told = call_sites(trace, function), 0
+    sites, count = call_sites(trace, function), 0
     for batch in trace.events(["call_site", "tid"]):
-        told += sum(row["call_site"] in sites and tid in (None, row["tid"]) for row in batch.to_pylist())
-    return told
+        count += sum(row["call_site"] in sites and tid == row["tid"] for row in batch.to_pylist())
+    return count
 
 
 def test_beside_a_recording_of_all_events_the_totals_are_the_same(
     build: Callable[[str], Path], start_recording: Callable[..., Recording]
 ) -> None:
-    """Two recorders see one workload; of call sites that only it uses, they say the same."""
-    both = [start_recording(), start_recording(*SURVIVORS)]
-    for each in both:
-        wait_for(
-            lambda each=each: (each.trace / "manifest.json").exists() and each.manifest().coverage.attached
-        )
+    """Two recorders see one workload: each message counts the same in both."""
+    both = [start_recording(*BY_LEAVER), start_recording(*SURVIVORS, *BY_LEAVER)]
+    wait_until_attached(*both)
     argv = [str(build("leaver")), str(KEPT), str(EXCHANGED), str(PIPES), "0"]
     queue, _ = map(int, subprocess.run(argv, capture_output=True, text=True).stdout.split())
     for each in both:
@@ -126,13 +133,64 @@ def test_beside_a_recording_of_all_events_the_totals_are_the_same(
     for name in ("hits", "frees", "outstanding", "bytes_req", "bytes_alloc", "pingpong"):
         assert every[name] == few[name], name
     assert every["hits"] == KEPT + EXCHANGED
-    lived = [by_bin(slabtrace.open(each.trace)) for each in both]
-    assert sum(lived[0].values()) == sum(lived[1].values()) == EXCHANGED
-    # two programs read the clock one after the other, so a lifetime at the edge of a bin may differ
-    assert sum(abs(lived[0].get(b, 0) - lived[1].get(b, 0)) for b in {*lived[0], *lived[1]}) < EXCHANGED
+    for each in both:
+        assert lifetimes(each.trace).sum() == EXCHANGED
 
 
-def by_bin(trace: slabtrace.Trace) -> dict[float, int]:
-    table = trace.lifetime_histogram()
+def test_every_lifetime_is_in_its_bin(start_recording: Callable[..., Recording]) -> None:
+    """Messages held for known times, by this process's own clock, beside both ways of counting lifetimes.
+
+    A message was allocated while msgsnd ran and freed while msgrcv ran.  The clock before and after each call
+    gives the shortest and the longest that it can have lived, and so how many at least, and at most, lived
+    shorter than each edge of the histogram.
+    """
+    own = ("--pid", str(os.getpid()), "--cache", cache_of_a_message())
+    both = [start_recording(*own), start_recording(*SURVIVORS, *own)]
+    wait_until_attached(*both)
+    with new_queue() as queue:
+        shortest, longest = hold_messages(queue)
+    for each in both:
+        assert each.end()[0] == 0
+    at_least, at_most = ((EDGES[:, None] > lived).sum(axis=1) for lived in (longest, shortest))
+    assert (at_most - at_least).max() < len(shortest) // 10  # else these bounds would prove little
+    for each in both:
+        shorter = np.cumsum(lifetimes(each.trace))
+        assert shorter[-1] == len(shortest)
+        assert (at_least <= shorter).all() and (shorter <= at_most).all()
+
+
+def hold_messages(queue: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Send and receive the messages of HELD one by one; the shortest and longest lifetime of each."""
+    bounds = []
+    for held_ns, messages in HELD.items():
+        for _ in range(messages):
+            sending, sent = timed(send, queue)
+            while (left := sent + held_ns - time.monotonic_ns()) > 0:
+                time.sleep(max(left - SPIN_NS, 0) / 1e9)
+            receiving, received = timed(receive, queue)
+            bounds.append((receiving - sent, received - sending))
+    shortest, longest = np.array(bounds, np.int64).T
+    return shortest, longest
+
+
+def timed(action: Callable[[int, int], None], queue: int) -> tuple[int, int]:
+    """Do it with one message; the clock before and after."""
+    before = time.monotonic_ns()
+    action(queue, 1)
+    return before, time.monotonic_ns()
+
+
+def lifetimes(trace: Path) -> NDArray[np.int64]:
+    """How many messages lived shorter than each of EDGES, but not than the edge before."""
+    table = slabtrace.open(trace).lifetime_histogram()
     rows = table[table["cache"] == cache_of_a_message()]
-    return dict(zip(rows["from_ns"].tolist(), rows["objects"].tolist(), strict=True))
+    counts = np.zeros(len(EDGES), np.int64)
+    counts[np.searchsorted(EDGES, rows["to_ns"] - 0.5)] += rows["objects"].to_numpy()
+    return counts
+
+
+def wait_until_attached(*recordings: Recording) -> None:
+    for each in recordings:
+        wait_for(
+            lambda each=each: (each.trace / "manifest.json").exists() and each.manifest().coverage.attached
+        )

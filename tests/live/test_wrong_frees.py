@@ -112,7 +112,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str],
         recording.start()
         wait_for(lambda: writer.manifest.totals.events)
         kernel = Kernel(session)
-        with one_cpu():  # a program and its twin share their CPU's words (ARCHITECTURE "Twins")
+        with one_cpu():  # a program and its twin share their CPU's receipts (docs/twins.md)
             free_wrongly(kernel)
         before = writer.manifest.totals.events
         wait_for(

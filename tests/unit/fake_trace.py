@@ -183,9 +183,16 @@ class FakeCompleteness:
     null_frees: int = 0
     unmatched_frees: int = 2
     late: int = 0
+    counted: int = 0
+    sampled_one_in: int = 1
+    damaged: bool = False
     unattached: list[str] = field(default_factory=lambda: ["kfree_rcu"])
     exact: bool = False
     verdict: str = "5 events were dropped."
+
+    @property
+    def lost(self) -> int:
+        return self.dropped + self.skipped + self.late
 
 
 class FakeTrace:

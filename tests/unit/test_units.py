@@ -6,8 +6,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slabtrace import units
+
+YEAR = 365 * 86_400 * 10**9
 
 
 @pytest.mark.parametrize(
@@ -63,3 +67,108 @@ def test_count_percent_plural() -> None:
     assert units.percent(0.125) == "12.5%"
     assert [units.plural(n, "object") for n in (0, 1, 10_007)] == ["0 objects", "1 object", "10,007 objects"]
     assert units.plural(2, "process") == "2 processes"
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("500ms", 500 * 10**6),
+        ("30s", 30 * 10**9),
+        ("+1.5s", 1_500_000_000),
+        ("0.29s", 290_000_000),
+        ("350 ns", 350),
+        ("7us", 7_000),
+        ("2m", 120 * 10**9),
+        ("5min", 300 * 10**9),
+        ("1.5h", 5_400 * 10**9),
+        ("2d", 172_800 * 10**9),
+        (" 2 min 05 s ", 125 * 10**9),
+    ],
+)
+def test_durations_are_read(text: str, ns: int) -> None:
+    assert units.parse_duration(text) == units.parse_duration(text, bare="s") == ns
+
+
+def test_a_bare_number_is_a_duration_only_where_its_unit_is_given() -> None:
+    assert units.parse_duration("10", bare="s") == 10 * 10**9
+    with pytest.raises(ValueError, match=r"write 30s, 5min, 1\.5h"):
+        units.parse_duration("10")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "soon", "-1s", "1 year", "1h30m", "1S", "1..5s", "\u0663s", "9" * 19 + "s"]
+)
+def test_what_is_not_a_duration(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write 30s, 5min, 1\.5h"):
+        units.parse_duration(text, bare="s")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("512", 512),
+        ("512 B", 512),
+        ("1.5", 1.5),
+        ("20k", 20 << 10),
+        ("20KiB", 20 << 10),
+        ("1M", 1 << 20),
+        ("64 mib", 64 << 20),
+        ("2GiB", 2 << 30),
+        ("1T", 1 << 40),
+    ],
+)
+def test_sizes_are_read(text: str, number: float) -> None:
+    assert units.parse_size(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "2GB", "1XB", "-1", "1MiB/s", "1 2"])
+def test_what_is_not_a_size(text: str) -> None:
+    with pytest.raises(ValueError, match="write 64MiB"):
+        units.parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_per_s"),
+    [
+        ("1MiB/min", (1 << 20) / 60),
+        ("1M/m", (1 << 20) / 60),
+        ("20 KiB / s", 20480),
+        ("3600B/h", 1),
+        ("6/s", 6),
+    ],
+)
+def test_growths_are_read(text: str, bytes_per_s: float) -> None:
+    assert units.parse_growth(text) == pytest.approx(bytes_per_s)
+
+
+@pytest.mark.parametrize("text", ["", "fast", "1MiB", "1XB/s", "1/day", "-3/s", "1/s/s"])
+def test_what_is_not_a_growth(text: str) -> None:
+    with pytest.raises(ValueError, match="write 1MiB/min"):
+        units.parse_growth(text)
+
+
+@given(st.integers(0, 100 * YEAR))
+def test_a_duration_that_was_printed_can_be_read(ns: int) -> None:
+    read = units.parse_duration(units.duration(ns))
+    below = (
+        0.0051 * ns
+        if ns < 60 * 10**9
+        else 0.5e9
+        if ns < 3600 * 10**9
+        else 60e9
+        if ns < 86_400 * 10**9
+        else 3600e9
+    )
+    assert abs(read - ns) <= below
+
+
+@given(st.floats(0, 2.0**60))
+def test_a_size_that_was_printed_can_be_read(number: float) -> None:
+    read = units.parse_size(units.size(number))
+    assert abs(read - number) <= (0.5 if number < 1023 else 0.0501 * 1024 ** units.byte_unit(number)[0])
+
+
+@given(st.floats(0, 2.0**50))
+def test_a_growth_that_was_printed_can_be_read(bytes_per_s: float) -> None:
+    read = units.parse_growth(units.growth(bytes_per_s))
+    assert read == pytest.approx(bytes_per_s, rel=0.06, abs=0.5 / 60)

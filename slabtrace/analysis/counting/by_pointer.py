@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import How, Paired
+from slabtrace.columns import POINTERS
 
 AT_ONCE = 1 << 20  # rows that wait to be summed
-COLUMNS = ("ptr", "hits", "bytes_req", "bytes_alloc", "pingpong", "frag")
+COLUMNS = POINTERS.names
 
 
 class Pointers:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.pairing.paired import How, Paired
+from slabtrace.columns import LIFETIME_HISTOGRAM
 from slabtrace.trace.format.schema import BINS_PER_OCTAVE, LIFETIME_BINS
 
-COLUMNS = ("cache", "from_ns", "to_ns", "objects")
+COLUMNS = LIFETIME_HISTOGRAM.names
 
 
 class LifetimeHistogram:

@@ -27,8 +27,9 @@ from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Symbols
 from slabtrace.analysis.pairing.paired import Paired, Positions
+from slabtrace.columns import PEAKS
 
-COLUMNS = ("cache", "ts_ns", "objects", "bytes", "held_by")
+COLUMNS = PEAKS.names
 HOLDERS = 3
 Keys: TypeAlias = NDArray[Any]  # uint32 where they fit, which sorts twice as fast; else uint64
 
@@ -127,26 +128,31 @@ def peaks(found: Peaks, sites: Sites, caches: Caches, symbols: Symbols, begin_ns
     (the start); objects, bytes: of these then; held_by: the HOLDERS call sites that had allocated the
     most bytes of them, as dicts of call_site, symbol, objects, bytes.
     """
+    held = _by_call_site(found, sites, caches)
+    totals = held.groupby("cache")[["objects", "bytes"]].sum()
+    most = held[held["objects"] > 0].sort_values("bytes", ascending=False, kind="stable")
+    holders: dict[int, list[dict[str, Any]]] = {cache: [] for cache in totals.index.tolist()}
+    for cache, site, objects, size in most.groupby("cache").head(HOLDERS).itertuples(index=False):
+        name = symbols.name(int(site))
+        holder = {"call_site": int(site), "symbol": name, "objects": int(objects), "bytes": int(size)}
+        holders[cache].append(holder)
+    frame = pd.DataFrame(
+        {
+            "cache": [caches.names[each] for each in holders],
+            "ts_ns": np.maximum(found.when_ns[totals.index.to_numpy()] - begin_ns, 0),
+            "objects": totals["objects"].to_numpy(),
+            "bytes": totals["bytes"].to_numpy(),
+            "held_by": list(holders.values()),
+        },
+        columns=list(COLUMNS),
+    )
+    return frame.sort_values("bytes", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _by_call_site(found: Peaks, sites: Sites, caches: Caches) -> pd.DataFrame:
+    """What was live at the peak of its cache, by cache and call_site (columns; objects, bytes)."""
     alloc = np.flatnonzero(~sites.free)
     columns = {"cache": caches.of_site, "call_site": sites["call_site"], "objects": found.at_peak}
     held = pd.DataFrame({name: column[alloc] for name, column in columns.items()})
     held["bytes"] = held["objects"] * sites["bytes_alloc"].astype(np.int64)[alloc]
-    rows = []
-    for cache in np.unique(held["cache"]).tolist():
-        mine = held[held["cache"] == cache].groupby("call_site", as_index=False)[["objects", "bytes"]].sum()
-        when_ns = max(int(found.when_ns[cache]) - begin_ns, 0)
-        objects, size = int(mine["objects"].sum()), int(mine["bytes"].sum())
-        rows.append((caches.names[cache], when_ns, objects, size, _holders(mine, symbols)))
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.sort_values("bytes", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def _holders(by_call_site: pd.DataFrame, symbols: Symbols) -> list[dict[str, Any]]:
-    """The call sites with most bytes, as dicts of plain numbers."""
-    held = by_call_site[by_call_site["objects"] > 0]
-    most = held.sort_values("bytes", ascending=False, kind="stable").head(HOLDERS)
-    rows = zip(*(most[name].tolist() for name in ("call_site", "objects", "bytes")), strict=True)
-    return [
-        {"call_site": site, "symbol": symbols.name(site), "objects": objects, "bytes": size}
-        for site, objects, size in rows
-    ]
+    return held.groupby(["cache", "call_site"], as_index=False)[["objects", "bytes"]].sum()

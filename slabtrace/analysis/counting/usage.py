@@ -13,13 +13,11 @@ from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.slabinfo import Samples
 from slabtrace.analysis.names.symbols import Symbols
+from slabtrace.columns import CALL_SITE_USAGE, SIZE_CLASSES, USAGE
 
-COLUMNS = (
-    "ts_ns", "cache", "objects", "bytes", "allocs", "frees", "allocs_per_s", "frees_per_s", "active_objs",
-    "num_objs", "reserved",
-)  # fmt: skip
-CALL_SITE_COLUMNS = ("ts_ns", "call_site", "symbol", "objects", "bytes")
-SIZE_COLUMNS = ("ts_ns", "size_class", "allocs", "frees", "objects", "bytes")
+COLUMNS = USAGE.names
+CALL_SITE_COLUMNS = CALL_SITE_USAGE.names
+SIZE_COLUMNS = SIZE_CLASSES.names
 OTHERS = "(others)"
 PAGE = 4096
 

@@ -12,28 +12,16 @@ exact = true                # no event can have been missed
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
 
+from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import UsageError
-from slabtrace.units import count, plural, size
+from slabtrace.units import count, parse_growth, parse_size, plural, size
 
-COLUMNS = ("rule", "finding", "cache", "symbol", "stack", "why")
-_UNITS = {
-    "": 1,
-    "B": 1,
-    "KIB": 1 << 10,
-    "MIB": 1 << 20,
-    "GIB": 1 << 30,
-    "K": 1 << 10,
-    "M": 1 << 20,
-    "G": 1 << 30,
-}
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*(?:/\s*(s|min|h))?")
+COLUMNS = BROKEN_RULES.names
 
 
 @dataclass
@@ -67,18 +55,18 @@ def parse(table: Any, origin: str) -> Rules:
 
 def growth(text: str) -> float:
     """Bytes a second of "1 MiB/min", "300/s" (bytes).  Raises UsageError for anything else."""
-    amount, per = _amount(text)
-    if per is None:
-        raise UsageError(f"{text!r} is not a growth", "write it as 1MiB/min, 20KiB/s or 1GiB/h")
-    return amount / _SECONDS[per]
+    try:
+        return parse_growth(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def amount(text: str) -> float:
     """Bytes of "64 MiB", "512".  Raises UsageError for anything else."""
-    found, per = _amount(text)
-    if per is not None:
-        raise UsageError(f"{text!r} is not a number of bytes", "write it as 64MiB")
-    return found
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def broken(
@@ -146,10 +134,3 @@ def _value(name: str, value: Any, origin: str) -> Any:
             f"{origin}: {name} = {value!r} must be {'true or false' if wanted is bool else 'a whole number'}"
         )
     return value
-
-
-def _amount(text: str) -> tuple[float, str | None]:
-    match = _AMOUNT.fullmatch(text.strip())
-    if match is None or match.group(2).upper() not in _UNITS:
-        raise UsageError(f"{text!r} is not an amount", "write it as 64MiB, or as 1MiB/min for a growth")
-    return float(match.group(1)) * _UNITS[match.group(2).upper()], match.group(3)

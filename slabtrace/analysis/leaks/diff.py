@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.names.frames import NO_SYMBOL, comparable, module_of
+from slabtrace.columns import DIFF
 from slabtrace.errors import UsageError
 
 LEVEL = 0.01
@@ -27,10 +28,7 @@ NEW, GONE, GROWN, SHRUNK, SAME = STATES = ("new", "gone", "grown", "shrunk", "sa
 FOUND = (NEW, GROWN)
 SUMMED = ("outstanding", "bytes_alloc", "growth_bytes_per_s", "growth_variance")
 SHOWN = {"outstanding": "outstanding", "bytes": "bytes_alloc", "growth": "growth_bytes_per_s"}
-COLUMNS = (
-    "state", "significant", "p", "cache", "stack", "module", "class", "own", "outstanding_old",
-    "outstanding_new", "bytes_old", "bytes_new", "growth_old", "growth_new", "why",
-)  # fmt: skip
+COLUMNS = DIFF.names
 
 
 def diff(old: pd.DataFrame, new: pd.DataFrame, old_ns: int, new_ns: int) -> pd.DataFrame:

@@ -40,6 +40,7 @@ from slabtrace.analysis.leaks.slope import Slope, theil_sen
 from slabtrace.analysis.leaks.survival import FREED_SHARE, Survival, survival
 from slabtrace.analysis.leaks.why import why
 from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.columns import JUDGEMENT
 
 SUSPECT, RETAINED, YOUNG, RECLAIMABLE = CLASSES = ("suspect", "retained", "young", "reclaimable")
 
@@ -53,10 +54,7 @@ ATTACHED = (
     "(an object in use stays)"
 )
 POINTS = 32  # of the series of which the slope is computed
-COLUMNS = (
-    "class", "score", "why", "growth_bytes_per_s", "growth_low", "growth_high", "old", "old_freed",
-    "horizon_ns", "sibling_ns", "steadiness", "late_share",
-)  # fmt: skip
+COLUMNS = JUDGEMENT.names
 
 
 @dataclass

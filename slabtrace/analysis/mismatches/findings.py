@@ -27,13 +27,11 @@ from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.trust.confidence import NO_BOUND
+from slabtrace.columns import MISMATCHES
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag, Kind
 
-COLUMNS = (
-    "kind", "ptr", "cache", "confidence", "maybe_missed", "offset", "named_cache", "alloc", "first_free",
-    "second_free",
-)  # fmt: skip
+COLUMNS = MISMATCHES.names
 
 
 @dataclass

@@ -18,8 +18,10 @@ from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.sites import Array, Sites
 from slabtrace.analysis.pairing.pairer import Pairer
+from slabtrace.analysis.trust.confidence import FREES, filtered
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag
+from slabtrace.trace.manifest import Manifest
 
 MOST_EVENTS = 1 << 16  # in a batch of half a second: pairing them takes 2 % of a CPU
 MOST_LIVE = 1 << 20  # objects; more take too long to sort with every batch
@@ -38,24 +40,18 @@ class LiveFinding(NamedTuple):
 class LiveMismatches:
     """Takes a recording's sites and events as they are stored.
 
-    `cache_is_named`, `judged`: see WrongFrees.  `preemptible`: see Pairer.  `allocs_seen`: whether every path
-    of allocations is traced and none is left out on request; else only invalid frees are found.
+    `manifest`: of the recording, once it says what is attached.  Two frees of an address prove something
+    only where every allocation is seen: no silent path of allocations untraced, no filter.
     """
 
-    def __init__(
-        self,
-        page_size: int,
-        cache_is_named: bool,
-        allocs_seen: bool,
-        judged: bool,
-        preemptible: bool = False,
-    ) -> None:
+    def __init__(self, manifest: Manifest) -> None:
+        coverage = manifest.coverage
+        untraced = {path.path for path in coverage.unattached} - FREES
         self.sites = Sites()
-        self._page_size = page_size
-        self._named = cache_is_named
-        self._allocs_seen = allocs_seen
-        self._judged = judged
-        self._preemptible = preemptible
+        self._manifest = manifest
+        self._named = not coverage.free_traced_after
+        self._allocs_seen = not untraced and not filtered(manifest)
+        self._judged = coverage.frees_judged
         self._pairer: Pairer | None = None
         self._layout: ObjectLayout | None = None
         self._lost_until_ns = 0
@@ -77,15 +73,13 @@ class LiveMismatches:
             self._pairer = None
             self.skipped += 1
             return
-        self._pairer = self._pairer or Pairer(
-            self.sites, free_traced_after=not self._named, preemptible=self._preemptible
-        )
+        self._pairer = self._pairer or Pairer.for_trace(self._manifest, self.sites)
         self._pairer.feed(batch.ordered())
         paired = self._pairer.flush()
         if paired is None:
             return
         if self._layout is None:
-            self._layout = ObjectLayout(shapes, self.sites, self._page_size)
+            self._layout = ObjectLayout(shapes, self.sites, self._manifest.host.page_size)
         wrong_frees = WrongFrees(self.sites, self._layout, self._named, self._judged)
         wrong_frees.add(paired)
         if self._allocs_seen:

@@ -42,6 +42,7 @@ from slabtrace.analysis.pairing.traced_after import (
     quiet_cut,
 )
 from slabtrace.trace.format.batch import EventBatch, UInt64, concatenate
+from slabtrace.trace.manifest import Manifest
 
 CHUNK_EVENTS = 1 << 17  # events of a chunk at least: with fewer, its fixed cost shows
 LONGEST_CHUNK = 1 << 21  # events of a chunk at most, but for those of one time: 130 MiB of work
@@ -87,6 +88,17 @@ class Pairer:
         self._freed = AddressSet()
         self._recent = RecentFrees(preemptible)
         self._pending: list[EventBatch] = []
+
+    @classmethod
+    def for_trace(cls, manifest: Manifest, sites: Sites, slabs: SlabStates | None = None) -> Pairer:
+        """A Pairer for the events of a recording, by what its manifest says of the kernel's programs."""
+        coverage = manifest.coverage
+        return cls(
+            sites,
+            free_traced_after=coverage.free_traced_after,
+            slabs=slabs,
+            preemptible=coverage.programs_preemptible,
+        )
 
     def feed(self, batch: EventBatch) -> Paired | None:
         """Take the next events in time order; returns a paired chunk once there are enough of them.

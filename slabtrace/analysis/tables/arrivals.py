@@ -9,8 +9,9 @@ import pandas as pd
 from slabtrace.analysis.counting.summary import Lookup, Summary
 from slabtrace.analysis.grouping.groups import group_sites
 from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
+from slabtrace.columns import ARRIVALS
 
-COLUMNS = ("cache", "call_site", "stack", "objects")
+COLUMNS = ARRIVALS.names
 
 
 def arrivals(summary: Summary, lookup: Lookup, length_ns: int, buckets: int) -> pd.DataFrame:

@@ -11,12 +11,9 @@ from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN_CACHE
 from slabtrace.analysis.names.slabinfo import Samples
 from slabtrace.analysis.tables.stat import site_totals
+from slabtrace.columns import CACHES
 
-COLUMNS = (
-    "cache", "aliases", "object_size", "size", "allocs", "frees", "inferred", "old_frees", "second_frees",
-    "outstanding", "peak_outstanding", "bytes_req", "bytes_alloc", "waste_bytes", "slabinfo_start",
-    "slabinfo_end", "unexplained", "slack", "explained", "why",
-)  # fmt: skip
+COLUMNS = CACHES.names
 
 
 def cache_table(

@@ -22,13 +22,11 @@ from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
 from slabtrace.analysis.pairing.paired import How, Paired
+from slabtrace.columns import LIFETIMES
 
 TEMPORARY_NS = 1_000_000
 PERCENTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
-COLUMNS = (
-    "cache", "call_site", "symbol", "stack", "module", "allocated", "freed", *PERCENTILES, "longest_ns",
-    "temporary", "survivors", "histogram",
-)  # fmt: skip
+COLUMNS = LIFETIMES.names
 
 
 class Temporaries:

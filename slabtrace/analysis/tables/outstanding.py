@@ -19,13 +19,10 @@ from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Proof, confidence_of
+from slabtrace.columns import OUTSTANDING
 from slabtrace.trace.format.batch import EventBatch
 
-COLUMNS = (
-    "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
-    "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
-    "maybe_freed", "in_use", "module", "reclaimable", "stack_of", "stacked", "stacks",
-)  # fmt: skip
+COLUMNS = OUTSTANDING.names
 
 
 def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof) -> pd.DataFrame:

@@ -11,13 +11,11 @@ from slabtrace.analysis.counting.summary import Lookup, Summary
 from slabtrace.analysis.grouping.groups import Groups, group_sites
 from slabtrace.analysis.grouping.sampled_stacks import spread
 from slabtrace.analysis.tables.stat import site_totals
+from slabtrace.columns import STACK_TOTALS
 from slabtrace.trace.format.schema import STACK_NOT_TAKEN
 
-COUNTED = (
-    "allocated_objects", "allocated_bytes", "freed_objects", "freed_bytes", "outstanding_objects",
-    "outstanding_bytes",
-)  # fmt: skip
-COLUMNS = ("cache", "stack", "addresses", *COUNTED)
+COLUMNS = STACK_TOTALS.names
+COUNTED = COLUMNS[3:]
 
 
 def _share_out(frame: pd.DataFrame, groups: Groups) -> None:

@@ -15,11 +15,9 @@ from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.grouping.groups import group_sites
 from slabtrace.analysis.names.gfp import gfp_kinds
 from slabtrace.analysis.names.symbols import Symbols
+from slabtrace.columns import STAT
 
-COLUMNS = (
-    "cache", "caches", "call_site", "symbol", "hits", "bytes_req", "bytes_alloc", "frees", "inferred",
-    "outstanding", "pingpong", "frag", "waste_bytes", "crossnode", "atomic", "accounted", "zeroed",
-)  # fmt: skip
+COLUMNS = STAT.names
 
 
 def site_totals(summary: Summary) -> dict[str, Counts]:

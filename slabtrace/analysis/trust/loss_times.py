@@ -9,11 +9,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from slabtrace.analysis.trust.losses import HARMLESS, TWIN
+from slabtrace.columns import LOSSES
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.schema import Loss
 from slabtrace.trace.manifest import Manifest
 
-COLUMNS = ("begin_ns", "end_ns", "cpu", "kind", "program", "count", "lost")
+COLUMNS = LOSSES.names
 
 
 def loss_times(table: pa.Table, manifest: Manifest, started_ns: int) -> pd.DataFrame:

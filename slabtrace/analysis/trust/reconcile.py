@@ -12,9 +12,10 @@ from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.trust.account import Account
 from slabtrace.analysis.trust.confidence import ALLOCATIONS, FREES, filtered
 from slabtrace.analysis.trust.losses import Losses
+from slabtrace.columns import RECONCILIATION
 from slabtrace.trace.manifest import Manifest
 
-COLUMNS = ("cache", "aliases", "kernel", "traced", "residue", "slack", "explained", "why")
+COLUMNS = RECONCILIATION.names
 
 
 def reconcile(

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this kernel is and has: BTF, features, symbols, modules, slabinfo."""
+"""What is known of the running kernel: BTF, features, symbols, modules, slabinfo."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read the running kernel's BTF: struct offsets, enum values, and tracepoint arguments.
 
-BTF is the kernel's own description of its types, so these offsets are those of the kernel that
-runs, whatever headers lie on the disk.  Parsing is libbpf's (libbcc depends on it, so it is there
-wherever bcc is); this module only walks what libbpf found.  Format: Documentation/bpf/btf.rst.
+BTF is the kernel's own description of its types, so the offsets are those of the running kernel, whatever
+headers are on the disk.  libbpf parses it (libbcc needs libbpf, so every machine with bcc has it); this
+module only walks the types.  Format: Documentation/bpf/btf.rst.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from pathlib import Path
 from slabtrace.errors import CaptureError
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
+MISSING = (
+    f"this kernel has no BTF: {VMLINUX} is missing",
+    "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution kernel is)",
+)
 
 _INT, _PTR, _STRUCT, _UNION, _ENUM, _TYPEDEF = 1, 2, 4, 5, 6, 8
 _VOLATILE, _CONST, _FUNC = 9, 10, 12
@@ -48,15 +52,12 @@ class Btf:
 
     def __init__(self, path: Path = VMLINUX) -> None:
         if not path.exists():
-            raise CaptureError(
-                f"this kernel does not describe its types: {path} is missing",
-                "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every current distribution kernel is)",
-            )
+            raise CaptureError(*MISSING)
         self._lib = _libbpf()
         self._btf = self._lib.btf__parse_raw(str(path).encode())
         if not self._btf:
             raise CaptureError(
-                f"{path} cannot be parsed", "libbpf may be older than this kernel: update libbpf"
+                f"libbpf cannot parse {path}", "libbpf may be older than this kernel: update libbpf"
             )
 
     def close(self) -> None:
@@ -64,10 +65,6 @@ class Btf:
         if self._btf:
             self._lib.btf__free(self._btf)
             self._btf = None
-
-    def has_struct(self, name: str) -> bool:
-        """Is there a struct of this name?"""
-        return self._find(name, _STRUCT) is not None
 
     def sizeof(self, struct: str) -> int:
         """Size of a struct in bytes.  Raises CaptureError if there is none."""
@@ -87,12 +84,12 @@ class Btf:
         return bits // 8
 
     def has_field(self, struct: str, field: str) -> bool:
-        """Has this kernel the struct, and the field in it?"""
+        """Does this kernel have the struct, with the field?"""
         type_id = self._find(struct, _STRUCT)
         return type_id is not None and self._bit_offset(self._node(type_id), field) is not None
 
     def enum_value(self, enum: str, name: str) -> int | None:
-        """Value of an enumerator, or None where this kernel has no such enum or enumerator."""
+        """Value of an enumerator; None if this kernel has no such enum or enumerator."""
         type_id = self._find(enum, _ENUM)
         if type_id is None:
             return None
@@ -106,8 +103,8 @@ class Btf:
     def tracepoint_arguments(self, tracepoint: str) -> list[str] | None:
         """C types of a tracepoint's arguments, in order, as in "const void *"; None if it has none.
 
-        Source: the typedef btf_trace_NAME, a pointer to the probe's prototype, whose first
-        parameter (the probe's private data) is left out.
+        They come from the typedef btf_trace_NAME, a pointer to the probe's prototype; its first parameter,
+        the probe's private data, is left out.
         """
         type_id = self._find(f"btf_trace_{tracepoint}", _TYPEDEF)
         if type_id is None:
@@ -118,7 +115,7 @@ class Btf:
         return [self._spelling(words[2 * i + 1]) for i in range(1, prototype.count)]
 
     def function(self, name: str) -> int | None:
-        """Type id of a function of the kernel, by which a program attaches to it; None if it has none."""
+        """Type id of a kernel function, to which a program can attach; None if there is no such function."""
         return self._find(name, _FUNC)
 
     def function_arguments(self, name: str) -> list[str]:
@@ -159,7 +156,7 @@ class Btf:
         if type_id is None:
             raise CaptureError(
                 f"this kernel has no struct {name}: slabtrace needs SLUB, of Linux 5.10 or later",
-                "please report it with the output of `uname -r`",
+                "boot such a kernel; if it is one, please report it with the output of `uname -r`",
             )
         return self._node(type_id)
 
@@ -188,7 +185,7 @@ class Btf:
         for name, type_id, bits in self._members(node):
             if name == field:
                 return bits
-            if not name:  # an anonymous struct or union: its fields are the outer one's
+            if not name:  # an anonymous struct or union: its fields belong to the outer one
                 inner = self._bit_offset(self._unmodified(type_id), field)
                 if inner is not None:
                     return bits + inner

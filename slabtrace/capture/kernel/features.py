@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between kernels, found by features, and handed to bpf/ as -D numbers.
+"""What differs between kernels, found by features of the BTF, and given to bpf/ as -D numbers.
 
-This is capture's one place for kernel differences (bpf/'s are cache_of.h and the arguments in
-slab.c).  Each entry names the kernel change that made it; no version number is ever compared.
+This is the one place of capture/ for kernel differences (in bpf/ it is cache_of.h and the arguments in
+slab.c). Each entry names the kernel change that made it.  No version number is compared.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ TRACEPOINTS = (
 REQUIRED_TRACEPOINTS = ("kmalloc", "kmem_cache_alloc", "kfree", "kmem_cache_free")
 TASK_TRACEPOINTS = ("task_newtask", "task_rename")
 
-# BTF gives the types of a tracepoint's arguments, not their names; within the kmem tracepoints
-# type and order are enough to name them.  The typedef of size_t comes twice: req, then alloc.
+# BTF has the types of a tracepoint's arguments, but not their names.  For the kmem tracepoints type and
+# order are enough: of two arguments of type size_t the first is bytes_req.
 _ARGUMENT_NAMES = {
     "long unsigned int": ["call_site"],
     "const void *": ["ptr"],
@@ -35,7 +35,7 @@ _ARGUMENT_NAMES = {
     "int": ["node"],
     "struct kmem_cache *": ["cache"],
     "const struct kmem_cache *": ["cache"],
-    # 5.15 hands kmem_cache_free the name of the cache (3544de8ee6e4): not needed, the address tells
+    # 5.15 passes the name of the cache to kmem_cache_free (3544de8ee6e4): not needed, cache_of() finds it
     "const char *": ["name"],
 }
 
@@ -46,7 +46,7 @@ _RECIPROCAL = "reciprocal_size"  # of kmem_cache since 5.9 (4138fdfc8f27)
 
 @dataclass(frozen=True)
 class SlabPageTest:
-    """How to tell a slab page: (u32 at `offset` of struct page) & `mask` == `value`."""
+    """A page is a slab page if (the u32 at `offset` of its struct page) & `mask` == `value`."""
 
     offset: int
     mask: int
@@ -55,9 +55,9 @@ class SlabPageTest:
 
 @dataclass(frozen=True)
 class KernelShape:
-    """All that the programs and the slab walk need to know of the running kernel.
+    """What the programs and the slab walk need to know about the running kernel.
 
-    `arguments` maps a tracepoint to {argument name: index}; offsets are bytes.
+    `arguments`: of each tracepoint, {argument name: index}.  Offsets are in bytes.
     """
 
     arguments: dict[str, dict[str, int]]
@@ -68,23 +68,23 @@ class KernelShape:
     slab_list: int
     slab_freelist: int
     slab_page: SlabPageTest
-    slab_counters: int | None  # None: this kernel keeps no such word
+    slab_counters: int | None  # None: this kernel has no such word
     cache_fields: dict[str, int]
     cache_node_partial: int
     task_fields: dict[str, int]
     preemptible: bool  # can a raw tracepoint program be preempted? (bpf/ring.h)
-    page_end: bool  # does a freed page still name its cache? (bpf/page_end.h)
+    page_end: bool  # does a freed slab page still have its slab_cache? (bpf/page_end.h)
     reclaim_account: int  # mask of SLAB_RECLAIM_ACCOUNT in kmem_cache.flags
     notes: list[str] = field(default_factory=list)
 
     @property
     def free_traced_after(self) -> bool:
-        """Is kmem_cache_free traced after the free?  It moved before it when it got its cache (6.1)."""
+        """Is kmem_cache_free traced after the free?  From 6.1, where it names its cache, it is not."""
         return "cache" not in self.arguments["kmem_cache_free"]
 
     @property
     def judges_frees(self) -> bool:
-        """Can the programs judge whether an object begins where something is freed (bpf/object_start.h)?"""
+        """Can the programs judge whether an object begins at a freed address (bpf/object_start.h)?"""
         return self.slab_counters is not None and _RECIPROCAL in self.cache_fields
 
     @property
@@ -139,7 +139,7 @@ class KernelShape:
 
 
 def examine(btf: Btf) -> KernelShape:
-    """Learn the kernel's shape from its BTF.  Raises CaptureError for what slabtrace cannot do without."""
+    """Learn the kernel's shape from its BTF.  Raises CaptureError if it lacks what slabtrace needs."""
     slab = _slab_struct(btf)
     return KernelShape(
         arguments=_tracepoint_arguments(btf),
@@ -172,7 +172,7 @@ def _slab_struct(btf: Btf) -> str:
 
 
 def _compound_field(btf: Btf) -> str:
-    """Where a tail page leads to its head; in 7.x it may hold a mask instead (bpf/cache_of.h)."""
+    """The field of a tail page that leads to its head; in 7.x it may be a mask instead (bpf/cache_of.h)."""
     return "compound_info" if btf.has_field("page", "compound_info") else "compound_head"
 
 
@@ -187,24 +187,24 @@ def _first_node(btf: Btf) -> int:
 
 
 def _slab_page_test(btf: Btf) -> SlabPageTest:
-    """Where this kernel says that a page belongs to the slab allocator."""
+    """How this kernel marks the pages of the slab allocator."""
     type_byte = btf.enum_value("pagetype", "PGTY_slab")
     if type_byte is not None:  # 6.12: 4ffca5a96678 ("mm: support only one page_type per page")
         return SlabPageTest(btf.offsetof("page", "page_type"), 0xFF000000, type_byte << 24)
     type_bit = btf.enum_value("pagetype", "PG_slab")
-    if type_bit is not None:  # 6.10: 46df8e73a4a3 ("mm: free up PG_slab"); a cleared bit says yes
+    if type_bit is not None:  # 6.10: 46df8e73a4a3 ("mm: free up PG_slab"); the bit of a slab page is 0
         return SlabPageTest(btf.offsetof("page", "page_type"), 0xF0000000 | type_bit, 0xF0000000)
     flag_bit = btf.enum_value("pageflags", "PG_slab")
     if flag_bit is None:
         raise CaptureError(
-            "this kernel does not say how it marks slab pages (no PGTY_slab and no PG_slab in its BTF)",
+            "it is not known how this kernel marks slab pages: its BTF has neither PGTY_slab nor PG_slab",
             "please report it with the output of `uname -r`",
         )
     return SlabPageTest(btf.offsetof("page", "flags"), 1 << flag_bit, 1 << flag_bit)
 
 
 def _reclaim_account(btf: Btf) -> int:
-    """The bit of the flag depends on the configuration where slab.h has _slab_flag_bits; else it is fixed."""
+    """The mask of SLAB_RECLAIM_ACCOUNT.  It depends on the configuration where slab.h has _slab_flag_bits."""
     bit = btf.enum_value("_slab_flag_bits", "_SLAB_RECLAIM_ACCOUNT")
     return 0x00020000 if bit is None else 1 << bit
 

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of kernel addresses, modules included, from /proc/kallsyms.
 
-That is 10 MB in 200,000 lines and more: looked at as one array of bytes, each line's address in a
-fixed place.  A name is cut out when it is asked for.
+The file has 200,000 lines and more, 10 MB.  It is parsed as one array of bytes, because each line has its
+address in a fixed place.  A name is cut out only when it is needed.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 KALLSYMS = Path("/proc/kallsyms")
 MODULES = Path("/proc/modules")
-LONGEST = 1 << 16  # bytes of a function, where nothing says how long the last one is
-LONGEST_BPF = 1 << 12  # of a BPF program, of which nothing says that: a module may lie right behind it
-_BPF = "bpf"  # their module, says kallsyms
-_DIGITS, _KIND, _NAME = 16, 17, 19  # "ffffffff81000000 T _stext": address, where the kind is, and the name
+LONGEST = 1 << 16  # bytes assumed for the last function of a text, whose length kallsyms does not have
+LONGEST_BPF = 1 << 12  # the same for each BPF program: a module may begin right after it
+_BPF = "bpf"  # the module that kallsyms gives for BPF programs
+_DIGITS, _KIND, _NAME = 16, 17, 19  # "ffffffff81000000 T _stext": length of the address, places of the others
 _TEXT = np.frombuffer(b"tTwW", np.uint8)
 
 
 class Symbol(NamedTuple):
-    """A function of the kernel or of a module ("" is the kernel itself), and an offset into it."""
+    """A function of a module ("": the kernel itself), and an offset into it in bytes."""
 
     name: str
     offset: int
@@ -34,7 +34,7 @@ class Symbol(NamedTuple):
 
 
 class _Functions:
-    """The functions of one reading of kallsyms, sorted by address; hidden addresses left out."""
+    """The functions in one text of kallsyms, sorted by address, without those whose address is hidden."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -50,7 +50,7 @@ class _Functions:
         self.address, self._start, self._stop = address[order], start[order] + _NAME, stop[order]
 
     def at(self, address: int) -> Symbol | None:
-        """The last function at or before the address, however far away; None if there is none."""
+        """The last function that begins at or before the address, however far away; None if there is none."""
         index = int(np.searchsorted(self.address, np.uint64(address), side="right")) - 1
         if index < 0:
             return None
@@ -63,14 +63,14 @@ class _Functions:
         return int(found[1], 16) if found else 0
 
     def within(self, span: range) -> _Functions:
-        """The functions that begin in a span of addresses, with nothing held of all the others."""
+        """The functions that begin in a span of addresses, with a copy of their lines only."""
         ends = np.array([span.start, min(span.stop, (1 << 64) - 1)], np.uint64)
         first, last = np.searchsorted(self.address, ends).tolist()
         lines = zip(self._start[first:last].tolist(), self._stop[first:last].tolist(), strict=True)
         return _Functions(b"".join(self._text[start - _NAME : stop + 1] for start, stop in lines))
 
     def extents(self) -> dict[str, range]:
-        """From the first function of each module, and of the kernel itself, to the beginning of its last."""
+        """Of each module, and the kernel itself: from its first function to the beginning of its last."""
         raw = np.frombuffer(self._text, np.uint8)
         tabs = np.flatnonzero(raw == ord("\t"))
         place = np.searchsorted(tabs, self._start)
@@ -89,7 +89,7 @@ class _Functions:
 
 
 class _Module(NamedTuple):
-    """A module, or the kernel itself: how far its functions may reach, where they begin, and their names."""
+    """A module or the kernel itself: the addresses it may use, where its functions begin, and their names."""
 
     name: str
     reach: range
@@ -97,22 +97,22 @@ class _Module(NamedTuple):
     functions: _Functions
 
     def alone(self) -> _Module:
-        """The same, without the rest of its reading of kallsyms: 13 MiB, for every module that ever went."""
+        """The same without the rest of the kallsyms text (13 MiB), to be kept when the module is gone."""
         span = range(self.text.start, max(self.text.stop, self.reach.stop))
         return self._replace(functions=self.functions.within(span))
 
     def has(self, symbol: Symbol, address: int) -> Symbol | None:
-        """`symbol`, if it is this one's and the address within its reach."""
+        """`symbol`, if it belongs to this module and the address is in its reach; else None."""
         far = self.name == _BPF and symbol.offset >= LONGEST_BPF
         return symbol if symbol.module == self.name and address in self.reach and not far else None
 
 
 class Kallsyms:
-    """All functions the kernel names; reloaded when the set of modules changes.
+    """All functions in kallsyms; read again when the set of modules changes.
 
-    A module that went stays known where no other took its place: what it allocated lives on, and its
-    addresses may be met late.  One that came and went before it was noticed stays unknown.
-    Threads may share it.
+    An unloaded module stays known unless another was loaded at its place, because its objects may still exist
+    and its events may be stored late.  One that was loaded and unloaded between two looks stays unknown.
+    Threads may share an instance.
     """
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Kallsyms:
         return not len(self._functions.address)
 
     def refresh(self) -> bool:
-        """Reload if a module came or went since the last load; returns whether it did."""
+        """Read kallsyms again if a module was loaded or unloaded since.  Returns whether it was."""
         with self._lock:
             if _modules() == self._modules:
                 return False
@@ -138,11 +138,11 @@ class Kallsyms:
 
     @property
     def modules(self) -> int:
-        """How many modules were ever known."""
+        """How many modules have been known so far."""
         return len(self._here.keys() | self._gone.keys())
 
     def reload(self) -> None:
-        """Read /proc/kallsyms anew."""
+        """Read /proc/kallsyms again."""
         self._modules = _modules()
         text = _read(KALLSYMS)
         found = re.search(rb"^([0-9a-f]+) \S slab_caches$", text, re.M)  # with CONFIG_KALLSYMS_ALL only
@@ -151,29 +151,29 @@ class Kallsyms:
         here = _known(self._functions, self._modules)
         went = {name: module.alone() for name, module in self._here.items() if name not in here}
         gone = self._gone | went
-        taken = [module.text for module in here.values()]
         self._gone = {
             name: module
             for name, module in gone.items()
-            if name not in here and not any(_overlap(module.text, each) for each in taken)
+            if name not in here and not _is_taken(module, here.values(), self._functions)
         }
         self._here = here
 
     def resolve(self, address: int) -> Symbol | None:
-        """The function that the return address `address` belongs to, or None if no known one has it.
+        """The function that made the call with the return address `address`; None if it is not known.
 
-        The call lies before it: a call that ends a function returns, on paper, into the next one.
+        The call is before the return address.  If it is the function's last instruction, the return
+        address is already in the next function, so the byte before it is looked up.
         """
         if address < 1:
-            return None  # of a stack that could not be walked
+            return None  # from a stack that could not be walked
         with self._lock:
             found = [each for each in self._candidates(address - 1) if each is not None]
         nearest = min(found, key=lambda each: each.offset, default=None)
         return None if nearest is None else nearest._replace(offset=nearest.offset + 1)
 
     def _candidates(self, address: int) -> Iterator[Symbol | None]:
-        """Where modules end is known too roughly for more: one that is gone may have begun within the
-        reach of one that is still there."""
+        """What the address may be.  The ends of modules are known only roughly, so an unloaded module may
+        have begun within the reach of a loaded one."""
         symbol = self._functions.at(address)
         if symbol is not None:
             yield self._here[symbol.module].has(symbol, address)
@@ -182,14 +182,14 @@ class Kallsyms:
                 yield module.has(symbol, address)
 
     def address(self, name: str) -> int:
-        """Address of a function (its first), or of slab_caches; 0 if it is not there."""
+        """Address of a function of the kernel itself, or of slab_caches; 0 if it is not listed."""
         return self._slab_caches if name == "slab_caches" else self._functions.find(name)
 
 
 def function_spans(names: Collection[str]) -> dict[str, range]:
-    """Where these functions of the kernel itself lie; those that kallsyms hides or lacks are left out.
+    """The addresses of these functions of the kernel itself, without those that kallsyms hides or lacks.
 
-    A function ends where the next symbol begins, so its padding is counted in.
+    A function ends where the next symbol begins, so its padding is included.
     """
     functions = _Functions(_read(KALLSYMS))
     begins = {name: functions.find(name) for name in names if name}
@@ -202,8 +202,8 @@ def function_spans(names: Collection[str]) -> dict[str, range]:
 
 
 def _known(functions: _Functions, modules: list[bytes]) -> dict[str, _Module]:
-    """Every module by name.  /proc/modules tells how much memory each has, of which its functions are
-    a part (from 6.4 on not even one after the other); the kernel, and BPF, end soon after their last one."""
+    """Every module by name.  /proc/modules has the size of each module's memory; its functions are in a part
+    of it (from 6.4 on in several).  The kernel itself, and BPF, end soon after their last function."""
     texts = functions.extents()
     reach = {name: range(text.stop - 1 + LONGEST) for name, text in texts.items()}
     for line in modules:
@@ -211,6 +211,17 @@ def _known(functions: _Functions, modules: list[bytes]) -> dict[str, _Module]:
         if address and int(address[0], 16):
             reach[name] = range(int(address[0], 16), int(address[0], 16) + int(size))
     return {name: _Module(name, reach[name], text, functions) for name, text in texts.items()}
+
+
+def _is_taken(module: _Module, here: Iterable[_Module], functions: _Functions) -> bool:
+    """Does something else have the place of a module that is gone?
+
+    BPF programs and their trampolines are scattered between modules, so only those that begin there count.
+    """
+    others = (each.text for each in here if each.name != _BPF)
+    return (
+        any(_overlap(module.text, each) for each in others) or _BPF in functions.within(module.text).extents()
+    )
 
 
 def _overlap(one: range, other: range) -> bool:
@@ -226,7 +237,7 @@ def _hexadecimal(digits: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def _modules() -> list[bytes]:
-    """Name, size and address of every module, without what else changes (users, state)."""
+    """Name, size and address of every module, without the other fields, which change (users, state)."""
     lines = (line.split() for line in _read(MODULES).splitlines())
     return [b" ".join([*words[:2], *words[5:6]]) for words in lines]
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notices modules as they come, so that their symbols are known before they go.
+"""Notice when a module is loaded, so that its symbols are known even after it is unloaded.
 
-What allocated is named when its call site is stored first, which may be seconds later under load; by then a
-module may be gone, and its functions with it.  So a thread of its own looks at /proc/modules, ten times a
-second (less often in recordings of days), and reads the symbols at once when that changed.
+A call site gets its name when its first event is stored.  Under load this may be seconds later, and the
+module may be unloaded by then.  So a thread looks at /proc/modules ten times a second (in survivors mode
+twice), and reads the symbols at once when it has changed.
 """
 
 from __future__ import annotations

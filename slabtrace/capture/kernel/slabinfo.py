@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own accounting, /proc/slabinfo: the baseline of absolute usage, and what to check against.
+"""The kernel's own count of slab objects, /proc/slabinfo: the use at the start, and a check of the trace.
 
-Its imprecision: free objects that sit in per-CPU slabs, partial lists of CPUs and sheaves count as
-active, so a cache moves by whole slabs at times.  Merged caches have one line, under the name
+It is not exact: free objects in a CPU's slab, in its partial slabs and in sheaves (parked objects) count
+as active, so a count may change by a whole slab.  Merged caches have one line, with the name of the one
 that was created first.
 """
 
@@ -15,7 +15,7 @@ SLABINFO = Path("/proc/slabinfo")
 
 
 class SlabinfoRow(NamedTuple):
-    """One line; columns as trace.format.schema.SLABINFO without the time."""
+    """One line, with the columns of trace.format.schema.SLABINFO except the time."""
 
     name: str
     active_objs: int
@@ -42,13 +42,13 @@ def parse(text: str) -> list[SlabinfoRow]:
 
 
 class SlabinfoSampler:
-    """Samples /proc/slabinfo; after the first, only rows that changed."""
+    """Samples /proc/slabinfo.  After the first sample, only rows that changed are returned."""
 
     def __init__(self) -> None:
         self._last: dict[str, SlabinfoRow] = {}
 
     def sample(self, everything: bool = False) -> list[SlabinfoRow]:
-        """Rows that changed since the last sample, or all.  [] where slabinfo cannot be read."""
+        """Rows that changed since the last sample; with `everything` all.  [] if slabinfo cannot be read."""
         try:
             rows = parse(SLABINFO.read_text(errors="replace"))
         except OSError:
@@ -56,3 +56,7 @@ class SlabinfoSampler:
         changed = [row for row in rows if everything or self._last.get(row.name) != row]
         self._last = {row.name: row for row in rows}
         return changed
+
+    def unchanged(self) -> list[SlabinfoRow]:
+        """One row of the last sample; [] if there is none."""
+        return list(self._last.values())[:1]

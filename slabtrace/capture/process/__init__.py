@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the recorder's own process may do, and the command that it runs."""
+"""The recorder's own process: its privileges and priority, and the command that it runs."""

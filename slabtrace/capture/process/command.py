@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the traced command as the user who called sudo, with its own stdin, stdout and stderr."""
+"""Run the traced command as the user behind sudo, with the recorder's stdin, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TERMINATE_SECONDS = 5.0
 
 
 class TracedCommand:
-    """A child process.  Raises UsageError if the program cannot be started."""
+    """The traced command, running.  Raises UsageError if the program cannot be started."""
 
     def __init__(self, argv: list[str]) -> None:
         self.argv = argv
@@ -25,11 +25,11 @@ class TracedCommand:
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(argv, **_as_user(user))
         except OSError as error:
-            raise UsageError(f"{argv[0]} cannot be run: {error.strerror}") from error
+            raise UsageError(f"{argv[0]} cannot be started: {error.strerror}") from error
 
     @staticmethod
     def check(program: str) -> None:
-        """Raise UsageError if there is no such program, before anything is set up for it."""
+        """Raise UsageError if there is no such program.  Called before anything is compiled or loaded."""
         if shutil.which(program) is None:
             raise UsageError(f"{program}: no such program, or not executable")
 
@@ -43,7 +43,7 @@ class TracedCommand:
         return self._process.poll()
 
     def terminate(self) -> int | None:
-        """Ask it to end, then make it; returns its exit status."""
+        """End the command if it still runs: SIGTERM, after 5 s SIGKILL.  Returns its exit status."""
         if self._process.poll() is None:
             self._process.terminate()
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder's threads run before ordinary ones: on a busy machine the consumer must not starve."""
+"""Let the recorder's threads run before ordinary ones: on a busy machine the rings would fill otherwise."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _HIGHEST = -20
 
 
 def raise_priority() -> None:
-    """Give the calling thread the highest ordinary priority, if we may.
+    """Give the calling thread the highest ordinary priority (nice -20), if that is permitted.
 
-    It takes what it needs and sleeps.  On Linux a nice value belongs to a thread, so each calls this.
+    A recorder's thread sleeps when it has nothing to do, so it does not harm others.  On Linux the nice value
+    belongs to a thread, so each thread calls this.
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _HIGHEST)

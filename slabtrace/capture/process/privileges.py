@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Least privilege: what a recorder may do shrinks as it gets on, and ends at nothing.
+"""Least privilege: the recorder gives its privileges up in three steps, each for good.
 
-Three steps, each for good.  `become` (programs compiled, the trace's folder made): the process is the
-user behind sudo, with the capabilities that attaching takes.  `reduce` (attached, the command started;
-each thread for itself): with those that recording takes.  `give_up`: with none, before a trace is read.
-The kernel's calls, capabilities(7) and prctl(2), are called as they are: what they do is a thread's.
+1. `become`, when the programs are compiled and the trace's folder is made: the process becomes the user
+   behind sudo, with the capabilities that attaching needs.
+2. `reduce`, when all is attached and the command is started: only those that recording needs are left.
+3. `give_up`, before a trace is read: none is left.
+
+Capabilities belong to a thread: capset(2) and prctl(2) change the calling one only, so each thread calls
+`reduce` itself.
 """
 
 from __future__ import annotations
@@ -36,16 +39,16 @@ class Capability(IntEnum):
     BPF = 39
 
 
-# What a recording takes from first to last.
+# What a recording needs from its start to its end.
 RECORDING = frozenset(
     {
-        Capability.BPF,  # before 5.19, for every look at a map
-        Capability.SYSLOG,  # /proc/kallsyms and /proc/modules show addresses
-        Capability.DAC_READ_SEARCH,  # /proc/slabinfo, and the way to a trace in somebody else's folder
-        Capability.KILL,  # the traced command may have changed its user
+        Capability.BPF,  # before 5.19, for every access to a map
+        Capability.SYSLOG,  # to see addresses in /proc/kallsyms and /proc/modules
+        Capability.DAC_READ_SEARCH,  # to read /proc/slabinfo, and to reach a trace in another user's folder
+        Capability.KILL,  # to end the traced command, which may have changed its user
     }
 )
-# What it takes until everything is attached and the command is started.
+# What it needs until everything is attached and the command is started.
 ATTACHING = RECORDING | {Capability.PERFMON, Capability.SYS_NICE, Capability.SETPCAP}
 
 _VERSION_3 = 0x20080522  # _LINUX_CAPABILITY_VERSION_3: two words of 32 bits each
@@ -58,7 +61,7 @@ _libc = ct.CDLL(None, use_errno=True)
 
 
 def permitted() -> int:
-    """The capabilities that the calling thread has or may take, as bits."""
+    """The permitted capabilities of the calling thread, as bits."""
     data = ct.create_string_buffer(24)
     _call(_libc.capget, _header(), data)
     words = struct.unpack("=6I", data.raw)  # effective, permitted, inheritable; then their upper halves
@@ -66,10 +69,10 @@ def permitted() -> int:
 
 
 def become(user: InvokingUser | None = None, also: Collection[Capability] = ()) -> None:
-    """Be the user behind sudo, with what ATTACHING takes and `also`; other threads have nothing left.
+    """Become the user behind sudo, with the capabilities ATTACHING and `also`.  Other threads keep none.
 
-    Call it before threads are made that record.  Root without sudo stays root, but for its capabilities;
-    a user with capabilities keeps what is needed of them.  Raises CaptureError.
+    Call this before the threads that record are made.  Root without sudo stays root, with fewer
+    capabilities; a user who has capabilities keeps those that are needed.  Raises CaptureError.
     """
     user = user or invoking_user()
     try:
@@ -78,13 +81,13 @@ def become(user: InvokingUser | None = None, also: Collection[Capability] = ()) 
         _keep(_needed() | set(also))
     except OSError as error:
         raise CaptureError(
-            f"root's privileges cannot be given up for those of uid {user.uid}: {error.strerror}",
+            f"the recorder cannot give up root's privileges and become uid {user.uid}: {error.strerror}",
             "run it without sudo, or as root with SUDO_UID and SUDO_GID unset",
         ) from error
 
 
 def reduce() -> None:
-    """Leave the calling thread, and what it starts from now on, with what RECORDING takes, for good."""
+    """Leave the calling thread, and what it starts from now on, only the capabilities RECORDING, for good."""
     bounded = _may(Capability.SETPCAP)
     for number in range(64):
         if bounded and number not in RECORDING and _libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1:
@@ -94,26 +97,26 @@ def reduce() -> None:
 
 
 def keep_only(capabilities: Collection[Capability]) -> None:
-    """Leave the calling thread with these, of those it has.  Raises OSError."""
+    """Leave the calling thread only these of its capabilities.  Raises OSError."""
     _call(_libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _keep(capabilities)
 
 
 def give_up() -> None:
-    """Be the user behind sudo, with no privilege at all.  Call it before other threads are made."""
+    """Become the user behind sudo, without any capability.  Call this before other threads are made."""
     become()
     reduce()
     _keep(())
 
 
 def finish() -> None:
-    """After recording, behind sudo or as a user: keep nothing.  Root itself keeps what it had."""
+    """After recording: keep no capability, unless this is root without sudo."""
     if os.geteuid() != 0:
         _keep(())
 
 
 def would(question: Callable[[], bool]) -> bool:
-    """What `question` answers to a process that has given up: asked in a child, before threads are made."""
+    """What `question` returns in a child process without privileges.  Call it before threads are made."""
     child = os.fork()
     if child == 0:
         answer = False
@@ -126,16 +129,18 @@ def would(question: Callable[[], bool]) -> bool:
 
 
 def _needed() -> frozenset[Capability]:
-    """ATTACHING; CAP_SYS_ADMIN where it has to stand for CAP_BPF; root's own way into others' folders."""
+    """ATTACHING, with CAP_SYS_ADMIN if CAP_BPF is lacking; for root also CAP_DAC_OVERRIDE, to write to the
+    folders of others."""
     needed = ATTACHING if _may(Capability.BPF) else ATTACHING | {Capability.SYS_ADMIN}
     return needed | {Capability.DAC_OVERRIDE} if os.geteuid() == 0 else needed
 
 
 def _leave_root(user: InvokingUser) -> None:
-    """Change every thread's user; the calling one alone keeps its capabilities (KEEPCAPS is a thread's).
+    """Change the user of every thread.  Only the calling one keeps its capabilities (KEEPCAPS is per thread).
 
-    libc takes all threads along: pyarrow's and numpy's, which were made as root, are left with nothing.
-    Root itself takes them to nobody, and comes back alone.
+    libc's setresuid changes all threads: those of pyarrow and numpy, which were made as root, have no
+    capability afterwards.  Root without sudo makes all threads nobody, and then only the calling one root
+    again.
     """
     _call(_libc.prctl, _PR_SET_KEEPCAPS, 1, 0, 0, 0)
     if user.differs:
@@ -157,7 +162,8 @@ def _take_home(user: InvokingUser) -> None:
 
 
 def _keep(capabilities: Collection[Capability]) -> None:
-    """Of what the calling thread may have, keep these alone, in effect; none is handed on by execve."""
+    """Keep only these of the calling thread's permitted capabilities, and make them effective.  execve passes
+    none on."""
     _call(_libc.prctl, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     kept = permitted() & sum(1 << capability for capability in capabilities)
     _set(kept, kept)

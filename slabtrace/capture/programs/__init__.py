@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The BPF programs: compiled, completed, loaded, attached; and what they need to know."""
+"""The BPF programs: compile, patch, load and attach them, and find the numbers that they need."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The few bpf(2) commands that bcc has no call for: run a program once, read its statistics.
+"""bpf(2) commands that bcc has no suitable call for: load, attach and run programs, read statistics.
 
-Layouts are those of union bpf_attr and struct bpf_prog_info in the kernel's uapi, which only grow.
+The layouts are those of union bpf_attr and struct bpf_prog_info in the kernel's uapi, which only grow.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _bpf(command: int, attributes: bytes) -> bytes:
 
 
 def _bpf_fd(command: int, attributes: bytes) -> int:
-    """Call bpf(2) for a command that answers with a file descriptor.  Raises OSError."""
+    """Call bpf(2) for a command that returns a file descriptor.  Raises OSError."""
     return _call(command, attributes)[0]
 
 
@@ -45,7 +45,7 @@ def _call(command: int, attributes: bytes) -> tuple[int, bytes]:
     buffer = ct.create_string_buffer(attributes, len(attributes))
     number = _SYS_BPF.get(platform.machine())
     if number is None:
-        raise CaptureError(f"slabtrace does not know the bpf system call of {platform.machine()}")
+        raise CaptureError(f"slabtrace does not know the number of bpf(2) on {platform.machine()}")
     answer = int(_libc.syscall(number, command, buffer, len(attributes)))
     if answer < 0:
         error = ct.get_errno()
@@ -78,14 +78,14 @@ def load_raw_tracepoint(instructions: bytes, name: str) -> int:
 def load_tracing(instructions: bytes, at_exit: bool, type_id: int, name: str) -> int:
     """Load an fentry (or fexit) program for the kernel function of a BTF type id; returns its fd.
 
-    Raises OSError: EPERM where the kernel forbids such programs, EINVAL where it cannot trace the function.
+    Raises OSError: EPERM if the kernel permits no such programs, EINVAL if the function cannot be traced.
     """
     attach_type = _TRACE_FEXIT if at_exit else _TRACE_FENTRY
     return _load(instructions, _PROG_TYPE_TRACING, attach_type, type_id, name)
 
 
 def _load(instructions: bytes, program_type: int, attach_type: int, type_id: int, name: str) -> int:
-    """BPF_PROG_LOAD; returns the program's fd.  Raises OSError, its strerror the verifier's last word."""
+    """BPF_PROG_LOAD; returns the program's fd.  Raises OSError with the verifier's complaint as strerror."""
     code = ct.create_string_buffer(instructions, len(instructions))
     licence = ct.create_string_buffer(b"GPL")
     log = ct.create_string_buffer(_LOG_BYTES)
@@ -101,25 +101,25 @@ def _load(instructions: bytes, program_type: int, attach_type: int, type_id: int
     try:
         return _bpf_fd(_PROG_LOAD, attributes)
     except OSError as error:
-        raise OSError(error.errno, last_word(log.value) or error.strerror) from error
+        raise OSError(error.errno, complaint(log.value) or error.strerror) from error
 
 
 _STATISTICS = ("verification time ", "processed ")
 
 
-def last_word(log: bytes) -> str:
-    """What the verifier says is wrong: its last line before the statistics.
+def complaint(log: bytes) -> str:
+    """The verifier's reason for a refusal: the last line of its log before the statistics, "" for none.
 
-    They begin with the time (print_verification_stats, kernel/bpf/verifier.c); newer kernels add lines of
-    other beginnings after it ("subprog 0 ... stack 8", seen on 7.3.4).
+    The statistics begin with the time (print_verification_stats, kernel/bpf/verifier.c); newer kernels have
+    lines with other beginnings after it ("subprog 0 ... stack 8", seen on 7.3.4).
     """
     lines = [line.strip() for line in log.decode(errors="replace").splitlines()]
-    said = [*takewhile(lambda line: not line.startswith(_STATISTICS), lines)]
-    return next(filter(None, reversed(said)), "")
+    reasons = [*takewhile(lambda line: not line.startswith(_STATISTICS), lines)]
+    return next(filter(None, reversed(reasons)), "")
 
 
 def has_atomics() -> bool:
-    """Has BPF atomics that return a value (5.12)?  Asked by loading a program with an exchange."""
+    """Does BPF have atomics that return a value here (5.12)?  Tries to load a program with an exchange."""
     # r2 = 1; *(u64 *)(r10 - 8) = r2; r2 = xchg(r10 - 8, r2); r0 = 0; exit
     words = (
         (0xB7, 0x02, 0, 1),
@@ -143,7 +143,7 @@ def attach_tracing(program_fd: int) -> int:
 
 @contextmanager
 def run_time_counted() -> Iterator[None]:
-    """Within the block the kernel times every BPF program's runs (BPF_ENABLE_STATS, 5.8).  Raises OSError."""
+    """Let the kernel time all BPF programs within the block (BPF_ENABLE_STATS, 5.8).  Raises OSError."""
     fd = _bpf_fd(_ENABLE_STATS, struct.pack("=I", _STATS_RUN_TIME))
     try:
         yield
@@ -154,7 +154,7 @@ def run_time_counted() -> Iterator[None]:
 def program_statistics(program_fd: int) -> dict[str, int]:
     """`recursion_misses` (always counted), and `run_time_ns`, `run_cnt` (0 unless enabled).
 
-    A kernel before 5.12 does not know recursion_misses and leaves it 0: it has no recursion guard.
+    A kernel before 5.12 has no recursion_misses and leaves it 0: it has no recursion guard.
     """
     info = ct.create_string_buffer(_INFO_SIZE)
     _bpf(_OBJ_GET_INFO_BY_FD, struct.pack("=IIQ", program_fd, _INFO_SIZE, ct.addressof(info)))

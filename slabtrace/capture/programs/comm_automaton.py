@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A shell glob as a bit-parallel automaton that a BPF program can run (bpf/filter.h, FILTER_COMM).
 
-State bit i says that the first i elements of the pattern have matched.  For a character c,
+Bit i of the state means that the first i elements of the pattern have matched.  For a character c,
 state' = (state & step[c]) << 1 | (state & loop): the Shift-And algorithm (Baeza-Yates and Gonnet,
-1992) with self-loops where a `*` stands.
+1992), with self-loops for `*`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CommGlob:
     """
 
     def __init__(self, pattern: str) -> None:
-        elements, loops = self._parse(pattern)
+        elements, loops = self._parse(pattern)  # loops: the states that a `*` lets stay
         self.loop = sum(1 << i for i in loops)
         self.accept = 1 << len(elements)
         self.step = [
@@ -32,7 +32,7 @@ class CommGlob:
         ]
 
     def matches(self, comm: str) -> bool:
-        """What the BPF program answers for this comm."""
+        """Whether a BPF program with this automaton accepts the comm."""
         state = 1
         for c in os.fsencode(comm)[:15]:
             state = ((state & self.step[c]) << 1) | (state & self.loop)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find bcc, compile bpf/slab.c with it, and turn its failures into ours.
+"""Find bcc, compile bpf/slab.c with it, and turn its failures into errors with a cause and a remedy.
 
-bcc is Debian's python3-bpfcc: pure Python over libbcc.so, installed for /usr/bin/python3 alone.
-Any CPython can run it, so it is imported by path where a plain import fails; nothing else of
-Debian's dist-packages comes along.  (PyPI's `bcc` is another program.)
+bcc is Debian's python3-bpfcc: pure Python over libbcc.so, installed for /usr/bin/python3 only.  Any CPython
+can run it, so it is imported by its path, without the rest of Debian's dist-packages.  (The package `bcc`
+on PyPI is another program.)
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _DIST_PACKAGES = (
     Path("/usr/local/lib/python3/dist-packages/bcc"),
 )
 _INCLUDE = re.compile(r'^#include "(.+)"$', re.M)
+_REFUSED_MAP = re.compile(r"could not open bpf map: (\w+), error: (.+)")  # libbcc's words
 _INSTALL = "install it: apt install python3-bpfcc (Debian, Ubuntu), python3-bcc (Fedora), python-bcc (Arch)"
 
 
@@ -49,7 +50,7 @@ def find_bcc() -> Path | None:
 
 
 def import_bcc() -> ModuleType:
-    """Import bcc from wherever it lies.  Raises CaptureError if it is missing or broken."""
+    """Import bcc from the folder that find_bcc finds.  Raises CaptureError if it is missing or broken."""
     loaded = sys.modules.get("bcc")
     if loaded is not None and hasattr(loaded, "BPF"):
         return loaded
@@ -63,7 +64,7 @@ def import_bcc() -> ModuleType:
     sys.modules["bcc"] = module
     try:
         loader.exec_module(module)
-    except Exception as error:  # a missing libbcc.so is an OSError, a torn package an ImportError
+    except Exception as error:  # OSError if libbcc.so is missing, ImportError if files of the package are
         del sys.modules["bcc"]
         raise CaptureError(f"bcc in {folder} cannot be loaded: {error}", _INSTALL) from error
     return module
@@ -71,7 +72,7 @@ def import_bcc() -> ModuleType:
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Collect what libbcc and clang write to file descriptor 2 meanwhile; yields a list of lines."""
+    """Collect what libbcc and clang write to file descriptor 2 within the block; yields a list of lines."""
     lines: list[str] = []
     sys.stderr.flush()
     saved = os.dup(2)
@@ -87,7 +88,7 @@ def captured_stderr() -> Iterator[list[str]]:
 
 
 def one_unit(source: Path) -> str:
-    """The text of a C file with its #include "…" lines followed, each file once, as cpp would.
+    """The text of a C file with each #include "…" line replaced by that file, once, as cpp would.
 
     bcc rewrites map accesses in the main file only, so the headers must be part of it.
     """
@@ -104,14 +105,14 @@ def one_unit(source: Path) -> str:
 
 
 def compile_bpf(defines: Mapping[str, int | str | None], source: str = "slab.c") -> Any:
-    """Compile a file of bpf/ and return bcc's BPF object (nothing is loaded yet).
+    """Compile a file of bpf/ and return bcc's BPF object: maps are made, no program is loaded.
 
-    `defines` become -D options; None defines a bare name.  Raises CaptureError with the first
-    line clang complained about.
+    `defines` become -D options; None defines a name without a value.  Raises CaptureError if the kernel
+    refuses a map, or with the first error of clang.
     """
     bcc = import_bcc()
     folder = bpf_dir().resolve()
-    # bcc insists on kernel headers for its own prelude; ours has just what that asks for.
+    # bcc needs kernel headers for its own prelude; this folder has what the prelude includes.
     os.environ["BCC_KERNEL_SOURCE"] = str(folder / "kernel-headers")
     flags = ["-Wno-unused-function"]
     flags += [f"-D{name}" if value is None else f"-D{name}={value}" for name, value in defines.items()]
@@ -120,8 +121,19 @@ def compile_bpf(defines: Mapping[str, int | str | None], source: str = "slab.c")
         with captured_stderr() as lines:
             return bcc.BPF(text=one_unit(folder / source).encode(), cflags=flags)
     except (Exception, SystemExit) as error:
-        complaint = next((line for line in lines if "error" in line), "") or str(error)
-        raise CaptureError(
-            f"the BPF programs do not compile here: {complaint}",
-            "bcc or its clang may be too old or broken; bcc 0.26 and later are known to work",
-        ) from error
+        raise _failure(lines, str(error)) from error
+
+
+def _failure(lines: list[str], otherwise: str) -> CaptureError:
+    """The error to raise for what bcc and clang wrote.  bcc makes the maps while it compiles."""
+    for line in lines:
+        if refused := _REFUSED_MAP.search(line):
+            return CaptureError(
+                f"the kernel cannot make the BPF map {refused[1]}: {refused[2]}",
+                "if memory is short, or limited by a cgroup, use a smaller --buffer or --stacks none",
+            )
+    complaint = next((line for line in lines if "error" in line), "") or otherwise
+    return CaptureError(
+        f"the BPF programs do not compile here: {complaint}",
+        "bcc or its clang may be too old or broken; bcc 0.26 and later are known to work",
+    )

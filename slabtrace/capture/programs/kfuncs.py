@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bcc cannot compile, put into a program before it is loaded: kernel functions, and a map itself.
+"""Patch into a compiled program what bcc cannot compile: calls of kernel functions, and the address of a map.
 
-The C side calls a number that is no helper's (bpf/kernel_memory.h), which becomes the call of a
-kernel function by its BTF id; and it loads a map by a number (bpf/percpu.h).
+The C code calls a helper number that does not exist (bpf/kernel_memory.h); here it becomes a call of a kernel
+function by its BTF id.  And it loads a map by such a number (bpf/percpu.h); here it becomes the map.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PROBE = (
 
 
 class Kfuncs:
-    """The kernel functions found usable on the running kernel."""
+    """The kernel functions that can be called on the running kernel."""
 
     def __init__(self, btf: Btf) -> None:
         self._ids: dict[int, int] = {}
@@ -44,7 +44,7 @@ class Kfuncs:
                 del self._ids[RDONLY_CAST]
 
     def _casts_to_void(self) -> bool:
-        """bpf_rdonly_cast came in 6.2 (a35b9af4ec2c); it casts to void, for loads of any size, from 6.17."""
+        """Does bpf_rdonly_cast (6.2, a35b9af4ec2c) cast to void, for loads of any size?  From 6.17."""
         try:
             os.close(bpf_syscall.load_raw_tracepoint(self.resolve(_encoded(_PROBE)), "slabtrace_probe"))
         except OSError:
@@ -56,7 +56,7 @@ class Kfuncs:
         return {"RDONLY_CAST": hex(RDONLY_CAST)} if RDONLY_CAST in self._ids else {}
 
     def resolve(self, instructions: bytes) -> bytes:
-        """The instructions of a program, with the calls of our numbers made calls of kernel functions."""
+        """The instructions of a program, with our helper numbers replaced by calls of kernel functions."""
         code = np.frombuffer(bytearray(instructions), dtype=_INSTRUCTION)
         for number, type_id in self._ids.items():
             ours = (code["code"] == _CALL) & (code["imm"] == number)
@@ -66,7 +66,7 @@ class Kfuncs:
 
 
 def point_at_map(instructions: bytes, number: int, map_fd: int) -> bytes:
-    """The instructions of a program, with the map put where it loads the one called `number`."""
+    """The instructions of a program, with the map in place of the one that it loads as `number`."""
     code = np.frombuffer(bytearray(instructions), dtype=_INSTRUCTION)
     loads = (code["code"] == _LOAD_64) & (code["registers"] >> 4 == _PSEUDO_MAP) & (code["imm"] == number)
     code["imm"][loads] = map_fd

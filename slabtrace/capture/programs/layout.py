@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy's view of bpf/event.h and bpf/ring.h: derived from the C text, never written twice."""
+"""NumPy dtypes and numbers of bpf/*.h, derived from the C text, so that nothing is defined twice."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,7 @@ def _header(name: str) -> str:
 
 @cache
 def header_numbers(name: str) -> dict[str, int]:
-    """Plain numeric #defines and SLAB_ enumerators of a header."""
+    """The #defines of plain numbers, and the SLAB_ enumerators, of a header."""
     text = _header(name)
     return {key: int(value, 0) for key, value in _DEFINE.findall(text) + _ENUM.findall(text)}
 
@@ -52,8 +51,3 @@ def _scalar(spelling: str) -> str:
 def event_dtype() -> np.dtype[np.void]:
     """struct slab_event: one 64-byte slot."""
     return struct_dtype("event.h", "slab_event")
-
-
-def bpf_sources() -> list[Path]:
-    """Every C file and header of bpf/, for checks and packaging."""
-    return sorted(p for p in bpf_dir().rglob("*.[ch]"))

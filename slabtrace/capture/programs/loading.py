@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load and attach the BPF programs, keep their file descriptors, and take them down again.
+"""Load and attach the BPF programs, and detach them again.
 
-bcc compiles, and makes the maps; the programs are loaded by us, because bcc cannot call kernel
-functions, and would attach an fentry program while it compiles.  Everything dies with the process:
-links are file descriptors, nothing is pinned, so a killed recorder leaves nothing in the kernel.
+bcc compiles them and makes the maps.  They are loaded here, because bcc cannot call kernel functions, and
+would attach fentry programs while it compiles.  Links are file descriptors and nothing is pinned, so a
+recorder that is killed leaves nothing in the kernel.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ LOCKED_DOWN = (
 _PERCPU_ELEMENTS_ITSELF = header_numbers("percpu.h")["PERCPU_ELEMENTS_ITSELF"]
 
 
-def refusal(program: str, said: str) -> CaptureError:
-    """What to say of a program that the kernel does not load; `said`: the verifier's last word.
+def refusal(program: str, reason: str) -> CaptureError:
+    """The error for a program that the kernel refuses; `reason`: the verifier's complaint.
 
-    Under a lockdown (confidentiality) it knows no such helper: bpf_base_func_proto, kernel/bpf/helpers.c.
+    Under lockdown (confidentiality) the helper does not exist: bpf_base_func_proto, kernel/bpf/helpers.c.
     """
-    if re.search(r"(cannot use helper|unknown func) bpf_probe_read_kernel", said):
+    if re.search(r"(cannot use helper|unknown func) bpf_probe_read_kernel", reason):
         return CaptureError(*LOCKED_DOWN)
     return CaptureError(
-        f"the kernel refuses the BPF program {program}: {said}",
+        f"the kernel refuses the BPF program {program}: {reason}",
         "run `slabtrace doctor` to see what this kernel allows",
     )
 
@@ -59,7 +59,7 @@ class Programs:
     def load(self, program: str) -> int:
         """Load a program as a raw tracepoint program, once; returns its file descriptor.
 
-        Raises CaptureError with the verifier's last word.
+        Raises CaptureError with the verifier's complaint.
         """
         if program not in self._loaded:
             try:
@@ -69,7 +69,7 @@ class Programs:
         return self._loaded[program]
 
     def _code(self, program: str) -> bytes:
-        """The instructions of a program, its maps filled in by bcc, its kernel functions by us."""
+        """The instructions of a program: bcc has filled in the maps; kernel functions are filled in here."""
         lib, module, name = import_bcc().libbcc.lib, self._bpf.module, program.encode()
         code = ct.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
         code = point_at_map(code, _PERCPU_ELEMENTS_ITSELF, self.map_fd("percpu_elements"))
@@ -130,7 +130,7 @@ class Programs:
         """A BPF_F_MMAPABLE array map as a writable ndarray of shape (count,), shared with the kernel."""
         itemsize = np.dtype(dtype).itemsize
         length = -(-itemsize * count // mmap.PAGESIZE) * mmap.PAGESIZE
-        # populated at once: a page fault in the consumer under load costs more than a chunk of events
+        # populated now: under load a page fault in the consumer costs more than a chunk of events
         memory = mmap.mmap(self.map_fd(name), length, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
         self._maps.append(memory)
         return np.frombuffer(memory, dtype=dtype, count=count)
@@ -143,14 +143,14 @@ class Programs:
         bpf_syscall.test_run(self.load(program), arguments, cpu)
 
     def recursion_misses(self) -> dict[str, int]:
-        """Per program ever attached, how often the kernel skipped it because it was already running."""
+        """For each program that was attached: how often the kernel skipped it because it was active."""
         return {
             name: bpf_syscall.program_statistics(fd)["recursion_misses"]
             for name, fd in self._once_attached.items()
         }
 
     def run_times(self) -> tuple[int, int]:
-        """(ns, runs) of all attached programs, counted while the kernel is told to."""
+        """(ns, runs) of all programs so far; the kernel counts only within `run_time_counted`."""
         every = [bpf_syscall.program_statistics(fd) for fd in list(self._once_attached.values())]
         return sum(each["run_time_ns"] for each in every), sum(each["run_cnt"] for each in every)
 

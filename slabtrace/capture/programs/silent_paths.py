@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The silent paths: which of them this kernel has, whether it lets them be watched, and watching them.
+"""The silent paths: which of them this kernel has, and which it lets slabtrace trace.
 
-They are functions, not tracepoints (bpf/silent.h), so they need fentry and fexit programs: BTF, a
-traceable function, and a kernel that permits it.  What cannot be watched is named in the manifest,
-with the reason the kernel gave.
+They are functions without a tracepoint (bpf/silent.h).  To trace them takes fentry and fexit programs: BTF, a
+traceable function, and a kernel that permits it.  The manifest lists the paths that cannot be traced, with
+the kernel's reason.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from slabtrace.capture.kernel.btf import Btf
 from slabtrace.capture.kernel.kallsyms import function_spans
 from slabtrace.capture.programs import bpf_syscall
 
-# mov r0, 0; exit: the least program there is, to ask whether the kernel takes any
+# mov r0, 0; exit: the smallest program, to try whether the kernel accepts any
 _NOTHING = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class SilentPath:
-    """A function that allocates or frees unseen.  `program` watches it, at its entry or its exit.
+    """A function that allocates or frees without a tracepoint.  `program` traces its entry or its exit.
 
-    `outer`: a function that may stand between it and its true caller.  `hides`: whether objects come
-    or go there unseen; else it tells more of what is seen anyway.
+    `outer`: a wrapper that may be between the function and its true caller.  `hides`: whether allocations or
+    frees are missing if it is not traced; if False, the function only adds to what is traced anyway.
     """
 
     name: str
@@ -42,7 +42,7 @@ class SilentPath:
 
 
 # The _noprof names came with allocation profiling, 7bd230a26648 (6.10).  In 7.x kmalloc_nolock is
-# _kmalloc_nolock_noprof, around __kmalloc_nolock_noprof, which has other callers too: that one is watched.
+# _kmalloc_nolock_noprof, a wrapper of __kmalloc_nolock_noprof.  That one, which has other callers, is traced.
 PATHS = (
     SilentPath("kmem_cache_alloc_bulk", ("kmem_cache_alloc_bulk_noprof", "kmem_cache_alloc_bulk"), True),
     SilentPath("kmem_cache_free_bulk", ("kmem_cache_free_bulk",)),
@@ -63,10 +63,11 @@ PATHS = (
 
 @dataclass(frozen=True)
 class SilentCoverage:
-    """What can be watched, and what must be known of it.
+    """Which paths can be traced, and what the programs must know about them.
 
-    `watchable`: the BTF id of each path's function; `refused`: the kernel's reason for each other that
-    hides objects; `spans`: where functions lie, by name (absent: hidden by the kernel).
+    `watchable`: the BTF id of the function of each path that can be traced; `refused`: the kernel's reason
+    for each other path that hides objects; `spans`: the addresses of functions by name (absent if the
+    kernel hides them).
     """
 
     watchable: dict[SilentPath, int]
@@ -79,7 +80,7 @@ class SilentCoverage:
     atomics: bool
 
     def defines(self) -> dict[str, str | int | None]:
-        """The -D names that compile the programs of the watchable paths."""
+        """The -D options with which the programs of the watchable paths are compiled."""
         defines: dict[str, str | int | None] = {"NOLOCK_ARGUMENTS": self.nolock_arguments}
         for path in self.watchable:
             inner, outer = (self.spans.get(name, range(0)) for name in (self.functions[path], path.outer))
@@ -98,7 +99,7 @@ class SilentCoverage:
 
 
 def examine(btf: Btf) -> SilentCoverage:
-    """Which silent paths this kernel has, and which of them it lets be watched."""
+    """Find the silent paths of this kernel, and try which of them it lets be traced."""
     watchable: dict[SilentPath, int] = {}
     refused: dict[SilentPath, str] = {}
     functions: dict[SilentPath, str] = {}
@@ -126,9 +127,11 @@ def examine(btf: Btf) -> SilentCoverage:
 
 
 def _refusal(path: SilentPath, type_id: int) -> str:
-    """Why the kernel takes no program there; "" if it does."""
+    """Why the kernel accepts no program for the path's function; "" if it does."""
     try:
         os.close(bpf_syscall.load_tracing(_NOTHING, path.at_exit, type_id, "slabtrace_probe"))
     except OSError as error:
-        return f"the kernel refuses a program there ({error.strerror})"
+        return (
+            f"the kernel refuses an {'fexit' if path.at_exit else 'fentry'} program there ({error.strerror})"
+        )
     return ""

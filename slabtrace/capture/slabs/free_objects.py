@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which objects of a slab are free, read from the slab allocator's own lists while it goes on working.
+"""Which objects of a slab are free, read from the slab allocator's own lists while it works.
 
-A free object is on its slab's freelist, on the freelist of the CPU that allocates from the slab, or
-in a sheaf (slab_shape.py).  Nothing is locked: what changed while it was read is read again, and
-what does not add up (a slab knows how many of its objects are free) is not told at all.
+A free object is on the freelist of its slab, on the freelist of the CPU that allocates from the slab, or in a
+sheaf (shape.py).  Nothing is locked.  A slab that changed while it was read is read again; a slab whose
+own count of free objects differs from its lists has no result.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from slabtrace.capture.slabs.sheaves import Sheaves
 from slabtrace.capture.slabs.walk import PAGE_SIZE, SlabCache, SlabWalk
 
 _TRIES = 3
-_SLAB_BYTES = 64  # of a struct slab: no larger than the struct page it lies on
+_SLAB_BYTES = 64  # of a struct slab, which is no larger than the struct page that it overlays
 
 FreeBits = NDArray[np.bool_]
 
 
 class SlabState(NamedTuple):
-    """A slab's objects: `free[i]` tells of the one at `first` + i * `stride`."""
+    """A slab's objects: `free[i]` is for the object at `first` + i * `stride`."""
 
     first: int
     stride: int
@@ -55,7 +55,7 @@ class _Slab(NamedTuple):
 
 
 class FreeObjects:
-    """What is the same for all slabs of one cache: raises ValueError where one cannot be understood."""
+    """Reads the slabs of one cache.  Raises ValueError for a cache whose lists cannot be read."""
 
     def __init__(self, walk: SlabWalk, shape: SlabShape, percpu: PerCpu, cache: SlabCache) -> None:
         self._walk, self._shape, self.cache = walk, shape, cache
@@ -76,7 +76,7 @@ class FreeObjects:
     def state(self, slab: int, memory: int) -> SlabState | None:
         """The state of the slab whose struct is at `slab` and whose first byte is at `memory`.
 
-        None if it is no slab of this cache, or would not hold still.
+        None if it is no slab of this cache, or if it changed during each of the tries.
         """
         for _ in range(_TRIES):
             before, of_cpu = self._read(slab), self._of_cpu(slab)
@@ -108,9 +108,10 @@ class FreeObjects:
         return None
 
     def _free(self, slab: _Slab, of_cpu: tuple[int, int] | None, memory: int) -> FreeBits | None:
-        """Walk the freelists; None if they do not add up.
+        """Walk the freelists.  None if the slab's list is not as long as its counters say.
 
-        Objects on the CPU's freelist count as in use; all other free ones are on the slab's.
+        The counters have objects on the CPU's freelist as in use; all other free objects are on the slab's
+        list.
         """
         following = self._links(slab.objects, memory)
         if following is None:
@@ -124,9 +125,9 @@ class FreeObjects:
         return free
 
     def _links(self, objects: int, memory: int) -> list[int] | None:
-        """What stands in each object where a free one has the address of the next.
+        """For each object the word in which a free one has the address of the next, decoded.
 
-        Hardened, it is stored as address ^ kmem_cache.random ^ swab(where it stands)
+        With CONFIG_SLAB_FREELIST_HARDENED it is stored as address ^ kmem_cache.random ^ swab(its place)
         (freelist_ptr_encode in mm/slub.c; since 5.7, 1ad53d9fa3f6).
         """
         stride = self.cache.size
@@ -141,7 +142,7 @@ class FreeObjects:
 
 
 def _follow(pointer: int, following: list[int], first: int, stride: int, free: FreeBits) -> int | None:
-    """Mark the objects of a freelist in `free`; returns how many, None where it leads astray."""
+    """Mark the objects of a freelist in `free`.  Returns how many; None if a link leads to no free object."""
     count = 0
     while pointer:
         index, rest = divmod(pointer - first, stride)

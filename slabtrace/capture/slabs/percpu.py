@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where each CPU's own memory lies: a per-CPU pointer of the kernel plus the CPU's number is an address.
+"""The per-CPU offsets: a per-CPU pointer of the kernel plus the offset of a CPU is an address.
 
-The numbers are learnt from a per-CPU map of ours (bpf/percpu.h), so that no data symbol is needed.
+They are learnt from a per-CPU map of slabtrace's own (bpf/percpu.h), so no data symbol is needed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _U64 = 1 << 64
 
 
 class PerCpu:
-    """`bases`: for each online CPU what must be added to a per-CPU pointer; empty where it cannot be learnt.
+    """`bases`: the offset of each online CPU; empty if they cannot be learnt.
 
-    `pptrs`: where a per-CPU array map keeps the per-CPU pointer to its first element.
+    `pptrs`: the offset, in a per-CPU array map, of the per-CPU pointer to its first element.
     """
 
     def __init__(self, programs: Programs, walk: SlabWalk, pptrs: int | None, cpus: int) -> None:
@@ -28,10 +28,10 @@ class PerCpu:
         if pptrs is None:
             return
         place = programs.mapped("percpu_places", struct_dtype("percpu.h", "percpu_place"), 1)
-        with contextlib.suppress(CaptureError):  # a verifier that lets no address of a map out
+        with contextlib.suppress(CaptureError):  # a verifier that refuses to store the address of a map
             programs.load("percpu_place")
             for cpu in range(cpus):
-                with contextlib.suppress(OSError):  # offline: it keeps nothing
+                with contextlib.suppress(OSError):  # the CPU is offline
                     programs.run_once("percpu_place", [0], cpu)
                     self._learn(cpu, int(place["element"][0]), walk.read(int(place["map"][0]) + pptrs, 8))
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the slab allocator keeps its free objects on this kernel: byte offsets, by features of its BTF.
+"""Byte offsets of the slab allocator's lists of free objects on this kernel, from its BTF.
 
-Up to 6.17 a cache has its slabs and each CPU's current slab (struct kmem_cache_cpu); 6.18 adds
-sheaves, arrays of free objects by CPU and node (2d517aa09bbc, "slab: add opt-in caching layer of
-percpu sheaves"), and in 7.x these take the place of the current slabs.
+Up to 6.17 free objects are in slabs, and in each CPU's current slab (struct kmem_cache_cpu).  6.18 adds
+sheaves, arrays of free objects per CPU and node (2d517aa09bbc, "slab: add opt-in caching layer of percpu
+sheaves").  In 7.x sheaves replace the current slabs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from slabtrace.capture.kernel.btf import Btf
 
 @dataclass(frozen=True)
 class SheafShape:
-    """Of struct slub_percpu_sheaves, slab_sheaf and node_barn."""
+    """Offsets in struct slub_percpu_sheaves, slab_sheaf and node_barn."""
 
-    percpu: int  # in kmem_cache: the per-CPU pointer, 0 where a cache has none
+    percpu: int  # in kmem_cache: the per-CPU pointer, which is 0 if a cache has no sheaves
     of_cpu: tuple[int, ...]  # main, spare, rcu_free
     size: int
     objects: int
-    barn: int  # in kmem_cache_node, or in what kmem_cache has for each node
+    barn: int  # in kmem_cache_node, or (7.x) in kmem_cache_per_node_ptrs
     barn_in_node: bool
     barn_link: int  # in slab_sheaf
     barn_full: int  # list head in node_barn
@@ -31,14 +31,14 @@ class SheafShape:
 class SlabShape:
     """Offsets in struct slab (struct page before 5.17), kmem_cache and kmem_cache_cpu.
 
-    `random`: None without CONFIG_SLAB_FREELIST_HARDENED.  `cpu_slab`: None where CPUs have no
-    current slab.  `nodes`, `node_stride`, `node_count`: the array in kmem_cache with a pointer for each node.
+    `random`: None without CONFIG_SLAB_FREELIST_HARDENED.  `cpu_slab`: None if CPUs have no current slab.
+    `nodes`, `node_stride`, `node_count`: the array in kmem_cache with a pointer for each node.
     """
 
     slab_cache: int
     freelist: int
     counters: int
-    link: int  # in kmem_cache: where in a free object the next one's address stands
+    link: int  # in kmem_cache: the field with the offset, in a free object, of the link to the next
     random: int | None
     cpu_slab: int | None
     cpu_freelist: int
@@ -52,7 +52,7 @@ class SlabShape:
 
 
 def examine(btf: Btf, node_count: int) -> SlabShape | None:
-    """The running kernel's shape, None if it differs from all that is known."""
+    """The running kernel's shape; None if it is not one that slabtrace knows."""
     slab = "slab" if btf.has_field("slab", "slab_cache") else "page"
     needed = [(slab, "slab_cache"), (slab, "freelist"), (slab, "counters"), ("kmem_cache", "offset")]
     if not all(btf.has_field(*each) for each in needed):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The free objects that a cache keeps in sheaves: arrays of them, by CPU and, when full, by node."""
+"""The free objects in a cache's sheaves: arrays of free objects, of a CPU or, if full, in a node's barn."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from slabtrace.capture.slabs.percpu import PerCpu
 from slabtrace.capture.slabs.shape import SlabShape
 from slabtrace.capture.slabs.walk import SlabCache, SlabWalk
 
-_MOST_SHEAVES, _MOST_OBJECTS = 64, 512  # a torn list must not hang us
+_MOST_SHEAVES, _MOST_OBJECTS = 64, 512  # bounds, because a list may change while it is read
 
 
 class Sheaves:
-    """The sheaves of one cache; it may have none.  Raises ValueError where they cannot be found."""
+    """The sheaves of one cache, which may have none.  Raises ValueError if they cannot be found."""
 
     def __init__(self, walk: SlabWalk, shape: SlabShape, percpu: PerCpu, cache: SlabCache) -> None:
         self._walk, self._shape = walk, shape.sheaves
@@ -40,7 +40,7 @@ class Sheaves:
         return self._walk.u64(of_node + self._shape.barn) if of_node else 0
 
     def objects(self) -> set[int]:
-        """Addresses of all objects in them."""
+        """Addresses of all objects in the sheaves."""
         if self._shape is None:
             return set()
         found = {self._walk.u64(of_cpu + each) for of_cpu in self._of_cpus for each in self._shape.of_cpu}

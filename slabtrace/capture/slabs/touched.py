@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages that were allocated from while recording: a byte for each page of memory, set as events pass."""
+"""The pages with objects that were allocated while recording: a byte for each page of memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PAGE_SHIFT = np.uint64(12)
 
 
 class TouchedPages:
-    """Remembers pages by the lower bits of their number, unambiguous within the span of the direct map.
+    """Remembers pages by the lower bits of their number, which are unique in the direct map.
 
-    The kernel maps all memory in one piece, which holes make longer than its amount: by far less
-    than the four times allowed for.  Untouched bytes take no memory.
+    The kernel maps all memory in one range.  Holes make the range longer than the amount of memory; four
+    times the amount is allowed for.  Bytes that are never set use no memory.
     """
 
     def __init__(self, pages: int | None = None) -> None:
@@ -27,7 +27,7 @@ class TouchedPages:
         self._lowest, self._highest = (1 << 64) - 1, 0
 
     def add(self, ptr: UInt64) -> None:
-        """Objects were allocated at `ptr`, shape (n,)."""
+        """Mark the pages of the objects at `ptr`, shape (n,)."""
         if not len(ptr):
             return
         page = ptr >> PAGE_SHIFT
@@ -36,7 +36,7 @@ class TouchedPages:
         self._highest = max(self._highest, int(page.max()))
 
     def addresses(self) -> UInt64:
-        """Address of every touched page, ascending; none if they span more than can be told apart."""
+        """Addresses of the marked pages, ascending; none if their range is too long for unique lower bits."""
         if self._highest - self._lowest >= self._size:
             return np.empty(0, np.uint64)
         index = np.flatnonzero(self._touched).astype(np.uint64)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learn about the slab allocator from its own memory: every kmem_cache, and where struct pages lie.
+"""Read the slab allocator's memory: every kmem_cache, slabs, and where the array of struct pages begins.
 
-Kernel memory is read by the `peek` program (bpf/peek.h), so that no /proc/kcore, no kernel
-headers and no data symbols are needed.  All offsets come from BTF (kernel.py).
+The `peek` program (bpf/peek.h) reads kernel memory, so no /proc/kcore, no kernel headers and no data symbols
+are needed.  All offsets come from BTF (kernel/features.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from slabtrace.capture.kernel.features import KernelShape
 from slabtrace.capture.programs.layout import header_numbers, struct_dtype
 from slabtrace.capture.programs.loading import Programs
@@ -24,14 +22,14 @@ from slabtrace.errors import CaptureError
 
 PAGE_SIZE = 4096
 _U64 = 1 << 64
-_KERNEL_IMAGE = 0xFFFF_FFFF_8000_0000  # text and data on x86-64; caches live in the direct map below
-_MAX_CACHES = 20_000  # a torn list must not hang us
+_KERNEL_IMAGE = 0xFFFF_FFFF_8000_0000  # text and data on x86-64; caches are in the direct map below
+_MAX_CACHES = 20_000  # a bound, because the list may change while it is read
 _SYS_SLAB = Path("/sys/kernel/slab")
 
 
 @dataclass(frozen=True)
 class SlabCache:
-    """One struct kmem_cache as it stands in kernel memory; sizes in bytes."""
+    """One struct kmem_cache, read from kernel memory.  Sizes in bytes."""
 
     address: int
     name: str
@@ -61,7 +59,7 @@ class SlabWalk:
         dtype = struct_dtype("peek.h", "peeked")
         self._peeked = programs.mapped("peeked", dtype, 1)
         self._limit = header_numbers("peek.h")["PEEK_BYTES"]
-        self._one_at_a_time = threading.Lock()  # there is one buffer between the program and us
+        self._one_at_a_time = threading.Lock()  # the program has one buffer for what it reads
 
     def read(self, address: int, length: int) -> bytes | None:
         """`length` (at most PEEK_BYTES) bytes of kernel memory, or None where nothing can be read."""
@@ -123,8 +121,8 @@ class SlabWalk:
     def all_caches(self, any_cache: int) -> list[SlabCache]:
         """Every kmem_cache, found by following slab_caches from any one of them.
 
-        The list's head is no cache: it is recognised by lying in the kernel image.  Caches may come
-        and go meanwhile; a step that cannot be read ends the walk.
+        The head of the list is no cache; it is recognised by its address, which is in the kernel image.
+        Caches may be created and destroyed meanwhile; a link that cannot be read ends the walk.
         """
         link = self._shape.cache_fields["list"]
         found: list[SlabCache] = []
@@ -155,10 +153,11 @@ class SlabWalk:
         return SlabPlace(head, page + (head - address) // shape.sizeof_page * PAGE_SIZE, cache)
 
     def learn_vmemmap(self, caches: list[SlabCache]) -> int:
-        """Where the array of struct page begins, as `page = vmemmap + (ptr >> 12) * sizeof(page)`.
+        """The number `vmemmap` in: struct page of ptr = vmemmap + (ptr >> 12) * sizeof(struct page).
 
-        A partial slab knows both its struct page and, in its freelist, an address inside itself;
-        every cache that has one votes.  Returns 0 if none has, or if they disagree.
+        A partial slab is linked by its struct page, and its freelist is an address in the slab: together
+        they give the number.  Each cache with a partial slab votes.  Returns 0 if there is no vote, or two
+        differ.
         """
         votes: Counter[int] = Counter()
         for cache in caches:
@@ -178,15 +177,15 @@ class SlabWalk:
             return []  # the list is empty
         freelist = self.u64(slab + shape.slab_freelist)
         if not freelist or self.u64(slab + shape.slab_cache) != cache.address:
-            return []  # taken off the list while we looked
+            return []  # the slab left the list meanwhile
         start = freelist & ~((PAGE_SIZE << cache.order) - 1)
         return [(slab - (start // PAGE_SIZE) * shape.sizeof_page) % _U64]
 
 
 def find_any_cache(programs: Programs, shape: KernelShape, kallsyms_slab_caches: int) -> int:
-    """The address of some kmem_cache, from a live allocation or from the symbol slab_caches.
+    """The address of any one kmem_cache, from an allocation or from the symbol slab_caches.
 
-    Raises CaptureError if neither works.
+    Raises CaptureError if neither gives one.
     """
     if "cache" in shape.arguments["kmem_cache_alloc"]:
         caught = programs.mapped("caught_cache", "<u8", 1)
@@ -201,16 +200,16 @@ def find_any_cache(programs: Programs, shape: KernelShape, kallsyms_slab_caches:
         walk = SlabWalk(programs, shape)
         return walk.u64(kallsyms_slab_caches) - shape.cache_fields["list"]
     raise CaptureError(
-        "no slab cache can be found: neither a tracepoint nor /proc/kallsyms names one",
-        "set kernel.kptr_restrict=0 or 1 and run as root; the kernel needs CONFIG_KALLSYMS_ALL=y",
+        "no slab cache can be found: no tracepoint names one, and /proc/kallsyms does not show slab_caches",
+        "run as root, with sysctl kernel.kptr_restrict=0 or 1, on a kernel with CONFIG_KALLSYMS_ALL=y",
     )
 
 
 def aliases() -> dict[str, list[str]]:
-    """Names merged into each cache: {name of the real cache: sorted aliases}, from /sys/kernel/slab.
+    """Names of merged caches: {name of the cache: sorted aliases}, from /sys/kernel/slab.
 
-    SLUB merges caches of like size; the alias is a symlink to a directory with an id such as
-    `:0000192`, and so may be the real cache's own name.
+    SLUB merges similar caches.  An alias is a symlink to a directory with an id such as `:0000192`, and the
+    cache's own name may be one too.
     """
     by_target: dict[str, list[str]] = {}
     if not _SYS_SLAB.is_dir():
@@ -224,8 +223,3 @@ def aliases() -> dict[str, list[str]]:
         for name in names:
             merged[name] = sorted(other for other in names if other != name)
     return merged
-
-
-def cache_addresses(caches: list[SlabCache]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    """Addresses of the caches, uint64, in list order."""
-    return np.array([cache.address for cache in caches], dtype=np.uint64)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written down while recording: batches, losses, totals, the slabs asked at the end."""
+"""What is written while recording: batches, losses, totals, and the slab check at the end."""

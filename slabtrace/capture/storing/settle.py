@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait until the kernel has freed what it only keeps for later, so that what is left was truly kept.
+"""--settle: wait until the kernel has freed what it frees with a delay, so that only what is in use is left.
 
-Three things are waited out: RCU grace periods, the callbacks that free after them, and, through
-/proc/sys/vm/drop_caches, the reclaimable slab caches (dentries, inodes).  There is no rcu_barrier
-for user space: callbacks run in softirq or in rcuo threads soon after their grace period, so a few
-grace periods are waited for, with time for the callbacks between them.
+Three things are waited for: RCU grace periods, the callbacks that free objects after them, and the
+shrinking of the reclaimable slab caches (dentries, inodes) through /proc/sys/vm/drop_caches.  User space
+has no rcu_barrier.  Callbacks run in a softirq or in an rcuo thread soon after their grace period, so this
+waits for several grace periods, with time for callbacks after each.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from slabtrace.errors import CaptureError
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-_ON_THE_WORD = f"read -r word && echo 2 > {DROP_CACHES}"  # reclaimable slab: admin-guide/sysctl/vm.rst
+_SHRINK_ON_A_LINE = f"read -r line && echo 2 > {DROP_CACHES}"  # reclaimable slab: admin-guide/sysctl/vm.rst
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
-_MEMBARRIER_CMD_GLOBAL = 1  # synchronize_rcu(), in all but name
+_MEMBARRIER_CMD_GLOBAL = 1  # calls synchronize_rcu()
 _GRACE_PERIODS = 3
 _CALLBACK_SECONDS = 0.1
 
@@ -41,20 +41,23 @@ def wait_grace_periods() -> None:
 
 
 def settler() -> Callable[[], None]:
-    """A function that waits out RCU, shrinks the reclaimable caches, and waits out RCU again (OSError).
+    """A function that waits for RCU, shrinks the reclaimable caches, and waits for RCU again (OSError).
 
-    To be called by root, who alone may shrink them: that is left to a shell which waits for the word,
-    so that the recorder need not stay root.  It ends with the recorder.  Raises CaptureError.
+    Call this as root: only root may shrink the caches.  A shell that is started here does it when the
+    returned function sends it a line, so the recorder need not stay root.  The shell ends with the
+    recorder.  Raises CaptureError.
     """
     if not os.access(DROP_CACHES, os.W_OK):
-        raise CaptureError("--settle needs root: it shrinks the machine's caches", "run it with sudo")
-    waiting = subprocess.Popen(["sh", "-c", _ON_THE_WORD], stdin=subprocess.PIPE)
+        raise CaptureError(
+            f"--settle needs root: it shrinks the machine's caches through {DROP_CACHES}", "run it with sudo"
+        )
+    waiting = subprocess.Popen(["sh", "-c", _SHRINK_ON_A_LINE], stdin=subprocess.PIPE)
 
     def settle() -> None:
         wait_grace_periods()
         waiting.communicate(b"now\n")
         if waiting.returncode:
-            raise CaptureError(f"the reclaimable caches could not be shrunk through {DROP_CACHES}")
+            raise CaptureError(f"--settle: the reclaimable caches could not be shrunk through {DROP_CACHES}")
         wait_grace_periods()
 
     return settle

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The check at the end of a recording: every slab that was allocated from is asked which objects are free.
+"""The slab check at the end of a recording: which objects are free, by the slab allocator's own lists.
 
-An object that the events leave outstanding and that its slab holds free was freed unseen; one that
-is held was not.  Rows of slabs.arrow; slabs that cannot be read, or for which the time does not
-suffice, have none, and nothing is claimed of their objects.
+Every slab that was allocated from is read.  An object that the events leave outstanding, but whose slab
+lists it as free, was freed without being seen; one that is not listed is in use at the end.  The result
+is a row of slabs.arrow for each slab.  A slab that cannot be read, or for which there is no time, has
+no row, and nothing is claimed of its objects.
 """
 
 from __future__ import annotations
@@ -35,10 +36,9 @@ class SlabRow(NamedTuple):
 
 
 def check_slabs(session: Session, pages: UInt64) -> list[SlabRow]:
-    """Ask the slabs on `pages` (addresses, ascending).
+    """Read the slabs on `pages` (addresses, ascending, shape (n,)).
 
-    What was allocated before a row's ts_ns (CLOCK_MONOTONIC) and not freed is free or held as the
-    row says.
+    A row is about objects that were allocated before its ts_ns (CLOCK_MONOTONIC) and have no free event.
     """
     shape = session.slab_shape
     if shape is None or not session.vmemmap:
@@ -47,12 +47,12 @@ def check_slabs(session: Session, pages: UInt64) -> list[SlabRow]:
     rows: list[SlabRow] = []
     for cache, places in _by_cache(session, pages, deadline):
         with contextlib.suppress(ValueError):  # its objects stay unknown
-            rows += _ask(FreeObjects(session.walk, shape, percpu, cache), places, deadline)
+            rows += _read_slabs(FreeObjects(session.walk, shape, percpu, cache), places, deadline)
     return rows
 
 
-def _ask(free_objects: FreeObjects, places: list[SlabPlace], deadline: float) -> Iterator[SlabRow]:
-    """The slabs of one cache.  A sheaf may give and take in between: it is read before and after."""
+def _read_slabs(free_objects: FreeObjects, places: list[SlabPlace], deadline: float) -> Iterator[SlabRow]:
+    """The slabs of one cache.  Objects move to and from sheaves meanwhile: read those before and after."""
     started_ns = time.monotonic_ns()
     sheaves = free_objects.in_sheaves()
     states = []
@@ -64,14 +64,14 @@ def _ask(free_objects: FreeObjects, places: list[SlabPlace], deadline: float) ->
             states.append(state)
     sheaves |= free_objects.in_sheaves()
     for state in states:
-        _add(state, sheaves)
+        _mark_free(state, sheaves)
         bits = np.packbits(state.free, bitorder="little").tobytes()
         cache = free_objects.cache.address
         yield SlabRow(started_ns, state.first, cache, state.stride, len(state.free), bits)
 
 
-def _add(state: SlabState, addresses: set[int]) -> None:
-    """Objects at these addresses are free too."""
+def _mark_free(state: SlabState, addresses: set[int]) -> None:
+    """Mark the objects at these addresses as free too."""
     if addresses:
         objects = range(state.first, state.first + state.stride * len(state.free), state.stride)
         state.free[[index for index, address in enumerate(objects) if address in addresses]] = True
@@ -80,7 +80,7 @@ def _add(state: SlabState, addresses: set[int]) -> None:
 def _by_cache(
     session: Session, pages: UInt64, deadline: float
 ) -> Iterator[tuple[SlabCache, list[SlabPlace]]]:
-    """The slabs on these pages, each once, by cache; half the time is left for asking them."""
+    """The slabs on these pages, each once, by cache.  Half of the time is left for reading their lists."""
     until = (time.monotonic() + deadline) / 2
     found: dict[int, dict[int, SlabPlace]] = {}
     for page in pages.tolist():

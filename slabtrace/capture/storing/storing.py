@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The storing half of the recorder: a thread that orders batches, completes their side tables, and writes.
+"""The storing thread: orders batches, completes their side tables, and writes them.
 
-It is apart from the consumer so that neither compression nor a slow disk keeps the rings from
-being drained.  Memory between the two is bounded: QUEUE batches.
+It is a thread of its own, so that neither compression nor a slow disk delays the draining of the rings.
+At most QUEUE batches wait between the consumer and this thread.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ _SITE_FIELDS = (
     "stack_id",
 )
 
-# What a site's events are; an allocation may be of a slab, or whole pages.
+# Bits for the events of a site.  _IN_SLAB: an allocation from a slab, and not a large kmalloc.
 _ALLOC, _FREE, _IN_SLAB, _UNWANTED = 1, 2, 4, 8
 
 SiteRows = np.ndarray[Any, np.dtype[np.void]]
 
 
 class Observer(Protocol):
-    """Is shown what is stored, in the storing thread: it must be quick."""
+    """Sees what is stored.  Its methods run in the storing thread, so they must be quick."""
 
     def sites(self, rows: Mapping[str, Any]) -> None:
         """The next sites, columns as in schema.SITES."""
 
     def events(self, batch: EventBatch) -> None:
-        """The next events, run by run (EventBatch); their sites were shown before."""
+        """The next events, run by run (EventBatch).  `sites` was called with their sites before."""
 
     def lost(self, until_ns: int) -> None:
-        """Of what happened before this time, events are missing."""
+        """Some events from before this time are missing."""
 
 
 class Storing:
-    """Takes batches in the order they were drained; `check` re-raises what went wrong in the thread."""
+    """Takes batches in the order they were drained.  `check` raises again what failed in the thread."""
 
     def __init__(self, session: Session, writer: Sink, observer: Observer | None) -> None:
         self._session = session
@@ -99,7 +99,7 @@ class Storing:
         self._put(lambda: self._store(batch, watermark_ns, sites, names, unnamed))
 
     def lost(self, until_ns: int) -> None:
-        """Tell the observer that events before `until_ns` are missing; before the batch that lacks them."""
+        """Report to the observer that events before `until_ns` are missing.  Call it before `batch`."""
         if (observer := self._observer) is not None:
             self._put(lambda: observer.lost(until_ns))
 
@@ -112,18 +112,18 @@ class Storing:
         self._put(lambda: self._store_caches(caches))
 
     def call(self, action: Callable[[], object]) -> None:
-        """Run something between two batches, in the storing thread."""
+        """Run `action` in the storing thread, between two batches."""
         self._put(action)
 
     def finish(self) -> None:
-        """Wait until everything is stored.  Raises what went wrong."""
+        """Wait until everything is stored.  Raises what failed."""
         if self._thread.is_alive():
             self._queue.put(None)
         self._thread.join()
         self.check()
 
     def check(self) -> None:
-        """Raise what went wrong in the thread, if anything did."""
+        """Raise what failed in the thread, if anything did."""
         if self._error is not None:
             raise self._error
 
@@ -177,7 +177,7 @@ class Storing:
         return released.take(within if end is None else within & (released.ts_ns < end))
 
     def touch(self, live: UInt64) -> None:
-        """For a check of the slabs: `live` objects, and those of events not yet stored, count as well."""
+        """Before a slab check: also mark the pages of `live` objects and of events not stored yet."""
         self.touched.add(live)
         for run in self._merge.waiting:
             self.touched.add(run.ptr[self._of_site[run.site] & _IN_SLAB != 0])
@@ -206,7 +206,7 @@ class Storing:
         self._of_site = np.concatenate([self._of_site, of_site])
 
     def _fill_sizes(self, sites: SiteRows) -> None:
-        """What names the cache only (kmem_cache_alloc since 6.1, bulk) has the sizes of its objects."""
+        """Fill in the sizes of allocations that only name their cache (kmem_cache_alloc from 6.1, bulk)."""
         for i in np.flatnonzero(sites["cache"]).tolist():
             cache = self._session.cache_at(int(sites["cache"][i]))
             if cache is None:
@@ -219,7 +219,7 @@ class Storing:
     def _store_caches(self, caches: list[SlabCache]) -> None:
         new = [cache for cache in caches if self._known_caches.get(cache.address) != cache]
         if not new:
-            return  # the rule: every site asks
+            return  # nearly always: this is called for every site
         self._known_caches.update({cache.address: cache for cache in new})
         columns = {
             "cache": [c.address for c in new],
@@ -244,11 +244,11 @@ class Storing:
         self._writer.rows("stacks", {"stack_id": [s for s, _ in stacks], "frames": [f for _, f in stacks]})
 
     def _store_symbols(self, addresses: list[int]) -> None:
-        """Resolve addresses not met before, while their module is still there."""
+        """Resolve the addresses that are new, while their module is still loaded."""
         kallsyms = self._session.kallsyms
         new = sorted(set(addresses) - self._known_symbols)
         if new:
-            kallsyms.refresh()  # they may be a new module's
+            kallsyms.refresh()  # they may be of a new module
         self._known_symbols.update(new)
         resolved = [(a, s) for a in new if (s := kallsyms.resolve(a)) is not None]
         columns = {

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the rings to columns: drained, interned, ordered, with names and stacks."""
+"""From the rings to columns: draining, sites, order, task names and stacks."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The consumer's side of bpf/counted.h: objects that came and went too quickly to be told one by one."""
+"""The consumer's side of bpf/counted.h: objects that were freed young, and are only counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST_BIN = 2 * header_numbers("counted.h")["LEAST_OCTAVE"]
 
 
 class Counted:
-    """Reads what the programs counted, as rows of counted.arrow (trace.format.schema.COUNTED)."""
+    """Reads the programs' counts, as rows of counted.arrow (trace.format.schema.COUNTED)."""
 
     def __init__(self, programs: Programs, cpus: int, kinds: int) -> None:
         slots = programs.mapped("kind_events", "<u8", kinds * SLOT_WORDS)
@@ -28,15 +28,15 @@ class Counted:
         self._bins = np.zeros((kinds, len(self._counts["lifetimes"][0, 0])), np.uint64)
         self._moved = np.zeros(kinds, np.uint64)
         self._begin_ns = 0
-        self.objects = 0  # ever counted, since `start`
+        self.objects = 0  # counted since `start`
 
     def start(self, now_ns: int) -> None:
-        """Count from here."""
+        """Count from here on."""
         self.take(now_ns, SiteTable())
         self.objects = 0
 
     def take(self, now_ns: int, sites: SiteTable) -> dict[str, Any]:
-        """What was counted since the last time, as columns; the kinds' sites are interned in `sites`."""
+        """Columns for what was counted since the last call.  `sites` gives the kinds their site numbers."""
         known = np.flatnonzero(self._kinds.view(event_dtype()).reshape(-1)["kind"])
         bins = self._counts["lifetimes"][:, known].sum(axis=0)
         moved = self._counts["moved"][:, known].sum(axis=0)

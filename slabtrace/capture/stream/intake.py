@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From slots to columns: runs of ring slots become the narrow columns that are stored.
+"""From slots to columns: runs of ring slots become the five narrow columns that are stored.
 
-A run is read where it lies in the ring, a few thousand slots at a time so that they stay in the
-CPU's cache while each word is visited; nothing of 64 bytes is ever copied.
+A run is read in place in the ring, a few thousand slots at a time, so that they stay in the CPU's cache while
+each word is read.  Whole slots are not copied.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CPU = _OFFSET["cpu"] // 2
 
 
 class TaskName(NamedTuple):
-    """From `ts_ns` on, task `tid` of process `tgid` is called `comm`."""
+    """From `ts_ns` on, task `tid` of process `tgid` has the name `comm`."""
 
     ts_ns: int
     tid: int
@@ -34,13 +34,13 @@ class TaskName(NamedTuple):
 
 
 class Intake:
-    """Collects the events of one batch; hands over columns when it is full or due."""
+    """Collects the events of one batch in columns."""
 
     def __init__(self, sites: SiteTable) -> None:
         self.sites = sites
         self.task_names: list[TaskName] = []
         self._known_tgid = np.zeros(1 << 22, dtype=np.uint32)  # PID_MAX_LIMIT; touched pages only
-        self.unnamed: list[TaskName] = []  # tasks met in events that no task event announced
+        self.unnamed: list[TaskName] = []  # tasks in events without a task event before
         self._start()
 
     def _start(self) -> None:
@@ -53,17 +53,17 @@ class Intake:
 
     @property
     def room(self) -> int:
-        """Events that still fit into the batch."""
+        """How many events still fit into the batch."""
         return CAPACITY - self.count
 
     def knows(self, tid: int, tgid: int) -> None:
-        """Remember a task whose name was recorded otherwise (the scan of /proc at start)."""
+        """Remember a task whose name is known from elsewhere (the scan of /proc at the start)."""
         self._known_tgid[tid & 0x3FFFFF] = tgid
 
     def accept(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
         """Take slots of one CPU, shape (n, 8), n <= room, in the order they were committed.
 
-        `cpu` None: each of the CPU that it names.
+        `cpu` None: each slot names its CPU.
         """
         for start in range(0, len(rows), CHUNK):
             self._accept_chunk(rows[start : start + CHUNK], cpu)
@@ -83,9 +83,9 @@ class Intake:
         self.count = end
 
     def _take_tasks(self, rows: np.ndarray[Any, np.dtype[np.uint64]], at: int, end: int) -> None:
-        """Store tids, and notice tasks that no task event announced.
+        """Store tids, and find tasks that have no task event before.
 
-        Only the first event of each run of one task is looked at: a CPU changes task rarely.
+        Only the first event of each run of one task is checked: a CPU rarely switches between two events.
         """
         task = rows[:, _TASK].copy()
         self._tid[at:end] = task >> np.uint64(32)
@@ -100,17 +100,17 @@ class Intake:
                 self.unnamed.append(TaskName(int(rows[first[i], 0]), int(tid[i]), int(tgid[i]), ""))
 
     def _take_names(self, rows: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
-        """Any user can rename a task four million times a second: a name is decoded once."""
+        """Any user can rename a task four million times a second: each distinct name is decoded once."""
         slots = np.frombuffer(rows.tobytes(), dtype=_DTYPE)
         raw = np.stack([slots["ptr"], slots["call_site"]], axis=1).view("V16").reshape(-1)
-        told = raw.tolist()
-        comms = {each: each.split(b"\0", 1)[0].decode(errors="backslashreplace") for each in {*told}}
+        names = raw.tolist()
+        comms = {each: each.split(b"\0", 1)[0].decode(errors="backslashreplace") for each in {*names}}
         self._known_tgid[slots["tid"] & 0x3FFFFF] = slots["tgid"]  # of one task, the last
         columns = (slots[name].tolist() for name in ("ts_ns", "tid", "tgid"))
-        self.task_names += map(TaskName, *columns, map(comms.__getitem__, told))
+        self.task_names += map(TaskName, *columns, map(comms.__getitem__, names))
 
     def take(self) -> EventBatch:
-        """The columns collected so far, unordered across CPUs; the intake starts anew."""
+        """The columns collected so far, not ordered across lanes.  The intake is empty then."""
         n = self.count
         batch = EventBatch(self._ts[:n], self._ptr[:n], self._site[:n], self._tid[:n], self._cpu[:n])
         self._start()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss ledger: what could not be recorded, per CPU where it has one, per interval.
+"""The loss ledger: how many events were lost, of what kind, on which CPU (if known), in which interval.
 
-The programs count every loss where it happens; here the counters are read about once a second
-and their growth becomes rows of losses.arrow.
+The programs and the kernel count every loss where it happens.  Here the counters are read about once a
+second, and their growth becomes rows of losses.arrow.  A program and its twin have rows of their own:
+the analysis needs both to bound what was lost (docs/twins.md).
 """
 
 from __future__ import annotations
@@ -43,19 +44,22 @@ class Ledger:
         self._late = 0
 
     def start(self, now_ns: int) -> None:
-        """Losses count from here."""
+        """Count losses from here on."""
         self._begin = now_ns
         self._counters = self._before = self._rings.counters()
         self._misses = self._misses_before = self._programs.recursion_misses()
 
     def sample(self, now_ns: int, late: int) -> dict[str, list[Any]]:
-        """Columns of losses.arrow for what was lost since the last sample; empty lists for nothing."""
+        """Columns of losses.arrow for the losses since the last sample; empty lists if there are none.
+
+        `late`: events stored out of order so far.
+        """
         rows = [*self._ring_losses(now_ns), *self._recursion_losses(now_ns), *self._late_events(now_ns, late)]
         self._begin = now_ns
         return _columns(rows)
 
     def late(self, now_ns: int, late: int) -> dict[str, list[Any]]:
-        """As `sample`, of what was stored late alone: once nothing is attached any more."""
+        """As `sample`, for events stored late only: once nothing is attached any more."""
         return _columns(self._late_events(now_ns, late))
 
     def _late_events(self, now_ns: int, late: int) -> list[LossRow]:
@@ -83,7 +87,7 @@ class Ledger:
         return rows
 
     def totals(self) -> dict[str, int]:
-        """All counters since the start, summed over CPUs; `recursion_missed` counts first programs only."""
+        """All counters since the start, summed over CPUs.  `recursion_missed` is without twins."""
         sums = {name: int((values - self._before[name]).sum()) for name, values in self._counters.items()}
         missed = sum(
             count - self._misses_before.get(program, 0)

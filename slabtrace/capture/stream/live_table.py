@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The consumer's side of bpf/live_table.h: which objects have grown old and were not handed out yet.
+"""The consumer's side of bpf/live_table.h: find the objects that have grown old, each once.
 
-Nothing is written to the table from here.  An object that is handed out is remembered by its place and
-the time of its allocation; if a program sends that allocation again, with the free, it is known by these.
+Nothing is written to the table from here.  An object that was taken is remembered by its place and the time
+of its allocation.  If a program sends the same allocation again, with the free, these two are equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SENT = header_numbers("live_table.h")["OBJECT_SENT"]
 _TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
 _SETS_AT_ONCE = 1 << 13  # 512 KiB of times: what a CPU's cache holds while they are looked at
 _FIRST, _SECOND = np.uint64(0xD6E8FEB86659FD93), np.uint64(0x9E3779B97F4A7C15)  # of mixed()
-EVERYTHING = 1 << 62  # a time limit that no object is younger than
+EVERYTHING = 1 << 62  # a limit (ns) that every object is older than
 
 
 class LiveTable:
@@ -35,21 +35,21 @@ class LiveTable:
         self._ts: NDArray[np.int64] = programs.mapped("live_times", "<i8", sets * WAYS).reshape(sets, WAYS)
         events = programs.mapped("kind_events", "<u8", kinds * SLOT_WORDS)
         self._kinds: Rows = events.reshape(-1, SLOT_WORDS)
-        self._handed_out = np.zeros((sets, WAYS), np.int64)  # ts_ns by place; untouched pages take nothing
+        self._taken = np.zeros((sets, WAYS), np.int64)  # ts_ns by place; untouched pages use no memory
         self._mask = np.uint64(sets - 1)
 
     def aged(self, before_ns: int) -> Iterator[Rows]:
-        """Slots (n, 8) of the live objects that were allocated before this time and not handed out yet.
+        """Slots (n, 8) of the live objects that were allocated before this time (ns) and were not taken yet.
 
-        A few thousand sets at a time.  Objects freed meanwhile may be missing; the programs send those.
+        A few thousand sets at a time.  Objects freed meanwhile may be missing: the programs send those.
         """
         one, limit = np.uint64(1), np.uint64(max(before_ns - 1, 0))
         for start in range(0, len(self._ts), _SETS_AT_ONCE):
             ts = self._ts[start : start + _SETS_AT_ONCE].reshape(-1)
-            old = ts.view(np.uint64) - one < limit  # of no object, 0 - 1 is the largest number
+            old = ts.view(np.uint64) - one < limit  # in an empty place 0 - 1 is the largest number
             if not old.any():
                 continue
-            known = self._handed_out[start : start + _SETS_AT_ONCE].reshape(-1)
+            known = self._taken[start : start + _SETS_AT_ONCE].reshape(-1)
             found = np.flatnonzero(old & (ts != known))
             if len(found):
                 rows = self._take(start + found // WAYS, found % WAYS)
@@ -57,10 +57,10 @@ class LiveTable:
                     yield rows
 
     def _take(self, sets: NDArray[np.intp], ways: NDArray[np.intp]) -> Rows:
-        """The objects at these places, remembered as handed out, but those that programs sent."""
+        """Take the objects at these places, except those whose allocation a program has sent."""
         ts, ptr, objects = self._ts[sets, ways], self._ptr[sets, ways], self._object[sets, ways]
-        same = (self._ts[sets, ways] == ts) & (ts != 0)  # else it was freed while it was read
-        self._handed_out[sets[same], ways[same]] = ts[same]
+        same = (self._ts[sets, ways] == ts) & (ts != 0)  # else the object was freed while it was read
+        self._taken[sets[same], ways[same]] = ts[same]
         wanted = np.flatnonzero(same & (objects["kind"] & _SENT == 0))
         rows: Rows = self._kinds[objects["kind"][wanted]]
         slots = rows.view(event_dtype()).reshape(-1)
@@ -69,15 +69,15 @@ class LiveTable:
             slots[name] = objects[name][wanted]
         return rows
 
-    def not_handed_out(self, rows: Rows) -> Rows:
-        """`rows` (n, 8) without the allocations that were handed out before."""
+    def not_taken(self, rows: Rows) -> Rows:
+        """`rows` (n, 8) without the allocations that were taken before."""
         slots = rows.view(event_dtype()).reshape(-1)
         allocs = np.flatnonzero((slots["kind"] & (FREE_BIT | _TASK_COMM)) == 0)
         if not len(allocs):
             return rows
         place = self._set_of(slots["ptr"][allocs])
         ts = slots["ts_ns"][allocs].view(np.int64)
-        again = (self._handed_out[place] == ts[:, None]).any(axis=1)
+        again = (self._taken[place] == ts[:, None]).any(axis=1)
         return rows if not again.any() else np.delete(rows, allocs[again], axis=0)
 
     def _set_of(self, ptr: UInt64) -> NDArray[np.intp]:
@@ -88,12 +88,12 @@ class LiveTable:
         return (mixed >> half & self._mask).astype(np.intp)
 
     def addresses(self) -> UInt64:
-        """Addresses of everything live."""
+        """Addresses of all live objects, shape (n,), uint64."""
         valid = self._ts != 0
         found: UInt64 = self._ptr[valid]
         return found
 
     @property
     def size(self) -> int:
-        """How many objects are in the table."""
+        """The number of objects in the table."""
         return int(np.count_nonzero(self._ptr))

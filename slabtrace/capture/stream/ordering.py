@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hold back what is newer than the watermark, so that batches follow each other in time.
+"""Hold back the events that are newer than the watermark, so that batches follow each other in time.
 
-A batch holds runs, each of one lane and ordered in itself.  Within what is released they stay apart, those
-of one CPU together: so the columns compress to two thirds, in a third of the time, and nobody sorts before
-a trace is read (EventBatch.ordered).
+A batch holds runs, each from one lane and in order of time.  What is released is not sorted: the runs of a
+CPU stay together.  So the columns compress to two thirds, in a third of the time, and events are sorted
+only when a trace is read (EventBatch.ordered).
+
+Example: two CPUs, two drains.  The watermark is the time before which nothing can arrive any more.
+
+    drain  arrives (time, CPU)       watermark   released                 waiting after it
+    1      10/0 14/0 18/0 12/1       13          10/0 | 12/1              14/0 18/0
+    2      21/0 13/1 15/1 20/1       19          14/0 18/0 | 13/1 15/1    21/0 20/1
+
+The first batch has the times 10 to 12, the second 13 to 18.  Had 11/1 arrived only in the second drain,
+after 12 was released, it would be stored in the second batch and counted as late: the watermark was wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +23,7 @@ import numpy as np
 
 from slabtrace.trace.format.batch import EventBatch, concatenate
 
-SHORTEST_MEAN = 64  # events of a run; what comes in shorter ones (swept objects) is sorted
+SHORTEST_MEAN = 64  # events of a run; a batch of shorter runs (swept objects) is sorted
 
 
 class TimeMerge:
@@ -23,10 +32,10 @@ class TimeMerge:
     def __init__(self) -> None:
         self.waiting: list[EventBatch] = []  # runs newer than the last watermark
         self._released_ns = 0
-        self.late = 0  # events released after a newer one had been: the watermark was wrong
+        self.late = 0  # events released after a newer one: the watermark was wrong
 
     def merge(self, batch: EventBatch, watermark_ns: int | None) -> EventBatch:
-        """Events older than the watermark (None: all there are), run by run; the rest waits."""
+        """The events older than the watermark (ns; None: all), run by run.  The rest waits."""
         released, waiting = [], []
         for run in (*self.waiting, *_ascending(batch)):
             cut = run.size if watermark_ns is None else int(np.searchsorted(run.ts_ns, watermark_ns))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The consumer's side of the rings of bpf/ring.h: hand over what is committed, then free the slots.
+"""The consumer's side of bpf/ring.h: hand over the committed slots, then free them.
 
-No system call, no wake-up, no per-event Python: a poll reads all heads at once and hands over each
-lane's run of slots as one view.
+A poll reads all heads at once, and hands over each lane's run of slots as one NumPy view.  There is no system
+call, no wake-up, and no Python code per event.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SLOT_BYTES = event_dtype().itemsize
 SLOT_WORDS = SLOT_BYTES // 8
 IRQ_SHARE = 16  # every other lane has 1/16 of the slots of task context
 
-# A program stores `depth` before it reads the clock, but the store may linger in the CPU's store
-# buffer while the clock is read.  It drains in well under a microsecond; this is ample.
+# A program stores `depth` before it reads the clock, but the store may still be in the CPU's store buffer
+# when the clock is read.  The buffer drains in well under a microsecond, so this is more than enough.
 WATERMARK_SLACK_NS = 100_000
 _WATERMARK_TRIES = 8
-_SAMPLES = 64  # slots of a lane looked at to see how its backlog lies in time
+_SAMPLES = 64  # slots of a lane whose times stand for those of all its pending slots
 
 Rows = np.ndarray[Any, np.dtype[np.uint64]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]
@@ -42,7 +42,7 @@ class RingGeometry:
 
     @property
     def irq_slots(self) -> int:
-        """Slots of each of the lanes 1 to LANES - 1: of interrupts, and shared ones."""
+        """Slots of each of the lanes 1 to LANES - 1."""
         return self.task_slots // IRQ_SHARE
 
     @property
@@ -65,7 +65,7 @@ class RingGeometry:
 
 
 class Rings:
-    """All lanes of all CPUs, mapped."""
+    """All lanes of all possible CPUs, mapped."""
 
     def __init__(self, programs: Programs, geometry: RingGeometry) -> None:
         self.geometry = geometry
@@ -74,27 +74,27 @@ class Rings:
         words = programs.mapped("slots", "<u8", cpus * per_cpu * SLOT_WORDS)
         self._slots: Rows = words.reshape(-1, SLOT_WORDS)
         self._heads = self._states["lane"]["head"]
-        self._read = self._states["tail"].copy()  # (cpus, LANES): how far we have read
+        self._read = self._states["tail"].copy()  # (cpus, LANES): slots read so far
         self._sizes = np.array([geometry.task_slots] + [geometry.irq_slots] * (LANES - 1), dtype=np.uint64)
         self._safe_ns = np.zeros(cpus, dtype=np.int64)
 
     def set_vmemmap(self, vmemmap: int) -> None:
-        """Tell the programs where struct pages lie (0: not known, caches stay unknown)."""
+        """Give the programs the address of the struct page of address 0 (0: unknown, and so are caches)."""
         self._states["vmemmap"] = vmemmap
 
     def set_sample(self, one_in: int) -> None:
-        """Record one in so many addresses from now on, a power of two (bpf/sample.h)."""
+        """From now on record one in `one_in` addresses, a power of two (bpf/sample.h)."""
         self._states["sample_mask"] = one_in - 1
 
     def take_no_stacks(self) -> None:
-        """From now on."""
+        """From now on record no stacks."""
         self._states["no_stacks"] = 1
 
     def watermark(self) -> int:
-        """A time (ns) before which nothing can arrive any more, once all lanes are drained after this.
+        """The watermark (ns): once all lanes are drained after this call, nothing older can arrive.
 
-        A CPU whose `depth` and `busy` are zero after the clock was read has no program in flight: whatever it
-        will write carries a later time.  A CPU seen busy each time keeps its earlier bound.
+        A CPU whose `depth` and `busy` words are 0 after the clock was read has no program in flight, so what
+        it writes later has a later time.  A CPU that is busy at every try keeps its earlier time.
         """
         for _ in range(_WATERMARK_TRIES):
             now = time.monotonic_ns()
@@ -107,9 +107,9 @@ class Rings:
     def drain(self, room: int, accept: Accept) -> int | None:
         """Hand over up to `room` committed slots, lane by lane, and free them.
 
-        `accept(rows, cpu)` gets views of shape (n, 8) into the ring, valid during the call only.
-        Returns None if every lane was emptied, else the time (ns) of the oldest slot left: what is
-        newer must not be taken for complete yet.
+        `accept(rows, cpu)` gets views of shape (n, 8) into the ring, valid during the call only.  Returns
+        None if every lane was emptied, else the time (ns) of the oldest slot left: from this time on events
+        are still missing.
         """
         pending = (self._heads - self._read).astype(np.int64)
         lanes = np.argwhere(pending).tolist()
@@ -126,10 +126,10 @@ class Rings:
         return min(left) if left else None
 
     def _time_for(self, lanes: list[list[int]], pending: Counts, room: int) -> int:
-        """A time such that about `room` pending slots are older.
+        """A time (ns) such that about `room` pending slots are older, by a few slots of each lane.
 
-        All lanes advance to the same time, however unevenly they are filled, so that few events
-        have to wait for others.  Estimated from a few slots of each lane.
+        All lanes are drained to this time, however unevenly they are filled, so that few events have to wait
+        for the watermark.
         """
         times: list[int] = []
         weights: list[float] = []
@@ -143,7 +143,7 @@ class Rings:
         return times[int(order[max(0, int(np.searchsorted(reached, room)) - 1)])]
 
     def _older(self, cpu: int, lane: int, available: int, until: int) -> int:
-        """How many of the `available` slots of a lane are not newer than `until`; lanes are ordered."""
+        """How many of the `available` slots of a lane are not newer than `until` (ns).  Lanes are ordered."""
         low, high = 0, available
         while low < high:
             middle = (low + high) // 2
@@ -159,7 +159,7 @@ class Rings:
         return cpu * self.geometry.slots_per_cpu + before
 
     def _next_ts(self, cpu: int, lane: int, position: int) -> int:
-        """Time of the slot `position` slots after the next to read."""
+        """Time (ns) of the slot that is `position` slots after the next one to read."""
         index = (int(self._read[cpu, lane]) + position) & (int(self._sizes[lane]) - 1)
         return int(self._slots[self._base(cpu, lane) + index, 0])
 
@@ -180,11 +180,11 @@ class Rings:
 
     @property
     def lost(self) -> int:
-        """Events that the programs could not write down so far."""
+        """Events so far for which there was no slot or no lane."""
         return int(self._states["lane"]["dropped"].sum() + self._states["too_deep"].sum())
 
     def counters(self) -> dict[str, np.ndarray[Any, np.dtype[np.uint64]]]:
-        """The programs' own counters so far, each of shape (cpus,), summed over lanes."""
+        """The programs' counters so far, each summed over lanes, shape (cpus,), uint64."""
         lanes = self._states["lane"]
         names = ("head", "dropped", "failed_allocs", "null_frees", "filtered", "stack_lost", "recovered")
         sums = {name: lanes[name].sum(axis=1) for name in names}

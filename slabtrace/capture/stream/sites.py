@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Give every distinct event site (all that repeats of an event) a small number, at ring speed.
+"""Give each site (all that repeats of an event) a small number, at the speed of the rings.
 
-The words of a slot that make a site are mixed into one 64-bit key; a direct-mapped table answers
-almost every event with one lookup and one compare.  What it cannot answer (new sites, and sites
-that share a table entry) goes through a dict, once per distinct key and chunk.
-Different sites share a key with probability n^2/2^65: one in a million for six million sites.
+The words of a slot that make its site are mixed into a 64-bit key.  A direct-mapped table of keys answers
+nearly every event with one lookup and one compare; the rest (new sites, and sites that share an entry)
+goes through a dict, once per distinct key and chunk.  n sites share a key with probability n^2/2^65: one
+in a million for six million.  Any user can have the kernel allocate objects of any size, so the table is
+bounded: from MOST sites on, a new site stands for all `bytes_req` and all stacks (Flag.COARSE).
 
-The table is bounded, since any user can have the kernel allocate any number of bytes: of what comes when it
-holds MOST sites, sizes asked for and stacks are not told apart, and what is left to be told apart is the
-kernel's own call sites, caches and gfp flags.
+Example: three chunks, with keys of 8 bits and a table of 16 entries; the sites A and C share entry 5.
+
+    chunk  site    key    entry  has then   result
+    1      A       0x51   5      nothing    miss, not in the dict: new, number 0
+    1      B       0x73   7      nothing    miss, new, number 1
+    1      A       0x51   5      nothing    miss; the same key as before, looked up once for both: number 0
+    1      a name  0x95   9      nothing    miss; its kind is SLAB_TASK_COMM: NO_SITE
+    2      A       0x51   5      0x51       hit: number 0
+    2      C       0x5f   5      0x51       miss, new, number 2; entry 5 has its key from now on
+    3      A       0x51   5      0x5f       miss; the dict has number 0; entry 5 has A's key again
 """
 
 from __future__ import annotations
@@ -32,7 +40,7 @@ _MIX = tuple(
         0x85EBCA77C2B2AE63,
     )
 )
-MOST = 1 << 19  # sites; 128 MiB here, and the simulated day of benchmarks/long_run.py has 37,000
+MOST = 1 << 19  # sites, 128 MiB; the simulated day of benchmarks/long_run.py has 37,000
 _FIRST_BITS = 16
 # Word numbers within a slot, from the C layout.  Pairs share a word (bytes_req and bytes_alloc,
 # gfp_flags and stack_id); node, kind and flags are the upper half of cpu's: a test holds that.
@@ -43,7 +51,8 @@ _BYTES, _GFP_STACK = _OFFSET["bytes_req"] // 8, _OFFSET["gfp_flags"] // 8
 _CPU_KIND = _OFFSET["cpu"] // 8
 _KIND_BYTE = _OFFSET["kind"]
 _TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
-NO_SITE = 0xFFFFFFFF  # of a slot that is no event; never in the table, so that only what misses is looked at
+# Of a slot with a task's name.  It is never in the table, so only slots that miss are checked for names.
+NO_SITE = 0xFFFFFFFF
 
 
 def site_keys(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt64:
@@ -53,13 +62,13 @@ def site_keys(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt64:
     keys += rows[:, _BYTES] * _MIX[2]
     keys += rows[:, _GFP_STACK] * _MIX[3]
     keys += (rows[:, _CPU_KIND] >> np.uint64(32)) * _MIX[4]
-    # The sum of products is weak in its low bits only; the table index is taken from the top.
+    # A sum of products is weak in its low bits only, and the table index is taken from the top.
     keys |= np.uint64(1)  # 0 marks an empty table entry
     return keys
 
 
 def coarse(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """For slots of shape (n, 8), those of sites that stand for all that differ by bytes_req and stack."""
+    """Slots (n, 8) as their coarse sites have them: one for all `bytes_req` and all stacks."""
     slots = np.frombuffer(bytearray(rows.tobytes()), dtype=_DTYPE)
     is_alloc, has_stack = slots["kind"] & FREE_BIT == 0, slots["stack_id"] >= 0
     slots["bytes_req"] = np.where(is_alloc, slots["bytes_alloc"], slots["bytes_req"])
@@ -69,7 +78,7 @@ def coarse(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> np.ndarray[Any, np.dty
 
 
 class SiteTable:
-    """Interns sites, at most `most` in all detail; `take_new` hands over the slot of each new one."""
+    """Numbers sites, at most `most` in full detail.  `take_new` returns the slot of each new one."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -81,7 +90,7 @@ class SiteTable:
         return len(self._ids)
 
     def intern(self, rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt32:
-        """Site numbers, shape (n,) uint32, of slots of shape (n, 8); NO_SITE where a task's name is held."""
+        """Site numbers, shape (n,), uint32, of slots of shape (n, 8); NO_SITE for a task's name."""
         keys = site_keys(rows)
         entry = (keys >> self._shift).view(np.int64)
         sites = self._sites.take(entry)
@@ -95,7 +104,7 @@ class SiteTable:
         return sites
 
     def take_new(self) -> np.ndarray[Any, np.dtype[np.void]]:
-        """Slots (event_dtype) of the sites numbered since the last call, in order of their numbers."""
+        """Slots, shape (n,), event_dtype, of the sites numbered since the last call, in order of number."""
         new = np.array(self._new, dtype=np.uint64).reshape(-1, _DTYPE.itemsize // 8)
         self._new.clear()
         return np.frombuffer(new.tobytes(), dtype=_DTYPE)

@@ -14,7 +14,7 @@ DEPTH = 127  # frames, the depth of bcc's stack maps and the kernel's default li
 
 
 class StackReader:
-    """Reads each stack once; stacks never change under their id."""
+    """Reads each stack once: a stack never changes under its id."""
 
     def __init__(self, programs: Programs) -> None:
         self._fds = (programs.map_fd("stacks"), programs.map_fd("stacks2"))
@@ -24,10 +24,10 @@ class StackReader:
         self._leaf = (ct.c_uint64 * DEPTH)()
 
     def new_stacks(self, sites: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
-        """(stack_id, frames) of stacks not read before, of (stack_id, call_site) pairs.
+        """(stack_id, frames) of the stacks that were not read before, from (stack_id, call_site) pairs.
 
-        Frames are addresses, innermost first.  A stack begins at the call site: what lies within
-        is the allocator and the tracepoint, the same for all.
+        Frames are addresses, innermost first.  A stack begins at the call site: the frames further in are
+        the allocator's and the tracepoint's, the same for all.
         """
         stacks = []
         for stack_id, call_site in sites:
@@ -47,7 +47,7 @@ class StackReader:
 
 
 def from_call_site(frames: list[int], call_site: int) -> list[int]:
-    """The frames from the call site outwards; with the call site put in front where it is not among them."""
+    """The frames from the call site outwards.  If the call site is not among them, it is put in front."""
     if call_site in frames:
         return frames[frames.index(call_site) :]
     return [call_site, *frames]

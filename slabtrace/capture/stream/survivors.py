@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--mode survivors, seen from the recorder: when to look for old objects, and until when the story is whole.
+"""--mode survivors, the recorder's side: when to sweep the live table, and until when all events are known.
 
-The programs pair allocations with frees and send only what grew old (bpf/live_table.h).  Here the table
-is swept now and then; after a sweep, and after the rings were emptied once more, every event of an
-object that is told of at all and was allocated before the sweep's limit has been seen.
+The programs pair allocations with frees, and send events only of objects that grow old (bpf/live_table.h).
+A sweep takes the objects that are older than its limit.  When it has ended, and the rings were emptied once
+more, every event that is older than the limit has arrived: that time is `known_until_ns`, and the
+watermark stays behind it.  docs/capture.md has the proof.
+
+Example: threshold 1 s, margin 10 ms; a sweep at 5.00 s has the limit 3.99 s.
+
+    object  allocated  freed            its allocation arrives
+    A       3.00 s     not yet          in this sweep
+    B       3.50 s     4.99 s           in a ring, with its free, before B's place was cleared: so before the
+                                        sweep passed, and the drain after the sweep takes both
+    C       3.98 s     4.30 s           never: it was young, and is counted
+    D       4.50 s     not yet          in a later sweep; the limit is before it
 """
 
 from __future__ import annotations
@@ -19,14 +29,14 @@ from slabtrace.capture.stream.live_table import EVERYTHING, LiveTable
 from slabtrace.capture.stream.rings import Rows
 from slabtrace.capture.stream.sites import SiteTable
 
-# An object is handed out only when it is older than the threshold by this: a program that reads the
-# clock and finds it younger, and so counts it, must be done by then.
+# A sweep takes an object only when it is this much older than the threshold.  A program that read the clock,
+# found the object younger and counts it, must have cleared its place by then.
 MARGIN_NS = 10_000_000
-_REST = 1200  # a sweep is followed by a rest of this many times its CPU time
+_REST = 1200  # after a sweep, no other for this many times its CPU time
 
 
 class Survivors:
-    """What the recorder asks of the mode.  `cpus`: possible CPUs."""
+    """Sweeps the live table and reads the counts.  `cpus`: possible CPUs."""
 
     def __init__(self, programs: Programs, options: CaptureOptions, cpus: int) -> None:
         self._table = LiveTable(programs, options.live_sets, COUNTED_KINDS)
@@ -46,7 +56,7 @@ class Survivors:
         return now_ns >= self._next_ns
 
     def sweep(self, now_ns: int) -> Iterator[Rows]:
-        """Slots of what has grown old since the last sweep; to be exhausted."""
+        """Slots (n, 8) of the objects that have grown old since the last sweep.  Exhaust the iterator."""
         begun_ns = time.thread_time_ns()
         yield from self._table.aged(now_ns - self._older_ns)
         self._swept_ns = max(self._swept_ns, now_ns - self._older_ns)
@@ -54,25 +64,25 @@ class Survivors:
         self._next_ns = now_ns + max(self._older_ns // 2, took_ns * _REST)
 
     def emptied(self) -> None:
-        """The rings were emptied, after the last sweep had ended: what it missed has come as well."""
+        """The rings were emptied after the last sweep had ended: every event before its limit is known."""
         self.known_until_ns = self._swept_ns
 
     def rest(self) -> Iterator[Rows]:
-        """Slots of all that is live, once nothing is attached any more."""
+        """Slots of all live objects, once nothing is attached any more."""
         yield from self._table.aged(EVERYTHING)
         self.known_until_ns = EVERYTHING
 
     def unknown(self, rows: Rows) -> Rows:
-        """`rows` from the rings without the allocations that a sweep has handed out."""
-        return self._table.not_handed_out(rows)
+        """`rows` (n, 8) from the rings without the allocations that a sweep has taken before."""
+        return self._table.not_taken(rows)
 
     def counts(self, now_ns: int, sites: SiteTable) -> dict[str, Any]:
-        """Columns of counted.arrow for what was counted since the last time."""
+        """Columns of counted.arrow for the objects counted since the last call."""
         return self._counted.take(now_ns, sites)
 
     @property
     def counted(self) -> int:
-        """Objects counted so far: each one an allocation and a free."""
+        """Objects counted so far.  Each stands for an allocation and a free."""
         return self._counted.objects
 
     @property

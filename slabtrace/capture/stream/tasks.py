@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of the tasks that were there before the recording, from /proc.
+"""Names of the tasks that exist when the recording starts, from /proc.
 
-Tasks that start or change their name later are seen by the programs in bpf/task.h.
+The programs in bpf/task.h record tasks that start, or change their name, later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PROC = Path("/proc")
 
 
 def running_tasks(ts_ns: int) -> Iterator[TaskName]:
-    """Every thread of every process, as named at `ts_ns` (ns); those that end meanwhile are left out."""
+    """Every thread of every process, as a name at `ts_ns` (ns).  Threads that end meanwhile are left out."""
     yield TaskName(ts_ns, 0, 0, "swapper")  # the idle task of each CPU, which /proc does not show
     for entry in PROC.iterdir():
         if entry.name.isdigit():

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from slabtrace.cli import filters as filters
-from slabtrace.cli.options import cache_option, json_option, limit_option, row_limit, trace_argument
+from slabtrace.cli import filters
+from slabtrace.cli.answer import Form, Rows, answer, answer_options
+from slabtrace.cli.options import cache_option, sort_option, trace_argument
 from slabtrace.cli.progress import watched
 
 LIMIT = 20
@@ -26,32 +25,22 @@ SORT_KEYS = {
 @click.command("caches")
 @trace_argument
 @cache_option
-@click.option(
-    "-s",
-    "--sort",
-    type=click.Choice(list(SORT_KEYS)),
-    default="allocs",
-    show_default=True,
-    help="Sort by this, largest first.",
-)
+@sort_option(list(SORT_KEYS), "allocs")
 @click.option("--aliases", "with_aliases", is_flag=True, help="List the names merged into each cache.")
-@limit_option(LIMIT)
-@json_option
-def command(
-    trace: str,
-    caches: tuple[str, ...],
-    sort: str,
-    with_aliases: bool,
-    limit: int | None,
-    as_json: bool,
-) -> None:
+@answer_options(LIMIT)
+def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, form: Form) -> None:
     """Show each slab cache: what was traced in it, and what the kernel itself counted.
 
-    `size` is what one object takes, `net` the allocations less the frees as traced, `kernel` the
-    change of the kernel's own count of active objects, `agree` how far the two do, `peak` the most
-    that were live at once of those allocated while recording, `waste` bytes handed out but not
-    asked for. The kernel merges similar caches: they share one name and one count (--aliases lists
-    them).
+    \b
+    size     bytes that one object takes
+    net      allocations less frees, as traced; inferred frees count
+    kernel   change of the kernel's own count of objects in use (slabinfo)
+    match    share of the larger of these two that the other one explains
+    peak     most objects outstanding at one time
+    waste    bytes handed out beyond what was asked for
+
+    The kernel counts free objects parked on a CPU as in use, so small differences are normal. It
+    also merges similar caches: they have one name and one count (--aliases lists them).
 
     \b
     Examples:
@@ -63,17 +52,10 @@ def command(
     import slabtrace
     from slabtrace.render import json
     from slabtrace.render.terminal.caches import write_caches
-    from slabtrace.render.terminal.verdict import write_verdict
 
     opened = watched(slabtrace.open(trace))
     table = opened.caches()
     table = filters.by_cache(table, caches, filters.aliases(table))
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")
-    shown = table.head(row_limit(limit, LIMIT, as_json) or len(table))
-    completeness = opened.completeness()
-    if as_json:
-        head = json.document("caches", trace, completeness, opened.damage)
-        json.write({**head, "caches": json.rows(shown, json.CACHES)}, sys.stdout)
-        return
-    write_caches(sys.stdout, shown, len(table) - len(shown), with_aliases)
-    write_verdict(sys.stdout, completeness, opened.damage)
+    rows = Rows("caches", table, json.CACHES, "cache")
+    answer(form, "caches", trace, opened, rows, lambda out, shown: write_caches(out, shown, with_aliases))

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace diff`: what a newer recording holds that an older one did not."""
+"""`slabtrace diff`: what is outstanding in a newer recording and was not in an older one."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from slabtrace.cli import filters as filters
+from slabtrace.cli import filters
+from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace
-from slabtrace.cli.options import cache_option, json_option, limit_option, row_limit
+from slabtrace.cli.options import by_option, cache_option
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
 from slabtrace.errors import FOUND as EXIT_FOUND
 
@@ -24,12 +25,11 @@ BY = ["stack", "call-site", "module", "cache"]
 @click.command("diff")
 @click.argument("old", metavar="OLD", type=click.Path(path_type=str))
 @click.argument("new", metavar="NEW", type=click.Path(path_type=str))
-@click.option("--by", type=click.Choice(BY), default="stack", show_default=True, help="What makes a group.")
-@click.option("--all", "every", is_flag=True, help="Show also what chance explains.")
+@by_option(BY, "stack", "Group the objects of each cache by this.")
+@click.option("--all", "every", is_flag=True, help="Also show differences that chance explains.")
 @cache_option
 @suppressions_option
-@limit_option(LIMIT)
-@json_option
+@answer_options(LIMIT)
 def command(
     old: str,
     new: str,
@@ -37,16 +37,17 @@ def command(
     every: bool,
     caches: tuple[str, ...],
     suppressions: str | None,
-    limit: int | None,
-    as_json: bool,
+    form: Form,
 ) -> int:
     """Compare what two recordings left outstanding: new, gone, grown and shrunk groups.
 
-    Groups are matched by cache and by the functions of their stack, so that the two may come from
-    different boots and builds of a kernel; rates are compared, so that one may be longer. A
-    difference counts if chance does not explain it, by the number of objects left or by the slope
-    of what stood. Exit code 1 if something significant is new or grew that is neither too young to
-    judge nor given back when memory is short; else 0.
+    Groups are matched by cache and by the functions of their stack, so the recordings may come from
+    different boots and builds of a kernel. Rates are compared, so their lengths may differ. A
+    difference is significant if chance does not explain it, judged by the number of outstanding
+    objects or by their growth.
+
+    The exit code is 1 if a significant group is new or grew, and is a suspect or retained; groups of
+    slabtrace itself do not count.
 
     \b
     Examples:
@@ -56,7 +57,7 @@ def command(
     """
     from slabtrace.analysis.leaks.diff import diff
     from slabtrace.render import json
-    from slabtrace.render.terminal.diff import write_diff
+    from slabtrace.render.terminal.diff import write_diff, write_found
     from slabtrace.render.terminal.suppressed import write_suppressed
     from slabtrace.render.terminal.verdict import write_verdict
 
@@ -65,29 +66,27 @@ def command(
     groups_before, _ = _groups(before, by, caches, rules)
     groups_after, used = _groups(after, by, caches, rules)
     table = diff(groups_before, groups_after, before.length_ns, after.length_ns)
-    found = table[_counts(table)]
+    found = int(_counts(table).sum())
     wanted = table if every else table[table["significant"]]
-    shown = wanted.head(row_limit(limit, LIMIT, as_json) or len(wanted))
-    if as_json:
-        head = json.document("diff", new, after.completeness(), after.damage)
-        head["suppressed"] = json.plain(used)
-        sides = {"old": old, "old_completeness": json.plain(before.completeness()), "found": len(found)}
-        json.write({**head, **sides, "groups": json.rows(shown, json.DIFF)}, sys.stdout)
-    else:
-        write_diff(sys.stdout, shown, len(wanted) - len(shown), len(table) - len(wanted), len(found))
-        write_suppressed(sys.stdout, used)
-        for name, trace in (("old", before), ("new", after)):
-            sys.stdout.write(f"\n{name}:")
-            write_verdict(sys.stdout, trace.completeness(), trace.damage)
-    return EXIT_FOUND if len(found) else 0
+
+    def notes(out: TextIO) -> None:
+        write_found(out, len(table) - len(wanted), found)
+        write_suppressed(out, used)
+
+    def verdicts(out: TextIO, path: str, completeness: Any, damage: Sequence[str]) -> None:
+        write_verdict(out, old, before.completeness(), before.damage, "old: ")
+        write_verdict(out, path, completeness, damage, "new: ")
+
+    more = {"suppressed": used, "old": old, "old_completeness": before.completeness(), "found": found}
+    rows = Rows("groups", wanted, json.DIFF, "group")
+    answer(form, "diff", new, after, rows, write_diff, more, notes, verdicts)
+    return EXIT_FOUND if found else 0
 
 
 def _groups(trace: Trace, by: str, caches: tuple[str, ...], rules: Any) -> Any:
-    """Groups of a recording, and what the suppressions took of them."""
-    groups = trace.leaks(by=by.replace("-", "_"))
-    if caches:
-        groups = filters.by_cache(groups, caches, filters.aliases(trace.caches()))
-    return rules.apply(groups)
+    """The groups of a recording that the suppressions leave, and what each suppression matched."""
+    groups = trace.leaks(by=by)
+    return rules.apply(filters.chooser(trace, caches)(groups))
 
 
 def _counts(table: Any) -> Any:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from slabtrace.cli import filters as filters
-from slabtrace.cli.options import cache_option, trace_argument
-from slabtrace.cli.output import check_new, replacing
+from slabtrace.cli import filters
+from slabtrace.cli.options import cache_option, choice_option, measure_options, output_options, trace_argument
+from slabtrace.cli.output import check_new, replacing, say_written
 from slabtrace.cli.progress import reading
 from slabtrace.errors import UsageError
 
@@ -38,36 +38,15 @@ Chosen = Callable[["pd.DataFrame"], "pd.DataFrame"]
     type=click.Choice(["folded", "speedscope", "pprof", "perfetto", *TABULAR]),
     help="The format; json is JSON Lines.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where to write (default: standard output).",
-)
-@click.option(
-    "--what",
-    type=click.Choice(["outstanding", "allocated", "churn"]),
-    default="outstanding",
-    show_default=True,
-    help="folded: count what is left, all that came, or what came and went.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice(["bytes", "objects"]),
-    default="bytes",
-    show_default=True,
-    help="folded: count bytes or objects.",
-)
-@click.option(
+@output_options("Where to write (default: standard output).", required=False)
+@measure_options("folded: ")
+@choice_option(
     "--table",
-    type=click.Choice([*STREAMED, "stat", "leaks", "caches", "usage", "mismatches"]),
+    choices=[*STREAMED, "stat", "leaks", "caches", "usage", "mismatches"],
     default="events",
-    show_default=True,
     help="parquet, csv, json: which table.",
 )
 @cache_option
-@click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
 def command(
     trace: str,
     to: str,
@@ -81,11 +60,11 @@ def command(
     """Write a trace in a format that other tools read.
 
     \b
-    folded      stacks, one a line: flamegraph.pl, inferno
+    folded      one stack per line: flamegraph.pl, inferno
     speedscope  https://www.speedscope.app
-    pprof       go tool pprof; measures as of a Go heap profile
-    perfetto    https://ui.perfetto.dev: counters of each cache, marks, losses
-    parquet, csv, json     a table; json is one object a line
+    pprof       go tool pprof; sample types as in a Go heap profile
+    perfetto    https://ui.perfetto.dev: a counter track for each cache, marks, losses
+    parquet, csv, json     a table; json has one object per line
 
     \b
     Examples:
@@ -96,28 +75,24 @@ def command(
       slabtrace export boot.slab --to csv --table stat
     """
     if caches and to in TABULAR and table in STREAMED:
-        raise UsageError("--cache cannot choose among events and lifetimes", "choose when reading the file")
+        raise UsageError("--cache does not apply to events and lifetimes", "filter when you read the file")
     if output is not None:
         check_new(output, force)
     elif to in BINARY and sys.stdout.isatty():
-        raise UsageError(f"{to} is binary, and stdout a terminal", "name a file with -o")
+        raise UsageError(f"{to} is binary and stdout is a terminal", "name a file with -o")
 
     import slabtrace
 
     opened = slabtrace.open(trace)
     with reading(opened):
-        known = filters.aliases(opened.caches()) if caches else {}
-
-        def chosen(frame: pd.DataFrame) -> pd.DataFrame:
-            return filters.by_cache(frame, caches, known)
-
+        chosen = filters.chooser(opened, caches)
         with _destination(output) as out:
             if to in TABULAR:
                 _write_table(out, opened, to, table, chosen)
             else:
                 _write_profile(out, opened, to, trace, (what, unit), chosen)
     if output is not None:
-        click.echo(f"wrote {click.format_filename(output)}", err=True)
+        say_written(output)
 
 
 @contextmanager
@@ -166,7 +141,7 @@ def _batches(opened: Trace, table: str, chosen: Chosen) -> Iterator[pa.RecordBat
 
     if table in STREAMED:
         schema, stream = (WHOLE_EVENT, opened.events) if table == "events" else (LIFETIME, opened.lifetimes)
-        yield pa.RecordBatch.from_pylist([], schema=schema)  # tells the columns, should nothing follow
+        yield pa.RecordBatch.from_pylist([], schema=schema)  # gives the columns even if no batch follows
         yield from stream()
         return
     yield from batches_of(chosen(getattr(opened, table)()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace flame`: the stacks of what is outstanding, was allocated, or came and went, as a flame graph."""
+"""`slabtrace flame`: the stacks of outstanding, allocated or freed objects as a flame graph."""
 
 from __future__ import annotations
 
@@ -7,46 +7,25 @@ from pathlib import Path
 
 import click
 
-from slabtrace.cli import filters as filters
-from slabtrace.cli.options import cache_option, trace_argument
-from slabtrace.cli.output import check_new, replace
+from slabtrace.cli import filters
+from slabtrace.cli.options import cache_option, measure_options, output_options, trace_argument
+from slabtrace.cli.output import check_new, check_suffix, replace, say_written
 from slabtrace.cli.progress import reading
-from slabtrace.errors import UsageError
 
 FORMATS = (".html", ".svg")
 
 
 @click.command("flame")
 @trace_argument
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where to write; .html (zoom, search) or .svg (a picture) says which.",
-)
-@click.option(
-    "--what",
-    type=click.Choice(["outstanding", "allocated", "churn"]),
-    default="outstanding",
-    show_default=True,
-    help="What is left, all that came, or what came and went.",
-)
-@click.option(
-    "--unit",
-    type=click.Choice(["bytes", "objects"]),
-    default="bytes",
-    show_default=True,
-    help="What makes a frame wide.",
-)
+@output_options("Where to write; the name ends with .html (zoom, search) or .svg (a picture).")
+@measure_options()
 @cache_option
-@click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
 def command(trace: str, output: Path, what: str, unit: str, caches: tuple[str, ...], force: bool) -> None:
-    """Draw the stacks of a trace as a flame graph: callers above, as wide as what they hold.
+    """Draw the stacks of a trace as a flame graph.
 
-    The lowest frame is the slab cache. `slabtrace export --to folded` writes the same for other
-    tools.
+    Callers are above what they call, and the lowest frame is the slab cache. A frame is as wide as
+    the bytes or objects of it and of all it called. `slabtrace export --to folded` writes the same
+    for other tools.
 
     \b
     Examples:
@@ -54,22 +33,23 @@ def command(trace: str, output: Path, what: str, unit: str, caches: tuple[str, .
       slabtrace flame boot.slab -o churn.html --what churn --unit objects
       slabtrace flame boot.slab -o dentries.svg --cache dentry
     """
-    if output.suffix.lower() not in FORMATS:
-        raise UsageError(f"{output} says no format", "end it with .html or .svg")
+    check_suffix(output, FORMATS)
     check_new(output, force)
 
     import slabtrace
     from slabtrace.render.html.flame import flame_graph
     from slabtrace.render.html.page import render
+    from slabtrace.render.terminal.verdict import short_verdict
 
     opened = slabtrace.open(trace)
     with reading(opened):
-        totals = opened.stack_totals()
-        totals = filters.by_cache(totals, caches, filters.aliases(opened.caches()) if caches else {})
-        completeness = opened.completeness()
+        totals = filters.chooser(opened, caches)(opened.stack_totals())
+        verdict = short_verdict(opened.completeness(), trace)
     standalone = output.suffix.lower() == ".svg"
     graph = flame_graph(totals, what, unit, standalone)
     values = {"title": Path(trace).name, "what": what, "unit": unit, "graph": graph}
-    page = render("flame.html", slabtrace.__version__, completeness=completeness, **values)
+    page = render(
+        "flame.html", slabtrace.__version__, exact=opened.completeness().exact, verdict=verdict, **values
+    )
     replace(output, graph.svg.encode() if standalone else page)
-    click.echo(f"wrote {click.format_filename(output)}", err=True)
+    say_written(output)

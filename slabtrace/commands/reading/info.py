@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace info`: what was recorded, where, how, and the verdict on its completeness."""
+"""`slabtrace info`: what was recorded, where, how, and how completely."""
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from slabtrace.cli.options import json_option, trace_argument
+from slabtrace.cli.answer import Form, Rows, answer, answer_options
+from slabtrace.cli.options import trace_argument
 from slabtrace.cli.progress import watched
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command("info")
 @trace_argument
-@json_option
-def command(trace: str, as_json: bool) -> None:
-    """Show what was recorded, where, how, and how completely.
+@answer_options()
+def command(trace: str, form: Form) -> None:
+    """Show what was recorded, where and how, the marks, and how complete the trace is.
 
-    Works on a trace that is still being recorded, or whose recorder was killed. The last line is
-    the verdict: whether every allocation and free was seen, or what was not. Before it come the
-    caches whose change by the kernel's own count differs most from the traced one, and why it may.
+    Works on a trace that is still being recorded, or whose recorder was killed. Below the table come
+    the caches whose change, by the kernel's own count, differs most from the traced one, with the
+    likely reason. The last paragraph says whether every allocation and free was seen, or what was
+    missed and what that means.
 
     \b
     Examples:
@@ -30,15 +35,15 @@ def command(trace: str, as_json: bool) -> None:
     from slabtrace.render import json
     from slabtrace.render.terminal.info import write_info
     from slabtrace.render.terminal.reconcile import write_reconciliation
-    from slabtrace.render.terminal.verdict import write_verdict
+    from slabtrace.render.terminal.verdict import write_full_verdict
 
     opened = watched(slabtrace.open(trace))
-    completeness, accounts = opened.completeness(), opened.reconciliation()
-    if as_json:
-        head = json.document("info", trace, completeness, opened.damage)
-        rows = json.rows(accounts, json.RECONCILIATION)
-        json.write({**head, "manifest": json.plain(opened.manifest), "reconciliation": rows}, sys.stdout)
-        return
-    write_info(sys.stdout, trace, opened.manifest, completeness, opened.length_ns)
-    write_reconciliation(sys.stdout, accounts)
-    write_verdict(sys.stdout, completeness, opened.damage)
+    accounts, marks = opened.reconciliation(), opened.marks()
+
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        write_info(out, trace, opened.manifest, opened.completeness(), opened.length_ns, marks)
+        write_reconciliation(out, shown)
+
+    more = {"manifest": opened.manifest, "marks": json.rows(marks, json.MARKS)}
+    rows = Rows("reconciliation", accounts, json.RECONCILIATION)
+    answer(form, "info", trace, opened, rows, write, more, verdict=write_full_verdict)

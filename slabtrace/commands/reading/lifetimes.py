@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace lifetimes`: how long objects lived, who allocates only briefly, who keeps."""
+"""`slabtrace lifetimes`: how long objects lived, and which call sites keep theirs."""
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from slabtrace.cli import filters as filters
+from slabtrace.cli import filters
+from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
-from slabtrace.cli.options import (
-    cache_option,
-    call_site_option,
-    json_option,
-    limit_option,
-    row_limit,
-    trace_argument,
-)
+from slabtrace.cli.options import by_option, cache_option, call_site_option, sort_option, trace_argument
 from slabtrace.errors import UsageError
 
 LIMIT = 20
@@ -32,26 +24,14 @@ SORT_KEYS = {
 
 @click.command("lifetimes")
 @trace_argument
-@click.option(
-    "--by",
-    type=click.Choice(["stack", "call-site", "module", "cache"]),
-    default="call-site",
-    show_default=True,
-    help="What makes a row.",
+@by_option(
+    ["stack", "call-site", "module", "cache"], "call-site", "One row for each of these, in each cache."
 )
-@click.option(
-    "-s",
-    "--sort",
-    type=click.Choice(list(SORT_KEYS)),
-    default="hit",
-    show_default=True,
-    help="Sort by this, largest first.",
-)
+@sort_option(list(SORT_KEYS), "hit")
 @cache_option
 @call_site_option
 @window_options
-@limit_option(LIMIT)
-@json_option
+@answer_options(LIMIT)
 def command(
     trace: str,
     by: str,
@@ -60,14 +40,13 @@ def command(
     call_site: str | None,
     begin: str | None,
     end: str | None,
-    limit: int | None,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Show how long objects lived: a histogram of all, percentiles by call site or cache.
 
-    Temporary objects were freed by the task that allocated them, within a millisecond. Survivors
-    were not freed by the end of the recording, and are in no percentile. Lifetimes are counted by
-    powers of two; percentiles are interpolated within them.
+    Temporary objects were freed within a millisecond, by the task that allocated them. Survivors
+    were not freed before the end of the recording; percentiles leave them out. Lifetimes are counted
+    by powers of two, and percentiles are interpolated between these.
 
     \b
     Examples:
@@ -77,21 +56,20 @@ def command(
     """
     from slabtrace.render import json
     from slabtrace.render.terminal.lifetimes import write_lifetimes
-    from slabtrace.render.terminal.verdict import write_verdict
 
     if call_site is not None and by in ("cache", "module"):
-        raise UsageError(f"--call-site cannot choose among rows by {by}", f"leave out --by {by}")
+        raise UsageError(f"--call-site cannot select rows by {by}", f"leave out --by {by}")
     opened = open_trace(trace, begin, end)
-    grouping = by.replace("-", "_")
-    table = opened.lifetime_table(by=grouping)
-    table = filters.by_cache(table, caches, filters.aliases(opened.caches()) if caches else {})
+    table = filters.chooser(opened, caches)(opened.lifetime_table(by=by))
     table = filters.by_call_site(table, call_site)
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable", na_position="last")
-    shown = table.head(row_limit(limit, LIMIT, as_json) or len(table))
-    completeness = opened.completeness()
-    if as_json:
-        head = json.document("lifetimes", trace, completeness, opened.damage)
-        json.write({**head, "by": grouping, "rows": json.rows(shown, json.LIFETIMES)}, sys.stdout)
-        return
-    write_lifetimes(sys.stdout, table, shown, grouping)
-    write_verdict(sys.stdout, completeness, opened.damage)
+    rows = Rows("rows", table, json.LIFETIMES)
+    answer(
+        form,
+        "lifetimes",
+        trace,
+        opened,
+        rows,
+        lambda out, shown: write_lifetimes(out, table, shown, by),
+        {"by": by},
+    )

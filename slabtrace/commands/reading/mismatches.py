@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace mismatches`: frees that contradict what was seen before."""
+"""`slabtrace mismatches`: frees that contradict earlier events."""
 
 from __future__ import annotations
 
-import sys
+from typing import TextIO
 
 import click
 
-from slabtrace.cli import filters as filters
-from slabtrace.cli.options import cache_option, json_option, limit_option, row_limit, trace_argument
+from slabtrace.cli import filters
+from slabtrace.cli.answer import Form, Rows, answer, answer_options
+from slabtrace.cli.options import cache_option, trace_argument
 from slabtrace.cli.progress import watched
 
 LIMIT = 10
@@ -18,14 +19,13 @@ WATCHES_COMPLAINTS = "on_wrong_cache_free"  # the program of bpf/silent.h
 @click.command("mismatches")
 @trace_argument
 @cache_option
-@limit_option(LIMIT)
-@json_option
-def command(trace: str, caches: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+@answer_options(LIMIT)
+def command(trace: str, caches: tuple[str, ...], form: Form) -> None:
     """Show double frees, frees inside an object, and frees to the wrong cache.
 
-    Each finding shows the object's allocation and its frees: when, on which CPU, by whom, from where.
-    An event that the recording missed can look like a mismatch: the confidence says whether one can
-    have been missed here, and the surest findings come first.
+    Each finding shows the object's allocation and its frees: time, CPU, task and stack. A missed
+    allocation between two frees looks like a double free; each finding says whether events can have
+    been missed. Confirmed findings come first.
 
     \b
     Examples:
@@ -36,18 +36,13 @@ def command(trace: str, caches: tuple[str, ...], limit: int | None, as_json: boo
     import slabtrace
     from slabtrace.render import json
     from slabtrace.render.terminal.mismatches import write_mismatches, write_unseen_kind
-    from slabtrace.render.terminal.verdict import write_verdict
 
     opened = watched(slabtrace.open(trace))
-    known = filters.aliases(opened.caches()) if caches else {}
-    findings = filters.by_cache(opened.mismatches(), caches, known)
-    shown = findings.head(row_limit(limit, LIMIT, as_json) or len(findings))
-    completeness = opened.completeness()
-    if as_json:
-        head = json.document("mismatches", trace, completeness, opened.damage)
-        json.write({**head, "findings": json.rows(shown, json.MISMATCHES)}, sys.stdout)
-        return
-    write_mismatches(sys.stdout, shown, len(findings) - len(shown))
-    if WATCHES_COMPLAINTS not in opened.manifest.coverage.attached:
-        write_unseen_kind(sys.stdout)
-    write_verdict(sys.stdout, completeness, opened.damage)
+    choose = filters.chooser(opened, caches)
+
+    def notes(out: TextIO) -> None:
+        if WATCHES_COMPLAINTS not in opened.manifest.coverage.attached:
+            write_unseen_kind(out)
+
+    rows = Rows("findings", choose(opened.mismatches()), json.MISMATCHES, "finding")
+    answer(form, "mismatches", trace, opened, rows, write_mismatches, notes=notes)

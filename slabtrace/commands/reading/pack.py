@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace pack`: one file of a trace's folder, to send or to keep; --redact: to show to strangers."""
+"""`slabtrace pack`: a trace as one file; with --redact, one that can be given to strangers."""
 
 from __future__ import annotations
 
@@ -10,40 +10,33 @@ from pathlib import Path
 
 import click
 
-from slabtrace.cli.options import trace_argument
+from slabtrace.cli.options import output_options, trace_argument
 from slabtrace.cli.output import check_new, replacing
 from slabtrace.errors import UsageError
 
 
 @click.command()
 @trace_argument
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where to write (default: the folder's name and .zip, beside it; redacted: .redacted.slab.zip).",
-)
-@click.option("--redact", is_flag=True, help="Make up what tells of the machine, its user and workload.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
+@output_options("Where to write (default: TRACE.zip, with --redact TRACE.redacted.slab.zip).", required=False)
+@click.option("--redact", is_flag=True, help="Replace what identifies the machine, its user and workload.")
 def command(trace: str, output: Path | None, redact: bool, force: bool) -> None:
-    """Pack a trace into one file, which every command reads as it reads the folder.
+    """Pack a trace into one file.  Every command reads the file as it reads the folder.
 
-    It is a ZIP archive, for others' eyes no more than the folder is: a trace tells names of
-    processes, and addresses of the kernel.
+    The file is a ZIP archive. Only its owner may read it, because a trace has names of processes and
+    addresses of the kernel.
 
-    With --redact it can be shown to strangers. Every command finds in it what it finds in the trace,
-    under made-up addresses, numbers of processes and threads, and names of tasks (task-1), the same for
-    the same everywhere; groups alike in all numbers may change places.
+    With --redact the trace can be given to strangers. Addresses, pids and tids, and names of tasks
+    (task-1) are replaced, each one always by the same. Every command finds the same in the redacted
+    trace; only groups whose numbers are all equal may change places.
 
     \b
-    Left out       hostname, build id, version and text address of the kernel, time of day,
-                   words of the command, texts of marks, the reason of a recording's failure;
-                   the memory's size is rounded up to a power of two
-    Still in it    function names with offsets; modules; names of slab caches (of devices too, if the
-                   kernel has them there; not of memory cgroups, nor addresses); sizes; time since boot;
-                   release, number and nodes of CPUs; options but for pid and comm; slabinfo; losses;
-                   the order of addresses, and where in a block of 4 MiB (1,024 pages) each lies
+    Removed   hostname, build id, version and text address of the kernel, time of day,
+              words of the command, texts of marks, why a recording failed;
+              the size of the memory is rounded up to a power of two
+    Kept      function names with offsets; modules; names of slab caches (also those of devices
+              that have one, but no names of memory cgroups and no addresses); sizes; time since
+              boot; release, CPUs and nodes; options except pid and comm; slabinfo; losses;
+              the order of addresses, and where each lies in its block of 4 MiB (1,024 pages)
 
     \b
     Examples:
@@ -58,7 +51,7 @@ def command(trace: str, output: Path | None, redact: bool, force: bool) -> None:
     place = Path(trace)
     if place.is_file() and not redact:
         raise UsageError(f"{place} is packed already")
-    TraceReader(place)  # raises what makes it no trace
+    TraceReader(place)  # raises TraceError if it is not a trace
     packed = output or _beside(place.resolve(), redact)
     check_new(packed, force)
     try:
@@ -71,7 +64,7 @@ def command(trace: str, output: Path | None, redact: bool, force: bool) -> None:
 
 
 def _beside(place: Path, redact: bool) -> Path:
-    """What to write if the user does not say."""
+    """The default name of what is written."""
     if not redact:
         return place.with_name(f"{place.name}.zip")
     return place.with_name(f"{place.name.removesuffix('.zip').removesuffix('.slab')}.redacted.slab.zip")
@@ -79,7 +72,7 @@ def _beside(place: Path, redact: bool) -> Path:
 
 @contextmanager
 def _redacted(trace: Path, packed: Path) -> Iterator[Path]:
-    """A redacted copy of the trace, beside what is to be written, while it is needed."""
+    """A redacted copy of the trace, beside the file to be written; removed when the block ends."""
     from slabtrace.trace.redaction.redact import redact
     from slabtrace.trace.writing.writer import WriteError
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from slabtrace.cli import filters as filters
-from slabtrace.cli.options import cache_option, trace_argument
-from slabtrace.cli.output import check_new, replace
+from slabtrace.cli import filters
+from slabtrace.cli.options import cache_option, choice_option, output_options, trace_argument
+from slabtrace.cli.output import check_new, check_suffix, replace, say_written
 from slabtrace.cli.pictures import PICTURES, Subject
 from slabtrace.cli.progress import reading
 from slabtrace.errors import UsageError
@@ -20,21 +20,8 @@ FORMATS = (".png", ".svg")
 
 @click.command("plot")
 @trace_argument
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where to write; .png or .svg says which.",
-)
-@click.option(
-    "--kind",
-    type=click.Choice(list(PICTURES)),
-    default="usage",
-    show_default=True,
-    help="What to draw.",
-)
+@output_options("Where to write; the name ends with .png or .svg.")
+@choice_option("--kind", choices=list(PICTURES), default="usage", help="What to draw.")
 @cache_option
 @click.option(
     "--top",
@@ -42,22 +29,21 @@ FORMATS = (".png", ".svg")
     default=8,
     show_default=True,
     metavar="N",
-    help="Draw the N caches, or call sites, that moved most.",
+    help="Draw the N caches, or call sites, that changed most.",
 )
-@click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
 def command(trace: str, output: Path, kind: str, caches: tuple[str, ...], top: int, force: bool) -> None:
     """Draw a trace: each slab cache's usage over time, or another kind of picture.
 
     \b
-    usage          bytes and objects of the caches that moved most, on the kernel's own baseline;
-                   the grey area behind a cache's objects is what its slabs have room for
+    usage          bytes and objects of the caches that changed most; the kernel's own count is
+                   where they start, and the grey area is the room that a cache's slabs have
     rates          allocations and frees a second
-    fragmentation  what slab pages are used for: asked for, rounded up, free
+    fragmentation  what slab pages are used for: bytes asked for, rounded up, free
     lifetimes      how long objects lived
     sizes          allocations by size over time, as a heat map
-    call-sites     who holds what was allocated while recording, over time
+    call-sites     outstanding objects over time, by the call site that allocated them
 
-    Times when events were lost are shaded, marks are dashed lines.
+    Times at which events were lost are shaded; marks are dashed lines.
 
     \b
     Examples:
@@ -65,11 +51,10 @@ def command(trace: str, output: Path, kind: str, caches: tuple[str, ...], top: i
       slabtrace plot boot.slab -o pipes.svg --cache 'kmalloc-cg-*' --cache filp
       slabtrace plot boot.slab -o who.png --kind call-sites
     """
-    if output.suffix.lower() not in FORMATS:
-        raise UsageError(f"{output} says no picture format", "end it with .png or .svg")
+    check_suffix(output, FORMATS)
     picture = PICTURES[kind]
     if caches and not picture.by_cache:
-        raise UsageError(f"--cache cannot choose what --kind {kind} shows", "leave it out")
+        raise UsageError(f"--cache does not apply to --kind {kind}", "leave it out")
     check_new(output, force)
 
     import slabtrace
@@ -78,13 +63,13 @@ def command(trace: str, output: Path, kind: str, caches: tuple[str, ...], top: i
     opened = slabtrace.open(trace)
     with reading(opened):
         opened.usage()
-        known = filters.aliases(opened.caches()) if caches else {}
-    subject = Subject(opened, lambda frame: filters.by_cache(frame, caches, known), top)
+        chosen = filters.chooser(opened, caches)
+    subject = Subject(opened, chosen, top)
     title = _title(trace, picture.heading, opened.manifest.host.release)
     content = io.BytesIO()
     save(lambda: picture.draw(subject, title), content, output.suffix.lower()[1:])
     replace(output, content.getvalue())
-    click.echo(f"wrote {click.format_filename(output)}", err=True)
+    say_written(output)
 
 
 def _title(trace: str, heading: str, release: str) -> str:

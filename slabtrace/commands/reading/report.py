@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace report`: all that a trace has to say, in one HTML file."""
+"""`slabtrace report`: everything about a trace in one HTML file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slabtrace.cli.options import trace_argument
-from slabtrace.cli.output import check_new, replace
+from slabtrace.cli.options import output_options, trace_argument
+from slabtrace.cli.output import check_new, replace, say_written
 from slabtrace.cli.pictures import PICTURES, Subject
 from slabtrace.cli.progress import reading
 
@@ -23,21 +23,13 @@ TOP = 8  # series of a plot
 
 @click.command("report")
 @trace_argument
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.html",
-    help="Where to write.",
-)
-@click.option("-f", "--force", is_flag=True, help="Overwrite FILE.")
+@output_options("Where to write.", metavar="FILE.html")
 def command(trace: str, output: Path, force: bool) -> None:
-    """Write one HTML page about a trace: made to be attached to a bug report.
+    """Write one HTML page about a trace, for a bug report.
 
-    What can be trusted comes first; then what is outstanding, mismatches, each slab cache beside
-    the kernel's own count, plots, flame graphs, and how it was recorded. The page is one file that
-    loads nothing, works without JavaScript, and prints.
+    It begins with how complete the trace is. Then come outstanding objects, mismatches, each slab
+    cache beside the kernel's own count, plots, flame graphs, and how the trace was recorded. The page
+    is one file; it loads nothing, works without JavaScript, and can be printed.
 
     \b
     Examples:
@@ -46,7 +38,7 @@ def command(trace: str, output: Path, force: bool) -> None:
     """
     check_new(output, force)
     write_report(trace, output)
-    click.echo(f"wrote {click.format_filename(output)}", err=True)
+    say_written(output)
 
 
 def write_report(trace: str, output: Path, quiet: bool = False) -> None:
@@ -69,6 +61,7 @@ def _tables(opened: Trace) -> Tables:
         usage=opened.usage(),
         manifest=opened.manifest,
         length_ns=opened.length_ns,
+        marks=opened.marks(),
         completeness=opened.completeness(),
         leaks=opened.leaks(),
         arrivals=opened.arrivals(),

@@ -3,21 +3,14 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from slabtrace.cli import filters as filters
+from slabtrace.cli import filters
+from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
-from slabtrace.cli.options import (
-    cache_option,
-    call_site_option,
-    json_option,
-    limit_option,
-    row_limit,
-    trace_argument,
-)
+from slabtrace.cli.options import cache_option, call_site_option, choice_option, trace_argument
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +39,7 @@ TEXTS = ("symbol", "ptr")  # smallest first
 
 
 def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
-    """The columns that a list as "frag,hit" names."""
+    """The columns that a list like "frag,hit" names."""
     keys = [key.strip() for key in value.split(",") if key.strip()]
     unknown = [key for key in keys if key not in SORT_KEYS]
     if unknown or not keys:
@@ -56,17 +49,18 @@ def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -
 
 @click.command("stat")
 @trace_argument
-@click.option(
+@choice_option(
     "--by",
-    type=click.Choice(["call-site", "cache", "ptr"]),
+    choices=["call-site", "cache", "ptr"],
     default="call-site",
-    show_default=True,
-    help="One row per call site, slab cache, or address.",
+    help="One row for each call site, slab cache, or address.",
 )
-@click.option("--caller", "by", flag_value="call-site", help="As --by call-site (perf kmem's name).")
-@click.option("--alloc", "by", flag_value="ptr", help="As --by ptr (perf kmem's name): by object address.")
-@click.option("--peaks", is_flag=True, help="When each cache held most, and which call sites held it then.")
-@click.option("--gfp", is_flag=True, help="Add how many allocations were atomic, accounted, zeroed.")
+@click.option("--caller", "by", flag_value="call-site", help="Same as --by call-site (perf kmem's name).")
+@click.option("--alloc", "by", flag_value="ptr", help="Same as --by ptr (perf kmem's name).")
+@click.option("--peaks", is_flag=True, help="Show when each cache held most, and which call sites held it.")
+@click.option(
+    "--gfp", is_flag=True, help="Add columns: atomic, accounted and zeroed allocations, and their rate."
+)
 @click.option(
     "-s",
     "--sort",
@@ -80,8 +74,7 @@ def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -
 @cache_option
 @call_site_option
 @window_options
-@limit_option(LIMIT)
-@json_option
+@answer_options(LIMIT)
 def command(
     trace: str,
     by: str,
@@ -92,14 +85,13 @@ def command(
     gfp: bool,
     begin: str | None,
     end: str | None,
-    limit: int | None,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """Show the totals of a trace, and who allocated most, under perf kmem's column names.
 
-    Total_alloc is what the slab allocator handed out, Total_req what was asked for, Frag the share
-    of the former that nobody asked for; Ping-pong counts objects freed on another CPU than the one
-    that allocated them.
+    Total_alloc counts the bytes that the slab allocator handed out, Total_req those that were asked
+    for; Frag is the share of Total_alloc that nobody asked for. Ping-pong counts objects that were
+    freed on another CPU than they were allocated on.
 
     \b
     Examples:
@@ -111,39 +103,35 @@ def command(
     """
     from slabtrace.render import json
     from slabtrace.render.terminal.stat import write_pointers, write_stat, write_summary
-    from slabtrace.render.terminal.verdict import write_verdict
 
     opened = open_trace(trace, begin, end)
     if peaks:
-        _show_peaks(opened, trace, caches, limit, as_json)
+        _answer_peaks(opened, trace, caches, form)
         return
-    grouping = by.replace("-", "_")
-    table = _chosen(opened, grouping, caches, call_site)
+    by = by.replace("-", "_")
+    table = _chosen(opened, by, caches, call_site)
     _check_keys(sort, table)
     table = table.sort_values(sort, ascending=[key in TEXTS for key in sort], kind="stable")
-    completeness = opened.completeness()
-    shown = table.head(row_limit(limit, LIMIT, as_json) or len(table))
-    if as_json:
-        head = json.document("stat", trace, completeness, opened.damage)
-        keys = json.POINTERS if by == "ptr" else json.STAT
-        json.write({**head, "by": grouping, "rows": json.rows(shown, keys)}, sys.stdout)
-        return
-    write_summary(sys.stdout, opened.stat(by="cache"), completeness, opened.length_ns)
-    if by == "ptr":
-        write_pointers(sys.stdout, shown, len(table) - len(shown))
-    else:
-        write_stat(sys.stdout, shown, len(table) - len(shown), grouping, gfp, opened.length_ns)
-    write_verdict(sys.stdout, completeness, opened.damage)
+
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        write_summary(out, opened.stat(by="cache"), opened.completeness(), opened.length_ns)
+        if by == "ptr":
+            write_pointers(out, shown)
+        else:
+            write_stat(out, shown, by, gfp, opened.length_ns)
+
+    rows = Rows("rows", table, json.POINTERS if by == "ptr" else json.STAT)
+    answer(form, "stat", trace, opened, rows, write, {"by": by})
 
 
-def _chosen(opened: Trace, grouping: str, caches: tuple[str, ...], call_site: str | None) -> pd.DataFrame:
-    """The rows that the filters leave.  Raises UsageError where a filter cannot choose among them."""
-    if call_site is not None and grouping != "call_site":
-        raise UsageError(f"--call-site cannot choose among rows by {grouping}", "leave out --by")
-    if caches and grouping == "ptr":
-        raise UsageError("--cache cannot choose among rows by address", "leave out --alloc")
-    known = filters.aliases(opened.caches()) if caches else {}
-    return filters.by_call_site(filters.by_cache(opened.stat(by=grouping), caches, known), call_site)
+def _chosen(opened: Trace, by: str, caches: tuple[str, ...], call_site: str | None) -> pd.DataFrame:
+    """The rows that the filters leave.  Raises UsageError for a filter that does not apply to them."""
+    if call_site is not None and by != "call_site":
+        raise UsageError(f"--call-site cannot select rows by {by}", "leave out --by")
+    if caches and by == "ptr":
+        raise UsageError("--cache cannot select rows by address", "leave out --alloc")
+    choose = filters.chooser(opened, caches)
+    return filters.by_call_site(choose(opened.stat(by=by)), call_site)
 
 
 def _check_keys(sort: list[str], table: pd.DataFrame) -> None:
@@ -152,16 +140,10 @@ def _check_keys(sort: list[str], table: pd.DataFrame) -> None:
         raise UsageError(f"these rows cannot be sorted by {', '.join(missing)}", "choose other keys with -s")
 
 
-def _show_peaks(opened: Trace, trace: str, caches: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+def _answer_peaks(opened: Trace, trace: str, caches: tuple[str, ...], form: Form) -> None:
     from slabtrace.render import json
     from slabtrace.render.terminal.stat import write_peaks
-    from slabtrace.render.terminal.verdict import write_verdict
 
-    table = filters.by_cache(opened.peaks(), caches, filters.aliases(opened.caches()) if caches else {})
-    shown = table.head(row_limit(limit, LIMIT, as_json) or len(table))
-    if as_json:
-        head = json.document("stat", trace, opened.completeness(), opened.damage)
-        json.write({**head, "by": "peak", "rows": json.rows(shown, json.PEAKS)}, sys.stdout)
-        return
-    write_peaks(sys.stdout, shown, len(table) - len(shown))
-    write_verdict(sys.stdout, opened.completeness(), opened.damage)
+    table = filters.chooser(opened, caches)(opened.peaks())
+    rows = Rows("rows", table, json.PEAKS, "cache")
+    answer(form, "stat", trace, opened, rows, write_peaks, {"by": "peak"})

@@ -22,7 +22,7 @@ from slabtrace.errors import UsageError
     help="Where to write (default: FILE without its .zip).",
 )
 def command(trace: str, output: Path | None) -> None:
-    """Unpack a packed trace into a folder.  Reading needs it not: every command takes both.
+    """Unpack a packed trace into a folder.  slabtrace itself reads both; other tools need the folder.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def command(trace: str, output: Path | None) -> None:
     packed = Path(trace)
     if packed.is_dir():
         raise UsageError(f"{packed} is a folder already")
-    TraceReader(packed)  # raises what makes it no trace
+    TraceReader(packed)  # raises TraceError if it is not a trace
     folder = output or packed.with_suffix("")
     try:
         with new_folder(folder) as place:

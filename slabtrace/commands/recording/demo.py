@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace demo`: leaves known numbers of kernel objects behind, records it, and finds them."""
+"""`slabtrace demo`: leaves known numbers of kernel objects behind, records that, and finds them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from slabtrace.api import Trace
 
 TRACE, PICTURE = "demo.slab", "usage.png"
-GIVEN_BACK_S = 5  # the workload's child needs milliseconds
+GIVEN_BACK_S = 5  # for the release; the workload's child needs milliseconds
 
 
 class Left(NamedTuple):
@@ -55,14 +55,14 @@ LEFT_BEHIND = (
     default=Path("slabtrace-demo"),
     show_default=True,
     metavar="FOLDER",
-    help="Where the trace and the picture go.",
+    help="Where to write the trace and the picture.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier demo there.")
 def command(output: Path, force: bool) -> int:
-    """Leave a known number of kernel objects behind, record it live, and find exactly those.
+    """Record a program that leaves known numbers of kernel objects behind, and find exactly those.
 
-    A small program keeps 23 System V messages in a queue (and passes 10,007 more), and a child of
-    it keeps 41 of 101 pipes open. Everything is given back when the demo ends.
+    A small program leaves 23 System V messages in a queue, through which 10,007 more pass, and its
+    child keeps 41 of 101 pipes open. Everything is released when the demo ends.
 
     \b
     Examples:
@@ -79,12 +79,12 @@ def command(output: Path, force: bool) -> int:
     _announce()
     status = _record(trace, force)
     if status:
-        return status  # record has said why
+        return status  # record has printed the reason
     leave_sudo()
     opened = slabtrace.open(trace)
-    by_stack = opened.leaks(by="stack", comm=[workload.COMM])  # others make pipes too
+    by_stack = opened.leaks(by="stack", pid=[_workload_pid(opened)])  # other processes make pipes too
     found = {left: by_stack[by_stack["symbol"].str.contains(left.call_sites)] for left in LEFT_BEHIND}
-    _show_findings(opened, found)
+    _show_findings(opened, trace, found)
     _plot(trace, output / PICTURE, {cache for groups in found.values() for cache in groups["cache"]})
     click.echo(f"\nThe trace stays in {trace}; try: slabtrace leaks {trace}")
     if not all(_agrees(groups, left) for left, groups in found.items()):
@@ -95,7 +95,7 @@ def command(output: Path, force: bool) -> int:
 
 
 def _announce() -> None:
-    click.echo(f"Recording what {workload.COMM} allocates, which leaves behind on purpose:")
+    click.echo(f"Recording {workload.COMM}, which leaves behind on purpose:")
     click.echo(
         f"  {workload.MESSAGES_KEPT} {LEFT_BEHIND[0].what} ({workload.MESSAGES_PASSED:,} more pass through)"
     )
@@ -108,8 +108,8 @@ def _announce() -> None:
 def _record(trace: Path, force: bool) -> int:
     """Record the workload with `slabtrace record`, as a user would; its exit code.
 
-    The workload's child has the other end of a socket as its stdin: it lives until ours ends, and
-    its own end tells that everything is given back.
+    The workload's child has the other end of a socket as its stdin.  It ends when our end is shut down;
+    when its own end is closed, everything has been released.
     """
     program = [sys.executable, str(Path(workload.__file__))]
     record = [*SLABTRACE, "record", "-o", str(trace), *(["--force"] if force else [])]
@@ -125,20 +125,28 @@ def _record(trace: Path, force: bool) -> int:
     return status
 
 
-def _show_findings(opened: Trace, found: dict[Left, pd.DataFrame]) -> None:
+def _workload_pid(opened: Trace) -> int:
+    """The recorded process: another demo that runs at the same time has the same name."""
+    if opened.manifest.command is None:
+        raise SlabtraceError("the trace names no command", "run the demo again")
+    return opened.manifest.command.pid
+
+
+def _show_findings(opened: Trace, trace: Path, found: dict[Left, pd.DataFrame]) -> None:
     """Print the stacks of what was left behind, then expected beside found, then the verdict."""
-    from slabtrace.render.terminal.leaks import write_leaks
+    from slabtrace.render.terminal.leaks import Listing, write_leaks
     from slabtrace.render.terminal.verdict import write_verdict
 
+    completeness = opened.completeness()
     for groups in found.values():
-        write_leaks(sys.stdout, groups, 0, "stack", opened.length_ns)
+        write_leaks(sys.stdout, groups, Listing("stack", opened.length_ns, 0, completeness))
     for left, groups in found.items():
         click.echo(f"left behind on purpose: {left.number} {left.what}")
         for number, cache, symbol in groups[["outstanding", "cache", "symbol"]].itertuples(index=False):
             click.echo(f"                 found: {number} in {escape(cache)} from {escape(symbol)}")
         if groups.empty:
             click.echo("                 found: none")
-    write_verdict(sys.stdout, opened.completeness(), opened.damage)
+    write_verdict(sys.stdout, str(trace), completeness, opened.damage)
 
 
 def _agrees(groups: pd.DataFrame, left: Left) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace doctor`: what this machine has and lacks for tracing, each with a remedy."""
+"""`slabtrace doctor`: what this machine has and lacks for tracing, with remedies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Examples:
 def command(as_json: bool) -> int:
     """Say whether this machine can trace, and what to do if not.
 
-    Exits with 4 if something that recording needs is missing.
+    The exit code is 4 if something is missing that recording needs.
     """
     from slabtrace.capture.preflight import run_checks
 

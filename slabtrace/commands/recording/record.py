@@ -9,106 +9,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from slabtrace.cli.capture_options import capture_options
 from slabtrace.cli.destination import Destination, Limit, rotate_options, rotation
+from slabtrace.cli.options import choice_option
 from slabtrace.cli.output import check_new
 from slabtrace.cli.privileges import check_reach, tell_limits
-from slabtrace.cli.types import Duration, OneIn, Share
+from slabtrace.cli.types import Duration
 from slabtrace.commands.reading.report import write_report
 from slabtrace.invoker import invoking_user
 
 if TYPE_CHECKING:
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.recorder import Plan, Recorder
-    from slabtrace.capture.storing.books import Progress
+    from slabtrace.capture.storing.periodic import Progress
     from slabtrace.trace.manifest import Manifest
 
-
-# What events can hold, and PID_MAX_LIMIT: a manifest with larger numbers is refused (typed_json.py).
-_SIZE, _PID = click.IntRange(0, (1 << 32) - 1), click.IntRange(1, 1 << 22)
+STACKS = choice_option(
+    "--stacks",
+    choices=["none", "auto", "all"],
+    default="auto",
+    help="Which events get a kernel stack; auto: where a call site is busy, some of them, chosen at random. "
+    "A stack costs as much as ten events.",
+)
 
 
 @click.command(
     context_settings={"ignore_unknown_options": False},
     epilog="""\b
 Examples:
-  sudo slabtrace record -d 30s                       trace everything for half a minute
-  sudo slabtrace record -o t.slab -- make -j8        trace as long as a command runs
-  sudo slabtrace record --report t.html -- ./program record, and write the page for a bug report
+  sudo slabtrace record -d 30s                         trace everything for half a minute
+  sudo slabtrace record -o t.slab -- make -j8          trace as long as a command runs
+  sudo slabtrace record --report t.html -- ./program   record, and write the page for a bug report
   sudo slabtrace record --cache 'kmalloc-*' --stacks none
-  sudo slabtrace record --comm 'nginx*' --min-size 1024 -d 5m
-  sudo slabtrace record --mode survivors -d 2d       a hunt of days: only what stays is told of
+  sudo slabtrace record --comm 'nginx*' --min-size 1024 -d 5min
+  sudo slabtrace record --mode survivors -d 2d         for days: only objects that stay are reported
   sudo slabtrace record -o hunt --rotate 1h --keep 24  for days: hunt.0001.slab, hunt.0002.slab, …
 """,
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="NAME.slab", help="Folder to write.")
-@click.option("-d", "--duration", type=Duration(), help="Stop after this long: 10s, 2m, 1h.")
+@click.option("-d", "--duration", type=Duration(), help="Stop after this time: 30s, 5min, 1.5h.")
+@capture_options(STACKS)
 @click.option(
-    "--mode",
-    type=click.Choice(["events", "survivors"]),
-    default="events",
-    show_default=True,
-    help="survivors: pair in the kernel, and tell only of what outlives --threshold. For hunts of days.",
-)
-@click.option(
-    "--threshold",
+    "--grace",
     type=Duration(),
-    default="1s",
+    default="0.5s",
     show_default=True,
-    help="With --mode survivors: what is freed sooner is only counted.",
-)
-@click.option(
-    "--live-objects",
-    type=click.IntRange(1),
-    metavar="N",
-    help="With --mode survivors: room for so many in the kernel (default 1,000,000; 64 to 128 bytes each).",
-)
-@click.option(
-    "--stacks",
-    type=click.Choice(["none", "auto", "all"]),
-    default="auto",
-    show_default=True,
-    help="Kernel stacks: of all events or, where a call site has many, of some. A stack costs ten events.",
-)
-@click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
-@click.option("--min-size", type=_SIZE, metavar="BYTES", help="Only objects of at least this size.")
-@click.option("--max-size", type=_SIZE, metavar="BYTES", help="Only objects of at most this size.")
-@click.option("--pid", type=_PID, metavar="N", help="Only objects this process allocates.")
-@click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
-@click.option(
-    "--sample",
-    type=OneIn(),
-    default=1,
-    metavar="1/N",
-    help="Only one in N addresses, N a power of two: allocations and frees of an object, or neither.",
-)
-@click.option(
-    "--budget",
-    type=Share(),
-    metavar="2%",
-    help="Measure what the recording costs, and keep to this share of all CPUs' time: give up stacks, then "
-    "sample.",
-)
-@click.option(
-    "--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small)."
-)
-@click.option(
-    "--grace", type=Duration(), default="0.5s", show_default=True, help="Go on this long after COMMAND."
-)
-@click.option(
-    "--twins",
-    type=click.Choice(["none", "frees", "all"]),
-    default="all",
-    show_default=True,
-    help="Recover events that arrive while a program runs; fewer cost less and lose some.",
+    help="Continue this long after COMMAND has ended.",
 )
 @click.option(
     "--settle",
     is_flag=True,
-    help="Before the end, wait out RCU and drop the machine's reclaimable caches: what is left was kept.",
+    help="At the end, wait for RCU and drop the dentry and inode caches of the whole machine, which slows it "
+    "for a while. Objects outstanding after that are not just cached.",
 )
 @click.option(
     "--report",
@@ -117,26 +73,14 @@ Examples:
     help="Also write the page of `slabtrace report`.",
 )
 @rotate_options
-@click.option("--force", is_flag=True, help="Replace an existing trace, and report, of that name.")
+@click.option("--force", is_flag=True, help="Replace an existing trace and report of these names.")
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
 @click.argument("command_line", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 def command(
     output: Path | None,
     duration: float | None,
-    mode: str,
-    threshold: float,
-    live_objects: int | None,
-    stacks: str,
-    caches: tuple[str, ...],
-    min_size: int | None,
-    max_size: int | None,
-    pid: int | None,
-    comm: str | None,
-    sample: int,
-    budget: float | None,
-    buffer: int | None,
-    twins: str,
+    capture: dict[str, Any],
     grace: float,
     settle: bool,
     report: Path | None,
@@ -149,9 +93,10 @@ def command(
 ) -> None:
     """Record every slab allocation and free of the running kernel.
 
-    Filters choose allocations; frees of what they chose are recorded whoever frees.  Ends with
-    Ctrl-C, after --duration, or a short --grace after COMMAND ended (RCU and deferred closes
-    free after the process is gone).  COMMAND runs as the user who called sudo.
+    Filters select objects by their allocation; their frees are recorded, whichever task frees them.
+
+    The recording ends with Ctrl-C, after --duration, or, when COMMAND has ended, after --grace: RCU and
+    deferred closes free objects after a process is gone. COMMAND runs as the user who called sudo.
     """
     if report is not None or as_json:
         check_reach(output, report and report.parent)
@@ -163,22 +108,7 @@ def command(
     from slabtrace.capture.recorder import Plan
     from slabtrace.capture.storing.settle import settler
 
-    options = CaptureOptions(
-        mode=mode,
-        threshold_s=threshold,
-        live_objects=live_objects,
-        stacks=stacks,
-        cache=caches,
-        min_size=min_size,
-        max_size=max_size,
-        pid=pid,
-        comm=comm,
-        sample=sample,
-        budget=budget,
-        buffer_mib=buffer,
-        twins=twins,
-        extra={"duration": duration, "grace": grace, "settle": settle},
-    )
+    options = CaptureOptions(**capture, extra={"duration": duration, "grace": grace, "settle": settle})
     if report is not None:
         check_new(report, force)
     preflight.require()
@@ -194,7 +124,9 @@ def command(
     if as_json:
         _print_json(folder)
     elif not quiet:
-        click.echo(_summary(folder, manifest, report), err=True)
+        from slabtrace.render.terminal.recording import summary
+
+        click.echo(summary(folder, manifest, report), err=True)
 
 
 def _record(
@@ -229,9 +161,9 @@ def _record(
 
 @contextmanager
 def _signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end the recording in good order; SIGUSR1 sets a mark.
+    """Ctrl-C, SIGTERM and a closed terminal end the recording properly; SIGUSR1 sets a mark.
 
-    Under nohup a closed terminal does not.
+    Under nohup a closed terminal does not end it.
     """
     closed = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
     numbers = (signal.SIGINT, signal.SIGTERM, *closed)
@@ -249,39 +181,18 @@ def _shows_status(quiet: bool) -> bool:
 
 
 def _no_status(progress: Progress) -> None:
-    """Nobody watches."""
+    """Show nothing."""
 
 
 def _status_line(progress: Progress) -> None:
-    from slabtrace.units import count, size
+    from slabtrace.render.terminal.recording import status_line
 
-    text = (
-        f"{progress.elapsed_s:5.0f} s  {count(progress.events_per_s)} events/s  "
-        f"outstanding {progress.net_objects:+,}  dropped {progress.dropped:,}  "
-        f"buffer {progress.fill:.0%}  {size(progress.bytes)}"
-    )
     with suppress(OSError):  # its terminal is gone
-        click.echo(f"\r\033[K{text[:79]}", nl=False, err=True)
-
-
-def _summary(folder: Path, manifest: Manifest, report: Path | None) -> str:
-    from slabtrace.units import count, size
-
-    totals = manifest.totals
-    seconds = ((manifest.ended_ns or manifest.started_ns) - manifest.started_ns) / 1e9
-    counted = f" and {count(totals.counted)} objects only counted" if totals.counted else ""
-    lines = [
-        f"{folder}: {count(totals.events)} events{counted} in {seconds:.1f} s, "
-        f"{size(totals.bytes_on_disk)}, {totals.dropped:,} dropped"
-    ]
-    if manifest.command is not None and manifest.command.exit_status:
-        lines.append(f"the command ended with status {manifest.command.exit_status}")
-    lines.append(f"report: {report}" if report is not None else f"next: slabtrace leaks {folder}")
-    return "\n".join(lines)
+        click.echo(f"\r\033[K{status_line(progress)[:79]}", nl=False, err=True)
 
 
 def _print_json(folder: Path) -> None:
-    """What `info --json` would print, under a schema of its own."""
+    """The manifest and completeness, as `info --json` prints them, with their own schema."""
     import slabtrace
     from slabtrace.render import json
 

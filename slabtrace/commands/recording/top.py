@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace top`: who allocates, who keeps and what grows, live; nothing is stored."""
+"""`slabtrace top`: which call sites allocate, keep and grow, live; nothing is stored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from slabtrace.cli.capture_options import capture_options
+from slabtrace.cli.options import choice_option, sort_option
 from slabtrace.cli.privileges import tell_limits
 from slabtrace.cli.types import Duration
 from slabtrace.errors import UsageError
@@ -27,59 +29,46 @@ if TYPE_CHECKING:
 
 SORTS = ("bytes", "outstanding", "allocs", "frees", "growth")
 ROWS = 20
-PATIENCE_S = 5  # for an ending in good order
+PATIENCE_S = 5  # for a proper end
 HANGUP = 129  # 128 + SIGHUP, as a shell reports it
 
 
+STACKS = choice_option(
+    "--stacks",
+    choices=["none", "all"],
+    default="all",
+    help="Record kernel stacks, which Enter shows; without them it costs a fraction.",
+)
+
+
 @click.command("top")
-@click.option(
+@choice_option(
     "--by",
-    type=click.Choice(["cache", "call-site"]),
+    choices=["cache", "call-site"],
     default="call-site",
-    show_default=True,
-    help="One row per slab cache, or per call site and cache.",
+    help="One row per slab cache, or per call site in it.",
+)
+@sort_option(SORTS, "bytes", "Largest first.")
+@click.option(
+    "-i", "--interval", type=Duration(), default="1s", show_default=True, help="Time between two updates."
 )
 @click.option(
-    "-s", "--sort", type=click.Choice(SORTS), default="bytes", show_default=True, help="Largest first."
-)
-@click.option("-i", "--interval", type=Duration(), default="1s", show_default=True, help="Renew so often.")
-@click.option(
-    "-b", "--batch", type=click.IntRange(1), metavar="N", help="Print N moments as plain text, then end."
+    "-b", "--batch", type=click.IntRange(1), metavar="N", help="Print N updates as plain text, then end."
 )
 @click.option(
     "-l", "--limit", type=click.IntRange(0), default=ROWS, show_default=True, metavar="N",
-    help="With --batch: rows of a moment; 0 shows all.",
+    help="With --batch: rows of an update; 0 shows all.",
 )  # fmt: skip
-@click.option(
-    "--stacks",
-    type=click.Choice(["none", "all"]),
-    default="all",
-    show_default=True,
-    help="Record kernel stacks, to drill down into; without them it costs a fraction.",
-)
-@click.option("--cache", "caches", multiple=True, metavar="GLOB", help="Only these slab caches.")
-@click.option("--pid", type=click.IntRange(1), metavar="N", help="Only objects this process allocates.")
-@click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name.")
-@click.option(
-    "--buffer", type=int, metavar="MIB", help="Ring memory per CPU (default 64, less if memory is small)."
-)
+@capture_options(STACKS, whole=False)
 def command(
-    by: str,
-    sort: str,
-    interval: float,
-    batch: int | None,
-    limit: int,
-    stacks: str,
-    caches: tuple[str, ...],
-    pid: int | None,
-    comm: str | None,
-    buffer: int | None,
+    by: str, sort: str, interval: float, batch: int | None, limit: int, capture: dict[str, Any]
 ) -> None:
     """Watch slab memory live: what is allocated from now on and not freed, by call site or cache.
 
-    `growth` is taken over the last 60 moments; `grows` marks what rose all the while. That is a
-    hint: `slabtrace record` and `slabtrace leaks` judge with the objects' ages and lifetimes. Keys:
-    c caches, s call sites, o order, / filter, p pause, Enter the stacks of a row, Esc back, q quit.
+    `growth` is measured over the last 60 updates; `grows` marks rows that rose all the time. That is
+    a hint only: `slabtrace record` and `slabtrace leaks` judge by the objects' ages and lifetimes.
+
+    Keys: c caches, s call sites, o order, / filter, p pause, Enter stacks of a row, Esc back, q quit.
 
     \b
     Examples:
@@ -88,7 +77,7 @@ def command(
       sudo slabtrace top --batch 5 --interval 2s --sort growth
     """
     if interval < 0.1:
-        raise UsageError("--interval is too short", "renew every 100ms at most")
+        raise UsageError("--interval is too short", "it must be at least 100ms")
     if batch is None and not all(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("top needs a terminal", "print plain text with --batch N")
     from slabtrace.capture import preflight
@@ -98,9 +87,7 @@ def command(
     preflight.require()
     tell_limits()
     raise_priority()  # on a busy machine the screen must answer too
-    options = CaptureOptions(
-        stacks=stacks, cache=caches, pid=pid, comm=comm, buffer_mib=buffer, extra={"mode": "top"}
-    )
+    options = CaptureOptions(**capture, extra={"mode": "top"})
     grouping = by.replace("-", "_")
     with _traced(options) as (live, running):
         if batch is None:
@@ -113,7 +100,7 @@ def command(
 
 @contextmanager
 def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], bool]]]:
-    """The running kernel, traced in a thread: what is seen, and whether it goes on.
+    """The running kernel, traced in a thread: its live tables, and whether it still runs.
 
     Raises what went wrong in the thread; leaves nothing behind in the kernel.
     """
@@ -146,7 +133,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
             privileges.give_up()  # this thread's: the screen needs none
             try:
                 while thread.is_alive() and not live.manifest.coverage.attached:
-                    time.sleep(0.005)  # what is shown begins when every program is attached
+                    time.sleep(0.005)  # the tables begin when every program is attached
                 yield live, thread.is_alive
             finally:
                 recorder.stop()
@@ -159,16 +146,16 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
 @contextmanager
 def _ended_by_signals(recorder: Recorder) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal end it in good order, or else after PATIENCE_S at once.
+    """Ctrl-C, SIGTERM and a closed terminal end it properly; if that takes PATIENCE_S, the process exits.
 
-    Textual waits for ever to write to a terminal that is gone.  What is attached goes with the process.
+    Textual waits for ever to write to a terminal that is gone.  The programs are detached at the exit.
     """
     hurry = threading.Timer(PATIENCE_S, os._exit, (HANGUP,))
     hurry.daemon = True
 
     def end(*_: object) -> None:
         recorder.stop()
-        with suppress(RuntimeError):  # a second signal: it runs already
+        with suppress(RuntimeError):  # a second signal: the timer runs already
             hurry.start()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -186,7 +173,7 @@ def _print_moments(
 ) -> None:
     from slabtrace.render.top.text import chosen, head, write_moment
 
-    live.snapshot(time.monotonic_ns())  # rates are since the moment before
+    live.snapshot(time.monotonic_ns())  # rates are since the snapshot before
     for _ in range(number):
         deadline = time.monotonic() + interval
         while running() and time.monotonic() < deadline:
@@ -195,7 +182,7 @@ def _print_moments(
             return
         live.snapshot(time.monotonic_ns())
         frame = live.table(by)
-        rows = [words for _, words in chosen(frame, live.tables, by, sort)]
+        rows = [cells for _, cells in chosen(frame, live.tables, by, sort)]
         seconds = (time.monotonic_ns() - live.manifest.started_ns) / 1e9
         write_moment(sys.stdout, head(frame, seconds, live), rows[: limit or None], by)
         sys.stdout.flush()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folded stacks, one a line: `outermost;…;innermost;[cache] value`.
+"""Folded stacks, one per line: `outermost;…;innermost;[cache] value`.
 
 The input of flamegraph.pl and inferno (https://github.com/brendangregg/FlameGraph), and of anything
 that reads lines.
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def write_folded(out: BinaryIO, totals: pd.DataFrame, what: str, unit: str) -> None:
-    """Write `what` of `totals` (analysis' stack_totals()) in `unit`; stacks are in no order.
+    """Write `what` of `totals` (analysis' stack_totals()) in `unit`; stacks are in no particular order.
 
-    Stacks that differ in offsets alone are one line.
+    Stacks that differ only in offsets are one line.
     """
     lines: dict[str, int] = {}
     for frames, value in weighted(totals, what, unit):

@@ -42,7 +42,9 @@ def _packets(
 ) -> Iterator[bytes]:
     yield _track(_MARKS, "marks", flags=_STATE_CLEARED)
     times = [*marks["ts_ns"].tolist(), length]
-    for ts_ns, until, text in zip(times, times[1:], marks["text"], strict=False):  # one more time than marks
+    for ts_ns, until, text in zip(
+        times, times[1:], marks["text"], strict=False
+    ):  # there is one more time than marks
         yield from _slice(_MARKS, begin + ts_ns, begin + max(until, ts_ns), escape(text))
     yield _track(_LOSSES, "lost events")
     lost = losses[losses["lost"]]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """pprof's profile (https://github.com/google/pprof/blob/main/proto/profile.proto), gzipped.
 
-Its measures are called as Go's heap profiles call them, which pprof knows how to show: alloc_objects,
-alloc_space, inuse_objects, inuse_space (the default).  Each sample bears its slab cache as a label:
+Its sample types have the names of Go's heap profiles, which pprof knows how to show: alloc_objects,
+alloc_space, inuse_objects, inuse_space (the default).  Each sample has its slab cache as a label:
 `go tool pprof -tagfocus cache=dentry`.
 """
 
@@ -30,7 +30,7 @@ _KERNEL = 1  # id of the one mapping; without one pprof looks for binaries to sy
 
 
 class _Tables:
-    """Strings, functions and locations, each numbered when first met."""
+    """Strings, functions and locations, numbered in the order of their first use."""
 
     def __init__(self) -> None:
         self.strings: dict[str, int] = {"": 0}
@@ -45,7 +45,7 @@ class _Tables:
         return self._locations.setdefault((address, symbol), len(self._locations) + 1)
 
     def messages(self) -> bytes:
-        """Locations, functions and, last, the strings that all refer to."""
+        """Locations, functions, and at the end the strings that all of them refer to."""
         parts = []
         for (address, symbol), number in self._locations.items():
             known = self._functions.setdefault(without_offset(symbol), len(self._functions) + 1)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wire format of protocol buffers, as much of it as two exports write.
+"""The part of the protocol buffers wire format that two exports write.
 
-Writing takes a varint and a length; the protobuf package would bring generated code for each of the
-two formats and a runtime bound to its major version.  https://protobuf.dev/programming-guides/encoding
+Writing needs only varints and lengths; the protobuf package would bring generated code for each of the
+two formats, and a runtime bound to its major version.  https://protobuf.dev/programming-guides/encoding
 """
 
 from __future__ import annotations

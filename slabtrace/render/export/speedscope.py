@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""speedscope's JSON (https://www.speedscope.app/file-format-schema.json): one profile a measure."""
+"""speedscope's JSON (https://www.speedscope.app/file-format-schema.json): one profile per measure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _THEIR_UNITS = {"bytes": "bytes", "objects": "none"}
 
 
 def write_speedscope(out: BinaryIO, totals: pd.DataFrame, name: str, version: str) -> None:
-    """Write all of `totals` (analysis' stack_totals()); `name`: what the file is called in the
-    viewer; `version`: of slabtrace.
+    """Write all of `totals` (analysis' stack_totals()); `name`: the title in the viewer;
+    `version`: of slabtrace.
     """
     numbers: dict[str, int] = {}
     profiles = [_profile(totals, what, unit, numbers) for what in WHAT for unit in UNITS]
@@ -34,7 +34,7 @@ def write_speedscope(out: BinaryIO, totals: pd.DataFrame, name: str, version: st
 
 
 def _profile(totals: pd.DataFrame, what: str, unit: str, numbers: dict[str, int]) -> dict[str, Any]:
-    """One profile; frames not met before are numbered in `numbers`."""
+    """One profile; new frames get the next number in `numbers`."""
     samples, weights = [], []
     for frames, value in weighted(totals, what, unit):
         samples.append([numbers.setdefault(frame, len(numbers)) for frame in frames])

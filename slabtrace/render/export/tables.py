@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables as Parquet, CSV or JSON Lines, batch by batch: memory does not grow with their length.
 
-Addresses are integers in Parquet, and text like 0xffffffff8127bc41 in CSV and JSON, where readers
-would round them.  In CSV lists are joined by ";" and what a terminal or a spreadsheet would act on is
-escaped; Parquet and JSON hold names as they were.
+Addresses are integers in Parquet.  In CSV and JSON, where readers would round them, they are text like
+0xffffffff8127bc41.  CSV joins lists by ";" and escapes what a terminal or a spreadsheet would act on;
+Parquet and JSON have names unchanged.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ADDRESSES = ("ptr", "call_site", "cache", "free_call_site")  # where they are numbers
-FORMULAS = tuple("=+-@")  # a spreadsheet takes a cell that begins with one for a formula, and runs it
-ROWS = 262_144  # of a Parquet row group: batches are put together up to it
+FORMULAS = tuple("=+-@")  # a spreadsheet runs a cell that begins with one of these as a formula
+ROWS = 262_144  # of a Parquet row group: batches are joined up to this number
 _HEX = np.array([f"{byte:02x}" for byte in range(256)], "S2")
 
 Writer = Callable[[BinaryIO, Iterable[pa.RecordBatch]], None]
@@ -45,7 +45,7 @@ def batches_of(frame: pd.DataFrame) -> Iterator[pa.RecordBatch]:
 
 
 def write_parquet(out: BinaryIO, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write `batches` (at least one, perhaps empty, which tells the columns)."""
+    """Write `batches`: at least one, which may be empty and gives the columns."""
     import pyarrow.parquet as pq
 
     stream = iter(batches)
@@ -67,7 +67,7 @@ def write_csv(out: BinaryIO, batches: Iterable[pa.RecordBatch]) -> None:
 
 
 def write_json_lines(out: BinaryIO, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write `batches` as one JSON object a line, all ASCII."""
+    """Write `batches` as JSON Lines: one object per line, all ASCII."""
     for batch in batches:
         text = io.StringIO()
         frame = _converted(batch, for_csv=False).to_pandas(integer_object_nulls=True)
@@ -97,7 +97,7 @@ def _column(name: str, column: pa.Array, for_csv: bool) -> pa.Array:
 
 
 def _is_text(of: pa.DataType) -> bool:
-    """pandas 3 hands over large_string."""
+    """Whether a type is text; pandas 3 has large_string."""
     return bool(pa.types.is_string(of) or pa.types.is_large_string(of))
 
 

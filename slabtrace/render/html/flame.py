@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flame graph as SVG: functions below their callers, as wide as what they hold.
+"""A flame graph as SVG: functions below their callers, as wide as the bytes or objects they hold.
 
-Positions are percentages, so that it fits any width and reports/report.js zooms by writing new
-ones; without the script it is a picture with tooltips.
+Positions are percentages, so that the graph fits any width, and reports/report.js zooms by changing
+them; without the script it is a picture with tooltips.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Frame:
 
 @dataclass
 class Graph:
-    """A flame graph ready for a page: its SVG, and how much of it is too narrow to be shown."""
+    """A flame graph for a page: its SVG, its total, and how many frames are too narrow to be shown."""
 
     svg: Markup
     total: int

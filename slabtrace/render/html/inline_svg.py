@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matplotlib's SVG made fit to stand inside a page: no style, the page's colours, ids of its own.
+"""matplotlib's SVG, changed so that it can be part of a page: no style, the page's colours, unique ids.
 
-The page's security policy allows no style but its own, so style attributes become presentation
-attributes, which say the same.  Greys of reports/slabtrace.mplstyle become the page's ink and lines,
-which turn with light and dark.
+The page's security policy allows only the page's own style, so style attributes become presentation
+attributes with the same effect.  Greys of reports/slabtrace.mplstyle become the page's colours, which
+change with light and dark mode.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ COLOURS = {
     "#000000": "var(--ink)",
 }
 _DROPPED = (f"{{{SVG}}}style", f"{{{SVG}}}metadata")
-_POINTS = re.compile(r"(\d+\.\d)\d+")  # a tenth of a point is finer than a screen
+_POINTS = re.compile(r"(\d+\.\d)\d+")  # a tenth of a point is finer than a pixel
 
 
 def inline(draw: Callable[[], Drawing], label: str, salt: str) -> Markup:
-    """The figure that `draw` makes as an <svg> for a page; `label` is its text for who cannot see it.
+    """The figure that `draw` makes as an <svg> for a page; `label` describes it for screen readers.
 
-    `salt` keeps its ids apart from those of other pictures in the page.
+    `salt` makes its ids different from those of other pictures in the page.
     """
     content = io.BytesIO()
     save(draw, content, "svg", fonttype="none")

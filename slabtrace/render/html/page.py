@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page from a template: style and script inside it, nothing else allowed by its security policy."""
+"""A page from a template, with its style and script; its security policy allows nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILTERS = {
     "plural": plural,
     "rate": rate,
     "size": size,
-    "harmless": escape,  # what would turn text around or vanish; autoescape does the rest
+    "harmless": escape,  # control characters and the like; autoescape does the rest
 }
 
 
@@ -29,13 +29,16 @@ def render(template: str, version: str, **values: Any) -> bytes:
     """The page that reports/templates/`template` makes of `values`, in UTF-8; `version`: of slabtrace.
 
     Its Content-Security-Policy names our style and our script by their hashes, so that no other
-    script runs and nothing is loaded, whatever the traced machine's names contain.
+    script runs and nothing is loaded, whatever names from the traced machine contain.
     """
     places = [str(reports_dir() / "templates"), str(reports_dir())]
     pages = Environment(loader=FileSystemLoader(places), autoescape=True, undefined=StrictUndefined)
     pages.filters.update(FILTERS)
     pages.trim_blocks = pages.lstrip_blocks = True
-    style, script = _read("report.css"), _read("report.js")  # ours: no text of a trace is in them
+    style, script = (
+        _read("report.css"),
+        _read("report.js"),
+    )  # slabtrace's own: they contain no text of a trace
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one-page report: what its template shows, made of a trace's tables.
 
-However long the trace, the page is short: the worst groups, the busiest caches, graphs of a fixed
-number of frames.  What is left out is counted and said.
+The page is short however long the trace is: it has the worst groups, the busiest caches, and graphs of
+a fixed number of frames, and says how much is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,10 @@ from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
 from slabtrace.render.terminal.info import fields
-from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE
+from slabtrace.render.terminal.leaks import who
+from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence
 from slabtrace.render.terminal.sampling import stack_of
+from slabtrace.render.terminal.verdict import claim
 from slabtrace.units import unknown
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ FLAMES = (
 
 @dataclass
 class Plot:
-    """A picture of the page: what it is called, what it shows, and the SVG."""
+    """A picture of the page: its heading and the SVG."""
 
     heading: str
     svg: Markup
@@ -44,11 +46,12 @@ class Plot:
 
 @dataclass
 class Tables:
-    """All that a report shows: a Trace's tables by the names of its methods."""
+    """Everything that a report shows: a Trace's tables, named as its methods."""
 
     manifest: Manifest
     length_ns: int
     damage: Sequence[str]
+    marks: pd.DataFrame
     completeness: Any
     leaks: pd.DataFrame
     arrivals: pd.DataFrame
@@ -76,12 +79,12 @@ def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> by
         idle_caches=len(tables.caches) - len(caches),
         plots=plots,
         flames=[(what, words, flame_graph(tables.stack_totals, what)) for what, words in FLAMES],
-        environment=fields(name, tables.manifest, tables.completeness, tables.length_ns),
+        environment=fields(name, tables.manifest, tables.completeness, tables.length_ns, tables.marks),
     )
 
 
 def _classes(groups: pd.DataFrame) -> dict[str, int]:
-    """How many groups there are of each class, suspects even if none; empty where they are not judged."""
+    """How many groups each class has, suspects even if 0; empty if the groups have no classes."""
     found = groups["class"].dropna().value_counts()
     if found.empty:
         return {}
@@ -95,24 +98,31 @@ def _groups(groups: pd.DataFrame, tables: Tables) -> list[dict[Any, Any]]:
         (row["cache"], row["call_site"], tuple(row["stack"])): row["objects"]
         for row in tables.arrivals.to_dict("records")
     }
-    return [_group(row, rises.get((row["cache"], row["call_site"], tuple(row["stack"])), [])) for row in rows]
+    label = "When the outstanding objects were allocated, from the start of the recording to its end"
+    return [
+        {
+            "why": "",
+            **row,
+            "class": None if unknown(row.get("class")) else row["class"],
+            "spark": spark(_rise(row, rises), label, from_zero=True),
+            "sampled": stack_of(row),
+            "who": who(row),
+            "claim": claim(row, tables.completeness),
+        }
+        for row in rows
+    ]
 
 
-def _group(row: dict[Any, Any], rise: Sequence[float]) -> dict[Any, Any]:
-    """One group; what was not judged of it is None."""
-    label = "When the outstanding objects were allocated, from the recording's start to its end"
-    group = {"why": "", **row, "spark": spark(rise, label, from_zero=True), "sampled": stack_of(row)}
-    for key in ("class", "growth_bytes_per_s"):
-        group[key] = None if unknown(row.get(key)) else row[key]
-    return group
+def _rise(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]]) -> Sequence[float]:
+    return rises.get((row["cache"], row["call_site"], tuple(row["stack"])), [])
 
 
 def _finding(row: dict[Any, Any]) -> dict[Any, Any]:
-    """A mismatch with the events that contradict each other, in the order they happened."""
+    """A mismatch with the events that contradict each other, in time order."""
     words = DOUBLE if isinstance(row.get("second_free"), dict) else SINGLE
-    events = [(told, row[key]) for key, told in words if isinstance(row.get(key), dict)]
+    events = [(happened, row[key]) for key, happened in words if isinstance(row.get(key), dict)]
     known = {key: None if unknown(row.get(key)) else row[key] for key in ("offset", "named_cache")}
-    return {**row, **known, "events": events}
+    return {**row, **known, "sure": confidence(row), "events": events}
 
 
 def _busy(caches: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the top call sites hold over time, stacked."""
+"""Outstanding bytes over time, stacked by call site."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ NAME_CELLS = 44
 
 
 def draw_call_sites(held: pd.DataFrame, notes: Notes, title: str) -> Figure:
-    """Draw the bytes of `held` (analysis' call_site_usage()), its last call site, the others, in grey."""
+    """Draw the bytes of `held` (analysis' call_site_usage()); its last call site, all others, is grey."""
     figure = titled(title)
     axes = figure.subplots()
-    axes.set_title("Bytes outstanding of what was allocated while recording, by call site")
+    axes.set_title("Outstanding bytes by call site")
     groups = [rows for _, rows in held.groupby(["call_site", "symbol"], sort=False)]
     if not groups:
         nothing(axes, "nothing was allocated")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all pictures share: the style, saving, axes of time with marks and losses, and names."""
+"""What all pictures share: the style, saving, time axes with marks and losses, and names."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-Drawing: TypeAlias = Figure  # for those who may not import matplotlib
+Drawing: TypeAlias = Figure  # for modules that may not import matplotlib
 
 STYLE = "slabtrace.mplstyle"
-LINES = 8  # series that the style's colours and dashes tell apart
-QUIET = "#888888"  # lines that are no data; reports/report.css gives them the page's own colour
-ROOM = "#eeeeee"  # areas that are no data
+LINES = 8  # series that the style's colours and dashes distinguish
+QUIET = "#888888"  # lines that are not data; reports/report.css gives them the page's own colour
+ROOM = "#eeeeee"  # areas that are not data
 LOST = "#f3c6b5"  # a light vermillion: events are missing here
 MARKS_SHOWN = 12
 NAME_CELLS, MARK_CELLS = 28, 22
@@ -33,10 +33,10 @@ NAME_CELLS, MARK_CELLS = 28, 22
 
 @dataclass
 class Notes:
-    """What stands behind every axis of time.
+    """What every time axis shows in its background.
 
-    `marks`, `losses`: rows of Trace.marks() and Trace.losses(); `lost`: how many events can be
-    missing in all, so that nothing is shaded where every loss was made good.
+    `marks`, `losses`: rows of Trace.marks() and Trace.losses(); `lost`: how many events can be missing
+    in all; if 0, nothing is shaded, because every loss was recovered.
     """
 
     marks: pd.DataFrame
@@ -62,7 +62,7 @@ def save(draw: Callable[[], Figure], out: BinaryIO, file_format: str, fonttype: 
 
 
 def titled(title: str) -> Figure:
-    """An empty figure with a title, which may be hostile text; empty for none."""
+    """An empty figure with the title `title` (escaped here); an empty one gives none."""
     figure = Figure()
     if title:
         figure.suptitle(escape(title), x=0.01, ha="left", fontsize=13)
@@ -70,16 +70,16 @@ def titled(title: str) -> Figure:
 
 
 def name(text: str, cells: int = NAME_CELLS) -> str:
-    """A name as shown: harmless and short; matplotlib hides labels that start with _."""
+    """A name as shown: escaped, cut, and not beginning with _, which matplotlib would hide."""
     shown = elide(escape(text), cells)
     return f" {shown}" if shown.startswith("_") else shown
 
 
 def time_axis(axes: Axes, notes: Notes, labelled: bool = True) -> None:
-    """Make the x axis one of seconds: losses shaded, marks as lines, named if `labelled`."""
+    """Make the x axis one of seconds: losses shaded, marks as lines, with names if `labelled`."""
     axes.margins(x=0)
     if labelled:
-        axes.set_xlabel("seconds since the recording's start")
+        axes.set_xlabel("seconds since the start of the recording")
     lost = notes.losses[notes.losses["lost"]] if notes.lost else notes.losses.head(0)
     for begin, end in _merged(zip(lost["begin_ns"].tolist(), lost["end_ns"].tolist(), strict=True)):
         axes.axvspan(begin / 1e9, end / 1e9, color=LOST, alpha=0.45, linewidth=0, zorder=-1)
@@ -97,7 +97,7 @@ def loss_legend(axes: Axes, notes: Notes) -> None:
     """Say in a corner of the picture what the shading means, if there is any."""
     if notes.lost and notes.losses["lost"].any():
         axes.text(
-            1, 1.01, f" shaded: up to {count(notes.lost)} events are missing, some of them here ",
+            1, 1.01, f" shaded: times at which some of up to {count(notes.lost)} lost events are missing ",
             transform=axes.transAxes, ha="right", va="bottom", fontsize=9, backgroundcolor=LOST,
         )  # fmt: skip
 
@@ -112,13 +112,13 @@ def in_bytes(axes: Axes, largest: float, signed: bool = False) -> float:
 
 
 def in_rates(axes: Axes) -> None:
-    """Label the y axis in things a second."""
+    """Label the y axis with rates per second."""
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value) if value else "0"))
     axes.set_ylim(bottom=0)
 
 
 def legend_right(axes: Axes) -> None:
-    """The legend beside the axes, where it hides nothing."""
+    """Put the legend beside the axes, where it hides nothing."""
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
@@ -128,19 +128,19 @@ def nothing(axes: Axes, words: str) -> None:
 
 
 def by_swing(usage: pd.DataFrame, column: str, top: int) -> list[tuple[str, pd.DataFrame]]:
-    """The `top` caches whose `column` moved most, most first: (name, its rows in time order)."""
+    """The `top` caches whose `column` changed most, in that order: (name, its rows in time order)."""
     moved = usage.groupby("cache", sort=True)[column].agg(["max", "min"])
     swings = (moved["max"] - moved["min"]).sort_values(ascending=False, kind="stable")
     return [(str(key), usage[usage["cache"] == key].sort_values("ts_ns")) for key in swings.index[:top]]
 
 
 def swing(values: pd.Series[float]) -> float:
-    """How far apart the least and the largest value are."""
+    """The difference of the largest and the smallest value."""
     return float(values.max() - values.min())
 
 
 def _merged(spans: Iterator[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Spans in time order, those that touch as one: overlapping shades would look like more."""
+    """Spans in time order, joined where they touch: overlapping shades would look darker."""
     merged: list[tuple[int, int]] = []
     for begin, end in spans:
         if merged and begin <= merged[-1][1]:

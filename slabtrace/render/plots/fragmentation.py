@@ -21,7 +21,7 @@ NAME_CELLS = 24
 
 
 class Part(NamedTuple):
-    """A part of a bar: its column, what it is called, its colour."""
+    """A part of a bar: its column, label and colour."""
 
     column: str
     words: str
@@ -50,10 +50,10 @@ def draw_fragmentation(usage: pd.DataFrame, caches: pd.DataFrame, title: str) ->
     _draw_bars(right, table, table["reserved"].to_numpy(float))
     left.set_title("Slab pages at the end of the recording")
     left.set_xlabel(f"{unit} of slab pages")
-    right.set_title("and what part of them is used")
+    right.set_title("Share of these pages that is used")
     right.set_xlim(0, 1)
     right.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    right.set_xlabel("free objects parked on CPUs count as used")
+    right.set_xlabel("the kernel counts objects parked on a CPU as used")
     if table.empty:
         nothing(left, "the trace holds no slabinfo")
     else:

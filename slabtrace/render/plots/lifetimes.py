@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-HATCHES = ("", "", "", "//", "", "", "..", "xx")  # beside the colour, for those that print alike
+HATCHES = ("", "", "", "//", "", "", "..", "xx")  # besides the colour, for colours that look alike in print
 
 
 def draw_lifetimes(histogram: pd.DataFrame, title: str, top: int = LINES - 1) -> Figure:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Allocations and frees a second over time, of the busiest caches."""
+"""Allocations and frees per second over time, of the busiest caches."""
 
 from __future__ import annotations
 

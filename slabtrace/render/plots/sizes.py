@@ -21,10 +21,12 @@ TIMES = 150  # columns of the map at most
 
 
 def draw_sizes(classes: pd.DataFrame, notes: Notes, title: str) -> Figure:
-    """Draw `classes` (analysis' size_classes()): allocations a second of each class, in time."""
+    """Draw `classes` (analysis' size_classes()): allocations per second of each class over time."""
     figure = titled(title)
     axes = figure.subplots()
-    axes.set_title("Allocations a second by size of object (bytes handed out, rounded up to a power of two)")
+    axes.set_title(
+        "Allocations per second by size of object (bytes handed out, rounded up to a power of two)"
+    )
     table = classes.pivot(index="size_class", columns="ts_ns", values="allocs").sort_index()
     table = table[(table > 0).any(axis=1)]
     if table.empty:

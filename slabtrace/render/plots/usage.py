@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each cache's usage over time: bytes as a change, objects beside what the slabs have room for."""
+"""Each cache's usage over time: the change of its bytes, and its objects beside the room of its slabs."""
 
 from __future__ import annotations
 
@@ -32,20 +32,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DOTS = "#555555"
-PANELS_SAY = (
-    "Objects in use (line: traced; dots: the kernel's own count; grey: what their slabs have room for)"
-)
+PANELS_SAY = "Objects in use (line: traced; dots: the kernel's own count; grey: room in the cache's slabs)"
 PANELS = 6  # caches with a panel of their own: two rows of three stay readable at 1200x700
 
 
 def draw_usage(usage: pd.DataFrame, notes: Notes, title: str, top: int = LINES) -> Figure:
-    """Draw the caches of `usage` (analysis' usage()) whose bytes moved most.
+    """Draw the caches of `usage` (analysis' usage()) whose bytes changed most, at most `top` (up to LINES).
 
-    Above, each cache's bytes as a change since the recording's start, on one axis; below, each
-    one's objects on an axis of its own: the traced count on the kernel's baseline, and behind it
-    the objects its slabs have room for (`num_objs`), which the title gives in bytes of pages
-    (`reserved`).  Dots are the kernel's own count (`active_objs`): where the line leaves them, the
-    trace lacks events.  `top`: at most so many caches (up to LINES).
+    Above: the change of each cache's bytes since the start, on one axis.  Below: each cache's objects on an
+    axis of its own.  The line is the traced count, which starts at the kernel's count; dots are the kernel's
+    own count (`active_objs`): where the line leaves them, the trace lacks events.  The grey area is the
+    objects that the slabs have room for (`num_objs`); the title gives them in bytes of pages (`reserved`).
     """
     series = by_swing(usage, "bytes", min(top, LINES))
     figure = titled(title)

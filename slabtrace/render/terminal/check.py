@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `slabtrace check`: passed, or what broke which rule."""
+"""The text of `slabtrace check`: passed, or what breaks which rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FRAMES_SHOWN = 8
 
 
 def write_check(out: TextIO, findings: pd.DataFrame, rules: Any, used: Sequence[Used]) -> None:
-    """Write `findings` (rows of analysis' broken()); `rules`: a dataclass, its None fields not asked for."""
+    """Write `findings` (rows of analysis' broken()); `rules`: a dataclass, None: not asked."""
     for row in findings.to_dict("records"):
         where = f" {row['cache']}:" if isinstance(row["cache"], str) else ""
         write_paragraph(out, f"{row['rule']}:{where} {row['finding']}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `slabtrace diff`: a paragraph for each group that differs."""
+"""The text of `slabtrace diff`: a paragraph for each group that differs."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ if TYPE_CHECKING:
 FRAMES_SHOWN = 12
 
 
-def write_diff(out: TextIO, groups: pd.DataFrame, hidden: int, chance: int, found: int) -> None:
-    """Write `groups` (rows of analysis' diff()).
-
-    `hidden`: rows that the limit cut off; `chance`: groups whose difference chance explains, not
-    shown; `found`: how many count as found.
-    """
-    for row in groups.to_dict("records"):
+def write_diff(out: TextIO, groups: pd.DataFrame) -> None:
+    """Write `groups` (rows of analysis' diff())."""
+    for number, row in enumerate(groups.to_dict("records")):
+        out.write("\n" if number else "")
         _write_group(out, row)
-    if hidden:
-        out.write(f"… and {plural(hidden, 'group')} more (-l 0 shows all)\n")
     if groups.empty:
-        out.write("no difference that chance does not explain\n")
+        out.write("no significant difference\n")
+
+
+def write_found(out: TextIO, chance: int, found: int) -> None:
+    """Write two totals, those that are not 0.
+
+    `chance`: groups whose difference chance explains, not shown; `found`: groups that make the exit code 1.
+    """
     if chance:
-        write_paragraph(out, f"{plural(chance, 'group')} differ no more than by chance (--all shows them)")
-    if found:
         write_paragraph(
-            out, f"found: {plural(found, 'group')} new or grown, neither too young to judge nor reclaimable"
+            out, f"{plural(chance, 'group')} with a difference that chance explains (--all shows them)"
         )
+    if found:
+        write_paragraph(out, f"found: {plural(found, 'group')} new or grown, suspect or retained")
 
 
 def _write_group(out: TextIO, row: dict[Any, Any]) -> None:
-    sign = "" if row["significant"] else " (by chance?)"
+    sign = "" if row["significant"] else " (not significant)"
     held = f"{count(row['outstanding_old'])} -> {count(row['outstanding_new'])} objects"
-    told = f"{size(row['bytes_old'])} -> {size(row['bytes_new'])}"
-    mine = ", slabtrace itself" if row["own"] else ""
+    sizes = f"{size(row['bytes_old'])} -> {size(row['bytes_new'])}"
+    own = ", slabtrace itself" if row["own"] else ""
     write_paragraph(
-        out, f"{row['state']}{sign}: {row['cache']}: {held}, {told}; {row['class']}{mine}; p = {row['p']:.2g}"
+        out, f"{row['state']}{sign}: {row['cache']}: {held}, {sizes}; {row['class']}{own}; p = {row['p']:.2g}"
     )
     if row["state"] in ("new", "grown"):
         write_paragraph(out, f"  {row['why']}")
     out.writelines(f"    {escape(frame)}\n" for frame in list(row["stack"])[:FRAMES_SHOWN])
-    out.write("\n")

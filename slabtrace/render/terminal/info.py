@@ -1,27 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `slabtrace info`: what was recorded, where, how, and what could not be seen."""
+"""The text of `slabtrace info`: what was recorded, where, how, and what was not seen."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from slabtrace.render.terminal.text import write_fields
 from slabtrace.trace.manifest import Coverage, Manifest
 from slabtrace.units import count, duration, percent, plural, rate, size
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def write_info(out: TextIO, path: str, manifest: Manifest, completeness: Any, length_ns: int) -> None:
-    """Write what the manifest of the trace at `path` says, and the losses of `completeness`.
+    from slabtrace.analysis.trust.completeness import Completeness
 
-    `length_ns`: how long the recording lasted.
+MOST_MARKS = 20
+
+
+def write_info(
+    out: TextIO,
+    path: str,
+    manifest: Manifest,
+    completeness: Completeness,
+    length_ns: int,
+    marks: pd.DataFrame,
+) -> None:
+    """Write what the manifest of the trace at `path` says, its marks, and the losses of `completeness`.
+
+    `length_ns`: how long the recording lasted; `marks`: rows of Trace.marks().
     """
-    write_fields(out, fields(path, manifest, completeness, length_ns))
+    write_fields(out, fields(path, manifest, completeness, length_ns, marks))
 
 
-def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> list[tuple[str, str]]:
-    """(name, value) of all that is told, unescaped; a name may come several times."""
+def fields(
+    path: str, manifest: Manifest, completeness: Completeness, length_ns: int, marks: pd.DataFrame
+) -> list[tuple[str, str]]:
+    """(name, value) of everything shown, unescaped; a name may come several times."""
     return [
         ("trace", f"{path} ({manifest.status})"),
         ("recorded", f"{manifest.started_at or 'at an unknown time'}, for {duration(length_ns)}"),
@@ -31,18 +47,27 @@ def fields(path: str, manifest: Manifest, completeness: Any, length_ns: int) -> 
         ("options", _options(manifest)),
         ("host", _host(manifest)),
         *_command(manifest),
+        *_marks(marks),
         *_steps(manifest),
         ("events", _events(manifest, length_ns)),
         ("on disk", _on_disk(manifest)),
         *_coverage(manifest.coverage),
         ("lost", _losses(completeness)),
-        *_recovered(completeness),
+        *_inexact(completeness),
     ]
+
+
+def _marks(marks: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    shown = marks.head(MOST_MARKS)
+    for ts_ns, text in zip(shown["ts_ns"], shown["text"], strict=True):
+        yield "mark", f"{text} (at {duration(ts_ns)})"
+    if len(marks) > MOST_MARKS:
+        yield "mark", f"… and {count(len(marks) - MOST_MARKS)} more (--json lists all)"
 
 
 def _redacted(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.redacted:
-        yield "redacted", "addresses, pids, names of tasks, marks and the command are made up"
+        yield "redacted", "addresses, pids, names of tasks, marks and the command were replaced"
 
 
 def _options(manifest: Manifest) -> str:
@@ -61,7 +86,9 @@ def _part(manifest: Manifest) -> Iterator[tuple[str, str]]:
     part = manifest.part
     if part is not None:
         before = manifest.started_ns - part.series_started_ns
-        since = f", which began {duration(before)} earlier: what it left until then is here too"
+        since = (
+            f", which began {duration(before)} earlier; objects outstanding then were carried into this part"
+        )
         yield "part", f"{count(part.number)} of a series{since if part.number > 1 else ''}"
 
 
@@ -73,9 +100,9 @@ def _steps(manifest: Manifest) -> Iterator[tuple[str, str]]:
         when = duration(step.ts_ns - manifest.started_ns)
         which = "no stacks" if step.one_in == step.before else f"one in {count(step.one_in)} addresses"
         if step.kept:
-            yield "budget", f"{which} from {when} on: it had cost {cost}"
+            yield "budget", f"{which} from {when} on; the recording had cost {cost}"
         else:
-            yield "budget", f"not kept from {when} on: {cost}; a coarser sample saves nothing"
+            yield "budget", f"exceeded from {when} on ({cost}); a coarser sample would not help"
 
 
 def _host(manifest: Manifest) -> str:
@@ -97,8 +124,8 @@ def _events(manifest: Manifest, length_ns: int) -> str:
     return (
         f"{count(totals.events)} ({rate(totals.events / max(length_ns, 1) * 1e9)}){counted}: "
         f"{count(totals.allocs)} allocations, {count(totals.frees)} frees; "
-        f"besides {plural(totals.failed_allocs, 'failed allocation')} "
-        f"and {plural(totals.null_frees, 'kfree')} of NULL"
+        f"also {plural(totals.failed_allocs, 'failed allocation')} "
+        f"and {plural(totals.null_frees, 'free')} of NULL"
     )
 
 
@@ -109,28 +136,38 @@ def _on_disk(manifest: Manifest) -> str:
 
 
 def _coverage(coverage: Coverage) -> Iterator[tuple[str, str]]:
-    yield "watched", ", ".join(coverage.attached) or "nothing"
+    yield "traced", ", ".join(coverage.attached) or "nothing"
     if coverage.twins:
         yield "with twins", ", ".join(coverage.twins)
     for path in coverage.unattached:
-        yield "not watched", f"{path.path}: {path.reason}"
+        yield "not traced", f"{path.path}: {path.reason}"
 
 
-def _losses(completeness: Any) -> str:
+def _losses(completeness: Completeness) -> str:
     losses = [
         (completeness.dropped, "dropped (the ring was full)"),
-        (completeness.skipped, "skipped (they came while slabtrace's program was busy on their CPU)"),
-        (completeness.stacks_lost, "without their stack"),
-        (
-            completeness.missed_frees_inferred,
-            "frees missed, proved by their address or slab being used again, or found free at the end",
-        ),
-        (completeness.unmatched_frees, "frees of objects whose allocation was not seen"),
+        (completeness.skipped, "skipped (the kernel did not call the program, which was busy on that CPU)"),
+        (completeness.late, "late (stored out of order)"),
     ]
     return "; ".join(f"{count(number)} {words}" for number, words in losses if number) or "nothing"
 
 
-def _recovered(completeness: Any) -> Iterator[tuple[str, str]]:
+def _inexact(completeness: Completeness) -> Iterator[tuple[str, str]]:
+    """What is not lost, but is not as it should be either."""
     if completeness.recovered:
-        caught = plural(completeness.recovered, "event")
-        yield "recovered", f"{caught} more that were skipped so: a second program (the twin) caught them"
+        recovered = plural(completeness.recovered, "event")
+        yield "recovered", f"{recovered} that the kernel had skipped: the twin recorded them"
+    if completeness.missed_frees_inferred:
+        yield (
+            "inferred",
+            f"{plural(completeness.missed_frees_inferred, 'free')} not seen: the address was allocated "
+            "again, the slab was given back, or the slab lists the object as free",
+        )
+    if completeness.unmatched_frees:
+        yield (
+            "unmatched",
+            f"{plural(completeness.unmatched_frees, 'free')} of objects older than the recording, or whose "
+            "allocation was missed",
+        )
+    if completeness.stacks_lost:
+        yield "no stack", f"{plural(completeness.stacks_lost, 'event')} whose stack was lost"

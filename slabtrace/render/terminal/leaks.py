@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `slabtrace leaks`: groups of objects that were never freed, with their stacks."""
+"""The text of `slabtrace leaks`: groups of objects that were never freed, with their stacks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from slabtrace.render.terminal.sampling import estimated, stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
-from slabtrace.units import count, duration, plural, size, unknown
+from slabtrace.render.terminal.verdict import claim
+from slabtrace.units import count, duration, growth, plural, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slabtrace.analysis.trust.completeness import Completeness
 
 COLUMNS = (
     Column("#"),
@@ -22,43 +25,71 @@ COLUMNS = (
     Column("unsure"),
     name_column("cache"),
 )
-TOLD_BY = {"call_site": "call site", "module": "module", "process": "process"}
+# Further columns, by what distinguishes the groups of one cache.  A pid has its own, so that it is never cut.
+MORE_COLUMNS = {
+    "call_site": (name_column("call site"),),
+    "module": (name_column("module"),),
+    "process": (Column("pid"), name_column("process")),
+}
 NAMES_SHOWN = 4  # comms of a group; the rest are counted
 
 
-def write_leaks(
-    out: TextIO, groups: pd.DataFrame, hidden: int, by: str, ended_ns: int, others: int = 0
-) -> None:
-    """Write the ranked `groups` (rows of analysis' leaks()) to `out`.
+class Listing(NamedTuple):
+    """What groups are listed.
 
-    `others`: how many groups there are that were not asked for.
-
-    `hidden`: how many further groups the limit cut off.  `by`: "stack" (shows each group's stack),
-    "call_site", "module", "process" or "cache".  `ended_ns`: when the recording ended, ns since its start.
+    `by`: "stack" (shows each group's stack), "call_site", "module", "process" or "cache"; `ended_ns`: when
+    the recording ended, ns since its start; `others`: how many groups the filters left out; `own`: how many
+    groups of slabtrace itself are not shown.
     """
-    if groups.empty and others:
-        out.write(f"none of this kind; {plural(others, 'other group')} outstanding\n")
-        return
-    if groups.empty:
+
+    by: str
+    ended_ns: int
+    others: int
+    completeness: Completeness
+    own: int = 0
+
+
+def write_leaks(out: TextIO, groups: pd.DataFrame, listing: Listing) -> None:
+    """Write `groups` (rows of analysis' leaks()) to `out`, in their order."""
+    if groups.empty and listing.others:
+        out.write(f"none of this kind; {plural(listing.others, 'other group')} outstanding\n")
+    elif groups.empty and listing.own:
+        out.write("nothing outstanding except objects of slabtrace itself\n")
+    elif groups.empty:
         out.write("nothing outstanding: every allocation that was seen was also freed\n")
-        return
-    if by == "stack":
-        for group in groups.to_dict("records"):
-            _write_group(out, group, ended_ns)
+    elif listing.by == "stack":
+        for number, group in enumerate(groups.to_dict("records")):
+            out.write("\n" if number else "")
+            _write_group(out, group, listing)
     else:
-        _write_tables(out, groups, by)
-    if hidden:
-        out.write(f"… and {plural(hidden, 'group')} more (-l 0 shows all)\n")
+        _write_tables(out, groups, listing.by)
 
 
-def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
+def write_own(out: TextIO, hidden: pd.DataFrame) -> None:
+    """Say that the groups `hidden`, of slabtrace itself, are not shown; nothing if there are none."""
+    if len(hidden):
+        held = f"{plural(len(hidden), 'group')} of slabtrace itself, {size(int(hidden['bytes_alloc'].sum()))}"
+        write_paragraph(out, f"{held}, not shown: --own shows them")
+
+
+def who(group: dict[Any, Any]) -> str:
+    """Who allocated a group: "nginx (pid 4321)", "sh, make and 3 more (7 pids)"."""
+    if group["own"]:
+        return "slabtrace itself"
+    pids: Sequence[int] = list(group["pids"])
+    if not len(group["comms"]) and not pids:
+        return "an unknown task"
+    return f"{_names(group)} (pid {pids[0]})" if len(pids) == 1 else f"{_names(group)} ({len(pids)} pids)"
+
+
+def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     """One group as a headline, its stack innermost frame first, and who allocated it."""
     write_paragraph(
         out,
         f"#{group['rank']} {_judgement(group)}{plural(group['outstanding'], 'object')} of {group['cache']} "
         f"outstanding, {size(group['bytes_alloc'])}{_of_all(group)}; "
         f"{count(group['freed'])} of {count(group['allocated'])} freed; "
-        f"oldest {duration(ended_ns - group['oldest_ns'])}",
+        f"oldest {duration(listing.ended_ns - group['oldest_ns'])}",
     )
     if group["class"] is not None:
         write_paragraph(out, f"   {group['why']}")
@@ -66,8 +97,7 @@ def _write_group(out: TextIO, group: dict[Any, Any], ended_ns: int) -> None:
     out.writelines(f"    {escape(frame)}\n" for frame in frames)
     if sampled := stack_of(group):
         write_paragraph(out, f"  ({sampled})")
-    write_paragraph(out, f"  by {_who(group)}; {_confidence(group)}")
-    out.write("\n")
+    write_paragraph(out, f"  by {who(group)}; {claim(group, listing.completeness)}")
 
 
 def _of_all(group: dict[Any, Any]) -> str:
@@ -78,8 +108,8 @@ def _of_all(group: dict[Any, Any]) -> str:
 
 
 def _write_tables(out: TextIO, groups: pd.DataFrame, by: str) -> None:
-    """All groups as one table, and one more for those of the recorder itself."""
-    own = groups["own"]
+    """All groups as one table, and one more for those of slabtrace itself."""
+    own = groups["own"].astype(bool)
     if not own.all():
         _write_groups(out, groups[~own], by)
     if own.any():
@@ -89,7 +119,6 @@ def _write_tables(out: TextIO, groups: pd.DataFrame, by: str) -> None:
 
 def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
     """Groups as one table, a line each."""
-    told = TOLD_BY.get(by)  # what tells the groups of one cache apart
     rows = (
         [
             str(group["rank"]),
@@ -99,17 +128,21 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
             size(group.get("bytes_estimate", group["bytes_alloc"])),
             _unsure(group),
             group["cache"],
-            *([_told(group, by)] if told else []),
+            *_more_cells(group, by),
         ]
         for group in groups.to_dict("records")
     )
-    write_table(out, (*COLUMNS, name_column(told)) if told else COLUMNS, rows)
+    write_table(out, (*COLUMNS, *MORE_COLUMNS.get(by, ())), rows)
 
 
-def _told(group: dict[Any, Any], by: str) -> str:
+def _more_cells(group: dict[Any, Any], by: str) -> list[str]:
+    """The cells of MORE_COLUMNS."""
+    if by == "process":
+        pids = list(group["pids"])
+        return [str(pids[0]) if len(pids) == 1 else "-", "slabtrace" if group["own"] else _names(group)]
     if by == "module":
-        return str(group["module"]) or "(kernel)"
-    return _who(group) if by == "process" else str(group["symbol"])
+        return [str(group["module"]) or "(kernel)"]
+    return [str(group["symbol"])] if by == "call_site" else []
 
 
 def _judgement(group: dict[Any, Any]) -> str:
@@ -119,36 +152,19 @@ def _judgement(group: dict[Any, Any]) -> str:
     return f"{group['class']}: " if group["class"] is not None else ""
 
 
-def _confidence(group: dict[Any, Any]) -> str:
-    """What the finding claims: whether any of its objects may have been freed unseen."""
-    in_use = f", {count(group['in_use'])} found in use at the end" if group["in_use"] else ""
-    if group["confidence"] == "exact":
-        return f"exact{in_use}"
-    maybe = group["maybe_freed"]
-    most = "any" if unknown(maybe) else f"at most {count(maybe)}" if maybe else "none"
-    return f"{group['confidence']}: {most} may be freed{in_use}"
-
-
 def _growth(group: dict[Any, Any]) -> str:
     """Bytes a minute, where it is certain that they grow."""
     low = group.get("growth_low")
-    return size(60 * group["growth_bytes_per_s"]) if low is not None and low > 0 else "-"
+    return growth(group["growth_bytes_per_s"]).removesuffix("/min") if low is not None and low > 0 else "-"
 
 
 def _unsure(group: dict[Any, Any]) -> str:
-    """The same in a cell: how many may have been freed unseen."""
-    if group["confidence"] == "exact":
-        return "0"
-    return "?" if unknown(group["maybe_freed"]) else f"≤{count(group['maybe_freed'])}"
+    """How many objects may have been freed without being seen, as a cell."""
+    maybe = group["maybe_freed"]
+    return "?" if unknown(maybe) else f"≤{count(maybe)}" if maybe else "0"
 
 
-def _who(group: dict[Any, Any]) -> str:
-    if group["own"]:
-        return "slabtrace itself"
+def _names(group: dict[Any, Any]) -> str:
     comms: Sequence[str] = list(group["comms"])
-    pids: Sequence[int] = list(group["pids"])
-    if not comms and not pids:
-        return "an unknown task"
-    names = ", ".join(comms[:NAMES_SHOWN]) or "?"
     more = f" and {len(comms) - NAMES_SHOWN} more" if len(comms) > NAMES_SHOWN else ""
-    return f"{names}{more} (pid {pids[0]})" if len(pids) == 1 else f"{names}{more} ({len(pids)} pids)"
+    return f"{', '.join(comms[:NAMES_SHOWN]) or '?'}{more}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `slabtrace lifetimes`: a histogram of all lifetimes, and a table of who made them."""
+"""The text of `slabtrace lifetimes`: a histogram of all lifetimes, and a table of them by call site."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.terminal.text import Column, name_column, write_table
-from slabtrace.units import count, duration, percent, plural
+from slabtrace.units import count, duration, percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BAR = 40  # cells of the longest
 LEVELS = "▁▂▃▄▅▆▇█"
-SHAPE = (10, 34)  # octaves that the small histograms show: 1 us to 17 s; beyond at their ends
+SHAPE = (10, 34)  # octaves of the small histograms: 1 us to 17 s; their ends also count what lies beyond
 
 COLUMNS = (
     Column("Hit"),
@@ -37,8 +37,6 @@ def write_lifetimes(out: TextIO, every: pd.DataFrame, shown: pd.DataFrame, by: s
     names = [name_column("Cache"), *([] if by == "cache" else [name_column(NAMES[by])])]
     rows = ([*_names(row, by), *_cells(row)] for row in shown.to_dict("records"))
     write_table(out, (*names, *COLUMNS), rows)
-    if len(every) > len(shown):
-        out.write(f"… and {plural(len(every) - len(shown), 'row')} more (-l 0 shows all)\n")
 
 
 def _write_histogram(out: TextIO, every: pd.DataFrame) -> None:
@@ -71,7 +69,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
 
 
 def _shape(histogram: list[tuple[int, int, int]]) -> str:
-    """The histogram in twelve cells, two octaves each, on the scale of its own highest."""
+    """The histogram in twelve cells, two octaves each; its highest cell is full."""
     first, last = SHAPE
     cells = [0] * ((last - first) // 2)
     for begin, _, objects in histogram:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `slabtrace mismatches`: each finding with the events that contradict each other."""
+"""The text of `slabtrace mismatches`: each finding with the events that contradict each other."""
 
 from __future__ import annotations
 
@@ -12,41 +12,39 @@ from slabtrace.units import duration, plural
 if TYPE_CHECKING:
     import pandas as pd
 
-# What each event is called; of what was freed once, there is no first time.
+# What each event is called, where an object was freed twice and where once.
 DOUBLE = (("alloc", "allocated"), ("first_free", "first freed"), ("second_free", "freed again"))
 SINGLE = (("alloc", "allocated"), ("first_free", "freed"))
 
 
-def write_mismatches(out: TextIO, findings: pd.DataFrame, hidden: int) -> None:
-    """Write `findings` (rows of analysis' mismatches()); `hidden`: how many the limit cut off."""
+def write_mismatches(out: TextIO, findings: pd.DataFrame) -> None:
+    """Write `findings` (rows of analysis' mismatches())."""
     if findings.empty:
-        out.write("no mismatches: no free and no allocation contradicts another\n")
+        out.write("no mismatches: no allocation or free contradicts another\n")
         return
-    for finding in findings.to_dict("records"):
+    for number, finding in enumerate(findings.to_dict("records")):
+        out.write("\n" if number else "")
         _write_finding(out, finding)
-    if hidden:
-        out.write(f"… and {plural(hidden, 'finding')} more (-l 0 shows all)\n")
 
 
 def write_unseen_kind(out: TextIO) -> None:
-    """Say that a kind of mismatch may be hidden by the kernel that was recorded."""
+    """Say that the kernel that was recorded may hide one kind of mismatch."""
+    out.write("\n")
     write_paragraph(
         out,
-        "Frees to the wrong cache are seen only if the kernel shows which cache was named: nothing watched"
-        " the allocator's own complaints while this was recorded.",
+        "Frees to the wrong cache may be missing: this recording did not trace the warning that the allocator"
+        " prints about them.",
     )
-    out.write("\n")
 
 
 def _write_finding(out: TextIO, finding: dict[Any, Any]) -> None:
-    write_paragraph(out, f"{_headline(finding)}; {_confidence(finding)}")
+    write_paragraph(out, f"{_headline(finding)}; {confidence(finding)}")
     for key, words in DOUBLE if finding.get("second_free") else SINGLE:
         event = finding.get(key)
         if isinstance(event, Mapping) and event:
             _write_event(out, words, event)
         elif key == "alloc":
-            out.write("  allocated before the recording, or unseen\n")
-    out.write("\n")
+            out.write("  allocated before the recording, or the allocation was missed\n")
 
 
 def _headline(finding: Mapping[Any, Any]) -> str:
@@ -56,18 +54,17 @@ def _headline(finding: Mapping[Any, Any]) -> str:
     if finding["kind"] == "invalid-free" and offset is not None:
         return f"{text}, {plural(int(offset), 'byte')} into an object"
     if finding["kind"] == "wrong-cache-free":
-        return f"{text}, freed to {named or 'another cache (which, this kernel hides)'}"
+        return f"{text}, freed to {named or 'another cache (this kernel does not report which)'}"
     return text
 
 
-def _confidence(finding: Mapping[Any, Any]) -> str:
-    """How sure that is; what could explain it otherwise are events that were missed."""
-    confidence = str(finding["confidence"])
-    if confidence == "bounded":
-        return f"{confidence}: {plural(int(finding['maybe_missed']), 'missed event')} could explain it"
-    if confidence == "unprovable":
-        return f"{confidence}: what was not watched could explain it"
-    return confidence
+def confidence(finding: Mapping[Any, Any]) -> str:
+    """How sure the finding is: missed events can look like a mismatch."""
+    if finding["confidence"] == "bounded":
+        return f"not confirmed: {plural(int(finding['maybe_missed']), 'missed event')} could explain it"
+    if finding["confidence"] == "unprovable":
+        return "unverified: events on paths that were not traced could explain it"
+    return "confirmed"
 
 
 def _write_event(out: TextIO, words: str, event: Mapping[str, Any]) -> None:

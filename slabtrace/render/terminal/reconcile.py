@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's account beside the traced one: the caches that differ most, a sentence each."""
+"""The kernel's own count of objects beside the traced one: the caches that differ most, a sentence each."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.terminal.text import write_paragraph
-from slabtrace.units import plural
+from slabtrace.units import percent, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,25 +16,30 @@ ALIASES_SHOWN = 3
 
 
 def write_reconciliation(out: TextIO, accounts: pd.DataFrame) -> None:
-    """Write the largest residues of `accounts` (rows of analysis' reconcile()), and how many agree."""
+    """Write the largest differences of `accounts` (rows of analysis' reconcile()), and how many match."""
     if accounts.empty:
-        out.write("\nThe kernel's own count (slabinfo) is not in the trace: nothing to compare with.\n")
+        out.write(
+            "\nThe kernel's own count (slabinfo) is not in the trace, so there is nothing to compare with.\n"
+        )
         return
     differing = accounts[accounts["residue"] != 0]
-    agreeing = len(accounts) - len(differing)
+    matching = plural(len(accounts) - len(differing), "cache")
     out.write("\n")
-    agree = plural(agreeing, "cache") + (" agrees" if agreeing == 1 else " agree")
-    ending = ", most:" if len(differing) else "."
-    write_paragraph(out, f"Beside the kernel's own count {agree} and {len(differing):,} differ{ending}")
+    ending = "; the largest differences:" if len(differing) else "."
+    write_paragraph(
+        out,
+        f"Compared with the kernel's own count: {matching} without a difference, "
+        f"{len(differing):,} with one{ending}",
+    )
     for row in differing.head(MOST).to_dict("records"):
         write_paragraph(out, f"  {sentence(row)}")
 
 
 def sentence(row: dict[Any, Any]) -> str:
-    """ "kmalloc-64: kernel +1,203, traced +1,198: 99.6 % explained; the rest: why"."""
-    told = f"{_name(row)}: kernel {row['kernel']:+,}, traced {row['traced']:+,}: "
-    told += f"{100 * row['explained']:.1f} % explained"
-    return f"{told}; the rest: {row['why']}" if row["why"] else told
+    """ "kmalloc-64: kernel +1,203, traced +1,198, match 99.6%; difference explained by: why"."""
+    change = f"kernel {row['kernel']:+,}, traced {row['traced']:+,}, match {percent(row['explained'])}"
+    why = f"; difference explained by: {row['why']}" if row["why"] else ""
+    return f"{_name(row)}: {change}{why}"
 
 
 def _name(row: dict[Any, Any]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sample stands for: of stacks (sampled_stacks.py), and of addresses (counting/sampling.py)."""
+"""Text about samples: of stacks (record --stacks auto), and of addresses (record --sample)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from slabtrace.units import count
 
 
 def estimated(row: Mapping[Any, Any], name: str) -> str:
-    """The number `name` of a row; of a sample what it stands for, within what error: "~368 ±180"."""
+    """The number `name` of a row; of a sample, the estimate for all objects and its error: "~368 ±180"."""
     if f"{name}_estimate" not in row:
         return count(row[name])
     return f"~{count(row[f'{name}_estimate'])} ±{count(row[f'{name}_error'])}"
 
 
 def stack_of(group: dict[Any, Any]) -> str:
-    """ "one of 3 stacks seen at this call site; 41 of the 1,203 are known to have it, 3 another".
+    """How many of a group have the stack shown: "stacks were sampled: 2 of 23 have one, all the same".
 
-    "" where all have it.
+    "" where all of them have it.
     """
     outstanding, stacked, mine = (int(group[name]) for name in ("outstanding", "stacked", "stack_of"))
     if not group["stack"] or mine == outstanding:
         return ""
-    which = "the only stack" if group["stacks"] == 1 else f"one of {count(group['stacks'])} stacks"
-    known = "is" if mine == 1 else "are"
-    others = f", {count(stacked - mine)} another" if stacked > mine else ""
-    of_all = f"{count(mine) if mine else 'none'} of the {count(outstanding)}"
-    return f"{which} seen at this call site; {of_all} {known} known to have it{others}"
+    if not stacked:  # the stack shown is a freed object's
+        only = "the only stack" if group["stacks"] == 1 else f"one of {count(group['stacks'])} stacks"
+        none = f"stacks were sampled: none of {count(outstanding)} has one"
+        return f"{none}; this is {only} seen at this call site"
+    have = "has" if stacked == 1 else "have"
+    found = f"stacks were sampled: {count(stacked)} of {count(outstanding)} {have} one"
+    if mine < stacked:
+        return f"{found}, {count(mine)} of them this one"
+    return found if stacked == 1 else f"{found}, all the same"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of `slabtrace stat`: the totals, and tables under perf kmem's column names.
+"""The text of `slabtrace stat`: the totals, and tables under perf kmem's column names.
 
 Total_alloc/Per   bytes the allocator handed out, and per allocation
 Total_req/Per     bytes that were asked for, and per allocation
-Hit               allocations (of a sample, record --sample: of all, estimated; the rest is the sample's own)
+Hit               allocations (of a sample: estimated for all; other columns count the sample only)
 Ping-pong         objects freed on another CPU than the one that allocated them
 Frag              share of the bytes handed out that nobody asked for: 1 - req / alloc
 Rate              allocations a second
@@ -47,8 +47,8 @@ def write_summary(out: TextIO, caches: pd.DataFrame, completeness: Any, length_n
             ("handed out", f"{size(alloc)}, of which {size(req)} were asked for"),
             ("wasted", f"{size(alloc - req)} ({percent(1 - req / alloc if alloc else None)})"),
             ("freed elsewhere", _elsewhere(caches)),
-            ("of allocations", _gfp(caches)),
-            ("in", plural(len(caches), "slab cache")),
+            ("gfp flags", f"of all allocations, {_gfp(caches)}"),
+            ("slab caches", count(len(caches))),
         ],
     )
     out.write("\n")
@@ -66,13 +66,10 @@ def _gfp(caches: pd.DataFrame) -> str:
     return ", ".join(f"{percent(share)} {name}" for name, share in kinds)
 
 
-def write_stat(
-    out: TextIO, rows: pd.DataFrame, hidden: int, by: str, gfp: bool = False, length_ns: int = 0
-) -> None:
+def write_stat(out: TextIO, rows: pd.DataFrame, by: str, gfp: bool = False, length_ns: int = 0) -> None:
     """Write `rows` of analysis' stat(), already sorted; `by`: "call_site" or "cache".
 
-    `hidden`: how many further rows the limit cut off.  `gfp`: add what the gfp flags say, and the
-    rate over `length_ns`.
+    `gfp`: add what the gfp flags say, and the rate over `length_ns`.
     """
     name = "symbol" if by == "call_site" else "cache"
     nodes = ["crossnode"] if rows["crossnode"].any() else []
@@ -84,28 +81,22 @@ def write_stat(
         speed = [rate(row["hits"] / max(length_ns, 1) * 1e9)] if gfp else []
         cells.append([row[name], *_cells(row), *(count(row[each]) for each in more), *speed])
     write_table(out, columns, cells)
-    if hidden:
-        out.write(f"… and {plural(hidden, 'row')} more (-l 0 shows all)\n")
 
 
-def write_pointers(out: TextIO, rows: pd.DataFrame, hidden: int) -> None:
-    """Write `rows` of analysis' by_pointer table, `hidden` more cut off."""
+def write_pointers(out: TextIO, rows: pd.DataFrame) -> None:
+    """Write `rows` of analysis' by_pointer table."""
     cells = [[f"{row['ptr']:#x}", *_cells(row)] for row in rows.to_dict("records")]
     write_table(out, (Column("Alloc Ptr", right=False), *MEASURES), cells)
-    if hidden:
-        out.write(f"… and {plural(hidden, 'row')} more (-l 0 shows all)\n")
 
 
-def write_peaks(out: TextIO, rows: pd.DataFrame, hidden: int) -> None:
-    """Write `rows` of analysis' peaks(), `hidden` more cut off: a line, and one for each holder."""
+def write_peaks(out: TextIO, rows: pd.DataFrame) -> None:
+    """Write `rows` of analysis' peaks(): a line each, and one for each call site that held objects."""
     for row in rows.to_dict("records"):
         held = f"{size(row['bytes'])} in {plural(row['objects'], 'object')}"
         write_paragraph(out, f"{row['cache']}: {held} at {duration(row['ts_ns'])}")
         for each in row["held_by"]:
             share = f"{size(each['bytes'])} in {plural(each['objects'], 'object')}"
             write_paragraph(out, f"    {share} by {each['symbol']}")
-    if hidden:
-        out.write(f"… and {plural(hidden, 'cache')} more (-l 0 shows all)\n")
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was left out on request: how much each suppression matched, and which matched nothing."""
+"""Text about suppressions: what each one matched, and which matched nothing."""
 
 from __future__ import annotations
 

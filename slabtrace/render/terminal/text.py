@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables and paragraphs for a terminal, and the one function that makes hostile text harmless.
 
-comm, cache, module, symbol and mark texts were chosen by whoever ran on the traced machine: each
-goes through `escape` before a terminal sees it.  Tables fit the terminal's width, or 80 columns
-where the output is no terminal.  Numbers are worded in `units`.
+comm, cache, module, symbol and mark texts were chosen by whoever ran programs on the traced machine.
+Each passes `escape` before a terminal gets it.  Tables fit the terminal's width, or 80 columns where
+the output is not a terminal.  Numbers are formatted in `units`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TextIO
+
+from slabtrace.units import plural
 
 ELLIPSIS = "…"
 NARROWEST = 12  # cells that an elastic column keeps however narrow the terminal
@@ -29,7 +31,7 @@ def escape(text: str) -> str:
 
 
 class Column(NamedTuple):
-    """A table's column: `elastic` ones give way, eliding their middle, when the table is too wide."""
+    """A table's column.  Cells of an `elastic` one lose their middle where the table is too wide."""
 
     title: str
     right: bool = True
@@ -66,8 +68,16 @@ def write_fields(out: TextIO, fields: Iterable[tuple[str, str]], width: int | No
 
 
 def write_paragraph(out: TextIO, text: str, width: int | None = None) -> None:
-    """Write `text`, escaped and wrapped to the terminal's width."""
-    out.writelines(f"{line}\n" for line in wrap(escape(text), width or terminal_width()))
+    """Write `text`, escaped and wrapped to the terminal's width; all lines are indented as the first."""
+    indent = " " * (len(text) - len(text.lstrip(" ")))
+    lines = wrap(escape(text).lstrip(" "), (width or terminal_width()) - len(indent))
+    out.writelines(f"{indent}{line}\n" for line in lines)
+
+
+def write_more(out: TextIO, hidden: int, noun: str) -> None:
+    """Say that the limit left out `hidden` more rows, each of them a `noun`; nothing if there are none."""
+    if hidden:
+        out.write(f"… and {plural(hidden, noun)} more (-l 0 shows all)\n")
 
 
 def wrap(text: str, width: int) -> list[str]:
@@ -93,7 +103,7 @@ def cell_width(text: str) -> int:
 
 
 def elide(text: str, width: int) -> str:
-    """`text` in at most `width` cells: the middle goes, both ends of a symbol tell something."""
+    """`text` in at most `width` cells: the middle goes, because both ends of a symbol matter."""
     if cell_width(text) <= width:
         return text
     tail = (width - 1) * 2 // 5

@@ -1,25 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every report ends with: how complete the trace is, and what its files lack."""
+"""How complete a trace is, and how sure a group of outstanding objects: the sentences about both."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TextIO
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.terminal.text import write_paragraph
+from slabtrace.units import count, plural, unknown
+
+if TYPE_CHECKING:
+    from slabtrace.analysis.trust.completeness import Completeness
 
 
-class Verdict(Protocol):
-    """The part of analysis' Completeness that is shown under every table."""
+def write_verdict(
+    out: TextIO, path: str, completeness: Completeness, damage: Sequence[str], label: str = ""
+) -> None:
+    """Write, after an empty line, the first damage to the trace's files and a short verdict.
 
-    @property
-    def verdict(self) -> str:
-        """One sentence."""
+    `path`: the trace's, to name the command that says more; `label`: what the line begins with.
+    """
+    more = f" (and {plural(len(damage) - 1, 'more problem')})" if len(damage) > 1 else ""
+    _write_damage(out, [f"{sentence}{more}" for sentence in damage[:1]])
+    write_paragraph(out, f"{label}{short_verdict(completeness, path)}")
 
 
-def write_verdict(out: TextIO, completeness: Verdict, damage: Sequence[str]) -> None:
-    """Write the completeness verdict and, before it, each damage to the trace's files."""
+def write_full_verdict(out: TextIO, path: str, completeness: Completeness, damage: Sequence[str]) -> None:
+    """The same with all damage and the whole verdict.  `path` is not needed."""
+    _write_damage(out, damage)
+    write_paragraph(out, completeness.verdict)
+
+
+def short_verdict(completeness: Completeness, path: str) -> str:
+    """As "Not complete: 12 events lost, 92 frees inferred; see `slabtrace info boot.slab`"."""
+    missing = [
+        (completeness.lost, plural(completeness.lost, "event") + " lost"),
+        (
+            completeness.missed_frees_inferred,
+            plural(completeness.missed_frees_inferred, "free") + " inferred",
+        ),
+        (len(completeness.unattached), plural(len(completeness.unattached), "untraced path")),
+        (completeness.damaged, "files damaged or unfinished"),
+    ]
+    modes = [
+        (completeness.sampled_one_in > 1, f"sampled 1/{completeness.sampled_one_in}"),
+        (completeness.counted, "survivors mode"),
+    ]
+    complete = "Complete" if completeness.exact else "Not complete"
+    said = ", ".join(words for holds, words in (*missing, *modes) if holds)
+    if not said:
+        return f"{complete}: every allocation and free was recorded."
+    return f"{complete}: {said}; see `slabtrace info {shlex.quote(path)}`"
+
+
+def claim(group: Mapping[Any, Any], completeness: Completeness) -> str:
+    """How sure it is that the objects of a group (a row of Trace.leaks()) were not freed.
+
+    As "all 23 confirmed in use at the end"; see "confirmed, upper bound, unverified" in docs/glossary.md.
+    """
+    number, in_use, maybe = int(group["outstanding"]), int(group["in_use"]), group["maybe_freed"]
+    seen = f"; {count(in_use)} of {count(number)} confirmed in use at the end" if in_use else ""
+    if group["confidence"] == "unprovable":
+        return f"unverified: {_why_unverified(completeness)}{seen}"
+    if not unknown(maybe) and maybe:
+        freed = f"{count(maybe)} of these may have been freed without being seen"
+        return f"upper bound: {freed}{seen}"
+    if in_use == number:
+        return (
+            "confirmed in use at the end"
+            if number == 1
+            else f"all {count(number)} confirmed in use at the end"
+        )
+    return f"confirmed: no free of these can have been missed{seen}"
+
+
+def _why_unverified(completeness: Completeness) -> str:
+    if completeness.damaged:
+        return "files of the trace are damaged or unfinished"
+    if completeness.unattached:
+        return "some free paths cannot be traced on this kernel"
+    return "more frees were missed than events were lost"
+
+
+def _write_damage(out: TextIO, damage: Sequence[str]) -> None:
     out.write("\n")
     for sentence in damage:
         write_paragraph(out, f"damaged: {sentence}")
-    write_paragraph(out, completeness.verdict)

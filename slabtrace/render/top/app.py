@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The screen of `slabtrace top`: a table that renews itself, and the stacks of the row it stands on."""
+"""The screen of `slabtrace top`: a table that updates itself, and the stacks of the selected row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAME_CELLS = 60
 
 
 class TopApp(App[None]):
-    """Shows `live` anew every `interval_s`; ends by itself once `running` is false."""
+    """Shows `live`, updated every `interval_s`; ends by itself once `running` is false."""
 
     CSS = """
     #head { padding: 0 1; background: $boost; } #notes { padding: 0 1; color: $text-muted; }
@@ -61,7 +61,7 @@ class TopApp(App[None]):
         self._drilled: dict[Any, Any] | None = None
 
     def compose(self) -> ComposeResult:
-        """The parts of the screen, from above."""
+        """The parts of the screen, from top to bottom."""
         yield Static(id="head", markup=False)
         yield Static(id="notes", markup=False)
         yield Input(placeholder="part of a cache's or a function's name", id="filter")
@@ -70,7 +70,7 @@ class TopApp(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin to renew."""
+        """Start the updates."""
         self.query_one(DataTable).focus()
         self._renew()
         self.set_interval(self._interval_s, self._renew)
@@ -98,24 +98,24 @@ class TopApp(App[None]):
         parts += [f"only {escape(self._words)!r}"] if self._words else []
         parts += ["PAUSED"] if self._paused else []
         unattached = self._live.manifest.coverage.unattached
-        parts += [f"{plural(len(unattached), 'path')} not watched"] if unattached else []
+        parts += [f"{plural(len(unattached), 'path')} not traced"] if unattached else []
         return "; ".join(parts)
 
     def _fill(self, rows: list[list[str]]) -> None:
-        """Write the rows; the cursor stays in its place."""
+        """Write the rows; the cursor keeps its place."""
         table = self.query_one(DataTable)
         place, scroll = table.cursor_row, table.scroll_y
         shown = [[elide(escape(text), NAME_CELLS) for text in row] for row in rows]
         self._fit(table, shown)
         for row in shown:
             aligned = zip(row, columns(self._by), strict=True)
-            # Text, so that nothing in a name is taken for markup
+            # Text, so that no name is taken for markup
             table.add_row(*(Text(text, justify=_side(column), no_wrap=True) for text, column in aligned))
         table.cursor_coordinate = Coordinate(max(min(place, len(rows) - 1), 0), 0)
         table.scroll_to(y=scroll, animate=False)
 
     def _fit(self, table: DataTable[Text], rows: list[list[str]]) -> None:
-        """Empty the table, its columns wide enough for `rows`; they grow only, lest they dance."""
+        """Empty the table, its columns wide enough for `rows`; they only grow, so that nothing jumps."""
         titles = [column.title for column in columns(self._by)]
         needed = [max(map(cell_width, column)) for column in zip(titles, *rows, strict=True)]
         if len(needed) != len(self._widths) or any(map(gt, needed, self._widths)):
@@ -127,7 +127,7 @@ class TopApp(App[None]):
         table.clear()
 
     def _draw_stacks(self, row: dict[Any, Any]) -> None:
-        """The stacks of a row that hold most."""
+        """Show the stacks of a row that hold most."""
         choice = {"cache": row["cache"]} | (
             {"call_site": row["call_site"]} if self._by == "call_site" else {}
         )
@@ -143,7 +143,7 @@ class TopApp(App[None]):
         self.query_one("#stacks", Static).update(text + more)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Enter on a row: its stacks."""
+        """Enter on a row: show its stacks."""
         if event.cursor_row < len(self._rows):
             self._drilled = self._rows[event.cursor_row]
             self._draw_stacks(self._drilled)
@@ -173,16 +173,16 @@ class TopApp(App[None]):
     def action_filter(self) -> None:
         """Ask for words to filter by."""
         asked = self.query_one("#filter")
-        asked.add_class("open")  # it only grows: what is not shown cannot take what is typed next
+        asked.add_class("open")  # it only grows: a widget that is not displayed cannot take the next key
         self.screen.set_focus(asked)
 
     def action_pause(self) -> None:
-        """Stop renewing, or go on; the kernel is traced all the while."""
+        """Stop or restart the updates; tracing continues."""
         self._paused = not self._paused
         self._draw()
 
     def action_leave(self) -> None:
-        """Close the stacks; else drop the filter."""
+        """Close the stacks; if none are open, drop the filter."""
         if self._drilled is not None:
             self._drilled = None
             self.query_one("#stacks").display = False

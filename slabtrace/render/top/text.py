@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A moment of `slabtrace top` in words: its head line and its rows, for the screen and for scripts."""
+"""A snapshot of `slabtrace top` as text: its head line and its rows, for the screen and for scripts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def cells(row: Mapping[Any, Any], tables: LiveTables, by: str) -> list[str]:
 def chosen(
     frame: pd.DataFrame, tables: LiveTables, by: str, sort: str, words: str = ""
 ) -> list[tuple[dict[Any, Any], list[str]]]:
-    """(row, its cells) of `frame`, sorted by `sort` (a key of SORT_KEYS), those whose name holds `words`."""
+    """(row, its cells) of `frame`, sorted by `sort` (a key of SORT_KEYS), whose name contains `words`."""
     ordered = frame.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")
     rows = [(row, cells(row, tables, by)) for row in ordered.to_dict("records")]
     return [each for each in rows if words.lower() in " ".join(each[1][len(COLUMNS) - 1 :]).lower()]
@@ -67,7 +67,7 @@ def chosen(
 def head(frame: pd.DataFrame, seconds: float, live: LiveTrace) -> str:
     """The line above the table `frame`, `seconds` after the start."""
     manifest, totals = live.manifest, live.manifest.totals
-    second = "missed allocations or double frees" if manifest.coverage.unattached else "double frees"
+    second = "repeated frees (or missed allocations)" if manifest.coverage.unattached else "double frees"
     skipped = max(totals.recursion_missed - totals.recovered, 0)
     parts = [
         f"{seconds:.0f} s",
@@ -83,7 +83,7 @@ def head(frame: pd.DataFrame, seconds: float, live: LiveTrace) -> str:
 
 
 def write_moment(out: TextIO, line: str, rows: Sequence[Sequence[str]], by: str) -> None:
-    """Write one moment as plain text; names are whole where no terminal limits the width."""
+    """Write one snapshot as plain text; names are cut only where a terminal limits the width."""
     out.write(f"{line}\n")
     write_table(out, columns(by), rows, None if out.isatty() else UNLIMITED)
     out.write("\n")

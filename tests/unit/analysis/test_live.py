@@ -107,7 +107,7 @@ def test_the_head_tells_what_a_second_free_may_be() -> None:
     live.manifest.totals.dropped, live.manifest.totals.recursion_missed = 5, 7
     live.manifest.totals.recovered = 4
     words = head(live.table("cache"), 3, live)
-    assert "0 missed allocations or double frees; 5 events lost; up to 3 skipped" in words
+    assert "0 repeated frees (or missed allocations); 5 events lost; up to 3 skipped" in words
 
 
 @pytest.mark.parametrize("by", ["cache", "call_site"])

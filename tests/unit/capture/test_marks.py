@@ -90,16 +90,16 @@ def test_a_stranger_at_a_recorders_address_is_not_believed() -> None:
 
         answering = threading.Thread(target=answer)
         answering.start()
-        told = list[tuple[list[int], list[UsageError]]]()
-        asking = threading.Thread(target=lambda: told.append(set_mark("x", [2, os.getpid()])))
+        outcomes = list[tuple[list[int], list[UsageError]]]()
+        asking = threading.Thread(target=lambda: outcomes.append(set_mark("x", [2, os.getpid()])))
         asking.start()
         (mark,) = served(listener, 1)
         asking.join()
         answering.join()
     listener.close()
-    ((marked, (refused,)),) = told
+    ((marked, (refused,)),) = outcomes
     assert mark.text == "x" and marked == [os.getpid()]
-    assert refused.message == "what answers for 2 is no recorder of root's or yours"
+    assert refused.message == "the process that answers for 2 is not a recorder run by root or by you"
 
 
 def test_who_only_listens_delays_no_mark() -> None:
@@ -110,14 +110,14 @@ def test_who_only_listens_delays_no_mark() -> None:
         for pid in strangers:
             stranger = silent.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             stranger.bind(f"\0slabtrace-marks-{pid}")
-        told = list[tuple[list[int], list[UsageError]]]()
-        asking = threading.Thread(target=lambda: told.append(set_mark("x", [*strangers, os.getpid()])))
+        outcomes = list[tuple[list[int], list[UsageError]]]()
+        asking = threading.Thread(target=lambda: outcomes.append(set_mark("x", [*strangers, os.getpid()])))
         before = time.monotonic_ns()
         asking.start()
         (mark,) = served(listener, 1)
         asking.join()
     listener.close()
-    ((marked, refused),) = told
+    ((marked, refused),) = outcomes
     assert marked == [os.getpid()] and before <= mark.ts_ns
     assert len(refused) == 17 and all("does not answer" in error.message for error in refused)
 

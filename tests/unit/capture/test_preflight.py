@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a machine forbids is said in words: the kernel's answers are faked where they enter."""
+"""What a machine does not permit is reported with its cause: the kernel's answers are faked."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_kernel_that_refuses_programs_all_the_same(monkeypatch: pytest.MonkeyP
         "program of this type cannot use helper bpf_probe_read_kernel#113",  # since 6.10
     ],
 )
-def test_a_lockdown_that_only_the_verifier_tells_of(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+def test_a_lockdown_that_only_the_verifier_shows(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     def refused(*_: object) -> int:
         raise OSError(errno.EINVAL, said)
 

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import slabtrace
 from slabtrace.commands import main
+from slabtrace.render.terminal.leaks import Listing, write_leaks
+from slabtrace.render.terminal.text import escape
+from slabtrace.units import duration
 from tests.places import FIXTURES
 from tests.unit.fake_trace import GROUPS, HOSTILE, MISMATCH, FakeCompleteness, FakeTrace
 
@@ -52,7 +59,16 @@ def test_text_fits_80_columns_and_is_harmless(run: Run, command: str) -> None:
 @pytest.mark.parametrize("command", READING)
 def test_text_ends_with_damage_and_verdict(run: Run, command: str) -> None:
     _, out, _ = run(command, "t.slab", trace=FakeTrace(damage=["stacks.arrow is missing."]))
-    assert out.splitlines()[-2:] == ["damaged: stacks.arrow is missing.", "5 events were dropped."]
+    damaged, *verdict = out.splitlines()[-2:]
+    assert damaged == "damaged: stacks.arrow is missing."
+    short = "Not complete: 5 events lost, 1 untraced path; see `slabtrace info t.slab`"
+    assert verdict == ["5 events were dropped." if command == "info" else short]
+
+
+def test_much_damage_is_one_line_except_in_info(run: Run) -> None:
+    trace = FakeTrace(damage=["sites.arrow was cut.", "stacks.arrow is missing.", "x"])
+    assert "damaged: sites.arrow was cut. (and 2 more problems)\n" in run("stat", "t.slab", trace=trace)[1]
+    assert "damaged: stacks.arrow is missing.\n" in run("info", "t.slab", trace=trace)[1]
 
 
 @pytest.mark.parametrize("command", READING)
@@ -67,13 +83,13 @@ def test_json_has_the_head_that_scripts_rely_on(run: Run, command: str) -> None:
 
 def test_leaks_json(run: Run) -> None:
     pipes, messages = printed_json(run, "leaks", "t.slab")["groups"]
-    assert list(messages) == [
+    assert set(messages) == {
         "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
         "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
         "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
         "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable", "stack_of",
         "stacked", "stacks", "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
-    ]  # fmt: skip
+    }  # fmt: skip
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
     assert messages["call_site"] == "0xffffffff8127bc41"
     assert messages["stack"] == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
@@ -113,8 +129,12 @@ def test_leaks_by_stack_shows_stacks_and_ages(run: Run) -> None:
     assert "10,007 of 10,030 freed" in text and "oldest 1.5 s" in text
     frames = [line.strip() for line in block if line.startswith("    ")]
     assert frames == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
-    assert r"by evil\x1b]0;owned\x07 (pid 1234); bounded: at most 5 may be freed" in out
-    assert "by pipes (pid 4321); exact" in out
+    said = (
+        r"by evil\x1b]0;owned\x07 (pid 1234); upper bound: 5 of these may have been freed without being seen"
+    )
+    assert said in " ".join(out.split())
+    said = "by pipes (pid 4321); confirmed: no free of these can have been missed; 23 of 41 confirmed in use"
+    assert said in " ".join(out.split())
 
 
 def test_leaks_by_call_site_is_one_line_each(run: Run) -> None:
@@ -130,15 +150,97 @@ def test_leaks_by_call_site_is_one_line_each(run: Run) -> None:
 OWN = GROUPS[0] | {"rank": 3, "own": True, "comms": ["slabtrace"], "symbol": "alloc_buffer_head+0x1d"}
 
 
+def test_slabtraces_own_objects_are_a_line_unless_asked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
+    line = "1 group of slabtrace itself, 7.7 KiB, not shown: --own shows them"
+    for by in ("stack", "call-site", "process"):
+        out = run("leaks", "t.slab", "--by", by)[1]
+        assert line in out.splitlines() and "alloc_buffer_head" not in out
+        out = run("leaks", "t.slab", "--by", by, "--own")[1]
+        assert "not shown" not in out and "slabtrace itself" in out
+    assert "… and 1 group more" in run("leaks", "t.slab", "-l", "1")[1]  # the own one is not counted twice
+    assert len(printed_json(run, "leaks", "t.slab")["groups"]) == 3
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [OWN])
+    assert run("leaks", "t.slab")[1].startswith("nothing outstanding except objects of slabtrace itself\n")
+
+
 def test_leaks_tell_the_recorders_own_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
-    by_stack = run("leaks", "t.slab")[1]
+    by_stack = run("leaks", "t.slab", "--own")[1]
     assert by_stack.count("  by slabtrace itself;") == 1
     assert by_stack.index("by slabtrace itself") > by_stack.index("#3 ")
-    lines = run("leaks", "t.slab", "--by", "call-site")[1].splitlines()
+    lines = run("leaks", "t.slab", "--by", "call-site", "--own")[1].splitlines()
     heading = lines.index("by slabtrace itself:")
     assert lines[heading + 2].split()[0] == "3" and heading == 3
     assert [group["own"] for group in printed_json(run, "leaks", "t.slab")["groups"]] == [False, False, True]
+
+
+ALL_IN_USE = {"in_use": 41, "confidence": "bounded", "maybe_freed": 0}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (ALL_IN_USE, "all 41 confirmed in use at the end"),
+        (ALL_IN_USE | {"outstanding": 1, "in_use": 1}, "by pipes (pid 4321); confirmed in use at the end"),
+        (ALL_IN_USE | {"confidence": "exact"}, "all 41 confirmed in use at the end"),
+        (
+            ALL_IN_USE | {"confidence": "exact", "in_use": 0},
+            "confirmed: no free of these can have been missed",
+        ),
+        (
+            ALL_IN_USE | {"maybe_freed": 2, "in_use": 39},
+            "upper bound: 2 of these may have been freed without being seen; 39 of 41 confirmed in use",
+        ),
+    ],
+)
+def test_leaks_say_how_sure_a_group_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [GROUPS[0] | found])
+    assert said in " ".join(run("leaks", "t.slab")[1].split())
+
+
+@pytest.mark.parametrize(
+    ("sort", "ranks"),
+    [
+        ("rank", [1, 2, 3]),
+        ("growth", [3, 1, 2]),  # not certain: last, and as before among themselves
+        ("bytes", [1, 2, 3]),
+        ("objects", [3, 1, 2]),
+        ("age", [2, 3, 1]),
+    ],
+)
+def test_leaks_are_sorted(run: Run, monkeypatch: pytest.MonkeyPatch, sort: str, ranks: list[int]) -> None:
+    small = {"outstanding": 50, "bytes_alloc": 50 * 8, "oldest_ns": 9 * 10**8, "growth_bytes_per_s": 5000.0}
+    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, GROUPS[0] | small | {"rank": 3}])
+    assert [each["rank"] for each in printed_json(run, "leaks", "t.slab", "--sort", sort)["groups"]] == ranks
+    lines = run("leaks", "t.slab", "--by", "cache", "--sort", sort)[1].splitlines()[1:4]
+    assert [int(line.split()[0]) for line in lines] == ranks
+
+
+@given(width=st.integers(40, 200), pid=st.integers(1, 1 << 22), name=st.text(max_size=15))
+@settings(deadline=None)
+def test_a_pid_is_never_cut(width: int, pid: int, name: str) -> None:
+    out, group = io.StringIO(), GROUPS[1] | {"pids": [pid], "comms": [name, "python3", "x" * 15]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        listing = Listing("process", 10**9, 0, FakeCompleteness())  # type: ignore[arg-type]
+        write_leaks(out, pd.DataFrame([group]), listing)
+    assert str(pid) in out.getvalue().splitlines()[1].split()
+
+
+def test_info_lists_the_marks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = printed_json(run, "info", "t.slab")["marks"]
+    first = marks[0]
+    out = " ".join(run("info", "t.slab")[1].split())
+    assert f"mark {escape(first['text'])} (at {duration(first['ts_ns'])})" in out
+    many = pd.DataFrame({"ts_ns": range(25), "text": [f"m{n}" for n in range(25)]})
+    monkeypatch.setattr(FakeTrace, "marks", lambda self: many)
+    out = run("info", "t.slab")[1]
+    assert "m19 (at 19 ns)" in out and "m20" not in out and "… and 5 more" in out
 
 
 def test_stat_has_perf_kmems_columns(run: Run) -> None:
@@ -166,7 +268,7 @@ def test_stat_refuses_unknown_sort_keys(run: Run) -> None:
 def test_caches_compares_with_the_kernel(run: Run) -> None:
     _, out, _ = run("caches", "t.slab")
     rows = {line.split()[0]: line.split()[1:8] for line in out.splitlines() if line}
-    assert rows["cache"] == ["size", "allocs", "frees", "net", "kernel", "agree", "peak"]
+    assert rows["cache"] == ["size", "allocs", "frees", "net", "kernel", "match", "peak"]
     assert rows["msg_msg-128"] == ["128", "10,030", "10,007", "+23", "+32", "71.9%", "24"]
     assert rows["kmalloc-cg-192"] == ["192", "101", "60", "+41", "-", "-", "101"]
 
@@ -198,14 +300,14 @@ def test_leaks_filters(run: Run, filters: list[str], found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--cache", "msgmsg-128"], "no slab cache of this trace matches 'msgmsg-128'"),
+        (["--cache", "msgmsg-128"], "no slab cache of the trace matches 'msgmsg-128'"),
         (["--cache", "msgmsg-128"], "did you mean msg_msg-128"),
         (["--cache", "zzz"], "`slabtrace caches TRACE` lists them"),
-        (["--call-site", "("], "'(' is no regular expression"),
+        (["--call-site", "("], "'(' is not a regular expression"),
         (["--call-site", "tcp_"], "no call site matches 'tcp_'"),
-        (["--pid", "7"], "this trace knows no process 7"),
-        (["--pid", "1234", "--pid", "7"], "this trace knows no process 7"),
-        (["--comm", "sshd*"], "no task of this trace was called 'sshd*'"),
+        (["--pid", "7"], "the trace has no process 7"),
+        (["--pid", "1234", "--pid", "7"], "the trace has no process 7"),
+        (["--comm", "sshd*"], "the trace has no task named 'sshd*'"),
     ],
 )
 def test_a_filter_that_matches_nothing_is_wrong_use(run: Run, args: list[str], said: str) -> None:
@@ -222,14 +324,14 @@ def test_the_limit_says_what_it_hides(run: Run) -> None:
 
 def test_mismatches_show_each_event(run: Run) -> None:
     _, out, _ = run("mismatches", "t.slab", trace=FakeTrace([MISMATCH]))
-    assert "double-free of 0xffff888004205500 in kmalloc-cg-192; exact" in out
+    assert "double-free of 0xffff888004205500 in kmalloc-cg-192; confirmed" in out
     assert r"freed again at 3 us on CPU 1 by evil\x1b]0;owned\x07 (pid 4321)" in out
     assert "      kfree_sensitive+0x1" in out.splitlines()
 
 
 def test_mismatches_say_which_kind_may_be_hidden(run: Run) -> None:
     trace = FakeTrace()
-    assert "Frees to the wrong cache are seen only if" in run("mismatches", "t.slab", trace=trace)[1]
+    assert "Frees to the wrong cache may be missing" in run("mismatches", "t.slab", trace=trace)[1]
     trace.manifest.coverage.attached.append("on_wrong_cache_free")
     assert "wrong cache" not in run("mismatches", "t.slab", trace=trace)[1]
 
@@ -243,8 +345,8 @@ def test_info_tells_lost_from_recovered(run: Run, monkeypatch: pytest.MonkeyPatc
     trace = FakeTrace()
     monkeypatch.setattr(trace, "completeness", lambda: skipped)
     out = " ".join(run("info", "t.slab", trace=trace)[1].split())
-    assert "lost 12 skipped (they came while slabtrace's program was busy on their CPU)" in out
-    assert "recovered 3,033 events more" in out and "3,045" not in out
+    assert "lost 12 skipped (the kernel did not call the program, which was busy on that CPU)" in out
+    assert "recovered 3,033 events that the kernel had skipped" in out and "3,045" not in out
 
 
 UNKNOWN = GROUPS[0] | {"confidence": "unprovable", "maybe_freed": None}
@@ -252,14 +354,16 @@ UNKNOWN = GROUPS[0] | {"confidence": "unprovable", "maybe_freed": None}
 
 def test_leaks_say_where_nothing_is_claimed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [UNKNOWN])
-    assert "unprovable: any may be freed" in run("leaks", "t.slab")[1]
+    out = " ".join(run("leaks", "t.slab")[1].split())
+    said = "unverified: some free paths cannot be traced on this kernel; 23 of 41 confirmed in use at the end"
+    assert said in out
     assert " ?  kmalloc" in run("leaks", "t.slab", "--by", "call-site")[1]
 
 
 def test_info_shows_where_the_kernel_counts_otherwise(run: Run) -> None:
     out = " ".join(run("info", "t.slab")[1].split())
-    assert "msg_msg-128: kernel +32, traced +23: 71.9 % explained; the rest: per-CPU slabs" in out
-    assert "filp (also seq_file, eventpoll_pwq): kernel +1, traced +0: 0.0 % explained" in out
+    assert "msg_msg-128: kernel +32, traced +23, match 71.9%; difference explained by: per-CPU slabs" in out
+    assert "filp (also seq_file, eventpoll_pwq): kernel +1, traced +0, match 0.0%" in out
     assert printed_json(run, "info", "t.slab")["reconciliation"][0]["residue"] == 9
 
 
@@ -269,8 +373,8 @@ def test_info_shows_how_it_was_recorded(run: Run) -> None:
     assert "./leak 'two words' (pid 1234, exit status 3)" in out
     assert "20,198 (10.1 k/s): 10,131 allocations, 10,067 frees" in out
     assert "3.0 bytes per event" in out
-    assert "not watched kfree_rcu: no fentry here" in out
-    assert "lost 5 dropped (the ring was full); 2 frees of objects whose allocation was not seen" in out
+    assert "not traced kfree_rcu: no fentry here" in out
+    assert "lost 5 dropped (the ring was full) unmatched 2 frees of objects older than the recording" in out
 
 
 @pytest.mark.parametrize("time", ["1" * 400 + "s", "9" * 18 + "h", "0.0000000001s", "1" * 400 + "KiB"])

@@ -134,7 +134,7 @@ def test_a_window_shows_only_what_was_then(told: Any) -> None:
     assert between["outstanding"] == 20
 
 
-@pytest.mark.parametrize(("by", "shown"), [("module", "(kernel)"), ("process", "workload (pid ")])
+@pytest.mark.parametrize(("by", "shown"), [("module", "(kernel)"), ("process", " 24117  workload")])
 def test_leaks_say_what_tells_groups_apart(told: Any, by: str, shown: str) -> None:
     _, out, _ = told("leaks", "slow-leak.slab", "--by", by)
     assert by in out.splitlines()[0] and shown in out.splitlines()[1]

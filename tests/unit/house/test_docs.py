@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples of docs/ do what they say: the Python prints what is shown, the rules are rules."""
+"""The documents say what is so: links and paths lead somewhere, examples run, words are the glossary's."""
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +18,114 @@ from tests.places import ROOT
 
 FINDINGS = (ROOT / "docs" / "findings.md").read_text()
 
+NOT_OURS = {"build", "dist", "node_modules"}  # folders that tools make; hidden ones are left out too
+FILES = [
+    path.relative_to(ROOT)
+    for path in sorted(ROOT.rglob("*"))
+    if path.is_file() and not any(p.startswith(".") or p in NOT_OURS for p in path.relative_to(ROOT).parts)
+]
+PAGES = [path for path in FILES if path.suffix == ".md"]
+
+# Pages that are written on another branch: a link to them is good until they are there, and checked then.
+COMING = {Path("docs/capture.md"), Path("docs/twins.md"), Path("docs/tables.md")}
+
+# A named file: with or without its folders, as `pairing/pairer.py` or `ring.h`; not a pattern such as *.md.
+NAMED = re.compile(r"(?<![\w./*<{:-])[A-Za-z_][\w./-]*\.(?:py|md|sh|c|h)\b(?![\w/(])")
+ELSEWHERE = ("mm/", "include/", "kernel/", "libbpf-tools/")  # source of the kernel, and of other projects
+
+BANNED = ("by lot", "told apart", "tells of", "told of")
+MAY_NAME_THEM = {Path("CHANGELOG.md"), Path("docs/glossary.md")}  # history, and the list itself
+
+# Code that has none of the banned words and names no file that is gone.  The rest follows package by package.
+CLEAN = (
+    "bpf/kernel-headers",
+    "reports/templates",
+    "slabtrace/analysis/names",
+    "slabtrace/analysis/pairing",
+    "slabtrace/capture/process",
+    "slabtrace/capture/programs",
+    "slabtrace/capture/storing",
+    "slabtrace/cli",
+    "slabtrace/render/export",
+    "slabtrace/render/html",
+    "slabtrace/render/plots",
+    "slabtrace/render/terminal",
+    "slabtrace/render/top",
+    "slabtrace/trace/files",
+    "slabtrace/trace/reading",
+    "slabtrace/trace/writing",
+)
+
+MOST_LINES_OF_THE_MAP = 250
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", FINDINGS, re.M | re.S)
+
+
+def prose(markdown: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", markdown, flags=re.M | re.S)
+
+
+def anchors(markdown: str) -> set[str]:
+    """What the headings of a page can be linked by, as GitHub names them."""
+    found: set[str] = set()
+    seen: Counter[str] = Counter()
+    for heading in re.findall(r"^#+ (.+)$", prose(markdown), re.M):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+    return found
+
+
+def broken_links(page: Path, markdown: str) -> list[str]:
+    """The relative links of a page that lead to no file, or to no heading of it."""
+    text, broken = re.sub(r"`[^`\n]*`", "", prose(markdown)), []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page.parent / file).resolve() if file else ROOT / page
+        if not target.exists():
+            if target.relative_to(ROOT) not in COMING:
+                broken.append(f"{link}: no such file")
+        elif anchor and anchor not in anchors(target.read_text()):
+            broken.append(f"{link}: no such heading")
+    return broken
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Every way to name a file of the repository by the end of its path."""
+    paths = (path.parts for path in [*FILES, *COMING])
+    return frozenset("/".join(parts[at:]) for parts in paths for at in range(len(parts)))
+
+
+def missing_files(text: str) -> list[str]:
+    """The files named in `text` that the repository does not have."""
+    found = (name.removeprefix("./").removeprefix("../") for name in NAMED.findall(text))
+    return [name for name in found if name not in endings() and not name.startswith(ELSEWHERE)]
+
+
+def docstrings(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def banned(text: str) -> list[str]:
+    """The banned words in `text`, over ends of lines and signs of comments."""
+    flat = re.sub(r"\s*\n[ \t]*(?:[#*/]+[ \t]*)?", " ", text).lower()
+    return [words for words in BANNED if re.search(rf"\b{words}\b", flat)]
+
+
+def sources(*suffixes: str) -> list[Path]:
+    """Files of code and templates in the CLEAN rooms."""
+    rooms = ("slabtrace/", "bpf/", "reports/templates/")
+    ours = [path for path in FILES if str(path).startswith(rooms) and path.suffix in suffixes]
+    return [path for path in ours if any(path.is_relative_to(room) for room in CLEAN)]
 
 
 def test_the_python_example_prints_what_is_shown(
@@ -31,3 +141,53 @@ def test_the_rules_are_rules() -> None:
     (rules,) = (tomllib.loads(block) for block in blocks("toml"))
     assert checks.parse(rules["check"], "docs").max_growth == (1 << 20) / 60
     assert len(suppressions.parse(rules["suppress"], "docs").rules) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert broken_links(page, (ROOT / page).read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    if page != Path("CHANGELOG.md"):  # history names what was
+        assert missing_files((ROOT / page).read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_pages_use_the_words_of_the_glossary(page: Path) -> None:
+    assert page in MAY_NAME_THEM or banned((ROOT / page).read_text()) == []
+
+
+@pytest.mark.parametrize("source", sources(".py"), ids=str)
+def test_every_file_that_a_docstring_names_is_there(source: Path) -> None:
+    assert [name for text in docstrings((ROOT / source).read_text()) for name in missing_files(text)] == []
+
+
+@pytest.mark.parametrize("source", sources(".py", ".c", ".h", ".html"), ids=str)
+def test_code_uses_the_words_of_the_glossary(source: Path) -> None:
+    assert banned((ROOT / source).read_text()) == []
+
+
+def test_every_clean_room_is_there() -> None:
+    assert [room for room in CLEAN if not (ROOT / room).exists()] == []
+
+
+def test_the_map_is_short_and_has_every_package() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    assert len(text.splitlines()) <= MOST_LINES_OF_THE_MAP
+    modules = [path for path in FILES if path.name == "__init__.py" and path.parts[0] == "slabtrace"]
+    packages = [path.parts[-2] for path in modules if len(path.parts) > 2]
+    assert [name for name in packages if not re.search(rf"^ +{name}/ ", text, re.M)] == []
+
+
+def test_what_is_broken_is_noticed() -> None:
+    page = Path("docs/findings.md")
+    assert broken_links(page, "[a](nowhere.md) [b](../README.md#no-such) [c](https://x.y/z.md)") == [
+        "nowhere.md: no such file",
+        "../README.md#no-such: no such heading",
+    ]
+    assert missing_files("see pairing/pairer.py, ring.h, mm/slub.c, *.py and pairing/gone.py") == [
+        "pairing/gone.py"
+    ]
+    assert banned("# drawn by\n# lot, and unfold offers") == ["by lot"]

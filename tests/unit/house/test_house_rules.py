@@ -21,13 +21,13 @@ MAY_IMPORT = {
     "errors": set(),
     "units": set(),
     "resources": {"errors"},
+    "columns": {"columns"},
     "invoker": set(),
     "trace": {"errors", "trace", "slabtrace"},
-    "analysis": {"errors", "units", "trace", "analysis"},
+    "analysis": {"errors", "units", "columns", "trace", "analysis"},
     "series": {"errors", "trace", "analysis", "series"},
-    "scanned": {"errors", "trace", "analysis"},
-    "api": {"errors", "trace", "analysis", "scanned"},
-    "render": {"errors", "units", "resources", "trace", "analysis", "render"},
+    "api": {"errors", "columns", "trace", "analysis"},
+    "render": {"errors", "units", "resources", "columns", "trace", "analysis", "render"},
     "capture": {"errors", "resources", "invoker", "trace", "capture", "slabtrace"},
     "cli": {
         "errors", "units", "invoker", "trace", "analysis", "series", "api", "render", "capture", "cli",
@@ -46,7 +46,8 @@ MAY_IMPORT = {
 FLOORS = {
     "trace": ["format", "files", "manifest.py memory.py", "reading", "writing", "redaction"],
     "analysis": [
-        "names", "pairing", "counting", "trust", "grouping", "tables", "leaks", "mismatches", "live.py",
+        "names", "pairing", "counting", "trust", "grouping", "tables", "leaks", "mismatches", "opened",
+        "live.py",
     ],
     "capture": [
         "process", "kernel", "programs", "slabs", "budget.py", "options.py", "stream",

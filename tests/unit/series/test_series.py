@@ -17,15 +17,16 @@ import pytest
 import slabtrace
 from slabtrace.cli.destination import Limit, LimitType, rotation
 from slabtrace.errors import TraceError, UsageError
-from slabtrace.series import carrying
+from slabtrace.series import carry_process
 from slabtrace.series.carry import carry
-from slabtrace.series.carrying import carry_apart
+from slabtrace.series.carry_process import carry_in_process
 from slabtrace.series.last_known import LastKnown
-from slabtrace.series.series import Carry, Rotation, Series, check_series, part_path, parts_of
+from slabtrace.series.parts import Rotation, check_series, part_path, parts_of
+from slabtrace.series.series import Carry, Series
 from slabtrace.trace.files import files
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.batch import EventBatch
-from slabtrace.trace.format.schema import Kind, Loss
+from slabtrace.trace.format.schema import Flag, Kind, Loss
 from slabtrace.trace.manifest import COMPLETE, Coverage, Manifest
 from slabtrace.trace.reading.reader import TraceReader
 from tests.unit.synthetic import Event, alloc, free, intern, write_table
@@ -53,7 +54,7 @@ def record(
     events = [event for number in range(seconds) for event in second(number)]
     batch, sites = intern(events)
     manifest = Manifest(started_ns=S, coverage=Coverage(attached=["kmalloc", "kfree"]))
-    made = Series(name, manifest, rotation, carrying)
+    made = Series(name, manifest, rotation, carry=carrying)
     made.rows("sites", {"site": np.arange(len(sites["kind"]), dtype=np.uint32), **sites})
     columns = {"aliases": [[]], "object_size": [64], "size": [64], "slab_flags": [0], "order": [0]}
     columns |= {"objects_per_slab": [64], "reclaimable": [False], "first_seen_ns": [S]}
@@ -246,9 +247,26 @@ def test_no_process_to_carry_in_is_no_end(tmp_path: Path, monkeypatch: pytest.Mo
     def none(*_: Any, **__: Any) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(carrying.subprocess, "run", none)
-    record(tmp_path / "t.slab", 9, Rotation(ns=4 * S), carrying=carry_apart)
+    monkeypatch.setattr(carry_process.subprocess, "run", none)
+    record(tmp_path / "t.slab", 9, Rotation(ns=4 * S), carrying=carry_in_process)
     assert len(parts_of(tmp_path / "t.slab")) == 3
+
+
+def test_a_twins_late_record_is_no_missed_free_in_a_series_either(tmp_path: Path) -> None:
+    """A task preempted between a program and its twin: the second record comes 124 ms later (7.x)."""
+    events = [alloc(2 * S, 0x1000), alloc(2 * S + 124_000_000, 0x1000, flags=int(Flag.RECOVERED))]
+    coverage = Coverage(attached=["kmalloc", "kfree"], programs_preemptible=True)
+    batch, sites = intern(events)
+    made = Series(tmp_path / "t", Manifest(started_ns=S, coverage=coverage), Rotation(ns=3 * S), carry=carry)
+    made.rows("sites", {"site": np.arange(len(sites["kind"]), dtype=np.uint32), **sites})
+    made.events(batch)
+    made.rows("slabinfo", slabinfo(4 * S, 1))
+    made.events(intern([alloc(5 * S, 0x2000)])[0])
+    made.close(COMPLETE)
+    first, last = parts_of(tmp_path / "t")
+    assert slabtrace.open(first).completeness().missed_frees_inferred == 0
+    assert TraceReader(last).carried("missed").to_pylist() == []
+    assert outstanding(last) == {0x100: 2}
 
 
 def test_a_part_can_be_packed(tmp_path: Path) -> None:
@@ -285,7 +303,7 @@ def test_names_of_tasks_that_ended_are_forgotten() -> None:
 
 
 def test_kinds_are_counted_as_the_recorder_counts_them(tmp_path: Path) -> None:
-    made = Series(tmp_path / "t", Manifest(started_ns=S), Rotation(ns=S), carry)
+    made = Series(tmp_path / "t", Manifest(started_ns=S), Rotation(ns=S), carry=carry)
     kinds = [Kind.KMALLOC, Kind.KFREE, Kind.PAGE_END, Kind.KFREE_RCU, Kind.BULK_ALLOC]
     zeros = {name: [0] * 5 for name in ("flags", "call_site", "cache", "bytes_req", "bytes_alloc")}
     zeros |= {name: [0] * 5 for name in ("gfp_flags", "node", "stack_id")}
@@ -326,8 +344,8 @@ def test_carrying_in_a_process_of_its_own(tmp_path: Path) -> None:
     first, second_ = parts_of(tmp_path / "t.slab")
     here = outstanding(second_)
     shutil.rmtree(second_ / "carried")
-    carry_apart(first, second_)
+    carry_in_process(first, second_)
     assert outstanding(second_) == here == {0x100: 6 * LEAKED, 0x400: 2}
     shutil.rmtree(first)
     with pytest.raises(TraceError, match=r"t\.0001\.slab does not exist"):
-        carry_apart(first, second_)
+        carry_in_process(first, second_)

@@ -45,7 +45,7 @@ def test_with_one_stack_drawn_the_others_are_taken_for_the_same(tmp_path: Path) 
     (group,), _ = rows(tmp_path, made(7, LEFT), made(100, STACK_NOT_TAKEN, freed=11))
     assert (group["outstanding"], group["stacks"], group["stacked"], group["stack_of"]) == (96, 1, 7, 7)
     assert group["stack"] == ["0x100", "0x900"]
-    assert stack_of(group) == "the only stack seen at this call site; 7 of the 96 are known to have it"
+    assert stack_of(group) == "stacks were sampled: 7 of 96 have one, all the same"
 
 
 def test_with_several_they_are_one_group_which_says_so(tmp_path: Path) -> None:
@@ -55,16 +55,15 @@ def test_with_several_they_are_one_group_which_says_so(tmp_path: Path) -> None:
     hot, cold = by_site[HOT], by_site[COLD]
     assert (hot["allocated"], hot["outstanding"], hot["stacks"]) == (126, 110, 2)
     assert (hot["stack"], hot["stack_of"], hot["stacked"]) == (["0x100", "0x900"], 7, 10)
-    assert stack_of(hot) == (
-        "one of 2 stacks seen at this call site; 7 of the 110 are known to have it, 3 another"
-    )
+    assert stack_of(hot) == ("stacks were sampled: 10 of 110 have one, 7 of them this one")
     assert (cold["stack"], cold["stack_of"], cold["outstanding"]) == (["0x200", "0x902"], 5, 5)
     assert stack_of(cold) == ""
 
 
 def test_none_of_the_outstanding_was_drawn(tmp_path: Path) -> None:
     (group,), _ = rows(tmp_path, made(7, LEFT, freed=7), made(13, STACK_NOT_TAKEN))
-    assert stack_of(group) == "the only stack seen at this call site; none of the 13 are known to have it"
+    said = "stacks were sampled: none of 13 has one; this is the only stack seen at this call site"
+    assert stack_of(group) == said
 
 
 def test_a_call_site_that_was_not_sampled_keeps_its_stacks_apart(tmp_path: Path) -> None:

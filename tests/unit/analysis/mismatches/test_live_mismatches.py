@@ -11,6 +11,7 @@ from slabtrace.analysis.mismatches import live
 from slabtrace.analysis.mismatches.live import LiveFinding, LiveMismatches
 from slabtrace.analysis.mismatches.object_layout import Shape
 from slabtrace.trace.format.schema import Flag, Kind
+from slabtrace.trace.manifest import Coverage, Host, Manifest, Unattached
 from tests.unit.synthetic import START, Event, alloc, free, intern
 
 SHAPES = {0xC0: Shape(size=208, order=1, red_left_pad=0)}
@@ -35,7 +36,9 @@ def told(watch: LiveMismatches, events: Sequence[Event], batches: int = 1) -> li
 
 
 def new(allocs_seen: bool = True, judged: bool = True) -> LiveMismatches:
-    return LiveMismatches(4096, cache_is_named=True, allocs_seen=allocs_seen, judged=judged)
+    untraced = [] if allocs_seen else [Unattached("kmem_cache_alloc_bulk", "no fentry")]
+    coverage = Coverage(unattached=untraced, frees_judged=judged)
+    return LiveMismatches(Manifest(host=Host(page_size=4096), coverage=coverage))
 
 
 @pytest.mark.parametrize("batches", [1, 2, 5])

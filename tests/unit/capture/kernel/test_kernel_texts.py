@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -13,6 +15,8 @@ from slabtrace.capture.kernel import kallsyms, slabinfo
 from slabtrace.capture.kernel.features import _name_arguments
 from slabtrace.capture.kernel.module_watch import ModuleWatch
 from slabtrace.capture.kernel.slabinfo import SlabinfoRow, SlabinfoSampler
+from slabtrace.capture.storing.periodic import PeriodicRecords
+from slabtrace.capture.storing.storing import Storing
 from slabtrace.capture.stream.stacks import from_call_site
 from slabtrace.errors import CaptureError
 
@@ -34,13 +38,31 @@ def test_only_changes_are_sampled(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     path = tmp_path / "slabinfo"
     monkeypatch.setattr(slabinfo, "SLABINFO", path)
     sampler = SlabinfoSampler()
-    assert sampler.sample() == []
+    assert sampler.sample() == sampler.unchanged() == []
     path.write_text(SLABINFO)
-    assert len(sampler.sample()) == 2
+    first = sampler.sample()
+    assert len(first) == 2
     assert sampler.sample() == []
+    assert sampler.unchanged() == first[:1]
     path.write_text(SLABINFO.replace("1301", "1303"))
     assert [row.name for row in sampler.sample()] == ["filp"]
     assert len(sampler.sample(everything=True)) == 2
+
+
+def test_slabinfo_has_a_row_for_every_second_even_where_nothing_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else what a killed recorder saw in quiet seconds before its end would be unverified."""
+    path = tmp_path / "slabinfo"
+    path.write_text(SLABINFO)
+    monkeypatch.setattr(slabinfo, "SLABINFO", path)
+    stored: list[int] = []
+    store = SimpleNamespace(rows=lambda table, columns: stored.extend(columns["ts_ns"]))
+    records = PeriodicRecords.__new__(PeriodicRecords)
+    records._store, records._slabinfo = cast(Storing, store), SlabinfoSampler()
+    for second in (1, 2, 3):
+        records.slabinfo(second)
+    assert stored == [1, 1, 2, 3]
 
 
 KERNEL = "ffffffff81000000 T _stext\nffffffff81000100 t load_msg\n"
@@ -227,6 +249,20 @@ def test_the_users_of_a_module_are_no_reason_to_read_all_again(
     assert names.refresh()
     swap_modules(tmp_path, "alpha 16384 1 beta, Live 0xffffffffc0100000 (OE)\n", TEXT + ALPHA)
     assert not names.refresh()
+
+
+@pytest.mark.parametrize(("trampoline", "known"), [("c0300000", True), ("c0100100", False)])
+def test_bpf_programs_around_a_module_that_went_do_not_have_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trampoline: str, known: bool
+) -> None:
+    """They are scattered between modules: on 6.1 every fexit program has a page of its own."""
+    bpf = f"ffffffffc0000000 t bpf_prog_1\t[bpf]\nffffffff{trampoline} t bpf_trampoline_2\t[bpf]\n"
+    names = symbols(monkeypatch, tmp_path, TEXT)
+    swap_modules(tmp_path, "alpha 16384 0 - Live 0xffffffffc0100000\n", TEXT + ALPHA)
+    assert names.refresh()
+    swap_modules(tmp_path, "", TEXT + bpf)
+    assert names.refresh()
+    assert names.resolve(0xFFFFFFFFC0100026) == (("leak", 0x26, "alpha") if known else None)
 
 
 def test_a_module_in_anothers_place_takes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

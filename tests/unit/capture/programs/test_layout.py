@@ -35,8 +35,8 @@ def test_offsets_are_those_a_c_compiler_finds(tmp_path: Path) -> None:
     source = tmp_path / "probe.c"
     source.write_text(PROBE + body + "}")
     subprocess.run(["gcc", f"-I{bpf_dir()}", "-o", tmp_path / "probe", source], check=True)
-    told = [int(n) for n in subprocess.check_output([tmp_path / "probe"]).split()]
-    assert told == [dtype.itemsize, *(dtype.fields[name][1] for name in names)]  # type: ignore[index]
+    found = [int(n) for n in subprocess.check_output([tmp_path / "probe"]).split()]
+    assert found == [dtype.itemsize, *(dtype.fields[name][1] for name in names)]  # type: ignore[index]
 
 
 def test_words_lie_as_the_intake_reads_them() -> None:

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a program that the kernel does not load; the logs are those of Debian's kernels."""
+"""The error for a program or a map that the kernel refuses; the logs are those of Debian's kernels."""
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
-from slabtrace.capture.programs.bpf_syscall import last_word
+from slabtrace.capture.programs import compiler
+from slabtrace.capture.programs.bpf_syscall import complaint
 from slabtrace.capture.programs.loading import LOCKED_DOWN, refusal
+from slabtrace.errors import CaptureError
 
 OLD = "verification time {} usec\nstack depth 8\nprocessed 3 insns (limit 1000000) max_states_per_insn 0\n"
-# 7.3.4 tells of each subprogram
+# 7.3.4 has a line for each subprogram
 NEW = (
     "verification time {} usec\nstack depth max 8\n"
     "subprog 0 (<unknown>) main insns_self 17 insns_total 17 stack 8\n"
@@ -19,9 +24,9 @@ NEW = (
 
 @pytest.mark.parametrize("statistics", [OLD, NEW])
 @pytest.mark.parametrize("said", ["R1 invalid mem access 'scalar'", "invalid func unknown#9999"])
-def test_the_verifiers_last_word_is_before_its_statistics(said: str, statistics: str) -> None:
-    assert last_word(f"0: (85) call\n{said}\n\n{statistics.format(5070)}".encode()) == said
-    assert last_word(statistics.format(1).encode()) == last_word(b"") == ""
+def test_the_verifiers_complaint_stands_before_its_statistics(said: str, statistics: str) -> None:
+    assert complaint(f"0: (85) call\n{said}\n\n{statistics.format(5070)}".encode()) == said
+    assert complaint(statistics.format(1).encode()) == complaint(b"") == ""
 
 
 @pytest.mark.parametrize("statistics", [OLD, NEW])
@@ -33,6 +38,37 @@ def test_the_verifiers_last_word_is_before_its_statistics(said: str, statistics:
     ],
 )
 def test_a_helper_that_a_lockdown_takes_away_is_a_lockdown(said: str, statistics: str) -> None:
-    error = refusal("peek", last_word(f"{said}\n{statistics.format(9)}".encode()))
+    error = refusal("peek", complaint(f"{said}\n{statistics.format(9)}".encode()))
     assert (error.message, error.remedy) == LOCKED_DOWN
     assert "cannot use helper bpf_loop" in refusal("peek", "cannot use helper bpf_loop#181").message
+
+
+@pytest.mark.parametrize(
+    ("written", "message", "remedy"),
+    [
+        (
+            "could not open bpf map: slots, error: Cannot allocate memory\n",
+            "the kernel cannot make the BPF map slots: Cannot allocate memory",
+            "--buffer",
+        ),
+        (
+            "/virtual/main.c:7:1: error: unknown type name 'u128'\n1 error generated.\n",
+            "the BPF programs do not compile here: /virtual/main.c:7:1: error: unknown type name 'u128'",
+            "clang",
+        ),
+        ("", "the BPF programs do not compile here: Failed to compile BPF module", "clang"),
+    ],
+)
+def test_a_map_that_is_refused_is_no_error_of_the_compiler(
+    monkeypatch: pytest.MonkeyPatch, written: str, message: str, remedy: str
+) -> None:
+    """bcc makes the maps while it compiles, and raises the same exception for both."""
+
+    def fail(**_: object) -> None:
+        os.write(2, written.encode())
+        raise Exception("Failed to compile BPF module")
+
+    monkeypatch.setattr(compiler, "import_bcc", lambda: SimpleNamespace(BPF=fail))
+    with pytest.raises(CaptureError) as error:
+        compiler.compile_bpf({})
+    assert error.value.message == message and remedy in error.value.remedy

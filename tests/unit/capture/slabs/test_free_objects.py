@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Freelists laid out in made-up memory as mm/slub.c does, read back: nothing is told that does not add up."""
+"""Freelists in made-up memory, laid out as mm/slub.c does: a slab whose count differs has no result."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def slab_of(on_slab: list[int], on_cpu: list[int], frozen: bool, inuse: int) -> 
     return memory
 
 
-def told(memory: Any) -> list[int] | None:
-    """The free objects of the slab, None if nothing is told."""
+def free_in(memory: Any) -> list[int] | None:
+    """The free objects of the slab, None if it has no result."""
     percpu: Any = Cpus()
     state = FreeObjects(memory, SHAPE, percpu, IT).state(SLAB, MEMORY)
     if state is None:
@@ -106,7 +106,7 @@ def told(memory: Any) -> list[int] | None:
 
 @given(st.permutations(range(OBJECTS)), st.integers(0, OBJECTS))
 def test_a_slab_at_rest(order: list[int], count: int) -> None:
-    assert told(slab_of(order[:count], [], False, OBJECTS - count)) == sorted(order[:count])
+    assert free_in(slab_of(order[:count], [], False, OBJECTS - count)) == sorted(order[:count])
 
 
 @given(st.permutations(range(OBJECTS)), st.integers(0, OBJECTS), st.integers(0, OBJECTS))
@@ -114,30 +114,30 @@ def test_a_slab_that_a_cpu_allocates_from(order: list[int], a: int, b: int) -> N
     """What the CPU has on its own list counts as in use; others' frees go to the slab's."""
     a, b = sorted((a, b))
     memory = slab_of(order[:a], order[a:b], True, OBJECTS - a)
-    assert told(memory) == sorted(order[:b])
+    assert free_in(memory) == sorted(order[:b])
 
 
 def test_a_count_that_does_not_agree_is_not_told() -> None:
-    assert told(slab_of([3, 5, 7], [], False, OBJECTS - 2)) is None
+    assert free_in(slab_of([3, 5, 7], [], False, OBJECTS - 2)) is None
 
 
 def test_a_list_that_leads_astray_is_not_told() -> None:
     memory = slab_of([3, 5, 7], [], False, OBJECTS - 3)
     memory.write(place(5) + LINK, 0xDEAD)
-    assert told(memory) is None
+    assert free_in(memory) is None
 
 
 def test_a_list_that_runs_in_a_circle_is_not_told() -> None:
     memory = slab_of([3, 5, 7], [], False, OBJECTS - 3)
     at = place(7) + LINK
     memory.write(at, place(3) ^ SECRET ^ swab(at))
-    assert told(memory) is None
+    assert free_in(memory) is None
 
 
 def test_another_caches_slab_is_not_told() -> None:
     memory = slab_of([], [], False, OBJECTS)
     memory.write(SLAB + SHAPE.slab_cache, CACHE + 8)
-    assert told(memory) is None
+    assert free_in(memory) is None
 
 
 def test_without_the_cpus_nothing_can_be_told() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages that were allocated from are remembered, wherever the direct map lies."""
+"""The pages that were allocated from are remembered, wherever the direct map is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from slabtrace.capture.slabs.touched import TouchedPages
 
-PAGES = 1000  # of memory: 4096 can be told apart
+PAGES = 1000  # of memory: 4096 have lower bits of their own
 
 
 @given(st.integers(0, 2**51), st.lists(st.lists(st.integers(0, 4095 * 4096 + 4095), max_size=9), max_size=4))

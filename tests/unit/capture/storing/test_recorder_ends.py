@@ -15,7 +15,7 @@ import pytest
 
 from slabtrace.capture.recorder import Recorder
 from slabtrace.capture.storing import storing
-from slabtrace.capture.storing.books import Progress
+from slabtrace.capture.storing.periodic import Progress
 from slabtrace.capture.storing.storing import Storing
 from slabtrace.cli import watch
 from slabtrace.commands.recording import record
@@ -39,12 +39,12 @@ class FullDisk:
 
 
 def test_a_write_that_fails_ends_the_wait_for_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread stores nothing any more then, so that nobody would ever be told."""
+    """The thread stores nothing any more then, so a waiting recorder would wait for ever."""
     for name in ("raise_priority", "reduce"):
         monkeypatch.setattr(storing, name, lambda: None)
     recorder = Recorder.__new__(Recorder)
     store = recorder._store = Storing(cast(Any, FullDisk()), cast(Any, FullDisk()), None)
-    monkeypatch.setattr(recorder, "_turn", store.check)  # as a turn ends
+    monkeypatch.setattr(recorder, "_poll", store.check)  # as a poll ends
     store.rows("marks", {})
     raised: list[BaseException] = []
 
@@ -60,7 +60,7 @@ def test_a_write_that_fails_ends_the_wait_for_what_is_stored(monkeypatch: pytest
     assert not waiting.is_alive() and str(raised[0]) == "disk full"
 
 
-class Told:
+class Asked:
     """A recorder, as far as signals go."""
 
     stopped = 0
@@ -80,10 +80,10 @@ def hangups() -> Iterator[None]:
 @pytest.mark.parametrize(("nohup", "stopped"), [(False, 1), (True, 0)])
 def test_a_closed_terminal_ends_it_unless_nohup_said_otherwise(nohup: bool, stopped: int) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
-    told = Told()
-    with record._signals(cast(Recorder, told)):
+    asked = Asked()
+    with record._signals(cast(Recorder, asked)):
         signal.raise_signal(signal.SIGHUP)
-    assert told.stopped == stopped
+    assert asked.stopped == stopped
 
 
 def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

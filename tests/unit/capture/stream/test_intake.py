@@ -113,8 +113,8 @@ def test_a_task_nobody_named_is_noticed_once() -> None:
     assert intake.unnamed == [TaskName(2, 31, 30, "")]
 
 
-def test_a_full_table_tells_apart_what_the_kernel_has_not_what_users_choose() -> None:
-    """Every size from 1 to 30,011 bytes, each with a stack of its own: 101 of them are told apart."""
+def test_a_full_table_distinguishes_what_the_kernel_has_not_what_users_choose() -> None:
+    """Every size from 1 to 30,011 bytes, each with a stack of its own: 101 of them are distinguished."""
     size = np.arange(1, 30_012)
     table = SiteTable(101)
     bytes_alloc = 1 << np.ceil(np.log2(np.maximum(size, 8))).astype(int)

@@ -54,13 +54,13 @@ def test_a_ring_goes_on_beyond_any_power_of_two(at: int) -> None:
     memory = Memory(at)
     rings = Rings(memory, GEOMETRY)  # type: ignore[arg-type]
     seen: list[int] = []
-    for turn in range(7):  # 7 * 11 slots: past the boundary, and more than once round the lane
-        memory.commit(1, 11, 100 * turn)
+    for round_ in range(7):  # 7 * 11 slots: past the boundary, and more than once round the lane
+        memory.commit(1, 11, 100 * round_)
         assert rings.fill() == pytest.approx(11 / 64)
         assert rings.drain(1000, lambda rows, cpu: seen.extend(rows[:, 0].tolist())) is None
-        assert int(memory.states["tail"][1, 0]) == (at + 11 * (turn + 1)) % 2**64
+        assert int(memory.states["tail"][1, 0]) == (at + 11 * (round_ + 1)) % 2**64
         assert rings.fill() == 0
-    assert seen == [100 * turn + i for turn in range(7) for i in range(11)]
+    assert seen == [100 * round_ + i for round_ in range(7) for i in range(11)]
 
 
 @pytest.mark.parametrize("at", LARGE)

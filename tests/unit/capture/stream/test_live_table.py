@@ -68,7 +68,7 @@ def slots(found: Any) -> Any:
     return np.concatenate(rows).view(event_dtype()).reshape(-1) if rows else np.zeros(0, event_dtype())
 
 
-def test_the_old_are_handed_out_once_and_whole(maps: Maps, table: LiveTable) -> None:
+def test_the_old_are_taken_once_and_whole(maps: Maps, table: LiveTable) -> None:
     maps.keep(table, 0x1000, 100, kind=3)
     maps.keep(table, 0x2000, 900, kind=5)
     (found,) = slots(table.aged(500))
@@ -78,7 +78,7 @@ def test_the_old_are_handed_out_once_and_whole(maps: Maps, table: LiveTable) -> 
     assert slots(table.aged(1000))["ptr"].tolist() == [0x2000]
 
 
-def test_what_a_program_has_sent_is_not_handed_out(maps: Maps, table: LiveTable) -> None:
+def test_what_a_program_has_sent_is_not_taken(maps: Maps, table: LiveTable) -> None:
     maps.keep(table, 0x1000, 100, kind=3 | SENT)
     assert not len(slots(table.aged(EVERYTHING)))
 
@@ -95,14 +95,14 @@ def test_an_address_used_again_is_another_object(maps: Maps, table: LiveTable) -
     assert slots(table.aged(800))["ts_ns"].tolist() == [700]
 
 
-def test_an_allocation_sent_after_it_was_handed_out_is_known(maps: Maps, table: LiveTable) -> None:
+def test_an_allocation_sent_after_it_was_taken_is_known(maps: Maps, table: LiveTable) -> None:
     maps.keep(table, 0x1000, 100, kind=3)
-    handed = next(iter(table.aged(500)))
-    free = handed.copy()
+    taken = next(iter(table.aged(500)))
+    free = taken.copy()
     free.view(event_dtype())["kind"] = 0x11
-    other = handed.copy()
+    other = taken.copy()
     other.view(event_dtype())["ts_ns"] = 101
-    left = table.not_handed_out(np.concatenate([other, handed, free]))
+    left = table.not_taken(np.concatenate([other, taken, free]))
     kept = left.view(event_dtype()).reshape(-1)
     assert list(zip(kept["kind"].tolist(), kept["ts_ns"].tolist(), strict=True)) == [(1, 101), (0x11, 100)]
 

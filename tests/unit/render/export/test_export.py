@@ -228,7 +228,7 @@ def test_cache_chooses(export: Callable[..., Path], trace: Path, capsys: pytest.
     text = export("folded", "--cache", "kmalloc-*").read_text()
     assert text == f"do_syscall_64;load_msg;[kmalloc-64] {16 * 64}\n"
     assert main.run(["export", str(trace), "--to", "csv", "--cache", "kmalloc-*"]) == 2
-    assert "--cache cannot choose among events" in capsys.readouterr().err
+    assert "--cache does not apply to events" in capsys.readouterr().err
 
 
 def test_varints_are_as_the_specification_shows() -> None:

@@ -92,4 +92,4 @@ def test_the_command_writes_both(suffix: str, tmp_path: Path, monkeypatch: pytes
 
 def test_an_unknown_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["flame", "t.slab", "-o", str(tmp_path / "kept.pdf")]) == 2
-    assert "says no format" in capsys.readouterr().err
+    assert "does not say which format" in capsys.readouterr().err

@@ -41,6 +41,7 @@ def huge(groups: int, caches: int, stacks: int) -> Tables:
         manifest=Manifest(),
         length_ns=10**9,
         damage=[],
+        marks=FakeTrace().marks(),
         completeness=Completeness(verdict="Complete."),
         leaks=pd.DataFrame([{**first, "rank": i + 1} for i in range(groups)]),
         arrivals=pd.DataFrame([{**first, "objects": [0, 3, 41]}]),

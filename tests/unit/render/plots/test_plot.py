@@ -60,7 +60,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("u.pdf", "says no picture format"), ("no/such/u.png", "there is no folder")],
+    [("u.pdf", "does not say which format"), ("no/such/u.png", "there is no folder")],
 )
 def test_bad_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str) -> None:
     assert plot("-o", tmp_path / name) == 2
@@ -119,7 +119,7 @@ def test_cache_chooses_only_where_caches_are_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert plot("-o", tmp_path / "u.svg", "--kind", "sizes", "--cache", "filp") == 2
-    assert "--cache cannot choose" in capsys.readouterr().err
+    assert "--cache does not apply" in capsys.readouterr().err
     assert plot("-o", tmp_path / "u.svg", "--kind", "rates", "--cache", "msg_*") == 0
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder's books, kept about once a second: losses, slabinfo, the manifest's totals, the status line.
+"""The once-a-second records: losses, slabinfo, the manifest's totals, the status line.
 
-What is counted elsewhere is written down here; nothing here touches an event.
+Their numbers are counted elsewhere.  Nothing here touches an event.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from slabtrace.capture.storing.storing import Storing
 from slabtrace.capture.stream.ledger import Ledger
 from slabtrace.trace.writing.sink import Sink
 
-BOOKS_NS = 1_000_000_000
+PERIOD_NS = 1_000_000_000
 
 
 @dataclass
 class Progress:
-    """What the status line shows.  `net_objects`: allocations less frees so far."""
+    """What the status line shows.  `net_objects`: allocations less frees so far; `fill`: 0 to 1."""
 
     elapsed_s: float
     events: int
@@ -32,8 +32,8 @@ class Progress:
     bytes: int
 
 
-class Books:
-    """Writes through the storing thread, which alone touches the `writer`."""
+class PeriodicRecords:
+    """Writes the records through the storing thread, the only one that uses the `writer`."""
 
     def __init__(self, session: Session, writer: Sink, store: Storing) -> None:
         self._session, self._writer, self._store = session, writer, store
@@ -42,27 +42,28 @@ class Books:
         self._cpu_before_ns = self._last_events = 0
 
     def start(self, now_ns: int) -> None:
-        """The recording begins."""
+        """Count from here on: the recording begins."""
         self._ledger.start(now_ns)
         self._cpu_before_ns = time.process_time_ns()
 
     def losses(self, now_ns: int) -> None:
-        """Store what was lost since the last time."""
+        """Store the losses since the last call."""
         self._store.rows("losses", self._ledger.sample(now_ns, self._store.late))
 
     def slabinfo(self, now_ns: int, everything: bool = False) -> None:
-        """Store a sample; `everything`: also what did not change."""
-        rows = self._slabinfo.sample(everything)
+        """Store a sample of slabinfo; with `everything` also the lines that did not change."""
+        # One row even if nothing changed: analysis trusts a killed recording up to the last of them.
+        rows = self._slabinfo.sample(everything) or self._slabinfo.unchanged()
         columns = {name: [getattr(row, name) for row in rows] for name in SlabinfoRow._fields}
         self._store.rows("slabinfo", {"ts_ns": [now_ns] * len(rows), **columns})
 
     def close(self, now_ns: int) -> None:
-        """Once nothing is attached and all events are handed over."""
+        """Write the last records, once nothing is attached and all events are handed over."""
         self._store.rows("losses", self._ledger.late(now_ns, self._store.late))
         self._store.call(self.totals)
 
     def totals(self) -> None:
-        """Bring the manifest up to date, and save it; in the storing thread."""
+        """Update the manifest and save it.  Call it in the storing thread."""
         totals, store = self._writer.manifest.totals, self._store
         for name, value in self._ledger.totals().items():
             setattr(totals, name, value)
@@ -77,10 +78,10 @@ class Books:
         self._writer.save_manifest()
 
     def progress(self, now_ns: int, fill: float) -> Progress:
-        """What to show; `fill`: how full the fullest ring was since the last time."""
+        """What to show.  `fill`: how full the fullest lane was since the last call, 0 to 1."""
         store = self._store
         events = store.events + 2 * self._counted
-        rate, self._last_events = (events - self._last_events) / (BOOKS_NS / 1e9), events
+        rate, self._last_events = (events - self._last_events) / (PERIOD_NS / 1e9), events
         return Progress(
             elapsed_s=(now_ns - self._writer.manifest.started_ns) / 1e9,
             events=events,

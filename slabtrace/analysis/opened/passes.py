@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passes over the events of a trace, and what they leave in memory.
+
+A pass reads all events once and feeds accumulators.  The first one also makes the summary, which nearly all
+tables need.  What a pass leaves is kept: the next table that needs it costs no further pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.counting.carried_objects import CarriedObjects
+from slabtrace.analysis.counting.counts import SiteCounts
+from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
+from slabtrace.analysis.counting.peaks import Peaks
+from slabtrace.analysis.counting.summary import Summary
+from slabtrace.analysis.counting.timeline import Timeline
+from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
+from slabtrace.analysis.grouping.processes import SitesByProcess
+from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
+from slabtrace.analysis.opened.recorded import Recorded
+from slabtrace.analysis.pairing.scan import Accumulator, scan
+from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
+from slabtrace.analysis.trust.account import Unsampled
+
+
+class Passes:
+    """The results of passes over the events of `recorded`, each made by the first who asks for it."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self._recorded = recorded
+        self._summary: Summary | None = None
+        self._timeline: Timeline | None = None
+        self._peaks: Peaks | None = None
+        self._histogram: LifetimeHistogram | None = None
+        self._wrong_frees: WrongFrees | None = None
+        self._kept: dict[Question, Kept] = {}  # the last question, and its answer
+
+    @property
+    def summary(self) -> Summary:
+        """Counts by site, and the objects outstanding."""
+        return self._summary or self.run([])
+
+    def kept(self, question: Question) -> Kept:
+        """The objects that a question is about, by a pass of their own if they were not just asked for."""
+        if question not in self._kept:
+            self._kept = {question: self._answer(question)}
+        return self._kept[question]
+
+    def timelines(self, buckets: int) -> tuple[Timeline, Peaks]:
+        """Usage over time in `buckets` equal parts, and the peaks."""
+        if self._timeline is None or self._peaks is None or self._timeline.asked != buckets:
+            self.run(self._new_timelines(buckets))
+        assert self._timeline is not None and self._peaks is not None  # noqa: S101  (for mypy)
+        return self._timeline, self._peaks
+
+    def histogram(self) -> LifetimeHistogram:
+        """Lifetimes by cache."""
+        if self._histogram is None:
+            self._histogram = self._new_histogram()
+            self.run([self._histogram])
+        return self._histogram
+
+    def wrong_frees(self) -> WrongFrees:
+        """Frees that contradict what was seen before."""
+        if self._wrong_frees is None:
+            self._wrong_frees = self._new_wrong_frees()
+            self.run([self._wrong_frees])
+        return self._wrong_frees
+
+    def run_once(self, buckets: int) -> None:
+        """One pass for timelines, outstanding objects and wrong frees together."""
+        ages, self._wrong_frees = self.new_ages(), self._new_wrong_frees()
+        summary = self.run([*self._new_timelines(buckets), ages, self._wrong_frees])
+        objects = every_object(self._recorded.sites, self._recorded.caches, summary.objects, ages)
+        self._kept = {Question(): objects}
+
+    def run(self, accumulators: Sequence[Accumulator]) -> Summary:
+        """Read all events once for `accumulators`, and for the summary if that is still missing."""
+        recorded = self._recorded
+        pairer = recorded.pairer()
+        if self._summary is not None:
+            scan(recorded.events(), pairer, accumulators)
+            return self._summary
+        counts = SiteCounts(recorded.sites, recorded.manifest.host.cpu_nodes)
+        counts.add_counted(recorded.counted)
+        started_ns = recorded.manifest.started_ns
+        unsampled = Unsampled(recorded.sites, recorded.slabinfo, started_ns)
+        unseen, carried = UnseenAllocations(recorded.slabs), CarriedObjects(recorded.sites, started_ns)
+        live = scan(recorded.events(), pairer, [*accumulators, counts, unsampled, unseen, carried])
+        tallied = unsampled.events, unseen.by_cache(pairer), carried.objects
+        self._summary = Summary(recorded.sites, recorded.caches, counts, live, *tallied)
+        return self._summary
+
+    def new_ages(self) -> Ages:
+        """Ages of all objects; those that were only counted are in them from the start."""
+        ages = Ages(len(self._recorded.sites), *self._recorded.span_ns)
+        self._recorded.counted.add_octaves(ages.lived)
+        return ages
+
+    def _answer(self, question: Question) -> Kept:
+        recorded = self._recorded
+        if question == Question():
+            ages = self.new_ages()
+            return every_object(recorded.sites, recorded.caches, self.run([ages]).objects, ages)
+        if question.by_process:
+            return self._answer_by_process(question)
+        choice = question.choice(recorded.tasks)
+        ages = Ages(len(recorded.sites), *recorded.span_ns, choice)
+        return chosen(choice, recorded.events(), recorded.pairer(), recorded.caches, ages)
+
+    def _answer_by_process(self, question: Question) -> Kept:
+        """Every site is split by the process that allocated there, which takes a pass more."""
+        recorded, choice = self._recorded, question.choice(self._recorded.tasks)
+        split = SitesByProcess(recorded.reader.events(), recorded.sites, recorded.tasks)
+        ages = Ages(len(split.sites), *recorded.span_ns, choice)
+        caches, events = by_process(split, recorded.caches), split.events(recorded.events())
+        kept = chosen(choice, events, recorded.pairer(split.sites), caches, ages)
+        kept.process = split.process
+        return kept
+
+    def _new_wrong_frees(self) -> WrongFrees:
+        recorded, coverage = self._recorded, self._recorded.manifest.coverage
+        return WrongFrees(
+            recorded.sites,
+            recorded.layout,
+            cache_is_named=not coverage.free_traced_after,
+            judged=coverage.frees_judged,
+            every_free_recorded=not recorded.manifest.survivors,
+        )
+
+    def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:
+        """What a pass is to fill."""
+        recorded = self._recorded
+        timeline = self._timeline = Timeline(recorded.sites, recorded.caches, *recorded.span_ns, buckets)
+        peaks = self._peaks = Peaks(recorded.caches)
+        histogram = self._histogram = self._new_histogram()
+        return timeline, peaks, histogram
+
+    def _new_histogram(self) -> LifetimeHistogram:
+        histogram = LifetimeHistogram(self._recorded.caches)
+        histogram.add_counted(self._recorded.counted)
+        return histogram

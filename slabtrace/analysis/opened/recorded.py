@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies in a trace beside the events: every side table in memory, read when first asked for.
+
+Nothing here needs a pass over the events (passes.py makes those).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import pyarrow as pa
+
+from slabtrace.analysis.counting.counted_objects import CountedObjects
+from slabtrace.analysis.counting.summary import Lookup
+from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
+from slabtrace.analysis.names.cache_names import Caches, name_caches
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache
+from slabtrace.analysis.names.symbols import Stacks, Symbols
+from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.pairing.pairer import Pairer
+from slabtrace.analysis.pairing.slab_states import SlabStates
+from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.reading.reader import TraceReader
+from slabtrace.trace.reading.window import WindowReader
+
+
+class Recorded:
+    """The side tables of the trace at `path`, or of its stretch `window_ns` (begin, end; ns since the start).
+
+    `progress`, if set, is called while events are read, with the number read so far in this pass.
+    Raises TraceError when `path` is no readable trace, UsageError where nothing lies in the window.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None) -> None:
+        self.reader = TraceReader(path) if window_ns is None else WindowReader(path, *window_ns)
+        self.progress: Callable[[int], None] | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was recorded, where, when and how."""
+        return self.reader.manifest
+
+    @cached_property
+    def span_ns(self) -> tuple[int, int]:
+        """Start and end of the recording, CLOCK_MONOTONIC ns."""
+        return self.reader.span()
+
+    def events(self) -> Iterator[EventBatch]:
+        """All events in time order, reporting to `progress` how many were read."""
+        read = 0
+        for batch in self.reader.events():
+            read += batch.size
+            if self.progress is not None:
+                self.progress(read)
+            yield batch
+        if self.progress is not None:
+            self.progress(max(read, self.manifest.totals.events))  # a pass has ended, whatever is missing
+
+    def pairer(self, sites: Sites | None = None) -> Pairer:
+        """A new Pairer for this trace; `sites`: its sites, where they are split by process."""
+        return Pairer.for_trace(self.manifest, self.sites if sites is None else sites, self.slabs)
+
+    @cached_property
+    def sites(self) -> Sites:
+        """sites.arrow: what is true of every event of one site."""
+        return Sites.from_table(self.reader.sites)
+
+    @cached_property
+    def caches(self) -> Caches:
+        """caches.arrow: the slab caches by name, and the cache of every site."""
+        return name_caches(self.reader.table("caches"), self.sites, list(self.slabinfo))
+
+    @cached_property
+    def slabinfo(self) -> dict[str, Samples]:
+        """slabinfo.arrow: the kernel's own count of each cache over time."""
+        return samples_by_cache(self.reader.table("slabinfo"))
+
+    @cached_property
+    def counted(self) -> CountedObjects:
+        """counted.arrow: objects of the mode "survivors" that were only counted."""
+        table, steps = self.reader.table("counted"), self.manifest.steps
+        return CountedObjects.from_table(table, len(self.sites), steps)
+
+    @cached_property
+    def layout(self) -> ObjectLayout:
+        """Where objects can begin in the slabs of each cache."""
+        host = self.manifest.host
+        shapes = recorded_shapes(self.reader.table("caches"), host)
+        return ObjectLayout(shapes, self.sites, host.page_size)
+
+    @cached_property
+    def ledger(self) -> pa.Table:
+        """losses.arrow: which events were lost, of what kind and when."""
+        return self.reader.table("losses")
+
+    @cached_property
+    def slabs(self) -> SlabStates:
+        """slabs.arrow: which objects were free in their slabs at the end of the recording."""
+        return SlabStates(self.reader.table("slabs"))
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """tasks.arrow: the process and the name of each task over time."""
+        return Tasks(self.reader.table("tasks"))
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Names of addresses, stacks and tasks."""
+        symbols = Symbols(self.reader.table("symbols"))
+        stacks = Stacks(self.reader.table("stacks"), symbols)
+        return Lookup(symbols, stacks, self.tasks, self.span_ns[0], self.manifest.recorder.pid)

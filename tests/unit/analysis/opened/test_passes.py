@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many passes over the events the tables of a trace take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import slabtrace
+from slabtrace.api import Trace
+from tests.places import FIXTURES
+
+
+def passes(made: Callable[[Trace], object]) -> int:
+    """Whole passes that `made` takes: each reports once a batch, and once at its end."""
+    trace = slabtrace.open(FIXTURES / "slow-leak.slab")
+    reported: list[int] = []
+    trace.progress = reported.append
+    made(trace)
+    return len(reported) // (1 + sum(1 for _ in trace._recorded.reader.events()))
+
+
+@pytest.mark.parametrize(
+    ("made", "number"),
+    [
+        (lambda trace: trace.stat(), 1),
+        (lambda trace: (trace.stat(), trace.completeness(), trace.stack_totals(), trace.arrivals()), 1),
+        (lambda trace: (trace.leaks(), trace.stat(), trace.leaks(by="cache")), 1),
+        (lambda trace: (trace.usage(), trace.caches(), trace.peaks(), trace.lifetime_histogram()), 1),
+        (lambda trace: (trace.read_once(), trace.leaks(), trace.usage()), 1),
+        (lambda trace: (trace.stat(), trace.leaks()), 2),
+        (lambda trace: (trace.usage(10), trace.usage(20)), 2),
+        (lambda trace: (trace.leaks(pid=[1]), trace.leaks()), 3),
+    ],
+)
+def test_what_a_pass_left_is_not_read_again(made: Callable[[Trace], object], number: int) -> None:
+    assert passes(made) == number
