@@ -48,10 +48,10 @@ PEAKS = Table(
     "peaks", "a slab cache that was allocated from", "peaks",
     (
         Column("cache", TEXT, "", "slab cache"),
-        Column("ts_ns", "int64", "ns", "when it held most bytes of what was allocated while recording"),
-        Column("objects", "int64", "", "objects held then"),
-        Column("bytes", "int64", "B", "bytes held then"),
-        Column("held_by", DICTS, "", "the call sites that held most then: call_site, symbol, objects, bytes"),
+        Column("ts_ns", "int64", "ns", "when it had the most objects outstanding, since the start of the recording"),
+        Column("objects", "int64", "", "objects outstanding then, of those allocated while recording"),
+        Column("bytes", "int64", "B", "their bytes"),
+        Column("held_by", DICTS, "", "the call sites that had allocated most of them: call_site, symbol, objects, bytes"),
     ),
     command="stat --peaks", json_list="rows",
 )  # fmt: skip

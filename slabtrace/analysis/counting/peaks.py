@@ -122,11 +122,9 @@ def _ranks(paired: Paired, word: Any) -> Keys:
 
 
 def peaks(found: Peaks, sites: Sites, caches: Caches, symbols: Symbols, begin_ns: int) -> pd.DataFrame:
-    """One row per cache that was allocated from, largest peak (bytes) first.
+    """One row per cache that was allocated from, largest peak (bytes) first: COLUMNS.
 
-    ts_ns: when the cache had the most live objects of those allocated while recording, since `begin_ns`
-    (the start); objects, bytes: of these then; held_by: the HOLDERS call sites that had allocated the
-    most bytes of them, as dicts of call_site, symbol, objects, bytes.
+    Times are since `begin_ns`; held_by has the HOLDERS call sites that had allocated most bytes.
     """
     held = _by_call_site(found, sites, caches)
     totals = held.groupby("cache")[["objects", "bytes"]].sum()

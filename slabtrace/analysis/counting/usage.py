@@ -25,14 +25,9 @@ PAGE = 4096
 def usage(
     timeline: Timeline, caches: Caches, slabinfo: dict[str, Samples], started_ns: int, page_size: int = PAGE
 ) -> pd.DataFrame:
-    """Rows (cache, bucket) for every cache with a traced event, by cache and time.
+    """Rows (cache, bucket) for every cache with a traced event, by cache and time: COLUMNS.
 
-    ts_ns: the bucket's end since the recording's start; objects, bytes: in use at that time, the
-    first slabinfo sample (active_objs, 0 if the cache has none) plus what was traced since; allocs,
-    frees (seen or inferred) within the bucket, and as mean rates allocs_per_s, frees_per_s;
-    and, by the last slabinfo sample (NaN without one): active_objs (the kernel's own count, which
-    holds objects parked on a CPU for used), num_objs (what the cache's slabs have room for) and
-    reserved (the bytes of those slabs, in pages of `page_size`).
+    The level begins at the first sample of slabinfo (0 where the cache has none).
     """
     changed = (timeline.came != 0).any(axis=0) | (timeline.went != 0).any(axis=0)
     busy, of_sort = np.unique(timeline.cache[changed], return_inverse=True)
@@ -58,10 +53,9 @@ def usage(
 
 
 def call_site_usage(timeline: Timeline, symbols: Symbols, top: int) -> pd.DataFrame:
-    """Rows (call site, bucket): what each held of what was allocated while recording.
+    """Rows (call site, bucket): CALL_SITE_COLUMNS.
 
-    Only the `top` call sites whose objects took most bytes at once, most first; all others together
-    come last, with the call_site 0 and the symbol "(others)".  Columns: CALL_SITE_COLUMNS.
+    Only the `top` call sites whose objects took most bytes at once, most first; then all others together.
     """
     mine = np.flatnonzero(timeline.call_site != 0)
     sites, of_sort = np.unique(timeline.call_site[mine], return_inverse=True)
@@ -80,11 +74,7 @@ def call_site_usage(timeline: Timeline, symbols: Symbols, top: int) -> pd.DataFr
 
 
 def size_classes(timeline: Timeline) -> pd.DataFrame:
-    """Rows (size class, bucket), smallest class first: what came and went of objects of that size.
-
-    size_class: the least power of two that holds an object's bytes_alloc (at least 8).  allocs,
-    frees: within the bucket; objects, bytes: in use of what was allocated while recording.
-    """
+    """Rows (size class, bucket), smallest class first: SIZE_COLUMNS."""
     known = np.flatnonzero(timeline.call_site != 0)
     exponent = np.ceil(np.log2(np.maximum(timeline.size[known], 8))).astype(np.int64)
     classes, of_sort = np.unique(exponent, return_inverse=True)

@@ -34,8 +34,6 @@ COLUMNS = DIFF.names
 def diff(old: pd.DataFrame, new: pd.DataFrame, old_ns: int, new_ns: int) -> pd.DataFrame:
     """Rows of Trace.leaks() of two recordings that lasted `old_ns` and `new_ns`, compared: COLUMNS.
 
-    state; significant (bool); p (of the more telling test); stack (list of str, offsets left out);
-    class, own, why: as the newer recording has them, else the older; growth: bytes a second.
     Significant ones first, those that grew most on top.  Raises UsageError where nothing of the two
     can be matched.
     """

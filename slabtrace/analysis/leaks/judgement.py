@@ -101,12 +101,7 @@ def leaks(kept: Kept, outstanding: pd.DataFrame, groups: Groups) -> pd.DataFrame
 
 
 def judge(ages: Ages, judged: Judged) -> pd.DataFrame:
-    """One row for each group: COLUMNS.
-
-    class, score (0 to 1; see the module's text), why (a sentence); growth_bytes_per_s, growth_low,
-    growth_high: slope of the standing bytes and its interval (95 %); old, old_freed, horizon_ns,
-    sibling_ns, steadiness, late_share: see survival.Survival.
-    """
+    """One row for each group: COLUMNS; those from `old` on are explained at survival.Survival."""
     lived = np.zeros((len(judged.own), ages.lived.shape[1]), np.int64)
     member = judged.of_site >= 0
     np.add.at(lived, judged.of_site[member], ages.lived[member])

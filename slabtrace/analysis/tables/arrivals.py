@@ -15,10 +15,9 @@ COLUMNS = ARRIVALS.names
 
 
 def arrivals(summary: Summary, lookup: Lookup, length_ns: int, buckets: int) -> pd.DataFrame:
-    """One row for each cache and stack with something outstanding, as in analysis.tables.outstanding.
+    """One row for each cache and stack with something outstanding: COLUMNS.
 
-    objects: a list of `buckets` + 1 numbers, how many of the outstanding had been allocated at the
-    start, after one part of the recording (`length_ns`), … and at its end.
+    objects has `buckets` + 1 numbers: at the start, and after each part of the recording (`length_ns`).
     """
     live = summary.live
     groups = group_sites(summary.sites, summary.caches, "stack")

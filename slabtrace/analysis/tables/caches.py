@@ -19,16 +19,9 @@ COLUMNS = CACHES.names
 def cache_table(
     summary: Summary, peak: Counts, slabinfo: dict[str, Samples], reconciliation: pd.DataFrame
 ) -> pd.DataFrame:
-    """Every cache of the trace and of slabinfo, most allocations first.
+    """Every cache of the trace and of slabinfo, most allocations first: COLUMNS.
 
-    allocs, frees (seen, of objects allocated before or while recording), inferred (missed, but
-    proved), old_frees (those of `frees` whose object is older than the recording), second_frees
-    (of what was freed already; not in `frees`), outstanding (objects allocated and not freed while
-    recording), peak_outstanding (the most at once, `peak` by row of summary.caches), bytes_req,
-    bytes_alloc, waste_bytes (of all allocations; waste is their difference), slabinfo_start,
-    slabinfo_end (active_objs of the first and last sample, <NA> without), unexplained: the
-    kernel's change less the traced one (allocs - frees - inferred); slack, explained, why: of that,
-    see analysis.trust.reconcile.
+    `peak`: the most objects outstanding at once, by row of summary.caches.
     """
     caches, counts = summary.caches, summary.counts
 

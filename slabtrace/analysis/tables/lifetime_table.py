@@ -47,10 +47,7 @@ class Temporaries:
 def lifetime_table(kept: Kept, temporaries: Counts, lookup: Lookup, groups: Groups) -> pd.DataFrame:
     """One row for each of `groups` that allocated, most allocations first: COLUMNS.
 
-    freed: how many lifetimes are known (frees seen or proved); p50_ns, p90_ns, p99_ns: percentiles
-    of these, longest_ns: an upper bound, all from counts by powers of two, within which they are
-    interpolated (NaN where nothing was freed); temporary, survivors: numbers of objects; histogram:
-    list of (from_ns, to_ns, objects), shortest first.
+    Lifetimes are counted by powers of two; percentiles are interpolated within them.
     """
     number = len(groups)
     lived = np.zeros((number, OCTAVES), np.int64)

@@ -26,20 +26,9 @@ COLUMNS = OUTSTANDING.names
 
 
 def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof) -> pd.DataFrame:
-    """One row for each of `groups` with objects outstanding of those asked for.
+    """One row for each of `groups` with objects outstanding of those asked for: COLUMNS, and group.
 
-    Most bytes first, `own` ones last.  Columns: cache (name), call_site (address; 0 if not told
-    apart), symbol, stack (list of str, innermost first; empty if none was recorded), allocated,
-    freed, outstanding (objects that were allocated while recording), bytes_req, bytes_alloc (of the
-    outstanding), oldest_ns, newest_ns (allocation times of the outstanding since the recording's
-    start), comms (list of str), pids (list of int; both most objects first), own (bool: all of them
-    allocated by slabtrace's recorder itself, storing this trace), confidence ("exact", "bounded" or
-    "unprovable": see analysis.trust.confidence), maybe_freed (Int64: how many of the outstanding may have
-    been freed unseen at most; <NA> where nothing bounds it), in_use (how many of the outstanding
-    their slabs held in use at the end), module (None if not told apart, "" for
-    the kernel's own text), reclaimable (bool: the cache is), stack_of, stacked, stacks (how many of the
-    outstanding have the stack shown, how many have any, and how many stacks the group has: all the
-    same and 1 where every event has one; see sampled_stacks.py), group (row of `groups`).
+    Most bytes first, those of slabtrace itself last.  group: the row of `groups`.
     """
     live, caches = kept_objects.objects.live, kept_objects.caches
     totals = _totals(kept_objects.sites, kept_objects.objects, groups)

@@ -37,13 +37,10 @@ def _share_out(frame: pd.DataFrame, groups: Groups) -> None:
 
 
 def stack_totals(summary: Summary, lookup: Lookup) -> pd.DataFrame:
-    """One row per cache and stack that allocated, most allocated_bytes first.
+    """One row per cache and stack that allocated, most allocated_bytes first: COLUMNS.
 
-    stack: symbols (list of str), innermost first, the call site where no stack was recorded;
-    addresses: theirs (list of int).  Bytes are bytes_alloc.  allocated is what `stat` calls hits,
-    freed (seen, or missed but proved) and outstanding are what became of these; so their sums over
-    all rows are those of `stat`.  Where only some events of a call site have a stack, the others are
-    shared out among these stacks in proportion (sampled_stacks.py).
+    Sums over all rows are those of `stat`.  Where only some events of a call site have a stack, the others
+    are distributed over these stacks in proportion (sampled_stacks.py).
     """
     sites = summary.sites
     groups = group_sites(sites, summary.caches, "own stack")

@@ -21,12 +21,7 @@ COLUMNS = STAT.names
 
 
 def site_totals(summary: Summary) -> dict[str, Counts]:
-    """What became of the allocations of each site, arrays of shape (s,); 0 for sites of frees.
-
-    hits (allocations), bytes_req, bytes_alloc (of all of them), frees (seen), inferred (frees
-    missed but proved), outstanding, pingpong (freed on another CPU), crossnode (on another node), and
-    of the hits those that were atomic, accounted, zeroed (see analysis.names.gfp).
-    """
+    """What became of the allocations of each site: columns of STAT, shape (s,); 0 for sites of frees."""
     sites, counts, objects = summary.sites, summary.counts, summary.objects
     hits = np.where(sites.free, 0, objects.allocated)
     return {
@@ -43,11 +38,8 @@ def site_totals(summary: Summary) -> dict[str, Counts]:
 
 
 def stat(summary: Summary, symbols: Symbols, by: str) -> pd.DataFrame:
-    """One row per call site or cache that allocated, most bytes_alloc first.
+    """One row per call site or cache that allocated, most bytes_alloc first: COLUMNS.
 
-    Columns: cache (its name; by call site the one with most hits), caches (how many there are),
-    call_site (address, 0 by cache), symbol, then those of `site_totals`, and frag: 1 - bytes_req /
-    bytes_alloc, the share of the memory that nobody asked for, waste_bytes: their difference.
     Raises ValueError for another `by`.
     """
     if by not in ("call_site", "cache"):

@@ -18,11 +18,10 @@ COLUMNS = LOSSES.names
 
 
 def loss_times(table: pa.Table, manifest: Manifest, started_ns: int) -> pd.DataFrame:
-    """The rows of losses.arrow that count something, in time order.
+    """The rows of losses.arrow that count something, in time order: COLUMNS.
 
-    begin_ns, end_ns since the recording's start; kind as the Loss is called, in lower case ("ring
-    full"); lost: whether events are missing for it.  They are not where a stack alone was lost, where
-    a twin program had the event, or where the program records neither allocations nor frees.
+    Times are since `started_ns`.  No event is missing where only a stack was lost, where a twin had the event, or
+    where the program records neither allocations nor frees.
     """
     program = np.array(table.column("program").to_pylist(), dtype=object)
     twin = np.array([name.endswith(TWIN) for name in program], np.bool_)

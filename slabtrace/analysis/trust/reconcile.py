@@ -21,13 +21,9 @@ COLUMNS = RECONCILIATION.names
 def reconcile(
     account: Account, caches: Caches, inferred: Counts, losses: Losses, manifest: Manifest
 ) -> pd.DataFrame:
-    """One row for each cache that slabinfo knows, largest residue first.
+    """One row for each cache that slabinfo knows, largest difference first: COLUMNS.
 
-    `inferred`: missed frees that were proved, by cache, shape (c,).  Columns:
-    kernel (change of active_objs), traced (allocations less frees, seen or proved), residue (their
-    difference), slack (how much of it may be no missing event at all: see analysis.trust.account),
-    explained (the share of the larger of both that the other agrees with, 0 to 1), why (str, the
-    likely reason of the residue; empty if there is none), aliases (names merged into the cache).
+    `inferred`: inferred frees by cache, shape (c,).
     """
     columns = {name: getattr(account, name) for name in ("kernel", "traced", "residue", "slack", "known")}
     columns["inferred"] = inferred
