@@ -101,7 +101,7 @@ def test_the_screen_shows_filters_and_drills_down(queue: Callable[[], None]) -> 
         see(rf"{MESSAGES} .*msg.* load_msg\+0x")
         see(
             "do_msgsnd", key="Enter"
-        )  # the first may still end the filter: its rows show before it is complete
+        )  # one Enter ends the filter, which shows its rows before
         do("send-keys", "p")
         see("PAUSED")
         do("send-keys", "q")
