@@ -35,7 +35,7 @@ DEADLINE_S = 150
 
 
 class Seen(NamedTuple):
-    """What the host sees of a guest: two totals of its manifest, the stderr of `record`, and whether it runs."""
+    """What the host sees of a guest: totals of its manifest, the stderr of `record`, whether it runs."""
 
     modules: int = 0
     events: int = 0
