@@ -30,7 +30,7 @@ from slabtrace.errors import SlabtraceError
 from slabtrace.trace import manifest
 
 TRACE, STDERR, OUTPUT = "trace.slab", "record.stderr", "output"  # on the share
-# Measured on two CPUs that had a load of 14: up to 20 s.
+# Measured on two CPUs with a load of 20: up to 38 s.
 DEADLINE_S = 150
 
 
