@@ -15,18 +15,10 @@ from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
 
-import slabtrace.columns as tables
-
 if TYPE_CHECKING:
     import pandas as pd
 
-# The keys of one row, by the name of the row list.
-LEAKS, CACHES = tables.LEAKS.json_keys, tables.CACHES.json_keys
-RECONCILIATION = tables.RECONCILIATION.json_keys
-STAT, POINTERS, PEAKS = (each.json_keys for each in (tables.STAT, tables.POINTERS, tables.PEAKS))
-LIFETIMES, MISMATCHES = tables.LIFETIMES.json_keys, tables.MISMATCHES.json_keys
-DIFF, CHECK = tables.DIFF.json_keys, tables.BROKEN_RULES.json_keys
-MARKS = tables.MARKS.json_keys
+    from slabtrace.columns import Table
 
 ADDRESSES = frozenset({"ptr", "call_site"})
 
@@ -45,9 +37,9 @@ def document(schema: str, trace: str, completeness: object, damage: Sequence[str
     }
 
 
-def rows(frame: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of `frame` as objects with exactly `keys`; null where the frame lacks a column."""
-    records = frame.reindex(columns=list(keys)).to_dict("records")
+def rows(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
+    """The rows of `frame` as objects with exactly the keys of `table`; null where the frame lacks a column."""
+    records = frame.reindex(columns=list(table.json_keys)).to_dict("records")
     return [{str(key): plain(value, str(key)) for key, value in record.items()} for record in records]
 
 

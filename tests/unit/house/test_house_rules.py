@@ -30,11 +30,11 @@ MAY_IMPORT = {
     "render": {"errors", "units", "resources", "columns", "trace", "analysis", "render"},
     "capture": {"errors", "resources", "invoker", "trace", "capture", "slabtrace"},
     "cli": {
-        "errors", "units", "invoker", "trace", "analysis", "series", "api", "render", "capture", "cli",
+        "errors", "units", "columns", "invoker", "trace", "analysis", "series", "api", "render", "capture", "cli",
         "slabtrace",
     },
     "commands": {
-        "errors", "units", "resources", "invoker", "trace", "analysis", "api", "render", "capture", "cli",
+        "errors", "units", "columns", "resources", "invoker", "trace", "analysis", "api", "render", "capture", "cli",
         "commands", "slabtrace",
     },
     "slabtrace": {"api"},
