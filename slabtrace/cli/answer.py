@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from slabtrace.analysis.trust.completeness import Completeness
     from slabtrace.api import Trace
+    from slabtrace.columns import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,11 +32,10 @@ class Form(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The table of an answer: its name in JSON, the keys of a row there, and what text calls a row."""
+    """The rows of an answer, which table they are of, and what text calls one."""
 
-    name: str
+    table: Table
     frame: pd.DataFrame
-    keys: Sequence[str]
     noun: str = "row"
 
 
@@ -81,7 +81,9 @@ def answer(
     completeness, out = trace.completeness(), sys.stdout
     if form.as_json:
         head = json.document(schema, path, completeness, trace.damage)
-        json.write({**head, **json.plain(more or {}), rows.name: json.rows(shown, rows.keys)}, out)
+        json.write(
+            {**head, **json.plain(more or {}), rows.table.json_list: json.rows(shown, rows.table)}, out
+        )
         return
     write(out, shown)
     write_more(out, len(rows.frame) - len(shown), rows.noun)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data at rest: the trace format, its writer and its reader."""
+"""The trace on disk: its format, its writer and its reader."""

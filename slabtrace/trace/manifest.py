@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """manifest.json: what was recorded, where, when, how, and how it ended.
 
-The recorder saves it first with status "recording" and last with "complete", so a trace says
-by itself whether its recorder lived to the end.  Unknown keys (of a newer MINOR) are ignored
-and missing ones take their default; a wrong type or a newer MAJOR is refused.
+The recorder saves it first with the status "recording" and last with "complete", so a trace shows whether its
+recorder was killed.  Unknown keys (of a newer MINOR) are ignored, and missing ones have their default; a
+wrong type or a newer MAJOR is refused.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from slabtrace.trace.format.typed_json import from_json
 
 RECORDING = "recording"
 COMPLETE = "complete"
-FAILED = "failed: "  # and the reason
-MOST_BYTES = 64 << 20  # of a file that has a few thousand; a longer one is a trap
+FAILED = "failed: "  # followed by the reason
+MOST_BYTES = 64 << 20  # usually it has a few thousand; a longer one is a trap
 
 
 @dataclass
 class Host:
-    """The traced machine.  `stext` is the load address of the kernel's text, 0 if hidden.
+    """The traced machine.
 
-    `kfence`: whether KFENCE takes samples of allocations; None: not known.  `red_left_pad`: bytes
-    before each object, of the caches (by name) that are debugged (slab_debug=Z); of all others 0.
-    `cpu_nodes`: the NUMA node of each possible CPU; empty: not known.
+    `stext`: load address of the kernel's text, 0 if hidden.  `kfence`: whether KFENCE samples allocations;
+    None: not known.  `red_left_pad`: bytes before each object, by cache name, of debugged caches
+    (slab_debug=Z); it is 0 for all others.  `cpu_nodes`: the NUMA node of each possible CPU; empty: not
+    known.
     """
 
     hostname: str = ""
@@ -64,7 +65,7 @@ class Command:
 class RecorderUse:
     """The recorder itself: its process, the CPU time it took (ns) and its peak memory (bytes).
 
-    Its own writes allocate kernel objects too (buffer heads, pages' xarrays); `pid` tells them apart.
+    Its own writes allocate kernel objects too (buffer heads, xarray nodes); `pid` distinguishes them.
     """
 
     pid: int = 0
@@ -74,7 +75,7 @@ class RecorderUse:
 
 @dataclass
 class Unattached:
-    """A path of allocations or frees that no program watches, and why."""
+    """A silent path that no program traces, and the kernel's reason."""
 
     path: str = ""
     reason: str = ""
@@ -82,14 +83,14 @@ class Unattached:
 
 @dataclass
 class Coverage:
-    """Names of the BPF programs attached, of their twins, and the paths nothing watches.
+    """Names of the attached BPF programs and of their twins, and the silent paths that are not traced.
 
-    `free_traced_after`: kmem_cache_free is traced after the free, not before (up to 6.0), so that
-    an allocation of the address on another CPU may carry the earlier time.
-    `frees_judged`: the programs judged of each free but a bulk one whether an object begins there
-    (Flag.INTERIOR).
-    `programs_preemptible`: a task may be preempted between a program and its twin (from 7.0), so that
-    the twin may record the event a second time, much later.
+    `free_traced_after`: kmem_cache_free is reported after the free instead of before (up to 6.0), so an
+    allocation of the address on another CPU may have an earlier time than the free.
+    `frees_judged`: the programs checked, for all but bulk frees, whether an object begins at the freed
+    address (Flag.INTERIOR).
+    `programs_preemptible`: a task may be preempted between a program and its twin (from 7.0), so the twin may
+    record the event again, much later.
     """
 
     attached: list[str] = field(default_factory=list)
@@ -104,8 +105,8 @@ class Coverage:
 class Totals:
     """What the recorder counted so far (saved about once a second).
 
-    `counted`: objects that came and went without events of their own (schema.COUNTED); `allocs` and
-    `frees` include them.  `modules`: whose functions it knows, those that are gone again included.
+    `counted`: objects that were allocated and freed, but only counted (schema.COUNTED); `allocs` and `frees`
+    include them.  `modules`: those with known functions, unloaded ones included.
     """
 
     events: int = 0
@@ -126,11 +127,11 @@ class Totals:
 
 @dataclass
 class Step:
-    """At `ts_ns` the recording became cheaper (record --budget), because it had cost so much.
+    """At `ts_ns` less was recorded from then on, because the recording exceeded its budget (record --budget).
 
-    Shares of all CPUs' time: `programs`, `recorder`.  From then on `stacks` are taken or not, and one in
-    `one_in` addresses is recorded; until then it was one in `before`.  `kept`: false where nothing was left
-    that would have saved anything, so that the budget was not kept.
+    `programs`, `recorder`: what it had cost, as shares of all CPUs' time.  `stacks`: whether stacks are still
+    taken.  `one_in`: one in so many addresses is recorded; `before`: the same until then.  `kept`: false if
+    nothing more could be saved, so the budget is exceeded.
     """
 
     ts_ns: int = 0
@@ -144,7 +145,7 @@ class Step:
 
 @dataclass
 class Part:
-    """Which part of a series this is, from 1 (series.py), and when the series began (`started_ns`)."""
+    """The number of this part of a series, from 1, and the `started_ns` of the series."""
 
     number: int = 1
     series_started_ns: int = 0
@@ -154,7 +155,7 @@ class Part:
 class Manifest:
     """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC.
 
-    `redacted`: addresses, pids and names of tasks are made up (redact.py).
+    `redacted`: addresses, pids and names of tasks are replaced (redaction/).
     """
 
     format: str = schema.FORMAT
@@ -177,22 +178,22 @@ class Manifest:
 
     @property
     def survivors(self) -> bool:
-        """Recorded in the mode "survivors", where what was freed soon is only counted (schema.COUNTED)?"""
+        """Whether it was recorded with --mode survivors, where short-lived objects are only counted."""
         return self.options.get("mode") == "survivors"
 
     @property
     def sampled_one_in(self) -> int:
-        """N where one in N addresses was recorded; 1: all were."""
+        """N if one in N addresses was recorded; 1: all of them."""
         return sampled_one_in(self.options)
 
     @property
     def thinned(self) -> bool:
-        """Are there events of a finer sample than `sampled_one_in` says?  A redacted copy has none left."""
+        """Whether there are events of addresses outside the last sample; a redacted copy has none of them."""
         return not self.redacted and any(step.before < self.sampled_one_in for step in self.steps)
 
     @property
     def threshold_s(self) -> float:
-        """The age (s) from which on objects are told of; 0 in the mode of events."""
+        """The age (s) from which on objects are recorded one by one; 0 for all objects."""
         threshold = self.options.get("threshold_s")
         return float(threshold) if self.survivors and isinstance(threshold, int | float) else 0.0
 
@@ -208,8 +209,8 @@ class Manifest:
 def load(folder: str | os.PathLike[str]) -> Manifest:
     """Read the manifest of the trace in `folder`.
 
-    Raises TraceError if it is missing, cannot be read, is no slabtrace manifest, or was written
-    by a newer MAJOR version of the format.
+    Raises TraceError if it is missing, cannot be read, is not a slabtrace manifest, or was written by a newer
+    MAJOR version of the format.
     """
     path = Path(folder)
     return read(Folder(path), path)
@@ -235,12 +236,12 @@ def read(files: Files, trace: Path) -> Manifest:
 
 
 def _checked(path: Path, content: Any) -> Manifest:
-    """`content` as a Manifest, format and version checked before anything else is believed."""
+    """`content` as a Manifest; its format and version are checked first."""
     if not isinstance(content, dict) or content.get("format") != schema.FORMAT:
         raise TraceError(f"{path} is not the manifest of a slabtrace trace")
     version = content.get("version")
     if not (isinstance(version, list) and version and type(version[0]) is int):
-        raise TraceError(f"{path} states no format version", "The trace is damaged.")
+        raise TraceError(f"{path} has no format version", "The trace is damaged.")
     if version[0] > schema.MAJOR:
         raise TraceError(
             f"{path.parent} has format version {version[0]}; this slabtrace reads up to {schema.MAJOR}.x",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeping freed memory for the next batch instead of giving it back to the kernel each time.
+"""Keeping freed memory for the next batch, instead of returning it to the kernel every time.
 
-Every batch needs the same few arrays anew.  glibc returns large ones at once, and the kernel has to
-clear each page of the next: a quarter of the time of pairing.  This changes malloc for the whole
-process, so it is for commands, not for a library inside somebody's notebook.
+Every batch needs the same few large arrays.  glibc returns those at once, and the kernel has to clear each
+page of the next ones: a quarter of the time of pairing.  This changes malloc for the whole process, so it is
+for commands, not for a library in somebody's notebook.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SETTINGS = {M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 512 << 20, M_TOP_PAD: 
 
 
 def keep_freed_memory() -> None:
-    """Tell malloc; where it is not glibc's, nothing happens."""
+    """Configure malloc; it does nothing if malloc is not that of glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

@@ -9,6 +9,7 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.options import cache_option, sort_option, trace_argument
 from slabtrace.cli.progress import watched
+from slabtrace.columns import CACHES
 
 LIMIT = 20
 
@@ -50,12 +51,11 @@ def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, 
       slabtrace caches boot.slab --json | jq '.caches[] | select(.unexplained != 0)'
     """
     import slabtrace
-    from slabtrace.render import json
     from slabtrace.render.terminal.caches import write_caches
 
     opened = watched(slabtrace.open(trace))
     table = opened.caches()
     table = filters.by_cache(table, caches, filters.aliases(table))
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")
-    rows = Rows("caches", table, json.CACHES, "cache")
+    rows = Rows(CACHES, table, "cache")
     answer(form, "caches", trace, opened, rows, lambda out, shown: write_caches(out, shown, with_aliases))

@@ -11,6 +11,7 @@ from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
 from slabtrace.cli.options import by_option, trace_argument
 from slabtrace.cli.rules_file import read_suppressions, read_toml, suppressions_option
+from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import FOUND
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def command(
       stack = ["load_msg", "do_msgsnd"]
     """
     from slabtrace.analysis.leaks.checks import broken
-    from slabtrace.render import json
     from slabtrace.render.terminal.check import write_check
 
     rules = _rules(rules_file, options)
@@ -74,7 +74,7 @@ def command(
     groups, used = known.apply(opened.leaks(by=by))
     mismatches = opened.mismatches() if rules.max_mismatches is not None else None
     findings = broken(rules, groups, mismatches, opened.completeness())
-    rows = Rows("findings", findings, json.CHECK)
+    rows = Rows(BROKEN_RULES, findings)
     more = {"passed": findings.empty, "suppressed": used}
     answer(form, "check", trace, opened, rows, lambda out, shown: write_check(out, shown, rules, used), more)
     return 0 if findings.empty else FOUND

@@ -13,6 +13,7 @@ from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace
 from slabtrace.cli.options import by_option, cache_option
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
+from slabtrace.columns import DIFF
 from slabtrace.errors import FOUND as EXIT_FOUND
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ def command(
       slabtrace diff old.slab new.slab --json | jq '.groups[] | select(.state == "new")'
     """
     from slabtrace.analysis.leaks.diff import diff
-    from slabtrace.render import json
     from slabtrace.render.terminal.diff import write_diff, write_found
     from slabtrace.render.terminal.suppressed import write_suppressed
     from slabtrace.render.terminal.verdict import write_verdict
@@ -78,7 +78,7 @@ def command(
         write_verdict(out, path, completeness, damage, "new: ")
 
     more = {"suppressed": used, "old": old, "old_completeness": before.completeness(), "found": found}
-    rows = Rows("groups", wanted, json.DIFF, "group")
+    rows = Rows(DIFF, wanted, "group")
     answer(form, "diff", new, after, rows, write_diff, more, notes, verdicts)
     return EXIT_FOUND if found else 0
 

@@ -10,6 +10,7 @@ import click
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.options import trace_argument
 from slabtrace.cli.progress import watched
+from slabtrace.columns import MARKS, RECONCILIATION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,6 @@ def command(trace: str, form: Form) -> None:
         write_info(out, trace, opened.manifest, opened.completeness(), opened.length_ns, marks)
         write_reconciliation(out, shown)
 
-    more = {"manifest": opened.manifest, "marks": json.rows(marks, json.MARKS)}
-    rows = Rows("reconciliation", accounts, json.RECONCILIATION)
+    more = {"manifest": opened.manifest, "marks": json.rows(marks, MARKS)}
+    rows = Rows(RECONCILIATION, accounts)
     answer(form, "info", trace, opened, rows, write, more, verdict=write_full_verdict)

@@ -19,6 +19,7 @@ from slabtrace.cli.options import (
     trace_argument,
 )
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
+from slabtrace.columns import LEAKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +106,6 @@ def command(
       slabtrace leaks boot.slab --between "before login" "after logout"
       slabtrace leaks boot.slab --json | jq '.groups[0].stack'
     """
-    from slabtrace.render import json
     from slabtrace.render.terminal.leaks import Listing, write_leaks, write_own
     from slabtrace.render.terminal.suppressed import write_suppressed
 
@@ -124,7 +124,7 @@ def command(
         write_own(out, hidden)
         write_suppressed(out, used)
 
-    rows = Rows("groups", groups.drop(hidden.index), json.LEAKS, "group")
+    rows = Rows(LEAKS, groups.drop(hidden.index), "group")
     more = {"by": by, "suppressed": used}
     answer(
         form, "leaks", trace, opened, rows, lambda out, shown: write_leaks(out, shown, listing), more, notes

@@ -9,6 +9,7 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
 from slabtrace.cli.options import by_option, cache_option, call_site_option, sort_option, trace_argument
+from slabtrace.columns import LIFETIMES
 from slabtrace.errors import UsageError
 
 LIMIT = 20
@@ -54,7 +55,6 @@ def command(
       slabtrace lifetimes boot.slab --by cache -s p99
       slabtrace lifetimes boot.slab --cache 'kmalloc-*' -s temporary
     """
-    from slabtrace.render import json
     from slabtrace.render.terminal.lifetimes import write_lifetimes
 
     if call_site is not None and by in ("cache", "module"):
@@ -63,7 +63,7 @@ def command(
     table = filters.chooser(opened, caches)(opened.lifetime_table(by=by))
     table = filters.by_call_site(table, call_site)
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable", na_position="last")
-    rows = Rows("rows", table, json.LIFETIMES)
+    rows = Rows(LIFETIMES, table)
     answer(
         form,
         "lifetimes",

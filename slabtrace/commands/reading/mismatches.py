@@ -11,6 +11,7 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.options import cache_option, trace_argument
 from slabtrace.cli.progress import watched
+from slabtrace.columns import MISMATCHES
 
 LIMIT = 10
 WATCHES_COMPLAINTS = "on_wrong_cache_free"  # the program of bpf/silent.h
@@ -34,7 +35,6 @@ def command(trace: str, caches: tuple[str, ...], form: Form) -> None:
       slabtrace mismatches boot.slab --json | jq '.findings | length'
     """
     import slabtrace
-    from slabtrace.render import json
     from slabtrace.render.terminal.mismatches import write_mismatches, write_unseen_kind
 
     opened = watched(slabtrace.open(trace))
@@ -44,5 +44,5 @@ def command(trace: str, caches: tuple[str, ...], form: Form) -> None:
         if WATCHES_COMPLAINTS not in opened.manifest.coverage.attached:
             write_unseen_kind(out)
 
-    rows = Rows("findings", choose(opened.mismatches()), json.MISMATCHES, "finding")
+    rows = Rows(MISMATCHES, choose(opened.mismatches()), "finding")
     answer(form, "mismatches", trace, opened, rows, write_mismatches, notes=notes)

@@ -11,6 +11,7 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
 from slabtrace.cli.options import cache_option, call_site_option, choice_option, trace_argument
+from slabtrace.columns import PEAKS, POINTERS, STAT
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +102,6 @@ def command(
       slabtrace stat boot.slab --from "before login" --to "after login"
       slabtrace stat boot.slab --cache 'kmalloc-*' --json
     """
-    from slabtrace.render import json
     from slabtrace.render.terminal.stat import write_pointers, write_stat, write_summary
 
     opened = open_trace(trace, begin, end)
@@ -120,7 +120,7 @@ def command(
         else:
             write_stat(out, shown, by, gfp, opened.length_ns)
 
-    rows = Rows("rows", table, json.POINTERS if by == "ptr" else json.STAT)
+    rows = Rows(POINTERS if by == "ptr" else STAT, table)
     answer(form, "stat", trace, opened, rows, write, {"by": by})
 
 
@@ -141,9 +141,8 @@ def _check_keys(sort: list[str], table: pd.DataFrame) -> None:
 
 
 def _answer_peaks(opened: Trace, trace: str, caches: tuple[str, ...], form: Form) -> None:
-    from slabtrace.render import json
     from slabtrace.render.terminal.stat import write_peaks
 
     table = filters.chooser(opened, caches)(opened.peaks())
-    rows = Rows("rows", table, json.PEAKS, "cache")
+    rows = Rows(PEAKS, table, "cache")
     answer(form, "stat", trace, opened, rows, write_peaks, {"by": "peak"})

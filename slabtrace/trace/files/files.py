@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a trace, wherever they lie: in a NAME.slab folder, or packed into one file.
+"""The files of a trace: in a NAME.slab folder, or packed into one file.
 
-A packed trace is a ZIP archive of those files, stored as they are (they are compressed already), so that
-each is read where it lies in the mapped archive, and nothing is ever unpacked to be read.  A compressed
-entry is refused: whatever a stranger's archive says, no more is read than it has bytes.  So is a link in a
-stranger's folder, which may point at anything of the reader's, and a FIFO, which nobody may ever write to.
+A packed trace is a ZIP archive of these files, not compressed again (they are compressed already).  Each file
+is read directly from the mapped archive, and nothing is unpacked for reading.  Compressed entries are
+refused, so a stranger's archive cannot make a reader read more bytes than it has.  In a stranger's folder,
+links are refused, which may point at any file of the reader, and so are FIFOs, at which a reader would wait
+forever.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import pyarrow as pa
 from slabtrace.errors import TraceError
 from slabtrace.trace.format import schema
 
-ALIGNMENT = 64  # of every file in the archive, as Arrow likes its buffers
+ALIGNMENT = 64  # bytes, of every file in the archive; Arrow recommends it for buffers
 PACKED = ".slab.zip"
 _KNOWN = re.compile(
     rf"{schema.EVENTS_DIR}/[0-9]{{1,9}}\.arrow|({schema.CARRIED_DIR}/)?[a-z]{{1,32}}\.arrow|{schema.MANIFEST}"
@@ -33,10 +34,10 @@ _PADDING = 0xD935  # the id of an extra field that only aligns (as Android's zip
 
 
 class Files(Protocol):
-    """Files by their names in the trace, as "manifest.json", "events/00000.arrow"."""
+    """Files by their names in the trace, such as "manifest.json" and "events/00000.arrow"."""
 
     def names(self) -> list[str]:
-        """The trace's files, those of a trace only, sorted."""
+        """The files that belong to a trace, sorted; other files are left out."""
 
     def open(self, name: str) -> pa.NativeFile:
         """A file, mapped into memory.  Raises OSError or pa.ArrowException where it cannot be read."""
@@ -60,7 +61,7 @@ class Folder:
         return pa.memory_map(str(self.plain(name)))
 
     def plain(self, name: str) -> Path:
-        """Where a file lies.  Raises OSError where it is none, or anything but a file of this folder."""
+        """The path of a file.  Raises OSError if it is missing, or not a plain file of this folder."""
         path = self._path / name
         if not stat.S_ISREG(path.lstat().st_mode) or (path.parent != self._path and path.parent.is_symlink()):
             raise OSError(f"{name} is not a plain file")
@@ -68,7 +69,7 @@ class Folder:
 
 
 class Packed:
-    """The files of an archive made by `pack`.  Raises TraceError if it is none."""
+    """The files of an archive made by `pack`.  Raises TraceError for anything else."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -78,7 +79,7 @@ class Packed:
             self._map = pa.memory_map(str(path))
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             raise TraceError(f"{path} is neither a NAME.slab folder nor a packed one: {error}") from None
-        # Where the next file begins; at the same place, if a trap names the same bytes a million times.
+        # Where the next file begins.  Entries may overlap: a trap can name the same bytes a million times.
         self._ends = dict(reversed([*pairwise([*begins, self._map.size()])]))
         self._entries = {name: entries[name] for name in sorted(entries) if _KNOWN.fullmatch(name)}
         for name, entry in self._entries.items():
@@ -89,8 +90,8 @@ class Packed:
                 )
 
     @property
-    def said_bytes(self) -> int:
-        """What its files are long, by its table of contents."""
+    def claimed_bytes(self) -> int:
+        """The sum of the files' lengths, by the table of contents."""
         return sum(entry.file_size for entry in self._entries.values())
 
     def names(self) -> list[str]:
@@ -110,7 +111,7 @@ class Packed:
         if end > self._map.size():
             raise OSError(f"{name} is cut")
         if end > self._ends[entry.header_offset]:
-            raise OSError(f"{name} lies over another file")
+            raise OSError(f"{name} overlaps another file")
         self._map.seek(begin)
         return pa.BufferReader(self._map.read_buffer(entry.file_size))
 
@@ -127,7 +128,7 @@ def files_of(path: Path) -> Files:
 
 
 def pack(folder: Path, to: BinaryIO) -> int:
-    """Write the files of a trace's folder as an archive; returns how many.  Raises OSError, TraceError."""
+    """Write a trace's folder as an archive; returns the number of files.  Raises OSError, TraceError."""
     files = Folder(folder)
     names = files.names()
     with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
@@ -146,13 +147,13 @@ def pack(folder: Path, to: BinaryIO) -> int:
 
 
 def unpack(packed: Path, folder: Path) -> int:
-    """Write the files of an archive into `folder`, which is there and empty; returns how many.
+    """Write the files of an archive into the empty `folder`; returns their number.
 
     Only files of a trace, by their exact names, are written.  Raises TraceError, OSError.
     """
     files = Packed(packed)
-    if files.said_bytes > packed.stat().st_size:  # entries may lie over each other
-        raise TraceError(f"{packed} says to hold more than it does", "The archive is damaged, or a trap.")
+    if files.claimed_bytes > packed.stat().st_size:  # entries may overlap
+        raise TraceError(f"{packed} claims to hold more than it has", "The archive is damaged, or a trap.")
     for name in (schema.EVENTS_DIR, schema.CARRIED_DIR):
         if name == schema.EVENTS_DIR or any(each.startswith(name) for each in files.names()):
             (folder / name).mkdir(mode=0o700)

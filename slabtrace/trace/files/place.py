@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a trace is made: its folder, new and its owner's alone, and the files that are put into it.
+"""Where a trace is written: its folder, which is new and private, and the files in it.
 
-The recorder is root, and the folder above may be anybody's, who can rename what lies in it, or put a link
-there, at any moment.  So a trace's folder is held by its descriptor from its making on, it is given away by
-that, and files are opened in it, new, whatever lies at its path by then.
+The recorder is root, but the folder above may belong to anybody.  Its owner can rename what is in it, or put
+a link there, at any moment.  So the folder of a trace is opened once, when it is made, and used by its
+descriptor: it is given to its owner that way, and files are created in it that way, whatever its path leads
+to by then.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from slabtrace.errors import UsageError
 from slabtrace.trace.format import schema
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO would wait
+_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # so that a FIFO does not block
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 class Place:
-    """A folder to write into.  `path`: what it was called when it was opened.
+    """A folder to write into.  `path`: its path when it was opened.
 
-    Raises OSError; a link to a folder is none.
+    Raises OSError, also for a link to a folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +43,7 @@ class Place:
         return os.open(name, _NEW, 0o600, dir_fd=self._descriptor)
 
     def replace(self, name: str, content: bytes) -> None:
-        """Write a file at once: a reader sees the old or the new one, never half of it.  Raises OSError."""
+        """Write a file atomically: a reader sees the old or the new one, never half.  Raises OSError."""
         beside = f"{name}.new"
         with suppress(FileNotFoundError):
             os.unlink(beside, dir_fd=self._descriptor)
@@ -51,17 +52,17 @@ class Place:
         self.rename(beside, name)
 
     def rename(self, name: str, to: str) -> None:
-        """Rename what is in it.  Raises OSError."""
+        """Rename a file in it.  Raises OSError."""
         os.replace(name, to, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
     def make(self, name: str) -> None:
-        """A new folder in it, mode 0700; what was called so is deleted.  Raises OSError."""
+        """Make a new folder in it, mode 0700; a folder of that name is deleted first.  Raises OSError."""
         with suppress(FileNotFoundError):
             shutil.rmtree(name, dir_fd=self._descriptor)
         os.mkdir(name, 0o700, dir_fd=self._descriptor)
 
     def is_trace(self) -> bool:
-        """Not everything with a manifest.json is one: browsers' extensions have it, too."""
+        """Whether it is a trace; a manifest.json is not enough, for browser extensions have one too."""
         with suppress(OSError):  # a recorder was killed before anything was written
             if _names(self._descriptor) == [schema.EVENTS_DIR]:
                 events = os.open(schema.EVENTS_DIR, _FOLDER, dir_fd=self._descriptor)
@@ -77,7 +78,7 @@ class Place:
             return re.search(rb'"format": *"%s"' % schema.FORMAT.encode(), file.read(1 << 12)) is not None
 
     def empty(self) -> None:
-        """Delete what is in it, the manifest last.  Raises OSError."""
+        """Delete everything in it, the manifest last.  Raises OSError."""
         for name in sorted(_names(self._descriptor), key=lambda name: name == schema.MANIFEST):
             if stat.S_ISDIR(os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode):
                 shutil.rmtree(name, dir_fd=self._descriptor)
@@ -85,19 +86,19 @@ class Place:
                 os.unlink(name, dir_fd=self._descriptor)
 
     def fill(self, owner: tuple[int, int] | None) -> None:
-        """Make what every trace has in a folder that was just made, and give both to `owner`.
+        """Make the folder of events in a folder that was just made, and give both to `owner`.
 
-        Raises OSError, also where somebody has put another folder into its place.
+        Raises OSError, also if somebody has replaced the folder by another one.
         """
         with os.scandir(self._descriptor) as there:
             swapped = any(there)
         if not swapped:
             os.mkdir(schema.EVENTS_DIR, 0o700, dir_fd=self._descriptor)
             mine = os.stat(schema.EVENTS_DIR, dir_fd=self._descriptor, follow_symlinks=False)
-            # not our own id: file systems without owners, and NFS for root, have another for all that is made
+            # compared with a new folder, not with our uid: FAT, and NFS for root, give files another owner
             swapped = os.fstat(self._descriptor).st_uid != mine.st_uid
         if swapped:
-            raise FileExistsError(None, "somebody put something else in its place")
+            raise FileExistsError(None, "somebody replaced it by something else")
         if owner is not None and owner[0] != mine.st_uid:
             os.chown(schema.EVENTS_DIR, *owner, dir_fd=self._descriptor, follow_symlinks=False)
             os.fchown(self._descriptor, *owner)
@@ -109,7 +110,7 @@ def _names(folder: int) -> list[str]:
 
 
 def make_place(folder: Path, owner: tuple[int, int] | None = None, force: bool = False) -> Place:
-    """A new NAME.slab folder with an empty events/, mode 0700, both `owner`'s (uid, gid) if that is given.
+    """A new NAME.slab folder with an empty events/, mode 0700, both given to `owner` (uid, gid), if any.
 
     Raises UsageError if the folder exists (unless `force`) or cannot be made.
     """
@@ -128,7 +129,7 @@ def make_place(folder: Path, owner: tuple[int, int] | None = None, force: bool =
 
 
 def check_place(folder: Path, force: bool) -> None:
-    """Raise UsageError if no trace can be made here, before anything is set up for it."""
+    """Raise UsageError if no trace can be made here; to be called before anything is set up."""
     if folder.is_symlink() or folder.exists():
         if not force:
             raise UsageError(
@@ -141,7 +142,7 @@ def check_place(folder: Path, force: bool) -> None:
             )
     parent = folder.absolute().parent
     if not parent.is_dir():
-        raise UsageError(f"{folder} cannot be made: {parent} is no folder", "choose another place with -o")
+        raise UsageError(f"{folder} cannot be made: {parent} is not a folder", "choose another place with -o")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise UsageError(f"{folder} cannot be made: {parent} is not writable", "choose another place with -o")
 
@@ -149,12 +150,12 @@ def check_place(folder: Path, force: bool) -> None:
 def _is_trace(folder: Path) -> bool:
     try:
         return Place(folder).is_trace()
-    except OSError:  # a link, a file, somebody else's
+    except OSError:  # a link, a file, or not readable
         return False
 
 
 def remove_trace(folder: Path) -> None:
-    """Delete a trace, its manifest last.  Raises UsageError where that cannot be, or where it is none."""
+    """Delete a trace, its manifest last.  Raises UsageError if that fails, or if it is not a trace."""
     try:
         place = Place(folder)
         if not place.is_trace():

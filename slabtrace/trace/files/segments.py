@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One Arrow IPC file, whole or cut short: a segment of events or a side table.
 
-A file that was closed ends in a footer and is read through it.  One that was not (its recorder
-was killed, the disk was full) is a valid stream after its 8-byte magic, up to the last whole
-record batch: all of that is read, and `damage` says what is not there.
-
-Files are mapped into memory; a batch lives in memory only while its reader holds it, and none is unpacked
-that says to be larger than a recording's (unpacking.py).
+A file that was closed ends with a footer, and is read by it.  A file that was not closed (the recorder was
+killed, the disk was full) is a valid stream after its 8-byte magic, up to its last whole record batch.  All
+of that is read, and `damage` says what is missing.
+Files are mapped into memory.  A batch is in memory only while its reader holds it, and none is decoded that
+claims to be larger than a recording's (unpacking.py).
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ BROKEN = (  # what pyarrow and unpacking raise on garbage
 class Segment:
     """The record batches of one Arrow IPC file.
 
-    `damage` is a sentence on what could not be read, empty while nothing is known to be wrong; `cut`
-    says that it is no more than the footer, which a recorder that was killed had not written.
-    `threads`: whether several columns are decompressed at once, which costs more than batches of some rows.
-    Raises TraceError if columns of `expected` that are read have another type.
+    `damage`: a sentence on what could not be read, empty if nothing is known to be wrong.  `cut`: whether
+    only the footer is missing, because the recorder was killed.  `threads`: whether columns are decompressed
+    in parallel; for small batches that costs more than it saves.
+    Raises TraceError if a column that is read has another type than in `expected`.
     """
 
     def __init__(self, files: Files, name: str, expected: pa.Schema, threads: bool = True) -> None:
@@ -46,7 +45,7 @@ class Segment:
         self._threads = threads
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the batches, in order, with `columns` only (in the order given)."""
+        """Yield the batches in order, with only `columns`, in the order given."""
         self.damage, self.cut = "", False
         try:
             file = self._files.open(self.name)
@@ -55,7 +54,7 @@ class Segment:
             return
         with file:
             found = self._whole(file, columns) if self._has_footer(file) else self._cut(file, columns)
-            yield from (batch for batch in found if batch.num_rows)  # the first is empty: the schema's
+            yield from (batch for batch in found if batch.num_rows)  # the first is empty: it has the schema
 
     def _has_footer(self, file: pa.NativeFile) -> bool:
         size = file.size()
@@ -65,7 +64,7 @@ class Segment:
         return bool(file.read(len(MAGIC)) == MAGIC)
 
     def _whole(self, file: pa.NativeFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Batches by the footer; one that is damaged inside is skipped, the rest still read."""
+        """Batches by the footer; a damaged one is skipped, and the others are read."""
         content, allowance = _content(file), Allowance(file.size())
         try:
             options = self._projection(pa.ipc.open_file(file).schema, columns)
@@ -92,7 +91,7 @@ class Segment:
             self._note(f"{lost} of {len(records)} batches cannot be decoded")
 
     def _cut(self, file: pa.NativeFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Batches as a stream, up to the first that is not whole."""
+        """Batches as a stream, up to the first one that is not whole."""
         content, allowance = _content(file), Allowance(file.size())
         read = 0
         try:
@@ -101,7 +100,7 @@ class Segment:
             reader = pa.ipc.open_stream(stream, options=options)
             for message in pa.ipc.MessageReader.open_stream(stream):
                 allowance.take(message)
-                if message.type == "record batch":  # what else it needs, it reads with it
+                if message.type == "record batch":  # the reader reads the dictionaries it needs by itself
                     yield _checked(reader.read_next_batch()).select(columns)
                     read += 1
             self.cut = True
@@ -128,7 +127,7 @@ class Segment:
 
 
 def _coded(kind: pa.DataType) -> bool:
-    """Whether these are numbers by their codes; texts would take their length in memory every time."""
+    """Whether a column is dictionary-encoded numbers; texts are refused, as one may repeat endlessly."""
     return isinstance(kind, pa.DictionaryType) and pa.types.is_primitive(kind.value_type)
 
 
@@ -138,7 +137,7 @@ def _content(file: pa.NativeFile) -> pa.Buffer:
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """`batch`, its buffers, offsets and codes checked and free of nulls; else ValueError."""
+    """`batch`, after a check of its buffers, offsets and codes.  Raises ValueError, also for nulls."""
     batch.validate(full=True)
     within = [column.values for column in batch.columns if pa.types.is_list(column.type)]
     if any(column.null_count for column in (*batch.columns, *within)):

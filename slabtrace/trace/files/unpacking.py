@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the batches of an Arrow IPC file will take in memory, known before any of it is taken.
+"""How much memory the batches of an Arrow IPC file will take, known before any of it is allocated.
 
-zstd makes 18 kB of 20 million rows of zeros, and pyarrow unpacks whatever a file says it holds.  The lengths
-stand in the flatbuffers around a batch, and before each of its compressed buffers; they are read from there.
+zstd compresses 20 million rows of zeros to 18 kB, and pyarrow unpacks whatever a file says it holds.  So the
+lengths are read first: from the flatbuffers around a batch, and from the front of each compressed buffer.
+Sources: the Arrow columnar format ("Encapsulated message format", "IPC file format"), Message.fbs and
+File.fbs, and "FlatBuffers Internals".
 
-Source: the Arrow columnar format, "Encapsulated message format" and "IPC file format", with the tables of
-Message.fbs and File.fbs; FlatBuffers' own layout ("FlatBuffers Internals").
+Example: a file of 100,000 bytes; MOST_ROWS is 1,048,576, and a file of any size may have as many.
+
+    message       rows   unpacks to   rows so far   decision
+    schema           0            0             0   decoded
+    batch 1    131,072    3,670,016       131,072   decoded
+    batch 2    131,072    3,670,016       262,144   decoded
+    batch 3  2,000,000   56,000,000     2,262,144   ExcessError, before anything is decoded
 """
 
 from __future__ import annotations
@@ -17,25 +24,28 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-MOST_BATCH_BYTES = 1 << 28  # of one batch: 131,072 events are 3.5 MB, as many stacks can be 134
-MOST_ROWS, MOST_BYTES = 1 << 20, 1 << 28  # of a file, however small it is
-ROWS_A_BYTE, BYTES_A_BYTE = 1, 32  # of a larger one: recordings come to 0.4 and 9
+MOST_BATCH_BYTES = 1 << 28  # of one batch: 131,072 events take 3.5 MB, as many stacks up to 134 MB
+MOST_ROWS, MOST_BYTES = 1 << 20, 1 << 28  # of a small file
+ROWS_A_BYTE, BYTES_A_BYTE = 1, 32  # of a larger file, for each of its bytes; recordings have 0.4 and 9
 MAGIC = b"ARROW1"
 _DICTIONARY, _RECORDS = 2, 3  # MessageHeader
-_V5 = 4  # MetadataVersion: before it, compression may be said where we do not look
-_PREFIX = 8  # of a message: a marker, and the length of its metadata
+_V5 = 4  # MetadataVersion; before it, the compression was stated in another place
+_PREFIX = 8  # bytes of a message before its metadata: a marker, and the length of the metadata
 _BUFFER = np.dtype([("offset", "<i8"), ("length", "<i8")])
 _BLOCK = np.dtype([("offset", "<i8"), ("metadata", "<i4"), ("_", "<i4"), ("body", "<i8")])
 Blocks = NDArray[np.void]
 
 
 class ExcessError(ValueError):
-    """A file says to hold more than one of its size can."""
+    """A file claims to hold more than a recording of its size can."""
 
 
 @dataclass
 class Allowance:
-    """What a file of `size` bytes may unpack to: room for any recording, none for a trap."""
+    """How much a file of `size` bytes may unpack to: enough for any recording, not for a trap.
+
+    `rows`, `bytes`: of all messages so far.
+    """
 
     size: int
     rows: int = 0
@@ -44,7 +54,7 @@ class Allowance:
     def take(self, message: pa.Message) -> None:
         """Account for a message that is about to be decoded.
 
-        Raises ExcessError; ValueError or struct.error where it is garbage.
+        Raises ExcessError where it is too much; ValueError or struct.error for garbage.
         """
         rows, unpacked = _sizes(message)
         self.rows, self.bytes = self.rows + rows, self.bytes + unpacked
@@ -57,9 +67,9 @@ class Allowance:
 
 
 def blocks(content: pa.Buffer) -> tuple[Blocks, Blocks]:
-    """Where the dictionaries and the record batches lie, by the footer of a file.
+    """Where the dictionaries and the record batches are, by the footer of a file.
 
-    Raises ValueError or struct.error where that is garbage.
+    Raises ValueError or struct.error if the footer is garbage.
     """
     view = memoryview(content)
     end = len(view) - len(MAGIC) - 4
@@ -71,45 +81,52 @@ def blocks(content: pa.Buffer) -> tuple[Blocks, Blocks]:
 
 
 def message_at(content: pa.Buffer, block: np.void) -> pa.Message:
-    """The message there, not decoded.  Raises ValueError or ArrowException where there is none."""
+    """The message at `block`, not decoded.  Raises ValueError or ArrowException if there is none."""
     if not 0 <= block["offset"] < content.size:
         raise ValueError("a batch outside of the file")
     message = pa.ipc.read_message(content.slice(int(block["offset"])))
     if message.metadata.size + _PREFIX != block["metadata"]:
-        raise ValueError("footer and batch disagree")  # and what is unpacked would be something else
+        raise ValueError("footer and batch disagree")  # pyarrow would decode another message
     return message
 
 
 def _sizes(message: pa.Message) -> tuple[int, int]:
-    """The rows of a batch or a dictionary, and the bytes that its buffers unpack to; else none."""
+    """The rows of a batch or a dictionary, and the bytes that its buffers unpack to; (0, 0) of others."""
     table = _Table.root(memoryview(message.metadata))
     kind = table.number(1, "<B")
     if kind not in (_DICTIONARY, _RECORDS):
         return 0, 0
     if table.number(0, "<h") < _V5:
-        raise ValueError("a version of Arrow that recorders never wrote")
+        raise ValueError("a version of Arrow that no recorder wrote")
     batch = table.table(2).table(1) if kind == _DICTIONARY else table.table(2)
     rows, compressed = batch.number(0, "<q"), batch.has(3)
     if rows < 0:
-        raise ValueError("fewer rows than none")
+        raise ValueError("a negative number of rows")
     body = memoryview(message.body)
     return rows, sum(_unpacked(body, compressed, *each) for each in batch.structs(2, _BUFFER).tolist())
 
 
 def _unpacked(body: memoryview, compressed: bool, offset: int, length: int) -> int:
-    """Bytes of one buffer, where it is compressed by the number it begins with; -1: it is stored as it is."""
-    if offset < 0 or length < 0:  # which would make room for others
+    """Bytes of one buffer unpacked.  A compressed one begins with that number; -1 means: not compressed."""
+    if offset < 0 or length < 0:  # a negative length would be subtracted from the sum
         raise ValueError("a buffer outside of the batch")
     if not compressed or not length:
         return length
     size = int(struct.unpack_from("<q", body, offset)[0])
     if size < -1:
-        raise ValueError("a buffer of fewer bytes than none")
+        raise ValueError("a buffer of negative size")
     return max(length - 8, 0) if size == -1 else size
 
 
 class _Table:
-    """A table of a flatbuffer, its fields by their numbers; garbage raises ValueError or struct.error."""
+    """A table of a flatbuffer; its fields have numbers.  Garbage raises ValueError or struct.error.
+
+    The table begins with the distance back to its list of fields.  That list has its own size, the table's
+    size, and for each field its offset in the table (two bytes each; 0: the field is not there):
+
+        list of fields     size | table size | offset of field 0 | offset of field 1 | ...
+        table              distance to the list | fields, at their offsets
+    """
 
     def __init__(self, content: memoryview, at: int) -> None:
         self._content, self._at = content, at
@@ -124,7 +141,7 @@ class _Table:
         return self._place(field) is not None
 
     def number(self, field: int, form: str) -> int:
-        """0 where it is not said, as for all numbers here."""
+        """The number in a field; 0, the default of all numbers here, if the field is not there."""
         place = self._place(field)
         return 0 if place is None else self._read(form, place)
 
@@ -132,7 +149,7 @@ class _Table:
         return _Table(self._content, self._target(field))
 
     def structs(self, field: int, kind: np.dtype[np.void]) -> Blocks:
-        """A vector, shape (n,); empty where it is not said."""
+        """The vector of structs in a field, shape (n,); empty if the field is not there."""
         if not self.has(field):
             return np.empty(0, kind)
         begin = self._target(field)
@@ -147,10 +164,10 @@ class _Table:
     def _target(self, field: int) -> int:
         place = self._place(field)
         if place is None:
-            raise ValueError("something of a batch is missing")
+            raise ValueError("a field of a batch is missing")
         return place + self._read("<I", place)
 
     def _read(self, form: str, at: int) -> int:
         if at < 0:
-            raise ValueError("a place outside of the file")
+            raise ValueError("an offset outside of the file")
         return int(struct.unpack_from(form, self._content, at)[0])

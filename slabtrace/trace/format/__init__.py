@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trace holds: every column, and the types they are in memory."""
+"""The columns of a trace, and their types in memory."""

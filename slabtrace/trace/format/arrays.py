@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrow columns as NumPy arrays, and the way back.
+"""Arrow columns as NumPy arrays, and back.
 
-pyarrow's own to_numpy and array() import pandas the first time they are called, which takes longer than
-reading a million events, and a recorder 40 MB that it has no use for; these columns need nothing of it.
+pyarrow's own to_numpy and array() import pandas when they are first called.  That takes longer than reading a
+million events, and 40 MB of a recorder's memory.  The columns here do not need it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """The numbers of a column without nulls, shape (n,); a view of its memory where it can be one.
+    """The numbers of a column without nulls, shape (n,); a view of its memory where possible.
 
     Dictionary-encoded columns are decoded.
     """
@@ -40,9 +40,9 @@ def _none_of(kind: pa.DataType) -> NDArray[Any]:
 
 
 def column(values: Sequence[Any] | NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """A column of numbers, truth values, texts, bytes, or lists of such; no value may be None.
+    """A column of numbers, booleans, strings, bytes, or lists of these; no value may be None.
 
-    Numbers of an array of that type are not copied.
+    An array of numbers of that type is not copied.
     """
     if pa.types.is_list(kind):
         flat = [each for value in values for each in value]
@@ -66,6 +66,6 @@ def no_rows(fields: pa.Schema) -> pa.Table:
 
 
 def _offsets(values: Sequence[Any] | NDArray[Any]) -> pa.Buffer:
-    """Where each of these begins and the last ends, were they one after the other."""
+    """The offset of each value, and the end of the last, if they are stored one after the other."""
     ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
     return pa.py_buffer(ends)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One batch of events as NumPy columns: what the recorder stores and the analysis reads."""
+"""One batch of events as NumPy columns: the recorder stores them, the analysis reads them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ UInt16: TypeAlias = np.ndarray[Any, np.dtype[np.uint16]]
 class EventBatch(NamedTuple):
     """Events as columns, all of shape (n,).
 
-    On disk and while recording, a batch holds runs ordered by time, of one lane each (ordering.py);
-    readers put them together, and all analysis works on events ordered by ts_ns.
+    On disk and while recording, a batch consists of runs in time order, one for each lane (ordering.py).
+    Readers merge them: all analysis works on events ordered by ts_ns.
     """
 
     ts_ns: Int64
@@ -37,10 +37,10 @@ class EventBatch(NamedTuple):
         return EventBatch(ts_ns[index], ptr[index], site[index], tid[index], cpu[index])
 
     def ordered(self) -> EventBatch:
-        """The same events by time; those of one time stay in order.
+        """The same events by time; events of one time keep their order.
 
-        The times are a few ascending runs: NumPy's stable sort of 64-bit integers is timsort, which merges
-        such runs in 7 ns per event, where a vectorised sort of packed (time, index) keys takes 20.
+        The times are a few ascending runs.  NumPy's stable sort of 64-bit integers is timsort, which merges
+        such runs in 7 ns per event; a vectorised sort of packed (time, index) keys takes 20.
         """
         if bool((self.ts_ns[1:] >= self.ts_ns[:-1]).all()):
             return self
@@ -48,5 +48,5 @@ class EventBatch(NamedTuple):
 
 
 def concatenate(batches: list[EventBatch]) -> EventBatch:
-    """One batch after the other.  At least one is needed."""
+    """One batch after the other; at least one is needed."""
     return EventBatch(*(np.concatenate(columns) for columns in zip(*batches, strict=True)))

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The columns of events/ on disk, and the EventBatch that everything else works with.
+"""The columns of events/ on disk, and the EventBatch in memory.
 
-A time is two columns: ts_high * 65536 + ts_low = ts_ns.  As one it takes zstd longer than all other
-columns together: nothing in the lower two bytes repeats, and what does repeat it has to find event by
-event.  Apart, the lower bytes are seen to be incompressible at once, and the upper rarely change
-(benchmarks: 7 instead of 42 ns an event, for 1 % more bytes).
+A time is stored as two columns: ts_ns = ts_high * 65536 + ts_low.  As one column it takes zstd longer than
+all others together, for its lower two bytes never repeat.  Apart, zstd sees at once that the lower ones
+cannot be compressed, and the upper ones rarely change: 7 instead of 42 ns an event, for 1 % more bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def loaded(record: pa.RecordBatch) -> EventBatch:
 
 
 def times(record: pa.RecordBatch) -> Int64:
-    """ts_ns of a record batch, which needs have no other columns than the times'."""
+    """ts_ns of a record batch; it needs only the columns of the time."""
     if "ts_ns" in record.schema.names:  # format 1
         whole: Int64 = plain(record.column("ts_ns"))
         return whole

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which addresses belong to a sample of one in N: the hash of bpf/sample.h, and reading only those.
+"""Which addresses belong to a sample of one in N, by the hash of bpf/sample.h.
 
-The samples are nested: of a power of two N, that of 2 N is a part.  So a recording whose sampling grew
-coarser (record --budget) is read as if it had been as coarse from the beginning.
+The samples are nested: the sample of 2 N is a part of that of N.  So a recording whose sample became smaller
+(record --budget) is read as if it had been so from the beginning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from slabtrace.trace.format.batch import UInt64
 
 _FIRST, _SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-COARSEST_SAMPLE = 1 << 16  # one in so many addresses at least
+COARSEST_SAMPLE = 1 << 16  # the largest N
 
 
 def in_sample(ptr: UInt64, one_in: int) -> NDArray[np.bool_]:
@@ -25,7 +25,7 @@ def in_sample(ptr: UInt64, one_in: int) -> NDArray[np.bool_]:
 
 
 def address_hash(ptr: UInt64) -> UInt64:
-    """24 bits of each address's hash, uint64 of shape (n,); the sample looks at the lowest."""
+    """24 bits of the hash of each address, uint64 of shape (n,); a sample is chosen by the lowest ones."""
     mixed = (ptr ^ ptr >> np.uint64(29)) * _FIRST
     mixed = (mixed ^ mixed >> np.uint64(33)) * _SECOND
     shifted: UInt64 = mixed >> np.uint64(40)
@@ -33,7 +33,7 @@ def address_hash(ptr: UInt64) -> UInt64:
 
 
 def sampled_one_in(options: dict[str, Any]) -> int:
-    """N of a manifest's options: 1 where everything was recorded, or what stands there is no such number."""
+    """N by a manifest's options; 1 if everything was recorded, or if the option is not a valid N."""
     number = options.get("sample")
     if type(number) is not int or not 1 <= number <= COARSEST_SAMPLE or number & (number - 1):
         return 1

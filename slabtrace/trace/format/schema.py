@@ -1,16 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trace format: the files of a NAME.slab folder, their columns, and the persisted enums.
+"""The trace format: the files of a NAME.slab folder, their columns, and the enums stored in them.
 
-Enum values are stored on disk: they are explicit and append-only.  A change that an older
-reader would misread raises MAJOR; a new file or column raises MINOR.
-
-    NAME.slab/manifest.json       what, where, when, how, totals; status "recording" -> "complete"
-              events/00000.arrow  Arrow IPC files, zstd, EVENTS below; ordered batch by batch (batch.py)
-              sites.arrow caches.arrow stacks.arrow symbols.arrow tasks.arrow
-              losses.arrow slabinfo.arrow marks.arrow slabs.arrow counted.arrow   side tables, Arrow IPC files
-              carried/            what earlier parts of a series left, CARRIED below (series.py)
-
-All times are CLOCK_MONOTONIC in ns; all sizes are bytes; addresses are the kernel's own.
+Values of enums are on disk: they are explicit, and new ones are only appended.  A change that an older reader
+would misread raises MAJOR; a new file or column raises MINOR.  The files and how they fit together:
+docs/trace-format.md.  Times are CLOCK_MONOTONIC in ns, sizes are bytes, addresses are those of the kernel.
 """
 
 from __future__ import annotations
@@ -40,9 +33,10 @@ class Kind(IntEnum):
     BULK_FREE = 0x13
     NOLOCK_FREE = 0x14
     KFREE_RCU = 0x15  # a logical free: the memory returns after a grace period
-    PAGE_END = 0x16  # the slab of `bytes_alloc` bytes at `ptr` was given back: nothing lives there any more
-    # kmem_cache_free was told another cache than the object's: `cache` is the one it was told where that
-    # is known, else the object's own.  Kernels before 7.0 go on to a CACHE_FREE; later ones free nothing.
+    PAGE_END = 0x16  # the slab of `bytes_alloc` bytes at `ptr` was given back: no object is left in it
+    # kmem_cache_free was called with another cache than the object's.  `cache` is the one it was called with
+    # where that is known, else the object's own.  Kernels before 7.0 free the object all the same
+    # (CACHE_FREE).
     WRONG_CACHE_FREE = 0x17
 
 
@@ -52,14 +46,14 @@ FREE_BIT = 0x10
 class Flag(IntFlag):
     """Bits of the column `flags` of sites.arrow.  Values equal `enum slab_event_flag` in bpf/event.h."""
 
-    RECOVERED = 0x01  # recorded by the twin program: the first one was interrupted
+    RECOVERED = 0x01  # recorded by the twin program, because the first one was skipped
     LARGE = 0x02  # a kmalloc beyond the largest slab cache: whole pages, `cache` is 0
     CACHE_UNKNOWN = 0x04  # the page's owner could not be read, `cache` is 0
     INTERIOR = 0x08  # of a free: no object begins at this address (coverage.frees_judged)
-    COARSE = 0x10  # the table of sites was full: `bytes_req` is that of `bytes_alloc`, the stack not kept
+    COARSE = 0x10  # the table of sites was full: `bytes_req` equals `bytes_alloc`, and the stack is not kept
 
 
-STACK_NOT_TAKEN = -2  # of a call site with many events, only some have a stack (bpf/stack_budget.h)
+STACK_NOT_TAKEN = -2  # no stack, for the stacks of its call site are sampled (bpf/stack_budget.h)
 
 
 class Loss(IntEnum):
@@ -72,15 +66,15 @@ class Loss(IntEnum):
     LATE = 5  # events stored out of order: committed after a later batch was written
 
 
-# Events are kept narrow: what differs from event to event.  All that repeats stands once in
-# sites.arrow, and `site` is the key; `events JOIN sites USING (site)` gives the whole event.
+# An event has only the columns that differ from event to event.  All that repeats is stored once, in
+# sites.arrow; `events JOIN sites USING (site)` gives the whole event.
 _ALL_BUT_TIME = [
     ("ptr", pa.uint64()),
     ("site", pa.uint32()),  # key of sites.arrow
-    ("tid", pa.uint32()),  # the task it happened in; tasks.arrow knows its tgid and comm
+    ("tid", pa.uint32()),  # the task; tasks.arrow has its tgid and comm
     ("cpu", pa.uint16()),
 ]
-# ts_ns = ts_high * 65536 + ts_low (event_columns.py has the reason)
+# ts_ns = ts_high * 65536 + ts_low (event_columns.py says why)
 EVENTS = pa.schema([("ts_high", pa.int64()), ("ts_low", pa.uint16()), *_ALL_BUT_TIME])
 EVENTS_1 = pa.schema([("ts_ns", pa.int64()), *_ALL_BUT_TIME])  # of traces of version 1
 
@@ -96,7 +90,7 @@ SITES = pa.schema(
         ("bytes_alloc", pa.uint32()),
         ("gfp_flags", pa.uint32()),
         ("node", pa.int16()),  # requested NUMA node, -1: any
-        ("stack_id", pa.int32()),  # key of stacks.arrow; negative: no stack (STACK_NOT_TAKEN: by lot)
+        ("stack_id", pa.int32()),  # key of stacks.arrow; negative: no stack (STACK_NOT_TAKEN: sampled)
     ]
 )
 
@@ -106,7 +100,7 @@ CACHES = pa.schema(
         ("name", pa.string()),
         ("aliases", pa.list_(pa.string())),  # other names merged into this cache, sorted
         ("object_size", pa.uint32()),
-        ("size", pa.uint32()),  # object with its metadata and padding: what one slot takes
+        ("size", pa.uint32()),  # of one slot: the object with its metadata and padding
         ("slab_flags", pa.uint64()),
         ("order", pa.uint8()),  # usual pages per slab, as a power of two
         ("objects_per_slab", pa.uint16()),
@@ -123,7 +117,7 @@ SYMBOLS = pa.schema(
         ("name", pa.string()),
         ("offset", pa.uint64()),  # of `address` in the function
         ("module", pa.string()),  # empty: the kernel's own text
-        ("since_ns", pa.int64()),  # when slabtrace resolved it: a module may be unloaded later
+        ("since_ns", pa.int64()),  # when it was resolved; a module may be unloaded later
     ]
 )
 
@@ -132,7 +126,7 @@ TASKS = pa.schema(
         ("ts_ns", pa.int64()),  # from this time on, `tid` is called `comm`
         ("tid", pa.uint32()),
         ("tgid", pa.uint32()),
-        ("comm", pa.string()),  # hostile text: escape it
+        ("comm", pa.string()),  # chosen by the task: escape it
     ]
 )
 
@@ -142,7 +136,7 @@ LOSSES = pa.schema(
         ("end_ns", pa.int64()),
         ("cpu", pa.int16()),  # -1: not known per CPU
         ("kind", pa.uint8()),  # Loss
-        ("program", pa.string()),  # BPF program; empty where the loss has none
+        ("program", pa.string()),  # BPF program; empty if there is none
         ("count", pa.uint64()),
     ]
 )
@@ -160,8 +154,8 @@ SLABINFO = pa.schema(
     ]
 )
 
-# The check at the end: the slabs that were allocated from, as the slab allocator's own lists say.
-# An object allocated before ts_ns and not freed after it was, at some time after it, as `free` says.
+# The slab allocator's own lists, read at the end, of the slabs that were allocated from.  For an object that
+# was allocated before ts_ns and not freed later, `free` holds at some time after ts_ns.
 SLABS = pa.schema(
     [
         ("ts_ns", pa.int64()),
@@ -176,19 +170,16 @@ SLABS = pa.schema(
 BINS_PER_OCTAVE = 2  # of lifetime_bin: bins for each doubling of the lifetime
 LIFETIME_BINS = 52 * BINS_PER_OCTAVE  # from 1 ns to 52 days
 
-# Objects that a recording in the mode "survivors" did not tell one by one: they were freed, and seen to be
-# freed, before they were as old as options.threshold_s.
+# Objects that --mode survivors only counted: their free was seen before they were as old as
+# options.threshold_s.
 COUNTED = pa.schema(
     [
         ("begin_ns", pa.int64()),  # they were freed in [begin_ns, end_ns), to about a second
         ("end_ns", pa.int64()),
-        ("site", pa.uint32()),  # of their allocation; its stack_id is negative where stacks were drawn by lot
+        ("site", pa.uint32()),  # of their allocation; its stack_id is negative where stacks are sampled
         ("lifetime_bin", pa.uint8()),  # they lived from 2^(bin / 2) ns to 2^((bin + 1) / 2) ns
         ("objects", pa.uint64()),
-        (
-            "moved",
-            pa.uint64(),
-        ),  # freed on another CPU: of all bins, in the first row
+        ("moved", pa.uint64()),  # freed on another CPU: the sum of all bins, in the first row
     ]
 )
 MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
@@ -206,17 +197,17 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "marks": MARKS,
 }
 
-SINCE = {"slabs": (1, 1), "counted": (1, 2)}  # side tables that traces of earlier versions cannot have
+SINCE = {"slabs": (1, 1), "counted": (1, 2)}  # version from which on traces have this side table
 
-# What a part of a series knows of the parts before it; times are before its started_ns.
+# What a part of a series has from the parts before it, with times before its started_ns.
 CARRIED: dict[str, pa.Schema] = {
-    "events": EVENTS,  # the allocations of what was then outstanding
-    "tasks": TASKS,  # who allocated that
-    "losses": LOSSES,  # all that was lost, one row for each CPU, kind and program
-    "missed": pa.schema([("site", pa.uint32()), ("frees", pa.uint64())]),  # frees proved though not seen
+    "events": EVENTS,  # allocations that were outstanding
+    "tasks": TASKS,  # the tasks of these
+    "losses": LOSSES,  # all losses, one row for each CPU, kind and program
+    "missed": pa.schema([("site", pa.uint32()), ("frees", pa.uint64())]),  # inferred frees
 }
 
 
 def events_of(major: int) -> pa.Schema:
-    """The columns of events in traces of that version."""
+    """The columns of events in traces of the version `major`."""
     return EVENTS if major >= 2 else EVENTS_1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON objects into typed dataclasses, checking every type: what the manifest is read with."""
+"""JSON objects as typed dataclasses, with every type checked; the manifest is read with it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-LARGEST = 1 << 62  # sums of a few numbers below it fit into 64 bits; as ns it is 146 years
+LARGEST = 1 << 62  # the sum of a few smaller numbers fits into 64 bits; as ns it is 146 years
 
 
 def from_json(cls: type[T], content: Any, where: str = "") -> T:
     """An instance of the dataclass `cls` from the JSON object `content`.
 
-    Keys the dataclass lacks are ignored; fields the object lacks keep their default.  Raises
-    TypeError, naming the key (`where` is its path so far), for a value of another type, and for a number
-    that is not below LARGEST either way, or as the field's metadata say under "below" and "least".
+    Keys that the dataclass lacks are ignored; fields that the object lacks keep their default.  Raises
+    TypeError, naming the key (`where` is its path so far), for a value of another type, and for a number out
+    of range: from -LARGEST to LARGEST, or as "below" and "least" in the field's metadata say.
     """
     if not isinstance(content, dict):
         raise TypeError(f"{where or 'the content'} is not an object")
@@ -30,7 +30,7 @@ def from_json(cls: type[T], content: Any, where: str = "") -> T:
 def _value(hint: Any, value: Any, where: str, below: int = LARGEST, least: int | None = None) -> Any:
     """`value` checked against the type `hint`: a scalar, list, dict, dataclass or X | None."""
     if isinstance(value, int) and not (1 - below if least is None else least) <= value < below:
-        raise TypeError(f"{where} is no number that could be there")
+        raise TypeError(f"{where} is out of range")
     if hint is Any:
         return value
     if isinstance(hint, UnionType):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a trace, or a stretch of it."""
+"""Reading a trace, or a window of it."""

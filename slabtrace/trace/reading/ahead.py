@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computing the next items of a stream in a thread while the last one is worked on.
+"""Computing the next items of a stream in a thread, while the current one is used.
 
-Decompression, pairing and counting each spend their time in code that does without the
-interpreter's lock, so that on two CPUs they run side by side.
+Decompression, pairing and counting spend their time in code that releases the interpreter's lock, so they run
+in parallel on two CPUs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 def ahead(items: Iterator[T], depth: int, name: str) -> Iterator[T]:
     """`items`, up to `depth` of them computed before they are asked for, in a thread called `name`.
 
-    No item may be None.  What computing one raises is raised where it is asked for.
+    No item may be None.  An exception is raised where its item is asked for.
     """
     with ThreadPoolExecutor(1, thread_name_prefix=name) as thread:
         pending = deque(thread.submit(next, items, None) for _ in range(depth))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a trace, a folder or packed: the manifest, the ordered events, the side tables.
+"""Reading a trace, in a folder or packed: the manifest, the ordered events, the side tables.
 
-A few record batches at a time are held.  Damage never stops
-a reading: what is whole is yielded, and `TraceReader.damage` says in sentences what is not.
+Only a few record batches are in memory at a time.  Damage never stops reading: all that is whole is read, and
+`TraceReader.damage` says what is not.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ TOGETHER = 1024  # batches of a side table
 class TraceReader:
     """A recorded trace, opened.
 
-    `path`: a NAME.slab folder, or a packed trace.  Raises TraceError if it is neither, or its manifest is
-    missing, garbled or of a newer MAJOR version.  `damage` grows while damaged files are met; it is
-    empty for a whole trace.  `only_cut`: all of it is that the recording was not finished, and no file torn:
-    it is whole up to some moment.
+    `path`: a NAME.slab folder, or a packed trace.  Raises TraceError if it is neither, or if its manifest is
+    missing, damaged or of a newer MAJOR version.  `damage`: sentences; it grows while files are read, and
+    stays empty for a whole trace.  `only_cut`: there is no damage but that the recording was not finished, so
+    the trace is whole up to some moment.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -56,7 +56,7 @@ class TraceReader:
     def events(self) -> Iterator[EventBatch]:
         """Yield the events in batches, ordered by ts_ns, decompressed ahead in a thread.
 
-        Events of a site that sites.arrow lacks (it is cut) are left out and noted as damage.
+        Events of a site that is not in sites.arrow (which is cut then) are left out and noted as damage.
         Raises TraceError if a segment's columns are not those of its version.
         """
         known = len(self.sites)
@@ -68,10 +68,10 @@ class TraceReader:
                 batch = batch.take(batch.site < known)
             yield self._thinned(batch) if self.manifest.thinned else batch
         if unknown:
-            self._note(f"{unknown} events are left out: sites.arrow does not know their site.")
+            self._note(f"{unknown} events are left out: their site is not in sites.arrow.")
 
     def _thinned(self, batch: EventBatch) -> EventBatch:
-        """Only the addresses that were recorded to the end; ends of pages concern them all."""
+        """Only the addresses that were recorded to the end, and all ends of slabs."""
         kept = in_sample(batch.ptr, self.manifest.sampled_one_in)
         return batch.take(kept | self._is_page_end[batch.site])
 
@@ -99,7 +99,7 @@ class TraceReader:
     def table(self, name: str) -> pa.Table:
         """The side table `name` (a key of schema.SIDE_TABLES); empty if its file is missing.
 
-        That is damage, unless the trace is older than the table.
+        A missing file is damage, unless the trace's version is older than the table.
         """
         wanted = schema.SIDE_TABLES[name]
         file = f"{name}.arrow"
@@ -112,13 +112,15 @@ class TraceReader:
         return pa.concat_tables([self.carried(name), own]) if name in schema.CARRIED else own
 
     def carried(self, name: str) -> pa.Table:
-        """What earlier parts of the series left (a key of schema.CARRIED); empty if there is nothing."""
+        """A table from earlier parts of the series (a key of schema.CARRIED); empty if there is none."""
         wanted = schema.CARRIED[name]
         return self._whole(_carried(name), wanted) if self._carried else no_rows(wanted)
 
     def _whole(self, file: str, wanted: pa.Schema) -> pa.Table:
-        """All rows of a file.  A day is 86,400 batches, each of which takes more than its rows: they are
-        put together as they come."""
+        """All rows of a file.
+
+        A day has 86,400 batches, each with more overhead than rows, so TOGETHER of them are merged at a time.
+        """
         table = Segment(self._files, file, wanted, threads=False)
         parts, batches = [no_rows(wanted)], table.batches(wanted.names)
         while some := list(islice(batches, TOGETHER)):
@@ -127,9 +129,9 @@ class TraceReader:
         return pa.concat_tables(parts)
 
     def span(self) -> tuple[int, int]:
-        """Time of the recording's start and end, CLOCK_MONOTONIC ns.
+        """Start and end of the recording, CLOCK_MONOTONIC ns.
 
-        From the manifest; where that lacks the end (killed recorder), the last event's time.
+        They are in the manifest; if it lacks the end (a killed recorder), it is the time of the last event.
         """
         begin = self.manifest.started_ns
         if self.manifest.ended_ns is not None:
@@ -143,7 +145,7 @@ class TraceReader:
         return begin, begin
 
     def _find_segments(self) -> list[str]:
-        """Names of the segments by number; a gap in the numbers is damage."""
+        """Names of the segments, in the order of their numbers; a gap in the numbers is damage."""
         found = {int(Path(n).stem): n for n in self._names if n.startswith(f"{schema.EVENTS_DIR}/")}
         expected = max([*found, self.manifest.totals.segments - 1], default=-1) + 1
         missing = expected - len(found)
@@ -152,13 +154,13 @@ class TraceReader:
         return [found[number] for number in sorted(found)]
 
     def _find_carried(self) -> list[str]:
-        """Files that earlier parts left for this one, the events first; damage where they are not there."""
+        """The files from earlier parts of the series, the events first; it is damage if they are missing."""
         part = self.manifest.part
         if part is None or part.number == 1:
             return []
         files = [_carried(name) for name in schema.CARRIED]
         if not set(files) <= set(self._names):
-            self._note("What earlier parts of the series left is not in this one.", cut=True)
+            self._note("The objects from earlier parts of the series are missing.", cut=True)
             return []
         return files
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stretch of a recording, read as if nothing else had been recorded.
 
-Objects allocated before it are as old as those allocated before the recording; what is allocated
-in it and not freed by its end is outstanding.  Losses are not cut: they stay those of the whole
-recording, because a counter read once a second does not say more.
+Objects allocated before it count as older than the recording.  Objects allocated in it and not freed by its
+end are outstanding.  Losses stay those of the whole recording, because the counters are only read once a
+second.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class WindowReader(TraceReader):
         if self._begin >= self._end:
             raise UsageError(
                 f"nothing lies between {begin_ns / 1e9:g} s and {end_ns / 1e9:g} s",
-                f"the recording lasted {(ended - started) / 1e9:g} s; --from comes before --to",
+                f"the recording lasted {(ended - started) / 1e9:g} s; --from must be earlier than --to",
             )
 
     def span(self) -> tuple[int, int]:
@@ -41,21 +41,21 @@ class WindowReader(TraceReader):
         return self._begin, self._end
 
     def events(self) -> Iterator[EventBatch]:
-        """As TraceReader.events, of the window."""
+        """As TraceReader.events, but only those of the window."""
         for batch in super().events():
             if not batch.size or batch.ts_ns[-1] < self._begin:
                 continue
             if batch.ts_ns[0] >= self._end:
-                break  # late events aside, which come within a second, the rest is later
+                break  # all that follows is later, but for late events
             if batch.ts_ns[0] >= self._begin and batch.ts_ns[-1] < self._end:
                 yield batch
             else:
                 yield batch.take(np.flatnonzero((batch.ts_ns >= self._begin) & (batch.ts_ns < self._end)))
 
     def table(self, name: str) -> pa.Table:
-        """As TraceReader.table; slabinfo as it stood at the window's begin, then its samples within.
+        """As TraceReader.table; of slabinfo the last samples before the window, and those within it.
 
-        What the slabs held at the end of the recording says nothing of an earlier moment.
+        The states of the slabs are those at the end of the recording; a window that ends earlier has none.
         """
         table = super().table(name)
         if name == "counted" and len(table):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A copy of a trace to show to strangers."""
+"""A redacted copy of a trace, to show to strangers."""

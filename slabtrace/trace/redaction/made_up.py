@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Made-up values for those of one machine: addresses, numbers of processes and stacks, names.
+"""Replacements for the values of one machine: addresses, numbers of processes and stacks, names.
 
-What is made up follows from the order of the true values alone (or from that in which they were met), never
-from how far they lie apart: so there is no secret to keep, and nothing to calculate back.  Equal stays equal,
-and 0 stays 0.  Which column gets which, redact.py says.
+A replacement depends only on the order of the true values (or on the order in which they were met), never on
+their distances.  So there is no secret to keep, and nothing to calculate back.  Equal values stay equal, and
+0 stays 0.  redact.py says which column gets which replacement.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from slabtrace.errors import TraceError
 from slabtrace.trace.format.batch import Int64, UInt64
 
-# No kernel has anything there, so that a made-up address is seen to be one; 16 digits, as true ones.
+# No kernel uses these addresses, so a replaced one is recognised; they have 16 digits, as true ones.
 DATA = 0x5AB0_0000_0000_0000
 TEXT = 0x7E87_0000_0000_0000
 FIRST_PID = (1 << 22) + 1  # PID_MAX_LIMIT is 1 << 22
 FUNCTION_ALIGNMENT = 16
 LARGEST_FUNCTION = 1 << 24  # a larger offset is damage
-# A memory cgroup, as kernels before 5.9 put it behind the names of its caches; an address.
-_TELLING = re.compile(r"\(\d+:.*\)$|[0-9a-f]{12,}", re.DOTALL)
+# A memory cgroup, which kernels before 5.9 append to the names of its caches; or an address.
+_IDENTIFYING = re.compile(r"\(\d+:.*\)$|[0-9a-f]{12,}", re.DOTALL)
 
 
 class Ranks:
-    """The distinct values met, each by its place among them: 1 for the least, and 0 for 0."""
+    """The rank of each distinct value among those met: 1 for the least; 0 has the rank 0."""
 
     def __init__(self) -> None:
         self._known: UInt64 = np.empty(0, np.uint64)
@@ -38,7 +38,7 @@ class Ranks:
 
     @property
     def known(self) -> UInt64:
-        """All values met, ascending, 0 left out."""
+        """All values met, ascending, without 0."""
         return self._known
 
     def meet(self, values: UInt64) -> None:
@@ -64,7 +64,7 @@ class Ranks:
 
 
 class Memory:
-    """Addresses of memory: aligned blocks of 2^`bits` bytes become blocks side by side, in the same order.
+    """Addresses of memory: aligned blocks of 2^`bits` bytes become adjacent blocks in the same order.
 
     The lower bits stay.
     """
@@ -77,21 +77,21 @@ class Memory:
         self._blocks.meet(self._block(addresses))
 
     def of(self, addresses: UInt64) -> UInt64:
-        """The made-up address of each, shape (n,).  Raises as Ranks.of."""
+        """The replacement of each address, shape (n,).  Raises as Ranks.of."""
         low = addresses & np.uint64((1 << int(self._bits)) - 1)
         made = (self._blocks.of(self._block(addresses)) << self._bits) + np.uint64(DATA) | low
         return np.where(addresses == 0, np.uint64(0), made)
 
     def _block(self, addresses: UInt64) -> UInt64:
-        """Of each its block's number, 0 for the address 0 alone."""
+        """The number of each address's block; only the address 0 has 0."""
         return np.where(addresses == 0, np.uint64(0), (addresses >> self._bits) + np.uint64(1))
 
 
 class Text:
-    """Addresses of code: functions side by side, in the same order; an address keeps its place in its one."""
+    """Addresses of code: functions become adjacent, in the same order; offsets in a function stay."""
 
     def __init__(self, addresses: Ranks, offsets: Mapping[int, int]) -> None:
-        """`addresses`: all there are; `offsets`: those that have a symbol, and how far in its function."""
+        """`addresses`: all of them; `offsets`: offset in its function, of each address with a symbol."""
         self._addresses = addresses
         made, end, before, last = [0], TEXT, -1, 0
         for address in addresses.known.tolist():
@@ -106,12 +106,12 @@ class Text:
         self._made: UInt64 = np.array(made, np.uint64)
 
     def of(self, addresses: UInt64) -> UInt64:
-        """The made-up address of each, shape (n,).  Raises as Ranks.of."""
+        """The replacement of each address, shape (n,).  Raises as Ranks.of."""
         return self._made[self._addresses.of(addresses).astype(np.intp)]
 
 
 class Pids:
-    """Numbers of processes and threads: they count up from FIRST_PID, which none can have, in their order."""
+    """Numbers of processes and threads: in the same order from FIRST_PID on, which no process can have."""
 
     def __init__(self) -> None:
         self._numbers = Ranks()
@@ -121,7 +121,7 @@ class Pids:
         self._numbers.meet(np.asarray(numbers, np.uint64))
 
     def of(self, numbers: Iterable[int] | UInt64) -> UInt64:
-        """The made-up number of each, shape (n,).  Raises as Ranks.of."""
+        """The replacement of each number, shape (n,).  Raises as Ranks.of."""
         rank = self._numbers.of(np.asarray(numbers, np.uint64))
         return np.where(rank == 0, rank, rank + np.uint64(FIRST_PID - 1))
 
@@ -129,15 +129,15 @@ class Pids:
 class StackIds:
     """Numbers of stacks, in the order met; negative ones stay.
 
-    They are hashes of the stack's addresses (bpf_get_stackid): even their order would tell where the kernel
-    lies to whoever has its symbols.
+    They are hashes of the stack's addresses (bpf_get_stackid).  Even their order would reveal where the
+    kernel is loaded, to anybody who has its symbols.
     """
 
     def __init__(self) -> None:
         self._number: dict[int, int] = {}
 
     def of(self, ids: Int64) -> Int64:
-        """The made-up number of each, shape (n,)."""
+        """The replacement of each number, shape (n,)."""
         number = self._number
         return np.array(
             [each if each < 0 else number.setdefault(each, len(number)) for each in ids.tolist()], np.int64
@@ -152,16 +152,16 @@ class Names:
         self._names: dict[str, str] = {}
 
     def of(self, text: str) -> str:
-        """The made-up name of `text`."""
+        """The replacement of `text`."""
         return text and self._names.setdefault(text, f"{self._word}-{len(self._names) + 1}")
 
 
 class CacheNames:
-    """Names of slab caches: as they are, but for memory cgroups and addresses in them."""
+    """Names of slab caches: unchanged, except for memory cgroups and addresses in them."""
 
     def __init__(self) -> None:
         self._parts = Names("redacted")
 
     def of(self, name: str) -> str:
-        """`name`, without what tells of the machine."""
-        return _TELLING.sub(lambda found: self._parts.of(found.group()), name)
+        """`name`, without what identifies the machine."""
+        return _IDENTIFYING.sub(lambda found: self._parts.of(found.group()), name)

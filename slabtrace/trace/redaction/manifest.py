@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""manifest.json for strangers: what the analysis asks for stays, what tells of the machine or its user goes.
+"""manifest.json for strangers: what the analysis needs stays; what identifies machine or user is removed.
 
-redact.py does the same to the tables.
+redact.py does the same for the tables.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ KEPT_OPTIONS = {
 
 
 def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: CacheNames) -> Manifest:
-    """`manifest` without what tells of the machine, its user, or the time of day."""
+    """`manifest` without what identifies the machine, its user, or the time of day."""
     command, recorder = manifest.command, manifest.recorder
-    told = manifest.status in (COMPLETE, RECORDING)
+    known = manifest.status in (COMPLETE, RECORDING)
     return replace(
         manifest,
         redacted=True,
-        status=manifest.status if told else f"{FAILED}the reason is left out",
+        status=manifest.status if known else f"{FAILED}the reason is left out",
         started_at="",
         realtime_minus_monotonic_ns=0,
         host=_redacted_host(manifest.host, caches),
@@ -38,7 +38,7 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
 
 
 def _redacted_host(host: Host, caches: CacheNames) -> Host:
-    """What the analysis asks for; the memory's size to a power of two."""
+    """What the analysis needs; the size of the memory is rounded up to a power of two."""
     return replace(
         host,
         hostname="",
@@ -51,13 +51,13 @@ def _redacted_host(host: Host, caches: CacheNames) -> Host:
 
 
 def _redacted_command(command: Command, pids: Pids) -> Command:
-    """How many words it had, and how it ended."""
+    """The number of its arguments, and its exit status."""
     argv = ["command", *(f"argument-{i}" for i in range(1, len(command.argv)))][: len(command.argv)]
     return Command(argv, int(pids.of([command.pid])[0]), command.exit_status)
 
 
 def _option(name: str, value: Any, pids: Pids, comms: Names, caches: CacheNames) -> Any:
-    """An option that is set stays set: it tells what was filtered."""
+    """An option that is set stays set, because it shows that events were filtered."""
     if name in KEPT_OPTIONS or value is None or isinstance(value, bool):
         return value
     if name == "cache" and isinstance(value, list):
@@ -74,9 +74,9 @@ def _is_pid(value: Any) -> TypeGuard[int]:
 
 
 def pids_of(manifest: Manifest) -> list[int]:
-    """All that the manifest names.  Raises TraceError for numbers that no process can have."""
+    """All process numbers in the manifest.  Raises TraceError for one that no process can have."""
     found = [manifest.recorder.pid, manifest.command.pid if manifest.command else 0]
     if not all(map(_is_pid, found)):
-        raise TraceError(f"{MANIFEST} has a pid that is none: {found}", "The trace is damaged.")
+        raise TraceError(f"{MANIFEST} has a number that is not a pid: {found}", "The trace is damaged.")
     option = manifest.options.get("pid")
     return [*found, option] if _is_pid(option) else found

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A copy of a trace that can be shown to strangers: it gives the same answers, and tells no addresses.
+"""A copy of a trace that can be shown to strangers: it gives the same answers, and reveals no addresses.
 
-Two passes, a batch at a time: the first meets what has to be replaced, the second replaces it.  What the
-recording's machine, user and workload are known by is made up (made_up.py) or left out; every column of the
-format says here what becomes of it, and one that does not cannot be copied.
+There are two passes, a batch at a time: the first collects what has to be replaced, the second replaces it.
+What identifies the machine, its user and the workload is replaced (made_up.py) or left out.  TREATMENT says
+what happens to each column; a column that is missing there cannot be copied.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ TREATMENT: dict[str, dict[str, str]] = {
 }  # fmt: skip
 LARGEST_ORDER = 10  # of a large kmalloc (MAX_PAGE_ORDER)
 MOST_BITS = 40
-TORN = b"\xff\xff\xff\xff\x40\0\0\0"  # of an Arrow stream: a message of 64 bytes follows
+TORN = b"\xff\xff\xff\xff\x40\0\0\0"  # in an Arrow stream: "a message of 64 bytes follows"
 
 
 def redact(trace: Path, folder: Path) -> None:
-    """Write into `folder`, which is there and empty, a redacted copy of `trace`, a folder or packed.
+    """Write a redacted copy of `trace` (a folder, or packed) into the empty `folder`.
 
-    What is damaged stays so: after what could be read of it, a file is not closed in the copy either, or
-    torn.  Raises TraceError for what is no trace, WriteError, OSError.
+    Damage stays: after what could be read of it, the copy of a damaged file is not closed, or is torn, too.
+    Raises TraceError if `trace` is not a trace, WriteError, OSError.
     """
     copying = _Copying(trace)
     copying.meet()
@@ -90,7 +90,7 @@ class _Copying:
         self._comms, self._marks, self._caches = Names("task"), Names("mark"), CacheNames()
 
     def meet(self) -> None:
-        """The first pass: all values whose order matters."""
+        """The first pass: collect all values whose order matters."""
         for name in self._names:
             treatment = TREATMENT[_table(name)]
             takers = {MEMORY: self._memory.meet, TEXT: self._addresses.meet, PID: self._pids.meet}
@@ -104,7 +104,7 @@ class _Copying:
         self._makers = self._columns_made()
 
     def write(self, folder: Path) -> None:
-        """The second pass: every file, and the manifest."""
+        """The second pass: write every file, and the manifest."""
         place = Place(folder)
         for name in sorted(self._names, key=lambda name: name != "stacks.arrow"):  # numbers them: first
             table = _table(name)
@@ -120,17 +120,17 @@ class _Copying:
 
     @property
     def carries(self) -> bool:
-        """Has it what earlier parts of a series left?"""
+        """Whether it has tables from earlier parts of a series."""
         return any(name.startswith(f"{schema.CARRIED_DIR}/") for name in self._names)
 
     def _thinned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """As TraceReader reads it: once addresses are made up, nobody can tell which are in the sample."""
+        """As TraceReader does it: after addresses are replaced, those in the sample cannot be recognised."""
         kept = in_sample(plain(batch.column("ptr")), self._manifest.sampled_one_in)
         return batch.filter(pa.array(kept | np.isin(plain(batch.column("site")), self._page_ends)))
 
     @cached_property
     def _page_ends(self) -> NDArray[np.uint32]:
-        """Sites of the ends of pages."""
+        """Sites of the ends of slabs."""
         columns = [plain(c) for b in self._batches("sites.arrow", ("kind", "site")) for c in b.columns]
         kinds, sites = columns[::2], columns[1::2]
         found = [site[kind == schema.Kind.PAGE_END] for kind, site in zip(kinds, sites, strict=True)]
@@ -142,7 +142,7 @@ class _Copying:
             yield from Segment(self._files, name, self._schema(_table(name))).batches(columns)
 
     def _schema(self, table: str) -> pa.Schema:
-        """Of the version that the trace has, and its copy."""
+        """The columns of a table in the version of the trace, which is that of its copy."""
         if table == EVENTS:
             return schema.events_of(self._manifest.version[0])
         return (schema.SIDE_TABLES | schema.CARRIED)[table]
@@ -155,7 +155,7 @@ class _Copying:
         return pa.RecordBatch.from_arrays(made, schema=fields)
 
     def _columns_made(self) -> dict[str, Callable[[pa.Array, pa.DataType], pa.Array]]:
-        """What makes a column, by treatment."""
+        """Functions that make a column, by treatment."""
         text = Text(self._addresses, self._offsets)
         return {
             KEPT: lambda values, kind: values.cast(kind),
@@ -166,7 +166,7 @@ class _Copying:
         }
 
     def _block_bits(self) -> int:
-        """So many low bits of an address say where in its slab, or large kmalloc, it lies."""
+        """How many low bits of an address are its offset in its slab or large kmalloc."""
         page = max(self._manifest.host.page_size, 1)
         largest = page << LARGEST_ORDER
         for name, field, unit in (("sites", "bytes_alloc", 1), ("caches", "order", page)):
@@ -177,7 +177,7 @@ class _Copying:
 
 
 def _tear(path: Path, keep: bool) -> None:
-    """Leave the file as a write that broke off: with a message begun, or (not `keep`) with nothing at all."""
+    """Leave the file as a broken write does: with a message begun, or (without `keep`) empty."""
     if keep:
         with path.open("ab") as file:
             file.write(TORN)
@@ -186,7 +186,7 @@ def _tear(path: Path, keep: bool) -> None:
 
 
 def _table(name: str) -> str:
-    """Of a file, by its name in the trace; empty if it is none of the format's."""
+    """The table in a file, by its name in the trace; empty if the format has no such file."""
     if name.startswith(f"{schema.EVENTS_DIR}/"):
         return EVENTS
     folder, _, file = name.rpartition("/")
@@ -196,13 +196,13 @@ def _table(name: str) -> str:
 
 
 def _numbers(values: pa.Array) -> UInt64:
-    """The numbers of a column, or in its lists."""
+    """The numbers of a column, or of its lists."""
     flat = values.flatten() if pa.types.is_list(values.type) else values
     return plain(flat).astype(np.uint64)
 
 
 def _maker(made_up: Any) -> Callable[[pa.Array, pa.DataType], pa.Array]:
-    """Makes a column of numbers, or of lists of numbers."""
+    """A function that makes a column of numbers, or of lists of numbers."""
 
     def made(values: pa.Array, kind: pa.DataType) -> pa.Array:
         if not pa.types.is_list(kind):
@@ -218,7 +218,7 @@ def _maker(made_up: Any) -> Callable[[pa.Array, pa.DataType], pa.Array]:
 
 
 def _naming(names: Any) -> Callable[[pa.Array, pa.DataType], pa.Array]:
-    """Makes a column of texts, or of lists of texts."""
+    """A function that makes a column of strings, or of lists of strings."""
 
     def made(values: pa.Array, kind: pa.DataType) -> pa.Array:
         texts = values.to_pylist()

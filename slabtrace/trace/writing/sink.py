@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a recording goes: a folder of files (writer.TraceWriter), or the memory of a live view."""
+"""What a recording is written to: a folder (writer.TraceWriter), or the memory of a live view."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from slabtrace.trace.manifest import Manifest
 
 
 class Sink(Protocol):
-    """What the recorder writes into, all from its storing thread; rows come before what refers to them."""
+    """What the recorder writes to, from its storing thread only; rows come before what refers to them."""
 
     manifest: Manifest
 
     def events(self, batch: EventBatch) -> None:
-        """The next events; within a batch run by run (EventBatch)."""
+        """Take the next events; a batch consists of runs in time order (EventBatch)."""
 
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
-        """Rows of a side table (a key of schema.SIDE_TABLES), as columns of one length."""
+        """Take rows of a side table (a key of schema.SIDE_TABLES), as columns of one length."""
 
     def save_manifest(self) -> None:
-        """The manifest has changed."""
+        """Save the manifest, which has changed."""
 
     def close(self, status: str) -> None:
-        """Nothing follows."""
+        """End the recording."""
 
     @property
     def bytes(self) -> int:
-        """What was written so far."""
+        """Bytes written so far."""
 
     @property
     def segments(self) -> int:
-        """How many files of events were begun."""
+        """Number of files of events begun."""

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write a trace so that whatever was flushed survives anything that happens to the recorder.
+"""Writing a trace, so that all that was flushed survives whatever happens to the recorder.
 
-Every table, events and side tables alike, is an Arrow IPC file that only grows: a flush appends
-one whole record batch with a single write.  A recorder that is killed leaves files without a
-footer, which read as streams up to their last whole batch.  Rows that events refer to (sites,
-stacks, caches) are flushed before the events.  manifest.json alone is replaced, atomically.
-
-Layout and columns: schema.py.
+Every table is an Arrow IPC file that only grows: a flush appends one whole record batch with a single write.
+A killed recorder leaves files without a footer, which are read as streams up to their last whole batch.  Rows
+that events refer to (sites, stacks, caches) are flushed before the events.  Only manifest.json is replaced,
+atomically.  Files and columns: format/schema.py.
 """
 
 from __future__ import annotations
@@ -27,15 +25,15 @@ from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.event_columns import stored
 from slabtrace.trace.manifest import Manifest
 
-SIDE_ROWS = 8192  # of a batch that is copied: it is unpacked whole
+SIDE_ROWS = 8192  # of a copied batch, which readers decode whole
 SEGMENT_EVENTS = 16_000_000  # events per file of events/: some 60 MB
-# Of a pipe load's events level -1 makes 3.06 bytes in 65 ns, level 1 2.98 bytes in 87 ns, lz4 6.8 bytes in
-# 48 ns; higher levels cost several times the time of everything else for a tenth of the size.
+# An event of a pipe load takes 3.06 bytes and 65 ns at level -1, 2.98 bytes and 87 ns at level 1, 6.8 bytes
+# and 48 ns with lz4.  Higher levels take several times as long, and save a tenth of the size.
 _CODEC = pa.Codec("zstd", -1)
 
 
 class WriteError(SlabtraceError):
-    """The trace cannot grow any further (disk full, folder deleted); what was flushed is safe."""
+    """The trace cannot be written any further (disk full, folder deleted); what was flushed is safe."""
 
     exit_code = CANNOT_TRACE
 
@@ -48,11 +46,11 @@ class TableWriter:
         self.schema = table_schema
         self._file = os.fdopen(place.create(name), "wb", buffering=0)
         self._buffer = _Gather()
-        # use_threads=False: one core pays for compression, and is seen to
+        # use_threads=False: compression takes one CPU only, and its cost shows
         options = pa.ipc.IpcWriteOptions(compression=_CODEC, use_threads=False)
         self._writer = pa.ipc.new_file(self._buffer, table_schema, options=options)
         self.rows = 0
-        # pyarrow writes the schema with the first batch; a file that is empty later has lost something
+        # pyarrow writes the schema with the first batch; so a file that is empty later is damaged
         self._writer.write_batch(record_batch([[]] * len(table_schema), table_schema))
         self._flush()
 
@@ -63,7 +61,7 @@ class TableWriter:
         self.rows += batch.num_rows
 
     def close(self, footer: bool = True) -> None:
-        """Write the footer, unless the file shall read as one whose writer was killed.  Raises WriteError."""
+        """Close the file; without `footer` it looks like that of a killed writer.  Raises WriteError."""
         if not self._file.closed:
             try:
                 if footer:
@@ -85,7 +83,7 @@ class TableWriter:
             while written < len(content):
                 written += self._file.write(content[written:])
         except OSError as error:
-            self._file.truncate(start)  # no torn batch stays behind
+            self._file.truncate(start)  # leave no torn batch
             raise _write_failed(self._path, error) from error
 
 
@@ -135,7 +133,7 @@ class _Gather:
 
 
 class TraceWriter:
-    """A trace being written, in the NAME.slab folder that was made for it, or is, if only its path is given.
+    """A trace being written, in the NAME.slab folder `place`; a path is made a folder first.
 
     Raises UsageError if the folder exists or cannot be made, WriteError.
     """
@@ -151,11 +149,11 @@ class TraceWriter:
 
     @property
     def folder(self) -> Path:
-        """What the folder is called."""
+        """The path of the folder."""
         return self._place.path
 
     def events(self, batch: EventBatch) -> None:
-        """Append and flush a batch, starting a new segment where the last is full.  Raises WriteError."""
+        """Append and flush a batch; it begins a new segment if the last one is full.  Raises WriteError."""
         segment = self._segment
         if segment is None or segment.rows >= SEGMENT_EVENTS:
             segment = self._next_segment()
@@ -164,7 +162,7 @@ class TraceWriter:
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Append rows to a side table, given as columns: sequences or arrays of one length.
 
-        No rows, nothing happens.  Raises WriteError.
+        It does nothing without rows.  Raises WriteError.
         """
         writer = self._tables[table]
         batch = record_batch([columns[field.name] for field in writer.schema], writer.schema)
@@ -185,7 +183,7 @@ class TraceWriter:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all files so far, the manifest left out."""
+        """Bytes of all files so far, without the manifest."""
         open_segment = self._segment.bytes if self._segment else 0
         return self._closed_bytes + open_segment + sum(table.bytes for table in self._tables.values())
 

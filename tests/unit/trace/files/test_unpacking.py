@@ -48,6 +48,20 @@ def read_trap(folder: Path, table: pa.Table, batch_rows: int, cut: bool) -> Trac
     return TraceReader(trace)
 
 
+def test_the_example_of_the_module() -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema.EVENTS, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        for rows in (131_072, 131_072, 2_000_000):
+            writer.write_table(zeros(rows), max_chunksize=rows)
+    allowance, found = Allowance(100_000), []
+    with pytest.raises(ExcessError):
+        for message in pa.ipc.MessageReader.open_stream(sink.getvalue()):
+            allowance.take(message)
+            found.append((allowance.rows, allowance.bytes))
+    assert found == [(0, 0), (131_072, 3_670_016), (262_144, 2 * 3_670_016)]
+    assert (allowance.rows, allowance.bytes) == (2_262_144, 2 * 3_670_016 + 56_000_000)
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_batch_of_millions_of_zeros_is_not_unpacked(
     tmp_path: Path, most_bytes: pa.MemoryPool, cut: bool

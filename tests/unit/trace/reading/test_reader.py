@@ -217,9 +217,7 @@ def test_events_of_unknown_sites_are_left_out_and_counted(tmp_path: Path) -> Non
     reader = TraceReader(trace)
     kept = everything(reader).size
     assert kept == sum(not event.is_free for event in EVENTS)
-    assert reader.damage == [
-        f"{len(EVENTS) - kept} events are left out: sites.arrow does not know their site."
-    ]
+    assert reader.damage == [f"{len(EVENTS) - kept} events are left out: their site is not in sites.arrow."]
 
 
 def test_sites_after_a_gap_are_ignored(tmp_path: Path) -> None:

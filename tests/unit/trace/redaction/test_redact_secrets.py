@@ -129,11 +129,7 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
     shown = json.loads(files.open(schema.MANIFEST).read())
     hidden = (PID, PID + 1, PID + 2, ADDRESS + 32, 25_276_502_016, 1_795_350_612_484_687_004)
     assert not any(str(number) in json.dumps(shown) for number in hidden)
-    assert (shown["host"]["release"], shown["host"]["cpus"], shown["redacted"]) == (
-        "6.18.1",
-        2,
-        True,
-    )
+    assert (shown["host"]["release"], shown["host"]["cpus"], shown["redacted"]) == ("6.18.1", 2, True)
     assert [batch.column("name").to_pylist() for batch in batches(files, "symbols") if len(batch)] == [
         ["kept_name"]
     ]
