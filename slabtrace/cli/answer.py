@@ -81,9 +81,8 @@ def answer(
     completeness, out = trace.completeness(), sys.stdout
     if form.as_json:
         head = json.document(schema, path, completeness, trace.damage)
-        json.write(
-            {**head, **json.plain(more or {}), rows.table.json_list: json.rows(shown, rows.table)}, out
-        )
+        listed = {rows.table.json_list: json.rows(shown, rows.table)}
+        json.write({**head, **json.plain(more or {}), **listed}, out)
         return
     write(out, shown)
     write_more(out, len(rows.frame) - len(shown), rows.noun)

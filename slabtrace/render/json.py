@@ -38,7 +38,7 @@ def document(schema: str, trace: str, completeness: object, damage: Sequence[str
 
 
 def rows(frame: pd.DataFrame, table: Table) -> list[dict[str, Any]]:
-    """The rows of `frame` as objects with exactly the keys of `table`; null where the frame lacks a column."""
+    """The rows of `frame` as objects with all keys of `table`; null where the frame lacks a column."""
     records = frame.reindex(columns=list(table.json_keys)).to_dict("records")
     return [{str(key): plain(value, str(key)) for key, value in record.items()} for record in records]
 

@@ -139,8 +139,11 @@ def _coverage(coverage: Coverage) -> Iterator[tuple[str, str]]:
     yield "traced", ", ".join(coverage.attached) or "nothing"
     if coverage.twins:
         yield "with twins", ", ".join(coverage.twins)
+    reasons: dict[str, list[str]] = {}
     for path in coverage.unattached:
-        yield "not traced", f"{path.path}: {path.reason}"
+        reasons.setdefault(path.reason, []).append(path.path)
+    for reason, paths in reasons.items():
+        yield "not traced", f"{', '.join(paths)}: {reason}"
 
 
 def _losses(completeness: Completeness) -> str:

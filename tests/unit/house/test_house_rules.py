@@ -30,12 +30,12 @@ MAY_IMPORT = {
     "render": {"errors", "units", "resources", "columns", "trace", "analysis", "render"},
     "capture": {"errors", "resources", "invoker", "trace", "capture", "slabtrace"},
     "cli": {
-        "errors", "units", "columns", "invoker", "trace", "analysis", "series", "api", "render", "capture", "cli",
-        "slabtrace",
+        "errors", "units", "columns", "invoker", "trace", "analysis", "series", "api", "render", "capture",
+        "cli", "slabtrace",
     },
     "commands": {
-        "errors", "units", "columns", "resources", "invoker", "trace", "analysis", "api", "render", "capture", "cli",
-        "commands", "slabtrace",
+        "errors", "units", "columns", "resources", "invoker", "trace", "analysis", "api", "render", "capture",
+        "cli", "commands", "slabtrace",
     },
     "slabtrace": {"api"},
     "__main__": {"commands"},

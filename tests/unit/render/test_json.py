@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 import pandas as pd
 
+from slabtrace.columns.table import Column, Table
 from slabtrace.render import json as render_json
 
 
@@ -68,7 +69,8 @@ def test_dataclasses_become_objects_and_addresses_strings() -> None:
 
 def test_rows_have_exactly_the_keys_in_order() -> None:
     frame = pd.DataFrame({"outstanding": [23], "private": [1], "cache": ["msg_msg-128"]})
-    (row,) = render_json.rows(frame, ("cache", "outstanding", "class"))
+    defined = tuple(Column(name, "text", "", "") for name in ("cache", "outstanding", "class"))
+    (row,) = render_json.rows(frame, Table("groups", "a group", "leaks", defined))
     assert list(row.items()) == [("cache", "msg_msg-128"), ("outstanding", 23), ("class", None)]
 
 
