@@ -115,11 +115,11 @@ def sample(second: float, active: int) -> dict[str, Any]:
     return {"ts_ns": START + int(second * S), "name": "it", "active_objs": active, **numbers}
 
 
-def unwatched(*paths: str) -> Coverage:
+def untraced(*paths: str) -> Coverage:
     return Coverage(unattached=[Unattached(path, "refused") for path in paths])
 
 
-BULK_FREE = unwatched("kmem_cache_free_bulk")
+BULK_FREE = untraced("kmem_cache_free_bulk")
 HOST = Host(cpus=2, release="6.1.0")
 # As in mm/slub.c, on 2 CPUs: 64 on a CPU's slab, 2 * 120 on its partial list, rounded up to slabs.
 PARKED = 2 * (64 + 2 * 120 + 64)
@@ -131,12 +131,12 @@ def many(outstanding: int) -> list[Event]:
 
 @pytest.mark.parametrize("path", ["kmem_cache_free_bulk", "kvfree_call_rcu", "kfree_nolock", "who_knows"])
 def test_an_untraced_free_path_may_hide_any_number(tmp_path: Path, path: str) -> None:
-    assert claim(tmp_path, coverage=unwatched(path)) == ("unprovable", None)
+    assert claim(tmp_path, coverage=untraced(path)) == ("unprovable", None)
 
 
 @pytest.mark.parametrize("path", ["kmem_cache_alloc_bulk", "kmalloc_nolock"])
 def test_an_untraced_allocation_path_hides_no_free(tmp_path: Path, path: str) -> None:
-    assert claim(tmp_path, coverage=unwatched(path)) == ("exact", 0)
+    assert claim(tmp_path, coverage=untraced(path)) == ("exact", 0)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_events_that_slabinfo_may_not_include_widen_the_bound(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "of",
     [
-        {"coverage": unwatched("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")},  # silent allocations
+        {"coverage": untraced("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")},  # silent allocations
         {"options": {"pid": 5}},  # the kernel counts the objects of all tasks
         {"slabinfo": []},
     ],
@@ -228,8 +228,8 @@ def slab(*free_at: int, second: int = 9) -> list[dict[str, Any]]:
 
 
 EVERYTHING_FREE = range(0x5000, 0x41000, 0x1000)  # never allocated
-RCU_FREES = unwatched("kvfree_call_rcu")
-BOTH_WAYS = unwatched("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")
+RCU_FREES = untraced("kvfree_call_rcu")
+BOTH_WAYS = untraced("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")
 
 
 def test_an_object_in_use_at_the_end_was_not_freed_silently(tmp_path: Path) -> None:
