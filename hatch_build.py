@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hatchling's hook: a wheel brings its man pages, made of the commands' help (slabtrace/commands/man.py)."""
+"""Build hook of hatchling: adds man pages, made from the commands' help (slabtrace/commands/man.py)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ManPages(BuildHookInterface):
-    """Makes build/man, and has it installed as share/man/man1."""
+    """Makes the pages in build/man, which the wheel installs as share/man/man1."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called before a wheel is built; an editable one points at the checkout and has no pages."""
+        """Make the pages before a wheel is built; an editable one only points at a checkout and has none."""
         if version == "editable":
             return
         sys.path.insert(0, self.root)

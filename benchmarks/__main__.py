@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks [NAME…] [--quick]`: run benchmarks, or all those beside peers; Markdown tables."""
+"""Run benchmarks and print Markdown tables; without NAME, run those that include other tracers."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ BY_NAME = {
 
 
 def main() -> int:
-    """Parse the command line and run; exit status 1 where nothing can be measured."""
+    """Parse the command line and run the benchmarks; exit status 1 if not root."""
     every = BESIDE_PEERS | BY_NAME
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(every)}; if none, {', '.join(BESIDE_PEERS)}",
+        help=f"one of {', '.join(every)}; default: {', '.join(BESIDE_PEERS)}",
     )
-    parser.add_argument("--quick", action="store_true", help="few short rounds: does it work, not what is it")
+    parser.add_argument("--quick", action="store_true", help="a few short rounds, to see that it works")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(every)
     if unknown:
         parser.error(f"no benchmark called {', '.join(sorted(unknown))}")
     if os.geteuid() != 0:
-        machine.note("the benchmarks trace the kernel: run them as root")
+        machine.note("the benchmarks trace the kernel and need root: sudo .venv/bin/python -m benchmarks")
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave nothing behind then either
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` blocks clean up
     machine.mount_tracefs()
     print(f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on: {machine.describe()}\n")
     for name in arguments.names or BESIDE_PEERS:

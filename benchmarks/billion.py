@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A day at 11,600 events a second, a billion events in one trace, and what reading it takes.
+"""Read a trace of a billion events (a day at 11,600 a second): time and memory of each command.
 
-The trace is made here, by the project's own writer, of one batch told again and again at other addresses and
-times, so that pairing has to be done and has known answers: a message is left behind in each batch, one in a
-thousand batches frees an object twice, and the objects of the last KEPT_FOR batches live on.  Tasks come
-and slabinfo changes every second, as on a machine in use.  SLABTRACE_EVENTS asks for another number.
+slabtrace's own writer makes the trace.  It repeats one batch at other addresses and times, so that events
+must be paired and the answers are known: each batch leaks one message, one batch in a thousand frees an
+object twice, and the long-lived objects of the last KEPT_FOR batches are outstanding.  New tasks appear
+and slabinfo changes every second, as on a machine in use.  SLABTRACE_EVENTS sets another number of events.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from slabtrace.trace.writing.writer import TraceWriter
 
 EVENTS, DAY_NS = 1_000_000_000, 86_400_000_000_000
 BATCH = 1 << 17
-KEPT_FOR, REGIONS = 48, 64  # batches that some objects live; after REGIONS, addresses are used again
-LONG_LIVED = 4001  # objects of each batch
-TWICE_EACH = 1000  # batches
+KEPT_FOR, REGIONS = 48, 64  # batches: the lifetime of long-lived objects; until addresses are reused
+LONG_LIVED = 4001  # objects in each batch
+TWICE_EACH = 1000  # batches: the last of them has a double free
 CACHES, CALL_SITES, SECONDS = 40, 60, 86_400
-CHANGED, TASKS = 20, 5  # caches of which slabinfo changes, and tasks that come, each second
-STAYS, PAGE_END = CALL_SITES + CACHES, CALL_SITES + CACHES + 1  # sites: of what stays; of no consequence
-BASE, OBJECT, FAR = 0xFFFF_8880_0000_0000, 256, 1 << 40  # what stays lies FAR beyond the rest
+CHANGED, TASKS = 20, 5  # each second: caches whose slabinfo changes, new tasks
+STAYS, PAGE_END = CALL_SITES + CACHES, CALL_SITES + CACHES + 1  # sites: of the leak; of an ended page
+BASE, OBJECT, FAR = 0xFFFF_8880_0000_0000, 256, 1 << 40  # leaked objects lie FAR above the others
 REGION = 2 * BATCH * OBJECT
 CACHE, TEXT = 0xFFFF_8881_0000_0000, 0xFFFF_FFFF_8100_0000
 COMMANDS = ("info", "stat", "leaks", "mismatches", "caches", "report")
 
 
 def main(quick: bool) -> None:
-    """Make the trace, read it, print one table, delete it."""
+    """Make the trace, read it, print one table, delete the trace."""
     events = int(os.environ.get("SLABTRACE_EVENTS", "10_000_000" if quick else EVENTS))
-    print(f"### A trace of {events:,} events, read\n")
+    print(f"### Reading a trace of {events:,} events\n")
     with tempfile.TemporaryDirectory(prefix="slabtrace-billion-", dir="/var/tmp") as name:
         trace = Path(name) / "t.slab"
         machine.note(f"billion: making {events:,} events")
@@ -69,7 +69,7 @@ def _argv(command: str, trace: Path) -> list[str]:
 
 
 def _as_made(trace: Path, batches: int) -> bool:
-    """Whether `leaks` and `mismatches` find what was put in."""
+    """Whether `leaks` and `mismatches` find exactly what the trace was made with."""
     groups = _json("leaks", trace)["groups"]
     left = [group for group in groups if group["cache"] == "cache-leaky"]
     others = sum(group["outstanding"] for group in groups) - batches
@@ -102,14 +102,14 @@ def make(trace: Path, events: int) -> int:
 
 
 def _batches(batches: int) -> Iterator[EventBatch]:
-    """Each the template at its own time and addresses; what it frees of an earlier one lies at that one's."""
+    """Copies of the template with other times and addresses; a late free has the older copy's address."""
     template, back = _template()
     length = DAY_NS // batches
     for number in range(batches):
         region = ((number - back) % REGIONS).astype(np.uint64)
         ptr, site = template.ptr + region * np.uint64(REGION), template.site
         ptr[template.site == STAYS] = BASE + FAR + number * OBJECT
-        if number % TWICE_EACH == TWICE_EACH - 1:  # the last event, of no consequence, becomes a second free
+        if number % TWICE_EACH == TWICE_EACH - 1:  # the page end, last in the batch, becomes a second free
             site, ptr[-1] = site.copy(), BASE + number % REGIONS * REGION + LONG_LIVED * OBJECT
             site[-1] = CALL_SITES
         yield template._replace(
@@ -118,7 +118,7 @@ def _batches(batches: int) -> Iterator[EventBatch]:
 
 
 def _template() -> tuple[EventBatch, Any]:
-    """A batch, its times from 0 up, and how many batches earlier what each event is of was allocated."""
+    """A batch with times from 0 up, and for each event how many batches earlier its object was allocated."""
     random = np.random.default_rng(8)
     pairs = (BATCH - 2 * LONG_LIVED - 2) // 2
     came = random.random(pairs) * 0.95
@@ -140,7 +140,7 @@ def _template() -> tuple[EventBatch, Any]:
 
 
 def _side_tables(writer: TraceWriter) -> None:
-    """Sites, stacks and caches, and what a day leaves of tasks and slabinfo."""
+    """Write sites, stacks and caches, and the tasks and slabinfo of a day."""
     allocs, frees = np.arange(CALL_SITES), np.arange(CACHES)
     kind = [Kind.KMALLOC] * CALL_SITES + [Kind.KFREE] * CACHES + [Kind.KMALLOC, Kind.PAGE_END]
     cache = _above(CACHE, np.concatenate([allocs % CACHES, frees, [CACHES], [0]]))
@@ -192,7 +192,7 @@ def _above(base: int, offset: Any) -> Any:
 
 
 def _second(writer: TraceWriter, ts_ns: int, names: list[str], second: int) -> None:
-    """What a second adds to tasks.arrow and slabinfo.arrow."""
+    """Write what one second adds to tasks.arrow and slabinfo.arrow."""
     tid = (np.arange(TASKS) + second * TASKS) % 32_000 + 300
     comms = [f"worker/{each % 7}" for each in tid.tolist()]
     writer.rows("tasks", {"ts_ns": [ts_ns] * TASKS, "tid": tid, "tgid": tid, "comm": comms})

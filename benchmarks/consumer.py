@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tracer's own process takes: CPU time and memory, read from /proc while it runs."""
+"""CPU time and memory of a tracer's own process, read from /proc while it runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, all its threads, without its children (proc_pid_stat(5))."""
+    """User and system time of all threads of a process, without its children (proc_pid_stat(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 def rss_bytes(pid: int) -> int:
-    """Resident memory of a process, mapped rings not counted (they are the kernel's pages)."""
+    """Resident memory (VmRSS) of a process, in bytes; mapped rings are included."""
     status = Path(f"/proc/{pid}/status").read_text()
     match = re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)
     return int(match.group(1)) * 1024 if match else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine measured on: what it is, whether it is quiet, which CPU does what."""
+"""The machine: its hardware, whether it is idle, and which CPU runs what."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-QUIET_SHARE = 0.05  # of all CPUs' time
-QUIET_PATIENCE_S = 5.0  # before each of many rounds: noise falls on all tracers alike
-LONG_PATIENCE_S = 300.0  # before a figure that is taken once
+QUIET_SHARE = 0.05  # of all CPUs' time: busy no more than this is idle
+QUIET_PATIENCE_S = 5.0  # before each of many rounds: noise affects all tracers alike
+LONG_PATIENCE_S = 300.0  # before a figure that is measured once
 _LOOK_S = 0.4
 _TRACING = re.compile(r"bpf.link|bpf.raw|perf_event")
 
 
 class Unavailable(Exception):  # noqa: N818
-    """Something cannot be measured here; the text says why and goes into the table."""
+    """Something cannot be measured here; the message is the reason, which the table shows."""
 
 
 def describe() -> str:
@@ -39,24 +39,24 @@ def load_cpu() -> int:
 
 
 def tracer_cpu() -> int:
-    """The CPU of whatever consumes a tracer's events: another than the load's, where there is one."""
+    """The CPU for the process that reads a tracer's events: not the load's, if there are two CPUs."""
     return min(os.sched_getaffinity(0))
 
 
 def pinned(cpu: int, command: list[str]) -> list[str]:
-    """The command, to run on one CPU only."""
+    """The command line that runs `command` on one CPU only."""
     return ["taskset", "-c", str(cpu), *command]
 
 
 def mount_tracefs() -> None:
-    """perf and memleak read tracepoints' formats there; nobody else mounts it on some machines."""
+    """Mount tracefs where it is not: perf and memleak read the formats of tracepoints there."""
     place = Path("/sys/kernel/tracing")
     if not (place / "events").is_dir():
         subprocess.run(["mount", "-t", "tracefs", "tracefs", str(place)], check=True)
 
 
 def others_tracing() -> set[int]:
-    """Other processes that hold a BPF link or a perf event: their cost would be counted too."""
+    """Pids of other processes with a BPF link or a perf event: their cost would be measured too."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile
@@ -67,7 +67,7 @@ def others_tracing() -> set[int]:
 
 
 def busy_share(seconds: float) -> float:
-    """The share of all CPUs' time that was spent on anything, over the next `seconds`."""
+    """The share of all CPUs' time that is not idle, over the next `seconds`."""
     before = _cpu_ticks()
     time.sleep(seconds)
     spent = [b - a for a, b in zip(before, _cpu_ticks(), strict=True)]
@@ -76,7 +76,7 @@ def busy_share(seconds: float) -> float:
 
 
 def busy_seconds() -> float:
-    """CPU time spent on anything since the machine started."""
+    """CPU time of all CPUs that was not idle, since the machine started, in seconds."""
     ticks = _cpu_ticks()
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
@@ -86,7 +86,7 @@ def _cpu_ticks() -> list[int]:
 
 
 def wait_until_quiet(patience_s: float = QUIET_PATIENCE_S) -> bool:
-    """Wait until nobody else traces and the CPUs are all but idle; False if that never came."""
+    """Wait until no other process traces and the CPUs are idle; False if that takes too long."""
     deadline = time.monotonic() + patience_s
     while others_tracing() or busy_share(_LOOK_S) > QUIET_SHARE:
         if time.monotonic() > deadline:
@@ -95,5 +95,5 @@ def wait_until_quiet(patience_s: float = QUIET_PATIENCE_S) -> bool:
 
 
 def note(text: str) -> None:
-    """Progress, on stderr: stdout has the tables alone."""
+    """Print progress to stderr; stdout has only the tables."""
     print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Added time per slab event: slabtrace and its peers in turn, on one load, on one CPU, round after round.
+"""Added time per slab event: slabtrace and other tracers, one after another, on one load on one CPU.
 
-Before each tracer's sample the load runs alone; pace.py says how the two are compared.  Ratios
-are taken within a round, and their median is shown.
+Before each sample of a tracer the load runs alone; pace.py says how the two are compared.  Ratios
+are taken within a round, and the table shows their median.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PERF = "perf record, four kmem events"
 
 
 class Comparison:
-    """All samples of one load, and why a tracer has none."""
+    """All samples of one load, and for each tracer without samples the reason."""
 
     def __init__(self, load: str) -> None:
         self.load = load
@@ -41,7 +41,7 @@ class Comparison:
         self.noisy = 0
 
     def run(self, rounds: int) -> None:
-        """Sample every tracer in turn, `rounds` times."""
+        """Sample every tracer once in each of `rounds` rounds."""
         probes = Probes(CaptureOptions(stacks="none"))
         try:
             with Load(self.load, load_cpu()) as load:
@@ -65,14 +65,14 @@ class Comparison:
                 self.unavailable[name] = str(reason)
 
     def print(self) -> None:
-        """The table, and what it was measured on."""
-        where = "another CPU" if tracer_cpu() != load_cpu() else "the same CPU (there is but one)"
+        """Print the table, and what it was measured on."""
+        where = "another CPU" if tracer_cpu() != load_cpu() else "the same CPU (there is only one)"
         print(f"### Added time per event, load `{self.load}` on one CPU\n")
         print(
             f"{self.fired:.1f} events per operation, {self.objects:.1f} with an object; the load alone "
             f"takes {self.pace.ns_per_operation:,.0f} ns of CPU per operation. Consumers run on {where}. "
-            f"Median (min..max) over {len(self.traced[FLOOR])} rounds, {self.noisy} of them begun while the "
-            "machine was busy.\n"
+            f"Median (min..max) over {len(self.traced[FLOOR])} rounds, {self.noisy} of them started while "
+            "the machine was busy.\n"
         )
         self._added = {
             name: [self.pace.added(s) / self.fired for s in found] for name, found in self.traced.items()
@@ -90,7 +90,7 @@ class Comparison:
         return [a / b for a, b in zip(self._added[name], self._added[base], strict=True)]
 
     def _part_of_perf(self, name: str) -> str:
-        """Its cost as 1/N of `perf record`'s, or N times it."""
+        """Its cost as 1/N of the cost of `perf record`, or as N times that."""
         if PERF in self.unavailable:
             return ""
         ratio = median(self._ratios(PERF, name))
@@ -99,7 +99,7 @@ class Comparison:
 
 @contextmanager
 def _tracing(name: str, probes: Probes) -> Iterator[None]:
-    """Trace with the named tracer; what it wrote is thrown away."""
+    """Trace with the named tracer, and delete what it wrote."""
     if name == FLOOR:
         with probes.part("empty"):
             yield
@@ -109,7 +109,7 @@ def _tracing(name: str, probes: Probes) -> Iterator[None]:
 
 
 def main(quick: bool) -> None:
-    """All loads: of messages' three events one is a kfree(NULL); every event of pipes has an object."""
+    """Print one table for each load."""
     for load in LOADS:
         comparison = Comparison(load)
         with contextlib.suppress(KeyboardInterrupt):

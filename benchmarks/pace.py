@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the load's CPU is at a moment, taken out of what is measured then.
+"""Compares slices of a load with and without a tracer, although the speed of the CPU changes.
 
-A virtual CPU has a pace of its own: the same loop takes 630 or 1,050 ns, for seconds at a time,
-as whatever shares the core comes and goes.  Each slice of a load carries a yardstick, the time of
-a system call that no tracer touches, measured within the same milliseconds.  What the load alone
-would have taken in a slice is what it took in those slices without tracer whose yardstick was
-nearest; a tracer's slice is expressed as a multiple of that.
+The speed of a virtual CPU depends on what else uses the core: the same loop takes 630 or 1,050 ns,
+for seconds at a time.  Each slice of a load also has a yardstick: the time of a system call that
+no tracer sees, measured in the same milliseconds.  The expected time of a slice is the median of
+the slices without a tracer that have the nearest yardsticks.  The time of a slice with a tracer is
+expressed as a multiple of the expected time.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ _NEIGHBOURS = 40
 
 
 class Pace:
-    """The slices of the load alone, against which all others are held."""
+    """The slices of the load alone, with which all others are compared."""
 
     def __init__(self) -> None:
         self._alone: list[Slices] = []
 
     def alone(self, slices: Slices) -> None:
-        """Take slices without any tracer."""
+        """Add slices that were measured without a tracer."""
         self._alone.append(slices)
 
     @property
     def ns_per_operation(self) -> float:
-        """What an operation of the load alone usually takes."""
+        """Median time of one operation of the load alone."""
         return float(np.median(np.concatenate(self._alone)[:, 0]))
 
     def added(self, slices: Slices) -> float:
-        """Nanoseconds that a tracer added to an operation, at the CPU's usual pace."""
+        """Nanoseconds that a tracer added to an operation, at the CPU's usual speed."""
         times = float(np.median(slices[:, 0] / self._expected(slices[:, 1])))
         return (times - 1) * self.ns_per_operation
 
     def _expected(self, yardstick: Slices) -> Slices:
-        """What the load alone takes when the yardstick takes so long: a median of neighbours."""
+        """Expected time of the load alone for each yardstick, shape (n,): median of its nearest slices."""
         known = np.concatenate(self._alone)
         known = known[np.argsort(known[:, 1])]
         width = min(_NEIGHBOURS, len(known))

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * The recorder's programs taken apart: each part does what the one before it does, and a thing
- * more.  It includes the real programs, so that what is measured is what runs.
+ * The recorder's programs in parts: each part does what the part before it does, and one thing
+ * more.  The file includes the real programs, so that the measured code is the code that runs.
  *
- *   empty    nothing: what the kernel itself takes to call a program (second: to call another)
+ *   empty    nothing: the kernel's own time to call a program (second: to call one more)
  *   lane     enter and leave this CPU's lane
  *   slot     + claim a slot, write to it, commit it
  *   clock    + read the clock
  *   fields   + the task and all other fields
- *   cache    + look up the slab cache of a kmalloc object: all but the twins
+ *   cache    + look up the slab cache of a kmalloc object: everything except the twins
  *
  * With twins, and with stacks, the programs of slab.c themselves are measured (parts.py).
  */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each part of the recorder's programs costs: from an empty program to the whole, step by step."""
+"""The cost of each part of the recorder's programs, from an empty program to the complete one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TWO_EMPTY = "for comparison: empty programs, two per tracepoint"
 
 
 class Objects:
-    """The compiled programs, and the steps from nothing to the whole: (label, what to attach)."""
+    """The compiled programs with all the options that are compared."""
 
     def __init__(self) -> None:
         self._plain = Probes(CaptureOptions(stacks="none"))
@@ -34,7 +34,7 @@ class Objects:
         self._sample = Probes(CaptureOptions(stacks="none", sample=16))
 
     def steps(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
-        """Each builds on the one before it; the last stands for itself."""
+        """Yield (label, what to attach); each adds to the one before it, except those for comparison."""
         yield FLOOR, self._plain.part("empty")
         yield "+ lane", self._plain.part("lane")
         yield "+ slot claimed and committed", self._plain.part("slot")
@@ -43,15 +43,15 @@ class Objects:
         yield "+ cache of a kmalloc object", self._plain.part("cache")
         yield "+ twins of the frees (--twins frees)", self._frees.whole()
         yield "+ twins of the allocations: --stacks none", self._plain.whole()
-        yield "+ stacks of some: --stacks auto", self._some_stacks.whole()
-        yield "+ stacks of all: --stacks all", self._stacks.whole()
+        yield "+ sampled stacks: --stacks auto", self._some_stacks.whole()
+        yield "+ all stacks: --stacks all", self._stacks.whole()
         yield "for comparison: --mode survivors, no stacks", self._survivors.whole()
         yield "for comparison: --mode survivors --stacks auto", self._survivors_auto.whole()
         yield "for comparison: --sample 1/16, no stacks", self._sample.whole()
         yield TWO_EMPTY, self._plain.part("empty", "second")
 
     def close(self) -> int:
-        """Leave nothing in the kernel; returns how many events found no free slot."""
+        """Remove all programs and maps from the kernel; returns how many events found no free slot."""
         everything = (self._plain, self._frees, self._some_stacks, self._stacks)
         everything += (self._survivors, self._survivors_auto, self._sample)
         lost = sum(probes.dropped() for probes in everything)
@@ -61,7 +61,7 @@ class Objects:
 
 
 class PartByPart:
-    """The parts on one load, sampled in turn."""
+    """The samples of all parts on one load."""
 
     def __init__(self, load: str) -> None:
         self.load = load
@@ -71,7 +71,7 @@ class PartByPart:
         self.noisy = self.without_slot = 0
 
     def run(self, rounds: int) -> None:
-        """Sample every part, `rounds` times."""
+        """Sample every part once in each of `rounds` rounds."""
         objects = Objects()
         try:
             with Load(self.load, load_cpu()) as load:
@@ -90,7 +90,7 @@ class PartByPart:
                 self.traced[part].append(load.slices(SAMPLE_S))
 
     def print(self) -> None:
-        """The table, and what it was measured on."""
+        """Print the table, and what it was measured on."""
         print(f"### Parts of the program, load `{self.load}` on one CPU\n")
         print(
             f"{self.fired:.1f} events per operation, {self.objects:.1f} with an object; the load alone "
@@ -101,7 +101,7 @@ class PartByPart:
         }
         print_table(["part", "added ns per event", "by this part", "times the floor"], _rows(added))
         rounds = len(added[FLOOR])
-        print(f"{rounds} rounds, {self.noisy} of them begun while the machine was busy;")
+        print(f"{rounds} rounds, {self.noisy} of them started while the machine was busy;")
         print(f"{self.without_slot:,} events found no free slot.\n")
 
 
@@ -114,7 +114,7 @@ def _rows(added: dict[str, list[float]]) -> Iterator[list[str]]:
 
 
 def main(quick: bool) -> None:
-    """Of messages' three events one is a kfree(NULL); every event of pipes has an object."""
+    """Print one table for `messages` (one of three events is a kfree(NULL)) and one for `pipes`."""
     for load in ("messages", "pipes"):
         parts = PartByPart(load)
         with contextlib.suppress(KeyboardInterrupt):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs of parts.c, attached part by part within this process, their rings kept empty."""
+"""Attach programs of parts.c in this process, and keep their rings empty."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _DRAIN_S = 0.005
 
 
 class Probes:
-    """One compiled parts.c: rings of the default size, and the slab caches learnt.
+    """One compiled parts.c with rings of the default size, ready to find the slab cache of an object.
 
-    Raises CaptureError where slabtrace cannot trace.
+    Raises CaptureError if slabtrace cannot trace here.
     """
 
     def __init__(self, options: CaptureOptions) -> None:
@@ -47,13 +47,13 @@ class Probes:
         self.rings.set_vmemmap(walk.learn_vmemmap(walk.all_caches(first)))
 
     def part(self, *parts: str) -> AbstractContextManager[None]:
-        """Attach parts of parts.c, one after the other, to each tracepoint."""
+        """Attach the named parts of parts.c, one after another, to each tracepoint."""
         return self._attached(
             [(f"{part}_{tracepoint}", tracepoint) for part in parts for tracepoint in TRACEPOINTS]
         )
 
     def whole(self) -> AbstractContextManager[None]:
-        """Attach the programs of slab.c, and those twins that the options ask for."""
+        """Attach the programs of slab.c, and the twins that the options select."""
         twins = [name for name in TRACEPOINTS if self.options.twin_of(name)]
         return self._attached(
             [(name, name) for name in TRACEPOINTS] + [(f"{name}_twin", name) for name in twins]
@@ -71,18 +71,18 @@ class Probes:
             finally:
                 done.set()
                 self.programs.detach()
-        reader.result()  # raises what went wrong in it: full rings would look cheap
+        reader.result()  # raises the thread's error: with full rings the programs would look cheaper
 
     def _keep_empty(self, done: threading.Event) -> None:
-        """Free all slots again and again, looking at none."""
+        """Free all slots every _DRAIN_S seconds, without reading them."""
         os.sched_setaffinity(threading.get_native_id(), {tracer_cpu()})
         while not done.wait(_DRAIN_S):
             self.rings.drain(1 << 62, lambda rows, cpu: None)
 
     def dropped(self) -> int:
-        """Events for which no slot was free: must stay 0 for the figures to mean anything."""
+        """Events for which no slot was free.  The figures are valid only if this is 0."""
         return int(self.rings.counters()["dropped"].sum())
 
     def close(self) -> None:
-        """Leave nothing in the kernel."""
+        """Remove the programs and maps from the kernel."""
         self.programs.close()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast a recording is read: `slabtrace stat` and `leaks` beside `perf kmem stat`, on the same load.
 
-A pipe made and closed in a loop on every CPU, recorded by both.  Then slabtrace alone on ten and a
-hundred times as much: time has to grow as the events do, memory not.
+The load opens and closes a pipe in a loop on every CPU; both tools record it.  Then slabtrace reads
+recordings that are 10 and 100 times as large: time should grow with the events, memory should not.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from benchmarks.tracers import Tracer, manifest, perf_kmem, slabtrace
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)  # events
 ROUNDS = 3
-EVENTS_OF_ONE = 14  # slab events of making and closing a pipe, about
+EVENTS_OF_ONE = 14  # slab events of opening and closing a pipe, about
 _SAMPLES = re.compile(r"SAMPLE events:\s+(\d+)")
 
 
 class Run(NamedTuple):
-    """One command on one recording: events, wall time, and the most memory it held."""
+    """One command on one recording: events, wall time, and peak memory."""
 
     events: int
     seconds: float
@@ -41,7 +41,7 @@ class Run(NamedTuple):
 
     @property
     def events_per_s(self) -> float:
-        """Events read a second, the start of the program included."""
+        """Events read per second, including the start of the program."""
         return self.events / self.seconds
 
 
@@ -62,8 +62,8 @@ def main(quick: bool) -> None:
             trace = _record(folder / str(events), slabtrace, events) / "t.slab"
             count = int(manifest(trace)["totals"]["events"])
             for command in ("stat", "leaks"):
-                told = [sys.executable, "-m", "slabtrace", command, str(trace)]
-                runs = [timed(told, count) for _ in range(rounds)]
+                command_line = [sys.executable, "-m", "slabtrace", command, str(trace)]
+                runs = [timed(command_line, count) for _ in range(rounds)]
                 rows.append(_row(f"slabtrace {command}", _middle(runs), peer and peer.events_per_s))
             subprocess.run(["rm", "-rf", str(trace)], check=True)
     print_table(("command", "events", "s", "M events/s", "to perf", "peak MiB"), rows)
@@ -76,13 +76,13 @@ def _perf(folder: Path, rounds: int) -> Run:
     stats = subprocess.run(["perf", "report", "--stats", *data], capture_output=True, text=True)
     found = _SAMPLES.search(stats.stdout)
     if found is None:
-        raise Unavailable("perf report does not say how many samples there are")
+        raise Unavailable("perf report does not print the number of samples")
     command = ["perf", "kmem", *data, "stat", "--caller", "-l", "20"]
     return _middle([timed(command, int(found.group(1))) for _ in range(rounds)])
 
 
 def _record(folder: Path, tracer: Tracer, events: int) -> Path:
-    """Record about so many events of the load on every CPU into `folder`."""
+    """Record about `events` events of the load on every CPU into `folder`."""
     folder.mkdir()
     machine.note(f"reading: recording {events:,} events with {tracer.__name__}")
     with ExitStack() as stack:
@@ -96,7 +96,7 @@ def _record(folder: Path, tracer: Tracer, events: int) -> Path:
 
 
 def timed(command: list[str], events: int) -> Run:
-    """Run a command; its output is thrown away.  wait4 gives the memory of this child alone."""
+    """Run a command without showing its output.  wait4 reports the memory of this child only."""
     begun = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

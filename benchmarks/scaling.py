@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the recorder scales to machines larger than this one: its two threads on the rings of 1 to 128 CPUs.
+"""How the recorder scales to more CPUs: its two threads on simulated rings of 1 to 128 CPUs.
 
-The rings are plain memory and the CPUs imagined, but the events are a recording's (a pipe made and
-closed in a loop), and what empties, orders and stores them is the recorder's own code: capture's
-Rings and Intake in the one thread, TimeMerge and TraceWriter in the other.  Both are timed by their CPU time,
-one after the other, so that a machine of two CPUs does for 128.
+The rings are plain memory, but the events are recorded (a pipe is opened and closed in a loop), and
+the recorder's own code drains, orders and stores them: Rings and Intake in one thread, TimeMerge and
+TraceWriter in the other.  The CPU time of each is measured, one after the other, so that two CPUs are
+enough to simulate 128.
 
-For each number of CPUs: how many events lie in a lane at each poll, at a total of RATE events a second
-and the recorder's own pauses; what an event costs each thread; and how many events a second the slower of the
-two so keeps up with.  README.md says what follows.
+A row has the number of events in a lane at each poll (at RATE events a second in total, with the
+recorder's own pauses), the cost of an event in each thread, and the highest rate of the slower thread.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.writing.writer import TraceWriter
 
 CPUS = (1, 2, 8, 32, 128)
-RATE = 20_000_000  # events a second, of all CPUs
-POLL_S = 0.025  # the recorder's longest pause, which it takes while lanes are emptier than 5 %
-LANE_SLOTS = 1 << 20  # of the recorder's default buffers, at most
-EVENTS = 6_000_000  # of each row
+RATE = 20_000_000  # events a second, all CPUs together
+POLL_S = 0.025  # the recorder's longest pause, used while lanes are less than 5 % full
+LANE_SLOTS = 1 << 20  # at most, with the recorder's default buffers
+EVENTS = 6_000_000  # for each row
 RECORDED_S = 1.0
 _SITE = ("kind", "flags", "call_site", "cache", "bytes_req", "bytes_alloc", "gfp_flags", "node", "stack_id")
 
 
 class Costs(NamedTuple):
-    """CPU time of each thread, ns per event, and what was stored, bytes per event."""
+    """CPU time of each thread (ns per event) and stored size (bytes per event)."""
 
     cpus: int
     in_a_lane: int
@@ -57,20 +56,20 @@ class Costs(NamedTuple):
 
     @property
     def keeps_up(self) -> float:
-        """Events a second that the slower thread takes a whole CPU for."""
+        """Events a second at which the slower thread uses a whole CPU."""
         return 1e9 / max(self.consumer_ns, self.storing_ns)
 
 
 class Memory:
-    """In the place of the programs: maps that are plain memory."""
+    """Replaces the BPF programs: its maps are plain memory."""
 
     def mapped(self, name: str, dtype: Any, count: int) -> np.ndarray[Any, Any]:
-        """As Programs.mapped."""
+        """Zeroed memory, as Programs.mapped would map it."""
         return np.zeros(count, dtype)
 
 
 def recorded_slots(folder: Path) -> np.ndarray[Any, np.dtype[np.void]]:
-    """A load on every CPU, its events as they lay in the rings: event_dtype, ordered by time."""
+    """Record a load on every CPU; its events as slots of the rings (event_dtype), ordered by time."""
     with ExitStack() as stack:
         loads = [stack.enter_context(Load("pipes", cpu)) for cpu in sorted(os.sched_getaffinity(0))]
         with recording(folder):
@@ -90,20 +89,20 @@ def recorded_slots(folder: Path) -> np.ndarray[Any, np.dtype[np.void]]:
 
 
 def rounds(slots: np.ndarray[Any, Any], cpus: int, in_a_lane: int) -> Iterator[np.ndarray[Any, Any]]:
-    """What every CPU writes between two polls, shape (cpus, in_a_lane): each a stretch of its own."""
+    """What the CPUs write between two polls, shape (cpus, in_a_lane), each from its own part of `slots`."""
     length = cpus * in_a_lane
     stretch = len(slots) // cpus
     span = int(slots["ts_ns"][-1] - slots["ts_ns"][0])
     for number in range(max(1, EVENTS // length)):
         begin = (number * in_a_lane) % (stretch - in_a_lane)
         part = np.stack([slots[cpu * stretch + begin :][:in_a_lane] for cpu in range(cpus)])
-        # all CPUs at one time, and each round after the last
+        # all CPUs begin at the same time, and each round after the one before it
         part["ts_ns"] += number * span - part["ts_ns"][:, :1]
         yield part
 
 
 def measure(slots: np.ndarray[Any, Any], cpus: int, folder: Path) -> Costs:
-    """Fill the rings, empty them, store, again and again."""
+    """Fill the rings, drain and store them, until EVENTS are stored."""
     in_a_lane = max(1, min(int(LANE_SLOTS * _FILL_TARGET), int(RATE * POLL_S / cpus)))
     lane_slots = 1 << (2 * in_a_lane).bit_length()
     rings = Rings(Memory(), RingGeometry(cpus, lane_slots))  # type: ignore[arg-type]
@@ -132,7 +131,7 @@ def measure(slots: np.ndarray[Any, Any], cpus: int, folder: Path) -> Costs:
 
 
 def _write(rings: Rings, part: np.ndarray[Any, Any]) -> None:
-    """What the programs do: fill slots of the task lanes, then commit them."""
+    """Do what the BPF programs do: fill slots of the task lanes, then commit them."""
     words = part.view(np.uint64).reshape(*part.shape, -1)
     for cpu, rows in enumerate(words):
         base = cpu * rings.geometry.slots_per_cpu
@@ -144,7 +143,7 @@ def _write(rings: Rings, part: np.ndarray[Any, Any]) -> None:
 
 def main(quick: bool) -> None:
     """Print one table."""
-    print(f"### Scaling: {RATE / 1e6:.0f} M events a second from 1 to 128 CPUs, on imagined rings\n")
+    print(f"### Scaling: {RATE / 1e6:.0f} M events a second from 1 to 128 CPUs, on simulated rings\n")
     with tempfile.TemporaryDirectory(prefix="slabtrace-scaling-") as name:
         slots = recorded_slots(Path(name))
         rows = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A leak of one object a second in 500,000 events a second of ordinary churn: is it found, and nothing else?
+"""One leaked object a second among 500,000 events a second: is it found, and nothing else?
 
-Each run records two minutes of loads/churn.c, which leaves a System V message a second in a queue, or
-none, while the same call site sends and receives thousands.  `leaks` has to name load_msg as its
-only suspect, at rank 1, and has to suspect nothing where nothing leaked.
+Each run records two minutes of loads/churn.c.  It leaves one System V message a second in a queue, or
+none, while the same call site sends and receives thousands.  `leaks` must report load_msg as its
+only suspect, at rank 1, and must report no suspect where nothing leaked.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from benchmarks.table import print_table
 from benchmarks.tracers import slabtrace
 
 SECONDS, RUNS = 120, 10
-ROUNDS = 4_300  # of churn a second and CPU: 265,000 events a second, if nothing else wants the CPU
+ROUNDS = 4_300  # of churn per second and CPU: 265,000 events a second on an otherwise idle CPU
 WARM_UP_S, SPARE_S = 2, 60
 CULPRIT = "load_msg+"
 
 
 class Outcome(NamedTuple):
-    """What one run recorded, left in the queue, and found."""
+    """One run: events a second, messages left in the queue a second, suspects found."""
 
     events_per_s: float
     left: int
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether exactly what leaked is suspected, on top."""
+        """Whether the leak is the only suspect, at rank 1; without a leak, whether there is no suspect."""
         if not self.left:
             return not self.suspects
         return len(self.suspects) == 1 and self._is_culprit(self.suspects[0])
@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 
 
 def main(quick: bool) -> None:
-    """Print a line for each run, and how many were right."""
+    """Print a row for each run, and how many runs were right."""
     print("### A slow leak in churn\n")
     seconds, runs = (20, 1) if quick else (SECONDS, RUNS)
     rows = []
@@ -68,7 +68,7 @@ def main(quick: bool) -> None:
 
 
 def top(outcome: Outcome) -> str:
-    """The first suspect in words."""
+    """The first suspect: its symbol, cache and score."""
     if not outcome.suspects:
         return "none"
     first = outcome.suspects[0]
@@ -85,7 +85,7 @@ def one_run(folder: Path, seconds: int, leaks: int) -> Outcome:
 
 
 def outcome(trace: Path, leaks: int) -> Outcome:
-    """What `slabtrace leaks` and `info` say of a recording."""
+    """What `slabtrace leaks` and `info` report about a recording."""
     groups = _json("leaks", trace)["groups"]
     manifest = _json("info", trace)["manifest"]
     length_s = (manifest["ended_ns"] - manifest["started_ns"]) / 1e9
@@ -95,7 +95,7 @@ def outcome(trace: Path, leaks: int) -> Outcome:
 
 @contextmanager
 def churning(seconds: int, leaks: int) -> Iterator[None]:
-    """The load, which gives everything back at the end of the block."""
+    """Run the load; it releases everything at the end of the block."""
     command = [str(built("churn")), str(seconds), str(ROUNDS), str(leaks)]
     load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
@@ -105,10 +105,10 @@ def churning(seconds: int, leaks: int) -> Iterator[None]:
 
 
 def _json(command: str, trace: Path) -> dict[str, Any]:
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "slabtrace", command, str(trace), "--json"],
         check=True,
         stdout=subprocess.PIPE,
     )
-    document: dict[str, Any] = json.loads(told.stdout)
+    document: dict[str, Any] = json.loads(done.stdout)
     return document

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All CPUs at full load for ten minutes, in each mode: events, losses, memory over time, and a known truth.
+"""All CPUs at full load for ten minutes, in each mode: events, losses, memory over time, a known answer.
 
-The truth: this process opens PIPES pipes meanwhile and keeps them, so exactly so many objects of each of a
-pipe's call sites are outstanding in it.  A second run leaves millions of objects live (names.c).
+The known answer: this process opens PIPES pipes during the load and keeps them open, so each call site of
+a pipe has exactly PIPES outstanding objects in it.  A second run leaves millions of live objects (names.c).
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ HEAD = (
     "on disk",
 )
 _MIB = 1 << 20
-_STEPS = 20  # of the memory over time that are shown
+_STEPS = 20  # values of the memory over time that are shown
 
 
 @dataclass
 class Soaked:
-    """One recording: its trace, what its process took, and what is known to be left of the load."""
+    """One recording: its trace, its length, and CPU time, memory (bytes) and disk space that it took."""
 
     trace: slabtrace.Trace
     seconds: float
@@ -58,7 +58,7 @@ class Soaked:
 
     @property
     def events(self) -> int:
-        """Events seen, those that were only counted included."""
+        """Events seen, including those that were only counted."""
         totals = self.trace.manifest.totals
         return totals.events + 2 * totals.counted
 
@@ -78,24 +78,24 @@ class Soaked:
         ]
 
     def remarks(self) -> Iterator[str]:
-        """Memory over time, the truth, and the kernel's own account."""
+        """Memory over time, the known answer, and the differences to slabinfo."""
         steps = self.memory[:: max(1, len(self.memory) // _STEPS)]
         yield "resident MiB over time: " + " ".join(f"{step / _MIB:.0f}" for step in steps)
         kept = self.trace.leaks(by="call_site", pid=[os.getpid()])
         pipes = kept[kept["symbol"].str.startswith("alloc_pipe_info+")]["outstanding"].tolist()
-        yield f"of {PIPES} pipes kept, outstanding at each call site: {', '.join(map(str, pipes))}"
+        yield f"of {PIPES} open pipes, outstanding at each call site: {', '.join(map(str, pipes))}"
         groups = self.trace.leaks(by="stack")
-        told = int(groups["outstanding"].where(groups["stacks"] > 0, 0).sum())
+        with_stack = int(groups["outstanding"].where(groups["stacks"] > 0, 0).sum())
         everything = int(groups["outstanding"].sum())
-        share = f"{told:,} ({told / max(everything, 1):.2%})"
-        yield f"of {everything:,} objects outstanding, {share} have a stack, or their group has some drawn"
+        share = f"{with_stack:,} ({with_stack / max(everything, 1):.2%})"
+        yield f"of {everything:,} outstanding objects, {share} are in a group with a recorded stack"
         account = self.trace.reconciliation()
-        agree = int((account["residue"].abs() <= account["slack"]).sum())
-        yield f"beside slabinfo, {agree} of {len(account)} caches agree within what CPUs can keep"
+        match = int((account["residue"].abs() <= account["slack"]).sum())
+        yield f"{match} of {len(account)} caches match slabinfo within what parked objects can explain"
 
 
 def soak(options: Sequence[str], seconds: float) -> Iterator[Soaked]:
-    """Record the load on every CPU for so long; the trace is there until the generator goes on."""
+    """Record the load on every CPU for `seconds`; the trace is deleted when the generator is resumed."""
     with tempfile.TemporaryDirectory(prefix="slabtrace-soak-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         loads = [stack.enter_context(Load(LOAD, cpu)) for cpu in sorted(os.sched_getaffinity(0))]
@@ -109,7 +109,7 @@ def soak(options: Sequence[str], seconds: float) -> Iterator[Soaked]:
 
 
 def _end(running: Any) -> None:
-    """While the pipes are still open."""
+    """Stop the recorder, while the pipes are still open."""
     running.process.send_signal(2)
     running.process.wait()
 
@@ -131,7 +131,7 @@ def _open_pipes() -> Iterator[None]:
 
 
 def live_set(objects: int, options: Sequence[str]) -> str:
-    """Leave so many negative dentries live, known by their number; what the trace says of them."""
+    """Leave `objects` negative dentries live; one line about how many of them the trace reports."""
     with tempfile.TemporaryDirectory(prefix="slabtrace-soak-") as name:
         folder = Path(name)
         with tracers.slabtrace(folder, "auto", options=[*MODES["survivors"], *options]) as running:
@@ -153,7 +153,7 @@ def live_set(objects: int, options: Sequence[str]) -> str:
 
 
 def main(quick: bool) -> None:
-    """Ten minutes of each mode; then a live set of five million, in two tables."""
+    """Run ten minutes of each mode, then five million live objects with two sizes of the table."""
     rows, remarks = [], []
     for mode, options in MODES.items():
         wait_until_quiet(LONG_PATIENCE_S)
@@ -166,6 +166,6 @@ def main(quick: bool) -> None:
     print("\n".join(remarks) + "\n")
     objects = OBJECTS // 50 if quick else OBJECTS
     for options in (("--live-objects", str(objects)), ()):
-        note(f"soak: a live set of {objects:,}")
+        note(f"soak: {objects:,} live objects")
         print(live_set(objects, options))
     print()

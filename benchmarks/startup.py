@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a person waits: for the first event to be traced, and for `--help`."""
+"""How long a user waits for the first traced event, and for `--help`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.table import print_table, spread
 
 
 def attach_ms(stacks: str) -> float:
-    """From the start of the process to the manifest's `started_ns`: every program is attached."""
+    """Milliseconds from the start of the process to `started_ns`, when every program is attached."""
     with tempfile.TemporaryDirectory(prefix="slabtrace-bench-") as name:
         folder = Path(name)
         with tracers.slabtrace(folder, stacks) as running:
@@ -24,7 +24,7 @@ def attach_ms(stacks: str) -> float:
 
 
 def help_ms() -> float:
-    """Wall time of the installed `slabtrace --help`, as a shell would start it."""
+    """Wall time (ms) of the installed `slabtrace --help`, started as by a shell."""
     command = [str(Path(sys.executable).parent / "slabtrace"), "--help"]
     begun = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -32,7 +32,7 @@ def help_ms() -> float:
 
 
 def main(quick: bool) -> None:
-    """Median (min..max) of each."""
+    """Print median (min..max) of each."""
     times = 3 if quick else 9
     quiet = wait_until_quiet(LONG_PATIENCE_S)
     note("startup")

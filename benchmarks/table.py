@@ -8,7 +8,7 @@ from statistics import median
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a Markdown table: the first column to the left, the others to the right."""
+    """Print a Markdown table, its first column aligned left, the others right."""
     rows = list(rows)
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All CPUs make and close pipes as fast as they can: what is seen, lost, stored, and at what cost.
+"""All CPUs open and close pipes as fast as they can: events seen, lost and stored, and the cost.
 
-How many events there were is known without any tracer: operations done, times the slab events of
-one operation that `perf stat` counted on a quiet CPU.
+The number of events is known without a tracer: the operations done, times the slab events of one
+operation as `perf stat` counted them on an idle CPU.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ HEAD = (
     "M events/s",
     "captured",
     "of those made",
-    "dropped, it says",
+    "reported dropped",
     "consumer us/event",
     "bytes/event",
     "peak MiB",
 )
 _MIB = 1 << 20
-_DRAIN_S = 1.5  # until what was queued when the load ended is stored, and its cost counted
+_DRAIN_S = 1.5  # until all that was queued at the end of the load is stored and its cost counted
 _PERF_SAMPLES = re.compile(r"\((\d+) samples\)")
 
 
 @dataclass
 class Stored:
-    """What a tracer left: events, those it says it dropped (None: it does not say), bytes, remarks."""
+    """What a tracer stored: events, events it reports as dropped (None: no report), bytes, remarks."""
 
     events: int
     dropped: int | None
@@ -51,7 +51,7 @@ class Stored:
 
 @dataclass
 class Result:
-    """One tracer under the load: CPU seconds of the consumer, and of all that is neither it nor the load."""
+    """One tracer under the load: CPU seconds of the consumer, and of all else except the load."""
 
     made: float
     seconds: float
@@ -68,7 +68,7 @@ class Result:
             f"{self.made / self.seconds / 1e6:.2f}",
             f"{stored.events / 1e6:.1f} M",
             f"{stored.events / self.made:.1%}",
-            "not said" if stored.dropped is None else f"{stored.dropped:,}",
+            "not reported" if stored.dropped is None else f"{stored.dropped:,}",
             f"{self.cpu_s / events * 1e6:.3f}",
             f"{stored.size / events:.2f}",
             f"{max(self.memory, default=0) / _MIB:.0f}",
@@ -95,7 +95,7 @@ def run_under(
 
 
 def read_slabtrace(folder: Path) -> Stored:
-    """The trace in `folder`."""
+    """Read the trace in `folder`."""
     trace = folder / "t.slab"
     manifest = tracers.manifest(trace)
     totals = manifest["totals"]
@@ -108,12 +108,12 @@ def read_slabtrace(folder: Path) -> Stored:
         remarks.append(f"the fullest ring was {totals['max_fill']:.0%} full")
     seen = totals["events"] + 2 * totals["counted"]
     if totals["counted"]:
-        remarks.append(f"of the events {totals['events']:,} are stored, the others counted")
+        remarks.append(f"{totals['events']:,} of the events are stored, the others only counted")
     return Stored(seen, totals["dropped"], size, remarks)
 
 
 def read_perf(folder: Path) -> Stored:
-    """The perf.data in `folder`; perf warns of lost chunks and samples in words only."""
+    """Read the perf.data in `folder`; perf reports lost chunks and samples only as warnings."""
     log = (folder / "log").read_text(errors="replace")
     samples = _PERF_SAMPLES.search(log)
     warnings = [line.strip() for line in log.splitlines() if "lost" in line]
@@ -122,7 +122,7 @@ def read_perf(folder: Path) -> Stored:
 
 
 def measure(runs: list[tuple[str, tracers.Tracer, float, Callable[[Path], Stored]]]) -> None:
-    """Run each (name, tracer, seconds, reader) in turn and print the table."""
+    """Run each (name, tracer, seconds, reader), one after another, and print the table."""
     wait_until_quiet(LONG_PATIENCE_S)
     _, per_operation = events_per_operation(LOAD, load_cpu())
     rows, remarks = [], []
@@ -138,7 +138,7 @@ def measure(runs: list[tuple[str, tracers.Tracer, float, Callable[[Path], Stored
         rows.append([title, *result.cells()])
         remarks += [f"- {title}: {remark}" for remark in _remarks(result)]
         if not quiet:
-            remarks.append(f"- {title}: the machine was busy, so others' events are among those captured")
+            remarks.append(f"- {title}: the machine was busy; captured events include those of others")
     print(f"### Load `{LOAD}` on all CPUs, {per_operation:.1f} events per operation, to disk\n")
     print_table(HEAD, rows)
     print("\n".join(remarks) + "\n")
@@ -153,17 +153,17 @@ def _remarks(result: Result) -> Iterator[str]:
 
 
 def some_stacks(folder: Path) -> AbstractContextManager[tracers.Running]:
-    """With the default stacks."""
+    """Record with the default stacks."""
     return tracers.slabtrace(folder, "auto")
 
 
 def survivors(folder: Path) -> AbstractContextManager[tracers.Running]:
-    """Pairing in the kernel, with the default stacks."""
+    """Record in survivors mode with the default stacks."""
     return tracers.slabtrace(folder, "auto", options=["--mode", "survivors"])
 
 
 def main(quick: bool) -> None:
-    """30 s as the target asks, 60 s to see memory stay bounded, and perf, whose files are 30 times as big."""
+    """Record 30 s; 60 s to see that memory stays constant; perf 10 s, as its files are 50 times as large."""
     long, longer, peer = (5, 8, 3) if quick else (30, 60, 10)
     measure(
         [

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tracers compared, each as a context manager: inside the `with` block it traces.
+"""The tracers that are compared, each as a context manager: inside the `with` block it traces.
 
-All consume on tracer_cpu().  Each is told apart from "started" by its own sign that it is
-attached; what it stored is left in the folder it was given.
+On one CPU, all of them read events on tracer_cpu().  The block begins when the tracer shows that it
+is attached, not when its process has started.  Each stores its files in the folder that it is given.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.machine import Unavailable, pinned, tracer_cpu
 
 _ATTACH_S = 60.0
 _END_S = 120.0
-_SETTLE_S = 0.3  # after a tracer says it is attached: its start-up work fades
+_SETTLE_S = 0.3  # after a tracer reports that it is attached: until its start-up work is done
 _PT_REGS = """\
 struct pt_regs { unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di,
 orig_ax, ip, cs, flags, sp, ss; };
@@ -38,7 +38,7 @@ Tracer = Callable[[Path], contextlib.AbstractContextManager[Any]]
 
 @dataclass
 class Running:
-    """A tracer's process, the folder it writes to, and what it says (stdout and stderr) in `log`."""
+    """A tracer's process, the folder it writes to, and the `log` of its stdout and stderr."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -46,9 +46,9 @@ class Running:
     begun_ns: int
 
     def last_words(self) -> str:
-        """The last line it printed, for a reason."""
+        """The last line that it printed, to explain why it ended."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1].strip()[:200] if lines else "it said nothing"
+        return lines[-1].strip()[:200] if lines else "it printed nothing"
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def running(
 ) -> Iterator[Running]:
     """Start a tracer, wait until it is `attached`, stop it at the end of the block.
 
-    Raises Unavailable where it is not installed or ends by itself.
+    Raises Unavailable if it is not installed, ends by itself, or does not attach within _ATTACH_S.
     """
     if shutil.which(command[0]) is None:
         raise Unavailable(f"{command[0]} is not installed")
@@ -105,7 +105,7 @@ def _end(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
 def slabtrace(
     folder: Path, stacks: str = "none", cpu: int | None = None, options: Sequence[str] = ()
 ) -> contextlib.AbstractContextManager[Running]:
-    """`slabtrace record`, of this checkout, into `folder`/t.slab."""
+    """Run `slabtrace record` of this checkout, into `folder`/t.slab."""
     trace = folder / "t.slab"
     command = [sys.executable, "-m", "slabtrace", "record", "--stacks", stacks, *options, "-o", str(trace)]
     return running(
@@ -114,12 +114,12 @@ def slabtrace(
 
 
 def survivors(folder: Path, stacks: str) -> contextlib.AbstractContextManager[Running]:
-    """`slabtrace record --mode survivors`."""
+    """Run `slabtrace record --mode survivors`."""
     return slabtrace(folder, stacks, tracer_cpu(), ["--mode", "survivors"])
 
 
 def manifest(trace: Path) -> dict[str, Any]:
-    """The manifest of a trace as it is now; empty before there is one."""
+    """The manifest of a trace as it is now; empty if there is none yet."""
     try:
         content: dict[str, Any] = json.loads((trace / "manifest.json").read_text())
     except FileNotFoundError:
@@ -130,20 +130,20 @@ def manifest(trace: Path) -> dict[str, Any]:
 def perf_record(
     folder: Path, cpu: int | None = None, stacks: bool = False
 ) -> contextlib.AbstractContextManager[Running]:
-    """`perf record` of the four kmem events, on every CPU; with kernel and user stacks if asked (-g)."""
+    """Run `perf record` on the four kmem events of all CPUs; `stacks`: with kernel and user stacks (-g)."""
     events = [option for event in EVENTS for option in ("-e", event)]
     command = ["perf", "record", *events, "-a", *(["-g"] if stacks else []), "-o", str(folder / "perf.data")]
     return running(command, folder, _perf_attached, cpu=cpu)
 
 
 def perf_kmem(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
-    """`perf kmem record`: the same events and whatever else it takes."""
+    """Run `perf kmem record`, which records the same events and more."""
     command = ["perf", "kmem", "record", "-o", str(folder / "perf.data")]
     return running(command, folder, _perf_attached, cpu=cpu)
 
 
 def _perf_attached(tracer: Running) -> bool:
-    """perf has opened its events, and has begun to write, which it does when they are enabled."""
+    """Whether perf has opened its events and has begun to write, which it does once they are enabled."""
     links = Path(f"/proc/{tracer.process.pid}/fd")
     data = tracer.folder / "perf.data"
     with contextlib.suppress(FileNotFoundError):
@@ -153,9 +153,9 @@ def _perf_attached(tracer: Running) -> bool:
 
 
 def memleak(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
-    """bcc's memleak on the kernel's allocators: pairs in the kernel, a stack for every allocation.
+    """Run bcc's memleak on the kernel's allocators: it pairs in the kernel, with a stack per allocation.
 
-    It asks for kernel headers; slabtrace's own tree and a struct pt_regs are enough for it.
+    It needs kernel headers; slabtrace's own headers and a struct pt_regs are enough.
     """
     headers = folder / "headers"
     shutil.copytree(Path(__file__).resolve().parents[1] / "bpf" / "kernel-headers", headers)
@@ -168,7 +168,7 @@ def memleak(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextM
 
 
 def bpftrace(folder: Path, script: str, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
-    """A bpftrace script of this folder, SCRIPT.bt: what people write at the command line."""
+    """Run SCRIPT.bt of this folder with bpftrace: a script as users write it on the command line."""
     path = Path(__file__).parent / f"{script}.bt"
     environment = {"BPFTRACE_MAX_MAP_KEYS": "1000000", "BPFTRACE_MAP_KEYS_MAX": "1000000"}
     command = ["bpftrace", "-B", "line", str(path)]
@@ -176,7 +176,7 @@ def bpftrace(folder: Path, script: str, cpu: int | None = None) -> contextlib.Ab
 
 
 def trace_cmd(folder: Path, cpu: int | None = None) -> contextlib.AbstractContextManager[Running]:
-    """`trace-cmd record` of the same events; it needs a kernel with ftrace's ring buffer."""
+    """Run `trace-cmd record` on the same events; it needs a kernel with ftrace's ring buffer."""
     events = [option for event in EVENTS for option in ("-e", event)]
     command = ["trace-cmd", "record", *events, "-o", str(folder / "trace.dat")]
     return running(command, folder, _says("Hit Ctrl^C"), cpu=cpu)
@@ -186,7 +186,7 @@ def _says(text: str) -> Attached:
     return lambda tracer: text in tracer.log.read_text(errors="replace")
 
 
-# Name in the table, and how it is run; in the order of the table.
+# Name in the table and how to run it, in the order of the table.
 ON_ONE_CPU: dict[str, Tracer] = {
     "slabtrace record --stacks none": lambda folder: slabtrace(folder, "none", tracer_cpu()),
     "slabtrace record --stacks auto": lambda folder: slabtrace(folder, "auto", tracer_cpu()),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What twins save and cost, and whether events stored and counted losses are all events there were.
+"""What twins recover and cost, and whether stored and lost events add up to all events.
 
-The independent count is `perf stat`'s, of the same tracepoints on all CPUs.  It runs within the
-recording, and the load within it: between "counting has begun for certain" and "it has not ended
-yet" (core), and "it may have begun" and "it has ended for certain" (outer) lie a few idle
-milliseconds.  What was stored in the core can be no more than perf counted, and what was stored in
-the outer span, with all losses, no less.
+`perf stat` counts the same tracepoints on all CPUs, independently.  It runs during the recording, and
+the load runs during the count.  The core is the time in which perf certainly counted; the outer span
+is the time in which it may have counted.  The two differ by a few idle milliseconds at each end.  The
+events stored in the core are at most those that perf counted; the events stored in the outer span
+plus all losses are at least as many.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ HEAD = (
     "lost",
     "allocated while live",
     "found free at the end",
-    "frees of nothing",
+    "second frees",
     "ns per operation",
 )
 
 
 @dataclass
 class Counter:
-    """`perf stat` while it ran: times (CLOCK_MONOTONIC ns) that bound the span it counted, and its count."""
+    """One run of `perf stat`: its count, and begin and end (CLOCK_MONOTONIC ns) of both spans."""
 
     outer: list[int] = field(default_factory=list)
     core: list[int] = field(default_factory=list)
@@ -57,15 +57,15 @@ class Counter:
 
 @contextlib.contextmanager
 def counting() -> Iterator[Counter]:
-    """Count the slab events of all CPUs that concern an object.  Raises Unavailable."""
+    """Count the slab events of all CPUs that have an object.  Raises Unavailable if perf cannot count."""
     with tempfile.NamedTemporaryFile("r") as result:
-        # failed allocations and frees of nothing carry no object
+        # failed allocations and kfree(NULL) have no object
         events = [option for event in EVENTS for option in ("-e", event, "--filter", "ptr > 16")]
         command = ["perf", "stat", "-x", ",", "-a", "-o", result.name, *events, "--", "cat"]
         counter = Counter([time.monotonic_ns()])
         perf = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if perf.stdin is None or perf.stdout is None:
-            raise Unavailable("perf stat cannot be spoken to")
+            raise Unavailable("perf stat has no stdin or stdout")
         perf.stdin.write(b"counting\n")
         perf.stdin.flush()
         if not perf.stdout.readline():
@@ -81,7 +81,7 @@ def counting() -> Iterator[Counter]:
 
 @dataclass
 class Run:
-    """One recording: what perf counted meanwhile, how many events of that are stored, what is lost."""
+    """One recording: what perf counted, how many events of each span are stored, and what is lost."""
 
     twins: str
     counter: Counter
@@ -91,12 +91,12 @@ class Run:
     complete: Completeness
 
     @property
-    def agrees(self) -> bool:
-        """Stored and lost are what there was, to within the idle edges."""
+    def matches(self) -> bool:
+        """Whether stored and lost events explain the count of perf."""
         return self.core <= self.counter.counted <= self.outer + self.complete.lost
 
     def cells(self) -> list[str]:
-        """A row of the table."""
+        """The cells of a row of the table."""
         seen = self.complete
         numbers = (
             seen.recursion_missed,
@@ -106,27 +106,27 @@ class Run:
             seen.found_free,
             seen.second_frees,
         )
-        counted = f"{self.counter.counted:,}{'' if self.agrees else ' (!)'}"
+        counted = f"{self.counter.counted:,}{'' if self.matches else ' (!)'}"
         stored = f"{self.core:,}..{self.outer:,}"
         cells = [self.twins, f"{seen.events / 1e6:.1f}", counted, stored, *(f"{n:,}" for n in numbers)]
         return [*cells, f"{self.ns_per_operation:,.0f}"]
 
 
 def record(twins: str, seconds: float) -> Run:
-    """Record the load on all CPUs.  Raises Unavailable."""
+    """Record the load on all CPUs for `seconds`.  Raises Unavailable if perf cannot count."""
     with tempfile.TemporaryDirectory(prefix="slabtrace-bench-") as name, contextlib.ExitStack() as stack:
         loads = [stack.enter_context(Load(LOAD, cpu)) for cpu in sorted(os.sched_getaffinity(0))]
         folder = Path(name)
         with tracers.slabtrace(folder, options=("--twins", twins)), counting() as counter:
             _, ns = run_everywhere(loads, seconds)
-            time.sleep(1)  # what RCU still frees belongs to the load
+            time.sleep(1)  # objects that RCU still has to free belong to the load
         trace = folder / "t.slab"
         core, outer = (stored_between(trace, *span) for span in (counter.core, counter.outer))
         return Run(twins, counter, core, outer, ns, slabtrace.open(trace).completeness())
 
 
 def stored_between(trace: Path, begin_ns: int, end_ns: int) -> int:
-    """How many allocations and frees of objects the trace holds of that time."""
+    """How many allocations and frees of objects the trace has in that time."""
     reader = TraceReader(trace)
     kind = reader.sites.column("kind").to_numpy()
     is_object = np.isin(kind, [Kind.KMALLOC, Kind.CACHE_ALLOC, Kind.KFREE, Kind.CACHE_FREE])
@@ -138,7 +138,7 @@ def stored_between(trace: Path, begin_ns: int, end_ns: int) -> int:
 
 
 def main(quick: bool) -> None:
-    """Each setting of --twins in turn, three times."""
+    """Record with each setting of --twins, three times."""
     seconds, rounds = (2, 1) if quick else (10, 3)
     runs = []
     for number in range(rounds):
@@ -148,8 +148,8 @@ def main(quick: bool) -> None:
             runs.append(record(twins, seconds))
     print(f"### Every event accounted for: load `{LOAD}` on all CPUs, {seconds} s each\n")
     print_table(HEAD, [run.cells() for run in sorted(runs, key=lambda run: TWINS.index(run.twins))])
-    agree = sum(run.agrees for run in runs)
+    matching = sum(run.matches for run in runs)
     print(
-        f"Stored in the core <= counted by perf stat <= stored in the outer span + lost: {agree} of "
+        f"Stored in the core <= counted by perf stat <= stored in the outer span + lost: {matching} of "
         f"{len(runs)}.\n"
     )

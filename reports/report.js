@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a page of slabtrace can do beyond showing itself: sort and filter tables, zoom and search
-// flame graphs.  It reads what the page shows and holds no data of its own.
+// What the script adds to a page: sorting and filtering of tables, zoom and search in flame graphs.
+// It reads what the page shows and has no data of its own.
 "use strict";
 
-// --- tables: a click on a column's head sorts by it, another click turns the order around
+// --- tables: a click on a column's head sorts by it, another click reverses the order
 
 function cellKey(row, column) {
   const cell = row.cells[column];
@@ -86,8 +86,8 @@ class Flame {
 
   listen() {
     this.svg.addEventListener("click", (event) => this.zoom(this.frameAt(event) ?? this.zoomed));
-    this.svg.addEventListener("mousemove", (event) => this.tell(this.frameAt(event)));
-    this.svg.addEventListener("mouseleave", () => this.tell(null));
+    this.svg.addEventListener("mousemove", (event) => this.show(this.frameAt(event)));
+    this.svg.addEventListener("mouseleave", () => this.show(null));
     this.scroll.addEventListener("keydown", (event) => this.key(event));
     this.scroll.addEventListener("blur", () => this.mark(null));
     this.reset.addEventListener("click", () => this.zoom(this.frames[0]));
@@ -105,7 +105,7 @@ class Flame {
     return element && this.frames.find((frame) => frame.element === element);
   }
 
-  tell(frame) {
+  show(frame) {
     this.detail.textContent = frame ? frame.words.replace("\n", ": ") : this.atRest;
   }
 
@@ -184,7 +184,7 @@ class Flame {
 
   mark(frame) {
     for (const each of this.frames) each.element.classList.toggle("focused", each === frame);
-    this.tell(frame);
+    this.show(frame);
   }
 }
 

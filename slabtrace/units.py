@@ -19,10 +19,11 @@ _NS = {
     "d": 86_400 * 10**9,
 }  # fmt: skip
 _POWERS = "KMGT"  # of 1024
+# Not compiled here: `slabtrace --help` needs none of them.
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
-_TERM = re.compile(rf"({_NUMBER})\s*({'|'.join(sorted(_NS, key=len, reverse=True))})")
-_DURATION = re.compile(rf"\+?{_TERM.pattern}(?:\s+{_TERM.pattern})*")
-_SIZE = re.compile(rf"({_NUMBER})\s*(?:([{_POWERS}])(?:iB)?|B)?", re.IGNORECASE)
+_TERM = rf"({_NUMBER})\s*({'|'.join(sorted(_NS, key=len, reverse=True))})"
+_DURATION = rf"\+?{_TERM}(?:\s+{_TERM})*"
+_SIZE = rf"({_NUMBER})\s*(?:([{_POWERS}])(?:iB)?|B)?"
 
 
 def count(number: float | None) -> str:
@@ -100,9 +101,9 @@ def parse_duration(text: str, bare: str | None = None) -> int:
     stripped = text.strip()
     if bare is not None and re.fullmatch(_NUMBER, stripped):
         stripped += bare
-    if _DURATION.fullmatch(stripped) is None:
+    if re.fullmatch(_DURATION, stripped) is None:
         raise ValueError(f"{text!r} is not a duration; write {DURATIONS}")
-    return sum(int(_times(number, _NS[unit])) for number, unit in _TERM.findall(stripped))
+    return sum(int(_times(number, _NS[unit])) for number, unit in re.findall(_TERM, stripped))
 
 
 def parse_size(text: str) -> float:
@@ -110,7 +111,7 @@ def parse_size(text: str) -> float:
 
     Raises ValueError, whose text says how to write it.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE)
     if match is None:
         raise ValueError(f"{text!r} is not a size; write {SIZES}")
     power = _POWERS.index(match[2].upper()) + 1 if match[2] else 0
@@ -123,7 +124,7 @@ def parse_growth(text: str) -> float:
     Raises ValueError, whose text says how to write it.
     """
     amount, _, unit = text.partition("/")
-    if unit.strip() not in _NS or _SIZE.fullmatch(amount.strip()) is None:
+    if unit.strip() not in _NS or re.fullmatch(_SIZE, amount.strip(), re.IGNORECASE) is None:
         raise ValueError(f"{text!r} is not a growth; write {GROWTHS}")
     return parse_size(amount) * 1e9 / _NS[unit.strip()]
 

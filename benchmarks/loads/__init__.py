@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loads: compile them, pin them to a CPU, tell them how long to run, count their slab events."""
+"""The loads: compile them, pin each to a CPU, run them for a given time, count their slab events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BINARIES = tempfile.TemporaryDirectory(prefix="slabtrace-loads-")  # removed wh
 
 EVENTS = ("kmem:kmalloc", "kmem:kmem_cache_alloc", "kmem:kfree", "kmem:kmem_cache_free")
 _COUNTS = 5
-SLICE = 1280  # operations: 1 to 5 ms, short against the changes of the CPU's speed
+SLICE = 1280  # operations, 1 to 5 ms: shorter than the CPU's speed stays the same
 
 
 @cache
@@ -33,7 +33,7 @@ def built(name: str) -> Path:
 
 
 class Done(NamedTuple):
-    """What a load did: operations, their CPU time, and the CPU time of one yardstick (load.h) meanwhile."""
+    """Operations done, their CPU time (ns), and the CPU time of one yardstick (load.h) in the same time."""
 
     operations: int
     ns: int
@@ -41,7 +41,7 @@ class Done(NamedTuple):
 
 
 class Load:
-    """A load pinned to one CPU; it does nothing until told, and ends with the `with` block."""
+    """A load pinned to one CPU.  It waits for `begin`, and ends with the `with` block."""
 
     def __init__(self, name: str, cpu: int) -> None:
         self.name, self.cpu = name, cpu
@@ -56,24 +56,24 @@ class Load:
         self._process.communicate()
 
     def begin(self, unit: str, amount: float) -> None:
-        """Start "ops" operations or "secs" seconds; `finish` waits for them."""
+        """Start `amount` operations (unit "ops") or seconds (unit "secs"); `finish` waits for their end."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{unit} {amount}\n")
         self._process.stdin.flush()
 
     def finish(self) -> Done:
-        """Wait for the last `begin`."""
+        """Wait until what the last `begin` started is done."""
         assert self._process.stdout is not None
         operations, ns, yardstick_ns = self._process.stdout.readline().split()
         return Done(int(operations), int(ns), float(yardstick_ns))
 
     def run(self, operations: int) -> Done:
-        """Do so many operations."""
+        """Do this many operations and wait for them."""
         self.begin("ops", operations)
         return self.finish()
 
     def slices(self, seconds: float) -> Slices:
-        """Run for a while in short slices, each with its yardstick."""
+        """Run for `seconds` in slices of SLICE operations, each with its yardstick; shape (n, 2)."""
         until = time.monotonic() + seconds
         found = []
         while time.monotonic() < until:
@@ -83,7 +83,7 @@ class Load:
 
 
 def run_everywhere(loads: list[Load], seconds: float) -> tuple[int, float]:
-    """Run all loads at once; returns (operations of all, ns of CPU time that one took)."""
+    """Run all loads at once; returns (their operations in total, CPU ns of one operation)."""
     for load in loads:
         load.begin("secs", seconds)
     results = [load.finish() for load in loads]
@@ -92,11 +92,11 @@ def run_everywhere(loads: list[Load], seconds: float) -> tuple[int, float]:
 
 
 def events_per_operation(name: str, cpu: int, operations: int = 50_000) -> tuple[float, float]:
-    """(slab tracepoints fired, those that carried an object) by one operation, counted by `perf stat`.
+    """Slab tracepoints fired by one operation, and how many of them carry an object, as `perf stat` counts.
 
-    An independent count of what every tracer is offered.  All that happens on the load's CPU is
-    counted, because RCU frees in other tasks' time; what else runs there only adds, so the
-    smallest of several counts is nearest to the truth.
+    The count is independent of the tracers.  It includes everything on the load's CPU, because RCU
+    frees objects while other tasks run.  Other work on that CPU can only add events, so the smallest
+    of several counts is the most exact one.  Raises Unavailable if perf cannot count here.
     """
     with Load(name, cpu) as load:
         load.run(operations)
@@ -107,12 +107,12 @@ def events_per_operation(name: str, cpu: int, operations: int = 50_000) -> tuple
 
 
 def _counted(load: Load, operations: int) -> list[float]:
-    """How often each of EVENTS, and kfree of an object, fired on the load's CPU for one operation."""
+    """How often one operation fired each of EVENTS, and kfree with an object, on the load's CPU."""
     with tempfile.NamedTemporaryFile("r") as result:
         events = [option for event in EVENTS for option in ("-e", event)]
         command = ["perf", "stat", "-x", ",", "-o", result.name, "-C", str(load.cpu), *events]
         command += ["-e", "kmem:kfree", "--filter", "ptr > 16", "--", "cat"]
-        # `cat` ends with its stdin: counting goes on exactly as long as we hold it open
+        # perf counts until `cat` ends, and `cat` ends when its stdin is closed
         counter = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert counter.stdin is not None and counter.stdout is not None
         counter.stdin.write(b"counting\n")

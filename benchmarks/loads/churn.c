@@ -2,10 +2,10 @@
 /*
  * churn SECONDS ROUNDS LEAKS
  *
- * Ordinary churn on every CPU: files, sockets, pipes, messages and now and then a process, made and
- * given back, ROUNDS times a second on each.  LEAKS messages a second (0: none) are left in a queue,
- * sent by the same function as thousands that are received again.  After SECONDS, or as soon as its
- * stdin ends, it stops and gives everything back.
+ * Every CPU creates and releases files, sockets, pipes, messages and sometimes a process, ROUNDS
+ * times a second.  In addition, LEAKS messages a second (0: none) stay in a queue.  The function
+ * that sends them also sends thousands that are received again.  The program stops after SECONDS,
+ * or as soon as its stdin ends, and releases everything.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 
 #define TICK_NS	   5000000ul
 #define SECOND	   1000000000ul
-#define FORK_EVERY 64 /* rounds: a process costs as many events as some of them */
+#define FORK_EVERY 64 /* rounds: one process causes as many events as several rounds */
 #define KEPT	   1
 #define PASSED	   2
 
@@ -91,7 +91,7 @@ static void one_round(unsigned long number)
 	}
 }
 
-/* Waits so long, or until stdin ends: false then. */
+/* Waits `ms` ms or until stdin ends; returns 0 if stdin ended. */
 static int goes_on(long ms)
 {
 	struct pollfd in = {.fd = 0, .events = POLLIN};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A file made, written to, closed and removed: inodes, dentries, extents, much of it freed by RCU. */
+/* Creates, writes, closes and removes a file: inodes, dentries, extents, many of them freed by RCU. */
 #include "load.h"
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every load is one operation() in a loop, told on stdin how long to run:
+ * Every load runs one operation() in a loop.  A line on stdin says for how long:
  *
  *   ops N     do N operations
  *   secs S    do operations for S seconds
  *
- * After each line it prints "OPERATIONS NS YARDSTICK".  NS is CPU time, so that whatever else wants
- * the CPU meanwhile does not count; programs attached to tracepoints run on the load's time and do.
+ * After each line it prints "OPERATIONS NS YARDSTICK".  NS is CPU time: it does not include other
+ * tasks on the CPU, but it includes the programs attached to tracepoints, which run in the load's
+ * time.
  *
- * YARDSTICK is the CPU time in ns of a system call that allocates nothing, measured in between
- * (0 with `secs`).  The speed of a virtual CPU changes by the half from one second to the next;
- * operation and yardstick change together, to within a hundredth, and their quotient stays.
+ * YARDSTICK is the CPU time in ns of a system call that allocates nothing, measured between the
+ * operations (0 with `secs`).  The speed of a virtual CPU can change by half from one second to the
+ * next.  Operation and yardstick change together, and their quotient stays the same within 1 %.
  *
- * A load ends with its stdin, so that it never outlives whoever started it, and takes with it all
- * it made.  One process lives through all rounds of a comparison: nothing about it differs between
- * two tracers.
+ * A load ends when its stdin ends, so it never outlives the process that started it, and it removes
+ * everything it created.  One process runs through all rounds of a comparison, so that the load is
+ * the same for all tracers.
  */
 #pragma once
 #include <stdio.h>

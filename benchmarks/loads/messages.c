@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A message of 64 bytes through a System V queue: one kmalloc, its kfree, and one kfree(NULL). */
+/* Sends 64 bytes through a System V queue: one kmalloc, its kfree, and one kfree(NULL). */
 #include "load.h"
 #include <signal.h>
 #include <sys/ipc.h>

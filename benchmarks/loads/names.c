@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * names N: look up N names that do not exist, and print its own pid.
+ * names N: look up N names that do not exist, then print the own pid.
  *
- * The kernel remembers each as a negative dentry, long after this has ended.
+ * The kernel caches each as a negative dentry, which stays long after this program has ended.
  */
 #include <stdio.h>
 #include <stdlib.h>

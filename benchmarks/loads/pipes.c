@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pipe made and closed: inode, dentry, two files, the ring of buffers, much of it freed by RCU. */
+/* Opens and closes a pipe: inode, dentry, two files, the ring of buffers, many of them freed by RCU. */
 #include "load.h"
 #include <unistd.h>
 

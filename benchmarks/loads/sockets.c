@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A pair of Unix sockets made, a message sent through it, and closed: sockets, files, skbs. */
+/* Opens a pair of Unix sockets, sends a message, closes both: sockets, files, skbs. */
 #include "load.h"
 #include <sys/socket.h>
 #include <unistd.h>

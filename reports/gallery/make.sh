@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Draws the gallery anew: sh reports/gallery/make.sh mixed.slab, in the checkout.  mixed.slab is made by
+# Makes the gallery again: sh reports/gallery/make.sh mixed.slab, in the checkout.  This records mixed.slab:
 #   sudo slabtrace record -o mixed.slab -- sh reports/gallery/workload.sh
-# The screenshots are of the same pages, in Chromium; top.txt was captured by tmux.
+# The screenshots show the same pages in Chromium; the text of `top` in README.md was captured by tmux.
 set -eu
 mixed=$1
 gallery=$(dirname "$0")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What mixed.slab recorded: files found and read, git walking its history, and 400 pipes kept open for a
-# second, six times over.
+# The workload of mixed.slab.  Six times: find and read files, let git read its history, and hold 400 pipes
+# open for a second.
 for _ in 1 2 3 4 5 6; do
 	find /usr/lib/python3* /usr/share -type f | head -8000 | xargs cat >/dev/null
 	git log -p >/dev/null

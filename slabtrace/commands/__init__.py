@@ -23,7 +23,7 @@ ROOMS = {RECORDING: "slabtrace.commands.recording", READING: "slabtrace.commands
 
 
 class Entry(NamedTuple):
-    """One command: the heading it stands under in the help, and its line there."""
+    """One command: its heading in the help, and its line there."""
 
     heading: str
     help: str

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The objects that `--json` prints; scripts rely on their names (DESIGN.md, section 5).
+"""The objects that `--json` prints; scripts rely on their names.
 
-Each is {"schema": "slabtrace.NAME/1", "trace", "completeness", "damage", rows}.  A key may be added
-within a schema's version; none is renamed or removed.  Kernel addresses are strings like
-"0xffffffff8127bc41": as JSON numbers they would lose digits in jq and JavaScript.  What is not
-known is null.  Times are ns since the recording's start, sizes bytes.
+Each is {"schema": "slabtrace.NAME/1", "trace", "completeness", "damage", rows}.  Keys may be added
+within a schema's version, but not renamed or removed.  Kernel addresses are strings like
+"0xffffffff8127bc41": as JSON numbers they would lose digits in jq and JavaScript.  Unknown values are
+null.  Times are ns since the start of the recording, sizes bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ADDRESSES = frozenset({"ptr", "call_site"})
 
 
 def document(schema: str, trace: str, completeness: object, damage: Sequence[str]) -> dict[str, Any]:
-    """The head of every object; the command adds its rows.
+    """The first keys of every object; the command adds its rows.
 
     `schema`: the name without prefix and version, as "leaks".  `trace`: the path as given.
     `completeness`: a dataclass or mapping.
@@ -52,9 +52,9 @@ def rows(frame: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def plain(value: Any, key: str = "") -> Any:
-    """`value` in JSON's own types: numpy scalars and arrays, dataclasses, enums, NaN converted.
+    """`value` in JSON's own types: numpy scalars and arrays, dataclasses, enums and NaN are converted.
 
-    `key`, the name it will stand under, makes an address of a number.
+    `key`: the name of the value; a number called so in ADDRESSES becomes a hexadecimal string.
     """
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
@@ -72,7 +72,7 @@ def plain(value: Any, key: str = "") -> Any:
 def write(document: Mapping[str, Any], out: TextIO) -> None:
     """Write `document` to `out` as one indented JSON object and a newline.
 
-    Only ASCII is written: hostile names arrive at a terminal as \\u escapes.
+    Only ASCII is written: hostile names reach a terminal as \\u escapes.
     """
     json.dump(document, out, indent=2, allow_nan=False)
     out.write("\n")
@@ -84,5 +84,5 @@ def _scalar(value: Any, key: str) -> Any:
     if value is None or str(value) in ("nan", "<NA>", "NaT", "inf", "-inf"):
         return None
     if key in ADDRESSES:
-        return f"{int(value):#x}" if value else None  # 0: not told apart in this grouping
+        return f"{int(value):#x}" if value else None  # 0: this grouping does not distinguish it
     return value if isinstance(value, int | float) else str(value)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages opened in headless Chromium; needs no root, but Debian's chromium."""
+"""Tests of pages in headless Chromium; they need Debian's chromium, but not root."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One headless Chromium for all tests of pages, and a page that notes everything it should not do."""
+"""One headless Chromium for all tests of pages, and a page that collects errors and requests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.needs import need_program
 
 
-@pytest.fixture(scope="package")  # playwright's event loop must not outlive it: others run their own
+@pytest.fixture(scope="package")  # playwright's event loop must end here: other tests run their own
 def browser() -> Iterator[Browser]:
     path = need_program("chromium", "google-chrome")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # as root in CI
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # CI runs as root
         yield running
         running.close()
 
 
 @dataclass
 class Opened:
-    """A page, and what it complained about: errors, refused scripts and styles, requests, dialogs."""
+    """A page, and what went wrong in it: errors, refused scripts and styles, requests, dialogs."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Opened:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Open a file; `javascript`, `color_scheme` and `viewport` as playwright's new_context takes them."""
+    """Open a file; takes the options of playwright's new_context, such as `color_scheme` and `viewport`."""
     contexts: list[BrowserContext] = []
 
     def opened(path: Path, **options: object) -> Opened:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The contrast of an element's text and ground: https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio
+// The contrast of an element's text with its background: https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio
 element => {
   const parse = text => (text.match(/[\d.]+/g) || []).map(Number);
   const linear = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report in a real browser: nothing runs but our script, and what is promised can be done with it."""
+"""The report in a real browser: only its own script runs, and all controls work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OpenPage = Callable[..., Opened]
 
 
 def hostile_trace(folder: Path) -> Path:
-    """Each hostile text as the name of a cache, an alias, a module, a symbol, a task, a mark, a command."""
+    """A trace with each hostile text as a cache, an alias, a module, a symbol, a task and a mark."""
     events: list[Event] = []
     tables: dict[str, list[dict[str, object]]] = {
         name: [] for name in ("caches", "stacks", "symbols", "tasks")
@@ -63,7 +63,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page
 
 
-def test_no_script_runs_but_ours(report: Path, open_page: OpenPage) -> None:
+def test_only_our_script_runs(report: Path, open_page: OpenPage) -> None:
     opened = open_page(report)
     page = opened.page
     assert opened.complaints == []
@@ -79,8 +79,8 @@ def test_no_script_runs_but_ours(report: Path, open_page: OpenPage) -> None:
     assert "49" not in page.inner_text("#outstanding .mono >> nth=0")
 
 
-def test_the_policy_refuses_what_is_added(report: Path, open_page: OpenPage) -> None:
-    """Were a name ever to slip through, the browser itself would not run it."""
+def test_the_policy_refuses_added_scripts_and_styles(report: Path, open_page: OpenPage) -> None:
+    """If a name were ever not escaped, the browser would still not run it."""
     opened = open_page(report)
     for added in (
         "const s = document.createElement('script'); s.text = 'window.ran = 1'; document.body.append(s)",
@@ -94,7 +94,7 @@ def test_the_policy_refuses_what_is_added(report: Path, open_page: OpenPage) -> 
     assert opened.page.locator("main").is_visible()
 
 
-def test_a_flame_graph_zooms_and_shows_all_again(report: Path, open_page: OpenPage) -> None:
+def test_a_flame_graph_zooms_in_and_out(report: Path, open_page: OpenPage) -> None:
     page = open_page(report, viewport={"width": 1200, "height": 900}).page
     graph = page.locator("[data-flame]").first
     frames = graph.locator("svg.f")
@@ -113,7 +113,7 @@ def test_a_flame_graph_zooms_and_shows_all_again(report: Path, open_page: OpenPa
     assert frames.evaluate_all(visible) > zoomed
 
 
-def test_a_flame_graph_obeys_the_keyboard(report: Path, open_page: OpenPage) -> None:
+def test_a_flame_graph_works_with_the_keyboard(report: Path, open_page: OpenPage) -> None:
     page = open_page(report).page
     graph = page.locator("[data-flame]").first
     graph.locator(".scroll").focus()
@@ -125,16 +125,16 @@ def test_a_flame_graph_obeys_the_keyboard(report: Path, open_page: OpenPage) -> 
     assert graph.get_by_role("button", name="Show all").is_disabled()
 
 
-def test_search_counts_what_it_finds(report: Path, open_page: OpenPage) -> None:
+def test_search_counts_its_hits(report: Path, open_page: OpenPage) -> None:
     page = open_page(report).page
     graph = page.locator("[data-flame]").first
     graph.get_by_role("searchbox").fill("alert(2)")
     assert graph.locator("svg.hit").count() == 2  # the function, and the cache below it
-    # 3 + 1 objects less the freed one, of the 3 + 4 + … + 10 less eight
+    # 3 + 1 objects minus the freed one, of 3 + 4 + … + 10 minus eight
     assert graph.locator("output").inner_text() == f"2 found, {100 * 3 / 44:.1f}% of all"
 
 
-def test_tables_sort_both_ways(report: Path, open_page: OpenPage) -> None:
+def test_tables_sort_in_both_directions(report: Path, open_page: OpenPage) -> None:
     page = open_page(report).page
     head = page.locator("#cache-table th", has_text="allocations")
     numbers = "rows => rows.map(r => Number(r.cells[3].dataset.v))"
@@ -145,39 +145,39 @@ def test_tables_sort_both_ways(report: Path, open_page: OpenPage) -> None:
         assert found == sorted(found, reverse=order == "descending") and set(found) == set(range(3, 11))
 
 
-def test_the_filter_hides_rows(report: Path, open_page: OpenPage) -> None:
+def test_the_filter_hides_other_rows(report: Path, open_page: OpenPage) -> None:
     page = open_page(report).page
     page.locator("input[data-filter]").fill("alert(5)")
     assert page.locator("#cache-table tbody tr:visible").count() == 1
 
 
-def test_everything_is_there_without_javascript(report: Path, open_page: OpenPage) -> None:
+def test_everything_is_shown_without_javascript(report: Path, open_page: OpenPage) -> None:
     opened = open_page(report, java_script_enabled=False)
     page = opened.page
     assert opened.complaints == []
     assert page.locator("#outstanding .card").count() == len(HOSTILE)
     assert page.locator("figure.plot svg[role=img]").count() == 6
     assert page.locator("[data-flame] svg.flame").count() == 3
-    assert page.locator(".controls:visible").count() == 0  # no promise that only the script could keep
+    assert page.locator(".controls:visible").count() == 0  # without the script these would do nothing
     page.locator("summary").nth(1).click()
     assert page.locator("#outstanding details[open]").count() == 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_words_are_readable_in_light_and_dark(scheme: str, report: Path, open_page: OpenPage) -> None:
-    """The contrast of text and ground is at least 4.5, as WCAG 2.1 asks."""
+def test_text_is_readable_in_light_and_dark(scheme: str, report: Path, open_page: OpenPage) -> None:
+    """The contrast of text and background is at least 4.5, as WCAG 2.1 requires."""
     page = open_page(report, color_scheme=scheme).page
     for selector in ("body", ".verdict", ".soft", ".badge", "td.n", "a", "figure.plot text"):
         ratio = page.locator(selector).first.evaluate(CONTRAST.read_text())
         assert ratio >= 4.5, f"{selector}: {ratio:.2f}"
 
 
-def test_a_phone_scrolls_tables_not_the_page(report: Path, open_page: OpenPage) -> None:
+def test_on_a_phone_tables_scroll_and_the_page_does_not(report: Path, open_page: OpenPage) -> None:
     page = open_page(report, viewport={"width": 400, "height": 800}).page
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_it_prints_with_every_stack_open(report: Path, open_page: OpenPage) -> None:
+def test_every_stack_is_open_in_print(report: Path, open_page: OpenPage) -> None:
     page = open_page(report).page
     page.emulate_media(media="print")
     assert page.locator("nav").is_hidden()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line of the faults: which one, how often."""
+"""Cause one kind of fault on this machine, and check the recorder, its trace and the kernel afterwards."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import sys
 
 
 def main() -> int:
-    """Parse it, and do the fault; 1 if a promise was broken."""
+    """Parse the command line and cause the fault; exit code 1 if something was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     faults = parser.add_subparsers(dest="fault", required=True)
-    kill = faults.add_parser("kill", help="SIGKILL a recorder at random moments")
+    kill = faults.add_parser("kill", help="kill a recorder at random moments (SIGKILL)")
     kill.add_argument("--times", type=int, default=100)
     kill.add_argument("--seed", type=int, default=1)
-    memory = faults.add_parser("memory", help="a recorder without memory: it goes on, or is killed")
+    memory = faults.add_parser(
+        "memory", help="limit the memory of a recorder until it continues or is killed"
+    )
     memory.add_argument("how", nargs="*", default=["limited", "killed"], metavar="limited|killed|throttled")
-    faults.add_parser("cpu", help="take CPU 1 offline for a moment while recording")
-    stopped = faults.add_parser("stop", help="SIGSTOP under load, beside the count of perf stat")
+    faults.add_parser("cpu", help="take CPU 1 offline for 1.5 s while recording")
+    stopped = faults.add_parser(
+        "stop", help="stop a recorder under load, and compare its counts with perf stat"
+    )
     stopped.add_argument("--seconds", type=float, default=10)
     arguments = parser.parse_args()
     from tests.faults import pressure

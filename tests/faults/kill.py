@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGKILL at random moments, from before anything is attached to the middle of the ending.
+"""Kill the recorder at random moments: while it starts, while it records, while it ends.
 
-The recorder is stopped first, in that very moment, so that what it holds in the kernel and what its manifest
-has counted are known; then it is killed as it stands.
+The recorder is stopped (SIGSTOP) first.  What it holds in the kernel and what its manifest has counted are
+then known and do not change until it is killed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from tests.faults.recorder import (
 from tests.live.bpf_objects import held
 
 PHASES = ("starting", "recording", "ending")
-RECORDS_S = 0.7  # of the recording, in which a moment is drawn
+RECORDS_S = 0.7  # seconds of the recording, in which the random moment lies
 
 
 def kill_often(times: int, seed: int) -> int:
-    """Do it; prints what is wrong, and a summary.  Returns how often something was."""
+    """Kill `times` recorders; print what is wrong, and a summary.  Returns how many kills went wrong."""
     random, outcomes, bad = Random(seed), Counter[str](), 0
     with tempfile.TemporaryDirectory(prefix="slabtrace-kill-") as name, load(Path(name)):
         starting_s, ending_s = _durations(Path(name) / "calibration.slab")
@@ -52,12 +52,12 @@ def kill_often(times: int, seed: int) -> int:
 
 
 def kill(trace: Path, phase: str, after_s: float) -> tuple[str, list[str]]:
-    """One kill, so long after the phase began: in what state it met the recorder, and what is wrong."""
+    """Kill a recorder `after_s` after the phase began: (state it was in, what is wrong afterwards)."""
     mounts = mount_lines()
     recorder = start(trace)
     if phase != "starting" and not until(lambda: _attached(trace)):
         recorder.kill()
-        return phase, [f"does not record: {recorder.communicate()[1]}"]
+        return phase, [f"the recorder did not start: {recorder.communicate()[1]}"]
     if phase == "ending":
         recorder.send_signal(signal.SIGINT)
     time.sleep(after_s)  # the random moment
@@ -72,7 +72,7 @@ def kill(trace: Path, phase: str, after_s: float) -> tuple[str, list[str]]:
 
 
 def _state(trace: Path, has_manifest: bool, objects: int) -> str:
-    """How far the recorder had come."""
+    """How far the recorder had got."""
     if not trace.exists():
         return f"no trace yet, {'programs or maps' if objects else 'nothing'} in the kernel"
     after = saved(trace)
@@ -89,7 +89,7 @@ def _attached(trace: Path) -> bool:
 
 
 def _durations(trace: Path) -> tuple[float, float]:
-    """Seconds from the start until everything is attached, and from the end asked for to the end, here."""
+    """Seconds from the start until everything is attached, and from SIGINT to the end, on this machine."""
     begun = time.monotonic()
     recorder = start(trace)
     until(lambda: _attached(trace))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine is taken from under a recorder: its memory (a cgroup of either version), and a CPU."""
+"""Take memory (by a cgroup, version 1 or 2) or a CPU away from a recorder."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ONLINE = Path("/sys/devices/system/cpu/cpu1/online")
 HOG = "import time; held = b'x' * (200 << 20); time.sleep(60)"
 KEPT, EXCHANGED = 23, 1_009
 THROTTLED_S = 20
-ENOUGH, MARGIN = 300_000, 64 << 10  # events before a limit, and after it; bytes
+ENOUGH, MARGIN = 300_000, 64 << 10  # events to record before the limit, and after it; bytes
 
 
 @contextmanager
 def group() -> Iterator[tuple[Path, Path, Path]]:
-    """A new cgroup: its folder, the file of its hard limit, the file that says what it uses."""
+    """A new cgroup: its folder, the file of its hard limit, the file of its memory use."""
     folder = (UNIFIED if unified() else FIRST) / f"slabtrace-{os.getpid()}"
     names = (
         ("memory.max", "memory.current") if unified() else ("memory.limit_in_bytes", "memory.usage_in_bytes")
@@ -52,18 +52,20 @@ def group() -> Iterator[tuple[Path, Path, Path]]:
 
 
 def unified() -> bool:
-    """Whether memory is limited by cgroup version 2."""
+    """Whether cgroup version 2 controls memory."""
     file = UNIFIED / "cgroup.controllers"
     return file.exists() and "memory" in file.read_text().split()
 
 
 def memory(fault: str) -> list[str]:
-    """Under load, a limit: "limited", MARGIN above what is used; "killed", where something else takes that,
-    too; "throttled", to half of what is used, for a while: the kernel has who takes more sleep up to 2 s for
-    a page (version 2 only).
+    """Limit the memory of a recorder under load; returns what is wrong.
 
-    The load begins when everything is attached, and but for "killed" ends before that is undone: QEMU's
-    emulated CPUs do not bear a kernel that patches itself under load (tests/kernels/guest.py).
+    `fault` is "limited": the limit is MARGIN above the current use; "killed": another process then uses
+    up the rest as well; "throttled": memory.high is half of the current use for THROTTLED_S, so that the
+    kernel delays each allocation above it by up to 2 s (cgroup version 2 only).
+
+    The load starts after everything is attached, and except for "killed" ends before anything is
+    detached: QEMU's emulated CPUs fail if the kernel patches itself under load (tests/kernels/guest.py).
     """
     mounts = mount_lines()
     with tempfile.TemporaryDirectory(prefix="slabtrace-memory-") as name, group() as (folder, limit, used):
@@ -88,28 +90,26 @@ def memory(fault: str) -> list[str]:
             else:
                 until(lambda: _events(trace) > before + ENOUGH)
         recorder.send_signal(signal.SIGINT)
-        said = recorder.communicate()[1]
-        felt = times_felt(folder, fault)
-        print(f"memory, {fault}: ended with {recorder.returncode}; {before:,} events before the limit,")
-        print(
-            f"  {_events(trace):,} by the manifest; {said.splitlines()[:1]}; the limit was felt {felt} times"
-        )
+        printed = recorder.communicate()[1]
+        reached = times_reached(folder, fault)
+        print(f"memory, {fault}: exit code {recorder.returncode}; {before:,} events before the limit,")
+        print(f"  {_events(trace):,} in the manifest; {printed.splitlines()[:1]}; limit hit {reached} times")
         wrong = wrong_with_trace(trace, before) + wrong_with_kernel(recorder.pid, objects, mounts)
-        if not felt:
+        if not reached:
             wrong.append("the limit was never reached")
         if recorder.returncode != (-signal.SIGKILL if fault == "killed" else 0):
-            wrong.append(f"ended with {recorder.returncode}: {said}")
-        if "apparent" in said:
-            wrong.append(f"what was dropped made it see wrong frees: {said}")
+            wrong.append(f"exit code {recorder.returncode}: {printed}")
+        if "apparent" in printed:
+            wrong.append(f"wrong frees were reported because events were dropped: {printed}")
         return wrong
 
 
-def times_felt(folder: Path, fault: str) -> int:
-    """How often the kernel had to keep the group to its limit."""
+def times_reached(folder: Path, fault: str) -> int:
+    """How often the group reached its limit, by the kernel's count."""
     if not unified():
         return int((folder / "memory.failcnt").read_text())
-    words = (folder / "memory.events").read_text().split()
-    return int(words[words.index("high" if fault == "throttled" else "max") + 1])
+    fields = (folder / "memory.events").read_text().split()
+    return int(fields[fields.index("high" if fault == "throttled" else "max") + 1])
 
 
 def _events(trace: Path) -> int:
@@ -118,7 +118,7 @@ def _events(trace: Path) -> int:
 
 
 def cpu() -> list[str]:
-    """A CPU goes and comes back; what a program leaves before, meanwhile and after is known."""
+    """Take CPU 1 offline while recording; a program leaks known messages before, during and after it."""
     wrong = []
     with tempfile.TemporaryDirectory(prefix="slabtrace-cpu-") as name:
         program, trace = Path(name) / "leaver", Path(name) / "t.slab"
@@ -129,27 +129,27 @@ def cpu() -> list[str]:
         try:
             ONLINE.write_text("0")
             left.append(_leave(program))
-            time.sleep(1.5)  # the books are kept while it is gone
+            time.sleep(1.5)  # once-a-second records are written while it is offline
         finally:
             ONLINE.write_text("1")
         left.append(_leave(program))
         recorder.send_signal(signal.SIGINT)
-        said = recorder.communicate()[1]
+        printed = recorder.communicate()[1]
         opened = slabtrace.open(trace)
         for pid, queue in left:
             ctypes.CDLL(None).msgctl(queue, 0, None)
             leaks = opened.leaks(by="call_site", pid=[pid])
             found = leaks[leaks["symbol"].str.match(r"(load_msg|alloc_msg)\+")][["allocated", "outstanding"]]
-            print(f"cpu: of {KEPT + EXCHANGED}, {KEPT} kept: {found.values.tolist()}")
+            print(f"cpu: {KEPT + EXCHANGED} messages, {KEPT} left: {found.values.tolist()}")
             if found.values.tolist() != [[KEPT + EXCHANGED, KEPT]]:
-                wrong.append(f"process {pid} left {found.values.tolist()}")
+                wrong.append(f"process {pid}: found {found.values.tolist()}")
         if opened.manifest.status != COMPLETE or recorder.returncode:
-            wrong.append(said)
+            wrong.append(printed)
     return wrong
 
 
 def _leave(program: Path) -> tuple[int, int]:
-    """Run the leaver; its pid and its queue."""
+    """Run the leaver; returns its pid and its queue."""
     with subprocess.Popen([program, str(KEPT), str(EXCHANGED), "0", "0"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         queue = int(process.stdout.read().split()[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recorder to do things to, a load, and what is to be true of the trace and the kernel afterwards."""
+"""Start a recorder and a load, and check the trace and the kernel afterwards."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from slabtrace.trace import manifest
 from tests.live.bpf_objects import Object, loaded
 
 LIVE = Path(__file__).resolve().parents[1] / "live"
-GONE_S = 60  # programs go after an RCU grace period, which a busy machine takes its time for
+GONE_S = 60  # programs are freed after an RCU grace period, which is long on a busy machine
 
 
 @contextmanager
 def load(place: Path) -> Iterator[None]:
-    """Every CPU makes and closes pipes for as long as the block lasts."""
+    """Every CPU opens and closes pipes within the `with` block."""
     program = place / "pipes"
     subprocess.run(["gcc", "-O2", "-o", program, LIVE / "pipes.c"], check=True)
     running = subprocess.Popen(["nice", program], process_group=0)
@@ -41,13 +41,13 @@ def load(place: Path) -> Iterator[None]:
 
 
 def start(trace: Path, *options: str) -> subprocess.Popen[str]:
-    """A recorder of everything, in the background."""
+    """Start a recorder without filters and without stacks in the background."""
     argv = [sys.executable, "-m", "slabtrace", "record", "-o", str(trace), "--stacks", "none", *options]
     return subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
 def until(condition: Callable[[], object], seconds: float = 120) -> bool:
-    """Wait for it; False if it does not come true."""
+    """Wait until `condition` is true; False if it is not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -57,33 +57,33 @@ def until(condition: Callable[[], object], seconds: float = 120) -> bool:
 
 
 def process_state(pid: int) -> str:
-    """R, S, T (stopped), Z (gone, not waited for): proc(5)."""
+    """R, S, T (stopped) or Z (ended, not waited for), as in proc(5); X if it was waited for."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return "X"  # waited for
+    return "X"
 
 
 def saved(trace: Path) -> manifest.Manifest | None:
-    """The manifest as it is now; None where there is none yet."""
+    """The manifest as it is now; None if there is none yet."""
     with contextlib.suppress(slabtrace.errors.TraceError):
         return manifest.load(trace)
     return None
 
 
-def said(*words: str) -> tuple[int, dict[str, object], str]:
-    """Exit code, JSON object and stderr of a command, run here."""
+def answer(*arguments: str) -> tuple[int, dict[str, object], str]:
+    """Run a command in this process: exit code, JSON object, stderr."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = run([*words, "--json"])
+        code = run([*arguments, "--json"])
     return code, json.loads(out.getvalue()) if code == 0 else {}, err.getvalue()
 
 
 def in_files(trace: Path) -> int:
-    """Events in whole batches of the files, as Arrow's own stream reader finds them."""
+    """Events in complete batches of the files, as Arrow's own stream reader finds them."""
     events = 0
     for path in sorted((trace / "events").glob("*.arrow")):
         file = pa.memory_map(str(path))
-        file.seek(8)  # the magic of a file, before the stream in it
+        file.seek(8)  # skip the magic bytes of the file; the stream follows
         with contextlib.suppress(pa.ArrowInvalid, OSError, EOFError, StopIteration):
             reader = pa.ipc.open_stream(file)
             while True:
@@ -92,35 +92,35 @@ def in_files(trace: Path) -> int:
 
 
 def wrong_with_trace(trace: Path, saved_events: int) -> list[str]:
-    """What a reader may complain of in the trace of a recorder that was killed."""
+    """What is wrong with the trace of a killed recorder; `saved_events`: what its manifest had counted."""
     if not trace.exists():
         return []
     if not (trace / "manifest.json").exists():
         return ["events without a manifest"] if in_files(trace) else []
     wrong = []
     for command in ("info", "stat"):
-        code, told, err = said(command, str(trace))
+        code, found, err = answer(command, str(trace))
         if code != 0:
-            wrong.append(f"{command} ends with {code}: {err.strip()}")
-        elif command == "stat" and told["completeness"]["events"] != in_files(trace):  # type: ignore[index]
-            wrong.append(f"stat knows {told['completeness']['events']} of {in_files(trace)} events")  # type: ignore[index]
+            wrong.append(f"{command}: exit code {code}: {err.strip()}")
+        elif command == "stat" and found["completeness"]["events"] != in_files(trace):  # type: ignore[index]
+            wrong.append(f"stat has {found['completeness']['events']} of {in_files(trace)} events")  # type: ignore[index]
     if in_files(trace) < saved_events:
         wrong.append(f"{in_files(trace)} events, though the manifest had counted {saved_events}")
     return wrong
 
 
 def wrong_with_kernel(pid: int, objects: set[Object], mounts: set[str]) -> list[str]:
-    """What a recorder that is gone has left behind: of what it held, of mounts, of its name."""
+    """What an ended recorder has left: programs and maps, mounts, its socket for marks."""
     wrong = []
     if not until(lambda: not objects & loaded(), GONE_S):
         wrong.append(f"still in the kernel: {sorted(objects & loaded())}")
     new = {line for line in mount_lines() - mounts if "slabtrace" in line or " bpf " in line}
     wrong += [f"mounted: {line}" for line in sorted(new)]
     if pid in recorders():
-        wrong.append("it still listens for marks")
+        wrong.append("its socket for marks still exists")
     return wrong
 
 
 def mount_lines() -> set[str]:
-    """What is mounted."""
+    """The lines of /proc/self/mounts."""
     return set(Path("/proc/self/mounts").read_text().splitlines())

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged and hostile traces, by the thousand: python -m tests.fuzz [CASES] [--seed N]."""
+"""Reads thousands of damaged and hostile traces: python -m tests.fuzz [CASES] [--seed N]."""

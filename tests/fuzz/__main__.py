@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read CASES damaged traces with every command; exits with 1 if one broke its promises.
+"""Read damaged traces, each with a random command; exit code 1 if a command did something wrong.
 
-A command ends with 0, 1, 2 or 3, within SECONDS and with no more than MEMORY, says a line where it
-refuses, and leaves no file behind but the one it was told to write.  Cases are run by forked children, a
-hundred each, so that one which crashes is seen and named; `--seed N --only CASE` does it again.
+A command must end with 0, 1, 2 or 3 within 30 s and 4 GiB, explain a refusal on stderr, and write no
+file except its output.  Forked children run a hundred cases each, so that a crash is found and its
+case is named; `--seed N --only CASE` repeats that case.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from tests.fuzz.options import all_options
 from tests.fuzz.truncate import all_cuts
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
-TRACES = ("double-free", "lossy", "slow-leak", "truncated", "old-kernel", "survivors")  # of both formats
-SERIES = ("lossy", "slow-leak", "survivors")  # which may be made parts of one
+TRACES = ("double-free", "lossy", "slow-leak", "truncated", "old-kernel", "survivors")  # both formats
+SERIES = ("lossy", "slow-leak", "survivors")  # traces that may be made a part of a series
 COMMANDS = (
     "info",
     "leaks",
@@ -68,8 +68,8 @@ SECONDS, MEMORY, BATCH = 30, 4 << 30, 100
 PROMISED = {0, 1, 2, 3}
 
 
-def standing(place: Path) -> dict[Path, int]:
-    """When each file was last changed, but for what a command was told to write: out/o*."""
+def times_changed(place: Path) -> dict[Path, int]:
+    """When each file was last changed, except the output that the command line names (out/o*)."""
     return {
         each: 0 if each.is_dir() else each.lstat().st_mtime_ns
         for each in place.rglob("*")
@@ -78,7 +78,7 @@ def standing(place: Path) -> dict[Path, int]:
 
 
 def case(seed: int, number: int, place: Path, commands: tuple[str, ...]) -> tuple[str, str]:
-    """Make case `number` and read it: (what was done and how it ended, what is wrong or "")."""
+    """Make case `number` and read it: (command and exit code, what is wrong or "")."""
     random = Random(f"{seed} {number}")
     trace = FIXTURES / f"{random.choice(TRACES)}.slab"
     path = place / "t.slab"
@@ -93,25 +93,25 @@ def case(seed: int, number: int, place: Path, commands: tuple[str, ...]) -> tupl
         shutil.copytree(trace, path)
         done = " and ".join(damage_folder(random, path) for _ in range(random.choice((1, 1, 2))))
     command = random.choice(commands)
-    words = command.format(place).split()
+    arguments = command.format(place).split()
     if commands is COMMANDS and random.random() < 0.3:
-        words.append("--json")
-    if words[0] == "diff":
-        words.append(str(trace))
+        arguments.append("--json")
+    if arguments[0] == "diff":
+        arguments.append(str(trace))
     (place / "out").mkdir()
-    before = standing(place)
+    before = times_changed(place)
     out, err, begun = io.StringIO(), io.StringIO(), time.monotonic()
     with redirect_stdout(out), redirect_stderr(err):
-        code = run([words[0], str(path), *words[1:]])
+        code = run([arguments[0], str(path), *arguments[1:]])
     took = time.monotonic() - begun
     wrong = []
     if code not in PROMISED:
         wrong.append(f"exit {code}: {err.getvalue().strip()[-500:]}")
     if code in (2, 3) and not err.getvalue().startswith("slabtrace"):
-        wrong.append(f"no line on stderr: {err.getvalue()!r}")
+        wrong.append(f"no message on stderr: {err.getvalue()!r}")
     if took > SECONDS:
-        wrong.append(f"{took:.0f} s")
-    if (now := standing(place)) != before:
+        wrong.append(f"took {took:.0f} s")
+    if (now := times_changed(place)) != before:
         wrong.append(f"files were written: {sorted(str(each) for each in now.keys() ^ before.keys())}")
     return (
         f"{command.replace('{}/', '')}: {code}",
@@ -120,10 +120,10 @@ def case(seed: int, number: int, place: Path, commands: tuple[str, ...]) -> tupl
 
 
 def batch(seed: int, numbers: range, commands: tuple[str, ...]) -> None:
-    """In a child: each case's outcome as a line on stdout, so that the parent knows where it stopped."""
+    """Run cases in a child; each prints its outcome as a line, so that the parent knows where it stopped."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.alarm(SECONDS * 10)
-    gc.disable()  # a hundred cases are not worth it
+    gc.disable()  # not worth its time for a hundred cases
     warnings.simplefilter("ignore")
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
     for number in numbers:
@@ -133,7 +133,7 @@ def batch(seed: int, numbers: range, commands: tuple[str, ...]) -> None:
 
 
 def parent(seed: int, cases: range, commands: tuple[str, ...]) -> int:
-    """All cases, batch by batch; a summary, and what is wrong."""
+    """Run all cases in batches; print what is wrong, and a summary.  Returns the exit code."""
     ended: Counter[str] = Counter()
     bad, at = 0, cases.start
     while at < cases.stop:
@@ -146,7 +146,7 @@ def parent(seed: int, cases: range, commands: tuple[str, ...]) -> int:
             try:
                 batch(seed, numbers, commands)
                 ended_well = True
-            except Exception:  # of the fuzzer itself
+            except Exception:  # an error of the fuzzer itself
                 traceback.print_exc()
             finally:
                 os._exit(not ended_well)
@@ -171,16 +171,16 @@ def parent(seed: int, cases: range, commands: tuple[str, ...]) -> int:
 
 
 def main() -> int:
-    """Parse the command line."""
+    """Parse the command line and run; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("cases", nargs="?", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--first", type=int, default=0, metavar="CASE", help="begin with this one")
+    parser.add_argument("--first", type=int, default=0, metavar="CASE", help="begin with this case")
     parser.add_argument("--writing", action="store_true", help="commands that write files: report, pack, ...")
-    parser.add_argument("--only", type=int, metavar="CASE", help="run one case, here")
+    parser.add_argument("--only", type=int, metavar="CASE", help="run this case only, in this process")
     parser.add_argument("--truncate", metavar="FIXTURE", help="cut each of its files at every byte instead")
-    parser.add_argument("--step", type=int, default=1, help="commands read every Nth cut only")
-    parser.add_argument("--options", action="store_true", help="values nobody meant for every option instead")
+    parser.add_argument("--step", type=int, default=1, help="run commands only on every Nth cut")
+    parser.add_argument("--options", action="store_true", help="give absurd values to every option instead")
     arguments = parser.parse_args()
     if arguments.options:
         return all_options()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be wrong with a trace: one change to one file, drawn from a random number generator."""
+"""Damages a trace: one change to one file, chosen at random."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from slabtrace.trace.format import schema
 from tests.fuzz.values import damage_table
 
-WORDS = (0, 1, 0x7F, 0xFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
+NUMBERS = (0, 1, 0x7F, 0xFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 2**31, 2**63, 2**64, 1e308, "", "x" * 10_000, "\x1b[31m<script>", [], [[]], {},
     {"a": 1},
@@ -25,35 +25,35 @@ VALUES: tuple[Any, ...] = (
 
 
 def flip(random: Random, content: bytearray) -> None:
-    """A few bits."""
+    """Flip some bits."""
     for _ in range(random.choice((1, 1, 3, 20))):
         if content:
             content[random.randrange(len(content))] ^= 1 << random.randrange(8)
 
 
 def cut(random: Random, content: bytearray) -> None:
-    """The end is missing."""
+    """Remove the end."""
     del content[random.randrange(len(content) + 1) :]
 
 
 def overwrite(random: Random, content: bytearray) -> None:
-    """A stretch of noise, zeros or ones."""
+    """Overwrite a section with random bytes, zeros or ones."""
     at, length = random.randrange(len(content) + 1), random.choice((1, 8, 64, 1000))
     length = min(length, len(content) - at)
     content[at : at + length] = random.choice((random.randbytes(length), bytes(length), b"\xff" * length))
 
 
 def number(random: Random, content: bytearray) -> None:
-    """A length, an offset or an id becomes another one."""
+    """Overwrite 1 to 8 bytes with another number, as if a length, an offset or an id were wrong."""
     size = random.choice((1, 2, 4, 8))
     if len(content) >= size:
         at = random.randrange(len(content) - size + 1)
-        value = random.choice(WORDS) & ((1 << 8 * size) - 1)
+        value = random.choice(NUMBERS) & ((1 << 8 * size) - 1)
         content[at : at + size] = value.to_bytes(size, "little")
 
 
 def move(random: Random, content: bytearray) -> None:
-    """A stretch comes again, or somewhere else."""
+    """Copy a section to another place: inserted, or over what is there."""
     begin, length = random.randrange(len(content) + 1), random.choice((8, 64, 512))
     part = bytes(content[begin : begin + length])
     at = random.randrange(len(content) + 1)
@@ -64,7 +64,7 @@ CHANGES: tuple[Callable[[Random, bytearray], None], ...] = (flip, flip, cut, ove
 
 
 def as_part(folder: Path) -> None:
-    """Make a trace of the newest format the second part of a series: what carried/ holds is read as well."""
+    """Make a trace of the newest format the second part of a series, so that carried/ is read as well."""
     manifest = json.loads((folder / schema.MANIFEST).read_bytes())
     manifest["part"] = {"number": 2, "series_started_ns": manifest["started_ns"] - 5}
     (folder / schema.MANIFEST).write_text(json.dumps(manifest))
@@ -80,10 +80,10 @@ def as_part(folder: Path) -> None:
 
 
 def damage_manifest(random: Random, content: bytearray) -> None:
-    """A key of it, at any depth, has another value, or is gone."""
+    """Change the value of one key at any depth, or remove the key."""
     try:
         document = json.loads(bytes(content))
-    except ValueError:  # damaged before
+    except ValueError:  # already damaged
         document = None
     if not isinstance(document, dict) or not document:
         flip(random, content)
@@ -103,7 +103,7 @@ def damage_manifest(random: Random, content: bytearray) -> None:
 
 
 def damage_folder(random: Random, folder: Path) -> str:
-    """Change one file of a trace's folder; returns what was done."""
+    """Change, remove or replace one file of a trace's folder; returns what was done."""
     path = random.choice(sorted(each for each in folder.rglob("*") if each.is_file()))
     if (draw := random.random()) < 0.08:
         path.unlink()
@@ -120,7 +120,7 @@ def damage_folder(random: Random, folder: Path) -> str:
 
 
 def _replaced(random: Random, path: Path) -> str:
-    """Something that is no file lies where it was."""
+    """Put a link, a FIFO or a folder in the place of a file; returns what was done."""
     target = random.choice(("/dev/zero", "/etc/passwd", "manifest.json", path.name, "/", ""))
     if target:
         path.symlink_to(target)
@@ -130,19 +130,19 @@ def _replaced(random: Random, path: Path) -> str:
 
 
 def damage_archive(random: Random, path: Path) -> str:
-    """Change a packed trace, or what another tool would have packed."""
+    """Change bytes of a packed trace, or pack it again as another tool might; returns what was done."""
     content = bytearray(path.read_bytes())
     if random.random() < 0.3:
-        content = bytearray(_packed_otherwise(random, bytes(content)))
+        content = bytearray(_packed_differently(random, bytes(content)))
         path.write_bytes(content)
-        return "packed otherwise"
+        return "packed differently"
     change = random.choice(CHANGES)
     change(random, content)
     path.write_bytes(content)
     return f"{path.name} {change.__name__}"
 
 
-def _packed_otherwise(random: Random, content: bytes) -> bytes:
+def _packed_differently(random: Random, content: bytes) -> bytes:
     written = BytesIO()
     how = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
     with zipfile.ZipFile(BytesIO(content)) as source, zipfile.ZipFile(written, "w", how) as target:

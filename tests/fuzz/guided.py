@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs led by what they reach in our code (atheris): python -m tests.fuzz.guided [SECONDS] [--seed N].
+"""Coverage-guided fuzzing with atheris: python -m tests.fuzz.guided [SECONDS] [--seed N].
 
-atheris has wheels for few Pythons, so it is no dependency: pip install atheris, then run this.  An input
-is a file of a small trace, or the trace packed: its first byte says which one and its second which command
-reads it, the rest is the file.  The first inputs are the recorder's own files, their columns unpacked so
-that changes of a byte reach values.  What breaks a promise ends it and stays in the folder it names;
---again FILE reads that once more.
+atheris has wheels for few Pythons, so it is not a dependency: run pip install atheris first.  An input
+is a file of a small trace, or the packed trace: its first byte chooses the file, its second the command
+that reads it, the rest is the content.  The first inputs are the recorder's own files with uncompressed
+columns, so that changed bytes become changed values.  An input that makes a command do something wrong
+ends the run; it is stored in the folder that is printed, and --again FILE reads it again.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ import atheris
 import pyarrow as pa
 
 with atheris.instrument_imports(include=["slabtrace"]):
-    from slabtrace import analysis, render, trace
+    import slabtrace
     from slabtrace.commands.main import run
     from slabtrace.trace.files import files
 
-    for package in (trace, analysis, render):  # commands import them only when they run
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+    # Commands import most modules only when they run: too late to be instrumented.
+    for module in pkgutil.walk_packages(slabtrace.__path__, "slabtrace."):
+        if not module.name.endswith("__main__"):
             import_module(module.name)
 
-from tests.fuzz.__main__ import COMMANDS, FIXTURES, MEMORY, PROMISED, SECONDS, standing
+from tests.fuzz.__main__ import COMMANDS, FIXTURES, MEMORY, PROMISED, SECONDS, times_changed
 
-TRACES = ("survivors", "reused")  # of every table something
+TRACES = ("survivors", "reused")  # together they have rows in every table
 
 
 def inputs() -> list[tuple[Path, str]]:
-    """(trace, file of it, or "" for all of it packed), in an order that stays."""
+    """(trace, one of its files or "" for the packed trace), always in the same order."""
     found = []
     for trace in (FIXTURES / f"{name}.slab" for name in TRACES):
         found += [
@@ -51,7 +52,7 @@ def inputs() -> list[tuple[Path, str]]:
 
 
 def unpacked(path: Path) -> bytes:
-    """An Arrow file with its columns as they are in memory; any other as it is."""
+    """The content of a file; an Arrow file with uncompressed columns."""
     if path.suffix != ".arrow":
         return path.read_bytes()
     written, table = io.BytesIO(), pa.ipc.open_file(path).read_all()
@@ -61,7 +62,7 @@ def unpacked(path: Path) -> bytes:
 
 
 def seeds(corpus: Path) -> int:
-    """Write the first inputs, each with each command; returns the largest's length."""
+    """Write the first inputs, each once per command; returns the length of the longest content."""
     longest = 0
     for number, (folder, name) in enumerate(inputs()):
         if name:
@@ -77,28 +78,28 @@ def seeds(corpus: Path) -> int:
 
 
 def reader(place: Path) -> Callable[[bytes], None]:
-    """What atheris calls with each input; raises AssertionError where a promise is broken."""
+    """The function that atheris calls with each input; it raises AssertionError if a command is wrong."""
     choices = inputs()
 
     def read(given: bytes) -> None:
         if len(given) < 2:
             return
         folder, name = choices[given[0] % len(choices)]
-        words = COMMANDS[given[1] % len(COMMANDS)].split()
+        arguments = COMMANDS[given[1] % len(COMMANDS)].split()
         path = place / ("t.slab" if name else "t.slab.zip")
         try:
             if name:
                 shutil.copytree(folder, path)
             (path / name).write_bytes(given[2:])
-            before = standing(place)
+            before = times_changed(place)
             out, err = io.StringIO(), io.StringIO()
             with redirect_stdout(out), redirect_stderr(err):
-                code = run([words[0], str(path), *words[1:]])
-            said = err.getvalue()
-            assert code in PROMISED, f"exit {code}: {said}"
-            assert code in (0, 1) or said.startswith("slabtrace"), f"no line on stderr: {said!r}"
-            assert standing(place) == before, "files were written"
-        except AssertionError:  # libFuzzer keeps only what ends the process by a signal
+                code = run([arguments[0], str(path), *arguments[1:]])
+            printed = err.getvalue()
+            assert code in PROMISED, f"exit {code}: {printed}"
+            assert code in (0, 1) or printed.startswith("slabtrace"), f"no message on stderr: {printed!r}"
+            assert times_changed(place) == before, "files were written"
+        except AssertionError:  # libFuzzer stores an input only if a signal ends the process
             (place.parent / "wrong").write_bytes(given)
             raise
         finally:
@@ -109,13 +110,13 @@ def reader(place: Path) -> Callable[[bytes], None]:
 
 
 def main() -> None:
-    """Fuzz for SECONDS; libFuzzer prints its count and ends the process."""
+    """Fuzz for SECONDS; libFuzzer prints its counts and ends the process."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.guided", description=__doc__)
     parser.add_argument("seconds", nargs="?", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--again", type=Path, metavar="FILE", help="read this input, and end")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="read this input only")
     arguments = parser.parse_args()
-    os.environ["SLABTRACE_DEBUG"] = "1"  # where it happened
+    os.environ["SLABTRACE_DEBUG"] = "1"  # errors come with a traceback
     corpus = Path(tempfile.mkdtemp(prefix="slabtrace-guided-"))
     (corpus / "place").mkdir()
     (corpus / "inputs").mkdir()
@@ -123,7 +124,7 @@ def main() -> None:
         reader(corpus / "place")(arguments.again.read_bytes())
         return
     longest = seeds(corpus / "inputs")
-    print(f"inputs and what they become: {corpus}", file=sys.stderr)
+    print(f"inputs, and those that failed: {corpus}", file=sys.stderr)
     options = [
         sys.argv[0],
         f"-max_total_time={arguments.seconds}",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option of every command with values nobody meant: python -m tests.fuzz --options.
+"""Absurd values for every option of every command: python -m tests.fuzz --options.
 
-An impossible value ends with 2 and a line about it; whatever is given, no command ends with a traceback,
-hangs, or takes the machine's memory (/dev/full is read without end).
+An impossible value must end with exit code 2 and a message.  No value may cause a traceback, a hang, or
+use all memory of the machine (/dev/full can be read without end).
 """
 
 from __future__ import annotations
@@ -59,30 +59,30 @@ SECONDS, MEMORY, PROMISED = 20, 6 << 30, {0, 1, 2, 3, 4}
 
 
 def command_lines() -> Iterator[list[str]]:
-    """Each with one option given."""
+    """Yield command lines, each with one value for one option."""
     with click.Context(cli) as context:
         commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     for name, command in commands.items():
         if command is None or name in LIVE:
             continue
-        words = [name, *ARGUMENTS.get(name, [TRACE]), *(["-o", "o", "--force"] if name in WRITES else [])]
+        arguments = [name, *ARGUMENTS.get(name, [TRACE]), *(["-o", "o", "--force"] if name in WRITES else [])]
         for each in command.params:
             if isinstance(each, click.Option) and not each.is_flag:
                 option = max(each.opts, key=len)
-                yield from ([*words, option, *[value] * each.nargs] for value in VALUES)
+                yield from ([*arguments, option, *[value] * each.nargs] for value in VALUES)
 
 
 def all_options() -> int:
-    """Try them all; 1 if one broke a promise."""
+    """Run all command lines; the exit code is 1 if one of them did something wrong."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     ended: Counter[str] = Counter()
     bad = 0
     with tempfile.TemporaryDirectory(prefix="slabtrace-options-") as place, chdir(place):
-        for words in command_lines():
+        for arguments in command_lines():
             out, err, begun = io.StringIO(), io.StringIO(), time.monotonic()
             with redirect_stdout(out), redirect_stderr(err):
-                code = run(words)
-            ended[f"{words[0]}: {code}"] += 1
+                code = run(arguments)
+            ended[f"{arguments[0]}: {code}"] += 1
             took = time.monotonic() - begun
             lines = err.getvalue()
             if (
@@ -91,11 +91,11 @@ def all_options() -> int:
                 or (code in (2, 3, 4) and not lines.startswith(("slabtrace", "Usage: slabtrace")))
             ):
                 bad += 1
-                print(f"{words}: {code} after {took:.0f} s: {lines[-300:]!r}", flush=True)
+                print(f"{arguments}: {code} after {took:.0f} s: {lines[-300:]!r}", flush=True)
     for how, count in sorted(ended.items()):
         print(f"{count:8,}  {how}")
     if not all(Path(device).is_char_device() for device in DEVICES):
         bad += 1
-        print("a device is none any more: mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/full c 1 7")
+        print("a device was replaced by a file: mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/full c 1 7")
     print(f"{sum(ended.values()):,} command lines, {bad} of them wrong; as uid {os.geteuid()}")
     return 1 if bad else 0

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every file of a small trace cut at every byte: python -m tests.fuzz --truncate FIXTURE [--step N].
+"""Cut every file of a small trace at every byte: python -m tests.fuzz --truncate FIXTURE [--step N].
 
-A trace that was cut is one whose recorder died, or whose copying broke off: what is whole is read, and
-what is not is said; the longer a file, the more of it.  The reader reads every cut, commands (far slower)
-those at every Nth byte.  Children share the work; each writes to memory where there is a /dev/shm.
+A trace is cut if its recorder died or a copy was interrupted.  The complete batches must be read, the
+damage must be reported, and a longer file must not give fewer rows.  The reader reads every cut; the
+commands, which are much slower, only those at every Nth byte.  Child processes share the work and write
+to /dev/shm where it exists.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from slabtrace.trace.reading.reader import TraceReader
 
 COMMANDS = ("info", "stat", "leaks")
 SECONDS = 30
-SHARE = 200  # lengths a child is given at once
+SHARE = 200  # lengths in one task of a child process
 
 
 def every_cut(trace: Path) -> Iterator[tuple[str, range]]:
-    """(file, lengths) for all files of the trace, and for it packed (""), a share at a time."""
+    """Yield (file, up to SHARE lengths) for each file of the trace, and for the packed trace ("")."""
     sizes = {str(p.relative_to(trace)): p.stat().st_size for p in sorted(trace.rglob("*")) if p.is_file()}
     with tempfile.TemporaryFile() as packed:
         files.pack(trace, packed)
@@ -43,7 +44,7 @@ def every_cut(trace: Path) -> Iterator[tuple[str, range]]:
 
 
 def cut(trace: Path, name: str, lengths: range, step: int) -> tuple[Counter[str], list[str]]:
-    """Read the trace, the file `name` cut to each of `lengths`: (how it ended, what is wrong)."""
+    """Read the trace with the file `name` cut to each of `lengths`: (outcomes, what is wrong)."""
     warnings.simplefilter("ignore")
     ended: Counter[str] = Counter()
     wrong = []
@@ -60,10 +61,10 @@ def cut(trace: Path, name: str, lengths: range, step: int) -> tuple[Counter[str]
         rows = 0
         for length in lengths:
             if not whole[length:].strip(b"\n"):
-                continue  # the last line's end: nothing is missing
+                continue  # only the final newline is cut: nothing is missing
             target.write_bytes(whole[:length])
             before, (rows, how, what) = rows, _scan(path)
-            found = [("reader", how, what or ("fewer rows than of a shorter file" if rows < before else ""))]
+            found = [("reader", how, what or ("fewer rows than when shorter" if rows < before else ""))]
             if length % step == 0:
                 found += [(command, *_run(command, path)) for command in COMMANDS]
             for reader, how, what in found:
@@ -74,7 +75,7 @@ def cut(trace: Path, name: str, lengths: range, step: int) -> tuple[Counter[str]
 
 
 def _scan(path: Path) -> tuple[int, str, str]:
-    """(rows of all tables, how a reading ended, what is wrong with that): every cut is noticed."""
+    """Read all tables: (number of rows, outcome, what is wrong); the reader must notice every cut."""
     try:
         reader = TraceReader(path)
         rows = sum(batch.size for batch in reader.events())
@@ -83,26 +84,30 @@ def _scan(path: Path) -> tuple[int, str, str]:
         return 0, "refused", ""
     except Exception as error:
         return 0, type(error).__name__, f"{error!r}"
-    return rows, "damaged" if reader.damage else "whole", "" if reader.damage else "nothing is said"
+    return (
+        rows,
+        "damaged" if reader.damage else "whole",
+        "" if reader.damage else "damage not reported",
+    )
 
 
 def _run(command: str, path: Path) -> tuple[str, str]:
-    """(how a command ended, what is wrong with that): 0 and what is damaged said, or 3 and one message."""
+    """Run a command: (outcome, what is wrong).  It must end with 0, or with 3 and one message."""
     out, err, begun = io.StringIO(), io.StringIO(), time.monotonic()
     with redirect_stdout(out), redirect_stderr(err):
         code = run([command, str(path)])
     if time.monotonic() - begun > SECONDS:
         return str(code), "slow"
-    said = err.getvalue()
+    printed = err.getvalue()
     if code == 0:
-        told = "damaged" if "damaged" in out.getvalue() + said else "whole"
-        return f"0, {told}", ""
-    well = code == 3 and said.startswith("slabtrace: ") and len(said.splitlines()) <= 3
-    return str(code), "" if well else f"exit {code}: {said[-300:]!r}"
+        state = "damaged" if "damaged" in out.getvalue() + printed else "whole"
+        return f"0, {state}", ""
+    well = code == 3 and printed.startswith("slabtrace: ") and len(printed.splitlines()) <= 3
+    return str(code), "" if well else f"exit {code}: {printed[-300:]!r}"
 
 
 def all_cuts(trace: Path, step: int) -> int:
-    """Every cut of `trace`; a summary, and what is wrong.  The exit code."""
+    """Read every cut of `trace`; print what is wrong, and a summary.  Returns the exit code."""
     ended: Counter[str] = Counter()
     bad = 0
     with ProcessPoolExecutor() as pool:

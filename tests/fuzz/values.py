@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables that any Arrow reader takes and no recorder wrote: absurd ids, other types, rows that come again.
+"""Damages the values of a table: absurd ids, other types, repeated rows, in a valid Arrow file.
 
-Changed bytes of a compressed column seldom unpack; here the file is read, changed as a table, and written.
+A compressed column with changed bytes can rarely be unpacked.  Therefore the file is read, changed as a
+table, and written again.
 """
 
 from __future__ import annotations
@@ -50,20 +51,20 @@ TYPES = (
     *(pa.timestamp("ns"), pa.decimal128(38), pa.struct([("a", pa.int64())])),
     *(pa.map_(pa.string(), pa.int64()), pa.run_end_encoded(pa.int32(), pa.uint64())),
 )  # fmt: skip
-MOST_ROWS, MOST_BYTES = 20_000, 64 << 20  # of what is written
+MOST_ROWS, MOST_BYTES = 20_000, 64 << 20  # of a written table
 
 
 def damage_table(random: Random, content: bytearray) -> None:
-    """Change an Arrow file as a table, once or a few times; one that cannot be read stays as it is."""
+    """Change an Arrow file as a table, one to five times; a file that cannot be read stays unchanged."""
     try:
         table = pa.ipc.open_file(BytesIO(bytes(content))).read_all()
     except (pa.ArrowException, OSError):
         return
     for _ in range(random.choice((1, 1, 2, 5))):
-        with suppress(pa.ArrowException, ValueError, TypeError):  # this one cannot be had after that one
+        with suppress(pa.ArrowException, ValueError, TypeError):  # impossible after earlier changes
             table = random.choice(CHANGES)(random, table)
             table = table.slice(0, table.num_rows * MOST_BYTES // max(MOST_BYTES, table.nbytes))
-    with suppress(MemoryError, ValueError):  # what is more than a batch can hold stays as it was
+    with suppress(MemoryError, ValueError):  # a table larger than a batch can be: unchanged
         content[:] = _written(random, table)
 
 
@@ -77,7 +78,7 @@ def _written(random: Random, table: pa.Table) -> bytes:
 
 
 def cells(random: Random, table: pa.Table) -> pa.Table:
-    """Some cells hold what no kernel says, or what another row says."""
+    """Give some cells an absurd value, or the value of another row."""
     at = random.randrange(table.num_columns)
     values = table.column(at).to_pylist()
     for _ in range(random.choice((1, 1, 5, len(values)))):
@@ -102,14 +103,14 @@ def _absurd(random: Random, kind: pa.DataType, values: list[Any]) -> Any:
 
 
 def _fitting(number: int, kind: pa.DataType) -> int:
-    """The number in as many bits as there are: -1 becomes the largest, 2^32 zero."""
+    """The number truncated to the bits of the type: in uint32, -1 becomes the largest and 2^32 zero."""
     number &= (1 << kind.bit_width) - 1
     signed = pa.types.is_signed_integer(kind) and number >> (kind.bit_width - 1)
     return number - (1 << kind.bit_width) if signed else number
 
 
 def same(random: Random, table: pa.Table) -> pa.Table:
-    """All rows have one value: one id for all, one time for all."""
+    """Give all rows the same value in one column."""
     at = random.randrange(table.num_columns)
     kind = table.schema.field(at).type
     value = _absurd(random, kind, table.column(at).to_pylist() or [None])
@@ -117,13 +118,13 @@ def same(random: Random, table: pa.Table) -> pa.Table:
 
 
 def swapped(random: Random, table: pa.Table) -> pa.Table:
-    """Two columns hold each other's values, as far as they fit."""
+    """Give one column the values of another, cast to its type."""
     one, other = random.randrange(table.num_columns), random.randrange(table.num_columns)
     return _with(table, one, table.column(other).cast(table.schema.field(one).type, safe=False))
 
 
 def retyped(random: Random, table: pa.Table) -> pa.Table:
-    """A column of another type: cast where that can be, else of nulls."""
+    """Give a column another type: cast if possible, else all nulls."""
     at, kind = random.randrange(table.num_columns), random.choice(TYPES)
     try:
         column = table.column(at).cast(kind, safe=False)
@@ -137,7 +138,7 @@ def retyped(random: Random, table: pa.Table) -> pa.Table:
 
 
 def not_utf8(random: Random, table: pa.Table) -> pa.Table:
-    """Texts that are none."""
+    """Make the texts of a column invalid UTF-8."""
     texts = [n for n in range(table.num_columns) if pa.types.is_string(table.schema.field(n).type)]
     if not texts:
         return table
@@ -146,7 +147,7 @@ def not_utf8(random: Random, table: pa.Table) -> pa.Table:
 
 
 def column_names(random: Random, table: pa.Table) -> pa.Table:
-    """A column is gone, there twice, or has another's name; or all in another order."""
+    """Remove, duplicate or rename a column, or change the order of all."""
     at, names = random.randrange(table.num_columns), list(table.column_names)
     how = random.randrange(4)
     if how == 0:
@@ -162,7 +163,7 @@ def column_names(random: Random, table: pa.Table) -> pa.Table:
 
 
 def rows(random: Random, table: pa.Table) -> pa.Table:
-    """Rows come again, in another order, or not at all."""
+    """Repeat, reorder or remove rows."""
     count = table.num_rows
     if not count:
         return table

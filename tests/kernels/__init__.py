@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel lab: real Debian kernels in QEMU, and slabtrace inside them.
 
-`python -m tests.kernels [6.12 …]` fetches (packages.py), builds a module of faults (build.py, module/),
-boots (guest.py, initramfs.py), records what workload.py tells (inside.py, in the guest), holds what was
-found against it (experiment.py, leak_checks.py, mismatch_checks.py), prints a table (__main__.py) and
-what each kernel can (support.py).  Needs no root and no KVM; `here`, the running kernel, needs root.
+`python -m tests.kernels --help` says what it does.  packages.py fetches the kernels; build.py compiles what
+guests run (module/ has the faults); guest.py and initramfs.py boot; in the guest, inside.py records what
+workload.py does; waits.py decides when the workload continues; last_state.py shows a guest that missed a
+deadline; experiment.py, leak_checks.py and mismatch_checks.py compare; support.py makes the table.
 """

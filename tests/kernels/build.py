@@ -18,7 +18,7 @@ MODULE = "slabtrace_faults"
 
 
 def leaver() -> Path:
-    """tests/live/leaver.c, compiled."""
+    """tests/live/leaver.c, compiled.  Raises LabError."""
     program = cache_folder() / "leaver"
     source = HERE.parent / "live" / "leaver.c"
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
@@ -27,10 +27,10 @@ def leaver() -> Path:
 
 
 def module(kernel: Kernel) -> Path:
-    """module/slabtrace_faults.c for a kernel; built anew when its source has changed.
+    """module/slabtrace_faults.c for a kernel; built again when its source has changed.  Raises LabError.
 
-    The host's gcc is not the one that made the kernel, which kbuild only warns of; module/cc leaves out
-    the options it does not know.
+    The host's gcc is not the kernel's compiler; kbuild only warns about that.  module/cc leaves out the
+    options that the host's gcc does not know.
     """
     sources = sorted((HERE / "module").iterdir())
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
@@ -39,7 +39,7 @@ def module(kernel: Kernel) -> Path:
     if not built.exists():
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(HERE / "module", folder)
-        # without the BTF of modules, which takes pahole and a vmlinux
+        # without BTF, which would need pahole and a vmlinux
         flags = [f"M={folder}", f"CC={folder}/cc", "CONFIG_DEBUG_INFO_BTF_MODULES="]
         _run(["make", "-s", "-C", str(kernel.headers), *flags, "modules"])
     return built

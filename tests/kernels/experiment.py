@@ -117,7 +117,7 @@ def examine_here() -> list[Row]:
 
 
 def _tidy_up(queue: int, child: int) -> None:
-    """Give back what the leaver left (tests/live/leaver.c)."""
+    """Free what the leaver left (tests/live/leaver.c)."""
     subprocess.run(["ipcrm", "-q", str(queue)], check=False)
     os.kill(child, signal.SIGKILL)
 

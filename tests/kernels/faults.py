@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults that take a kernel to themselves: cgroup v2, few privileges, a jumping clock, a lockdown for ever.
+"""Faults that need a kernel of their own: little memory, few privileges, a clock that jumps, kernel lockdown.
 
-    python -m tests.kernels.faults RESULTS      in a guest
+    python -m tests.kernels.faults RESULTS PROGRAM      in a guest
 
-Every step has to end with 0; the last two leave recordings, whose counts the host checks.
+Every step must end with status 0.  The last two write recordings; the host checks their counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ V2 = "mount -t cgroup2 none /sys/fs/cgroup && echo +memory >/sys/fs/cgroup/cgrou
 
 
 def main(results: Path, program: str) -> None:
-    """`program`: the words that leave messages and pipes (tests/live/leaver.c)."""
+    """Run the steps.  `program`: the shell command that leaves messages and pipes (tests/live/leaver.c)."""
     step(results, "cgroup v2", ["sh", "-c", V2])
     step(results, "memory", [sys.executable, "-m", "tests.faults", "memory", "throttled", "limited"])
     chosen = ["-k", "ordinary_user or want_of"]

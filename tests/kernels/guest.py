@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from tests.kernels import build, initramfs, last_state
 from tests.kernels.packages import Kernel, LabError
-from tests.kernels.waits import Watch
+from tests.kernels.waits import BOOT, OUTPUT, Watch
 
 ROOT = Path(os.environ.get("SLABTRACE_LAB_TREE") or Path(__file__).resolve().parents[2])
 # Attaching to a tracepoint makes the kernel patch its own text with a breakpoint in between
@@ -89,6 +89,7 @@ def _run_once(
     for name, text in files.items():
         (folder / name).write_text(text)
     (folder / "job").write_text(f"cd {shlex.quote(str(ROOT))} || exit 125\nexec {shlex.join(argv)}\n")
+    (folder / f"wait-{BOOT.name}").touch()
     watch = Watch(folder, timeout)
     begun = time.monotonic()
     overdue = _qemu(_arguments(kernel, initramfs.obtain(kernel), folder), watch)
@@ -154,7 +155,7 @@ def _outcome(folder: Path, seconds: float, overdue: str) -> Outcome:
         failure = "the guest ended before its command did"
     return Outcome(
         status=int(status) if status and not failure else None,
-        output=read(folder / "output"),
+        output=read(folder / OUTPUT),
         failure=failure,
         panicked=panic is not None,
         complaints=_COMPLAINT.findall(console),

@@ -19,6 +19,7 @@ $b mount -t overlay -o lowerdir=/host,upperdir=/over/upper,workdir=/over/work ov
 for folder in proc sys dev; do
 	$b mount --move /$folder /new/$folder
 done
+$b mknod /dev/null c 1 3 # for the background process below
 $b mkdir -p /new/dev/shm /new/dev/pts
 $b mount -t tmpfs shm /new/dev/shm
 $b mount -t tmpfs run /new/run
@@ -28,10 +29,10 @@ $b mount -t 9p -o $p9,cache=none lab /new/run/lab
 # Lists the processes: pid, state, command, and the innermost functions of its stack in the kernel.
 processes() {
 	for process in /new/proc/[0-9]*; do
-		command=$($b tr '\0' ' ' <$process/cmdline 2>/dev/null)
+		command=$($b tr '\0\n' '  ' <$process/cmdline | $b head -c 60)
 		[ -n "$command" ] || continue # a thread of the kernel
 		state=$($b sed -n 's/^State:[^A-Z]*//p' $process/status)
-		stack=$($b sed 's/.*\] //; s/[+].*/ </' $process/stack | $b head -n 5 | $b tr '\n' ' ')
+		stack=$($b sed 's/.*\] //; s/[+].*//' $process/stack | $b head -n 8 | $b tr '\n' ' ')
 		echo "${process##*/} $state: $command [$stack]"
 	done
 }

@@ -53,7 +53,7 @@ def _build(kernel: Kernel, folder: Path) -> Path:
 
 
 def ordered_modules(kernel: Kernel) -> dict[str, bytes]:
-    """{name: module, uncompressed}, each after those it depends on; what is built in is left out."""
+    """{name: uncompressed module}, each after those it depends on, without those that are built in."""
     files, found = kernel.modules(), {}
 
     def add(name: str) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest does: run slabtrace, and leave its answers where the host reads them.
+"""Runs in a guest: start slabtrace, and write its results where the host reads them.
 
-Analysis is done on the host: an emulated CPU is slow, and the AVX2 of QEMU 7.2 calculates wrong.
+The host does the analysis: an emulated CPU is slow, and the AVX2 of QEMU 7.2 returns wrong results.
 
     python -m tests.kernels.inside RESULTS [--doctor] [OPTION OF record…]
 """
@@ -19,10 +19,10 @@ SLABTRACE = [sys.executable, "-m", "slabtrace"]
 
 
 def step(results: Path, name: str, argv: list[str]) -> None:
-    """Run a command and add a line about it to the results, so that a crash later takes nothing back."""
+    """Run a command and append a line about it to steps.jsonl, which a later crash does not remove."""
     begun = time.monotonic()
-    told = results / f"{name}.stderr"  # which the workload can read meanwhile
-    with told.open("w") as stderr:
+    errors = results / f"{name}.stderr"  # the host reads it meanwhile (waits.py)
+    with errors.open("w") as stderr:
         done = subprocess.run(
             argv, stdout=subprocess.PIPE, stderr=stderr, text=True, stdin=subprocess.DEVNULL
         )
@@ -30,7 +30,7 @@ def step(results: Path, name: str, argv: list[str]) -> None:
         "name": name,
         "status": done.returncode,
         "stdout": done.stdout,
-        "stderr": told.read_text(),
+        "stderr": errors.read_text(),
         "seconds": round(time.monotonic() - begun, 1),
     }
     with (results / "steps.jsonl").open("a") as file:
@@ -38,7 +38,7 @@ def step(results: Path, name: str, argv: list[str]) -> None:
 
 
 def main(results: Path, doctor: bool, options: list[str]) -> None:
-    """The steps of one guest; workload.sh is written by the host (workload.py)."""
+    """Run the steps of one guest.  The host has written workload.sh (workload.py)."""
     if doctor:
         step(results, "doctor", [*SLABTRACE, "doctor"])
     record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab"), "--grace", "2s"]

@@ -16,7 +16,7 @@ from tests.kernels.waits import STDERR, TRACE
 
 REQUEST, PROCESSES = "state-wanted", "state"  # on the share
 _PATIENCE_S = 20.0
-_WIDTH = 150  # of a line
+_WIDTH = 200  # of a line
 _CONSOLE, _STDERR, _MOST = 8, 3, 16  # lines
 
 

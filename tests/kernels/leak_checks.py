@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What slabtrace must have found of the workload's leaks, and of all that gives back what it takes.
+"""Checks of a recording: the workload's leaks, and the faults that free all they allocate.
 
-Checks read the trace on the host, through slabtrace's public interface.
+The host runs them, through slabtrace's public interface.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import slabtrace
 from slabtrace.trace.format.schema import Kind
 from tests.kernels.workload import EXCHANGED, FAULTS, KEPT, OPEN, Fault
 
-# Objects freed by paths that fire no tracepoint: by fault, which kind of free, and how many.
+# Objects freed through silent paths, by fault: the kind of free, and how many.
 SILENT = {
     "free_rcu": (Kind.KFREE_RCU, 137),
     "free_bulk": (Kind.BULK_FREE, 139),
     "free_singly_bulk": (Kind.BULK_FREE, 151),
-    "free_bulk_singly": (Kind.CACHE_FREE, 149),  # allocated by one
+    "free_bulk_singly": (Kind.CACHE_FREE, 149),  # allocated through one
 }
 
-# Sheaves (6.18) and the arrays that cgroups add to a slab.
+# The slab allocator's own objects: sheaves (6.18), and arrays for the cgroups of the objects in a slab.
 _ITS_OWN = re.compile(r"(__pcs_\w+|\w*sheaf\w*|alloc_slab_obj_exts|memcg_alloc_\w+)\+0x")
 
 Group = dict[str, Any]  # a row of one of slabtrace's tables
 
 
 class Findings:
-    """A trace, and questions to it."""
+    """A trace, and the tables that the checks read."""
 
     def __init__(self, path: Path) -> None:
         self.trace = slabtrace.open(path)
 
     @cached_property
     def stacks(self) -> list[Group]:
-        """What is outstanding, by stack."""
+        """Outstanding objects, by stack."""
         return _rows(self.trace.outstanding("stack"))
 
     @cached_property
@@ -48,7 +48,7 @@ class Findings:
 
     @cached_property
     def lifetimes(self) -> list[Group]:
-        """Every object that came and went: see analysis.grouping.joins.LIFETIME."""
+        """Every object that was allocated and freed: see analysis.grouping.joins.LIFETIME."""
         return [row for batch in self.trace.lifetimes() for row in batch.to_pylist()]
 
     @cached_property
@@ -58,7 +58,7 @@ class Findings:
 
     @cached_property
     def call_sites(self) -> list[Group]:
-        """What was allocated at each call site, whatever became of it."""
+        """Allocations by call site, freed or not."""
         return _rows(self.trace.stat("call_site"))
 
 
@@ -68,13 +68,13 @@ def _rows(table: Any) -> list[Group]:
 
 
 def made_by(groups: list[Group], function: str) -> list[Group]:
-    """The groups allocated by a function (a pattern): not what the allocator did for itself on its way."""
+    """The groups whose call site is in a function (a pattern), without the allocator's own objects."""
     site = re.compile(rf"({function})(\.\w+)*\+0x")
     return [group for group in groups if site.match(group["symbol"])]
 
 
 def through(groups: list[Group], function: str) -> list[Group]:
-    """The groups whose stacks pass through a function, less what the slab allocator needs for itself."""
+    """The groups with a function in their stack, without the allocator's own objects."""
     return [
         group
         for group in groups
@@ -88,7 +88,7 @@ def total(groups: list[Group], what: str) -> int:
 
 
 def equal(what: str, found: object, wanted: object) -> None:
-    """A check that says what it found."""
+    """Raise AssertionError, with both values, if they differ."""
     if found != wanted:
         raise AssertionError(f"{what}: {found}, not {wanted}")
 
@@ -110,7 +110,7 @@ def check_messages(findings: Findings) -> None:
 
 
 def check_pipes(findings: Findings) -> None:
-    """Each object of a pipe comes once, but files twice."""
+    """A pipe has one object of each cache, but two files."""
     by_cache: dict[str, int] = {}
     for group in through(findings.of_leaver, "create_pipe_files"):
         by_cache[group["cache"]] = by_cache.get(group["cache"], 0) + group["outstanding"]
@@ -122,7 +122,7 @@ def check_pipes(findings: Findings) -> None:
 
 
 def check_fault(fault: Fault) -> Callable[[Findings], None]:
-    """That exactly what a fault left is outstanding, in the right cache, with the right sizes."""
+    """A check: exactly what a fault left is outstanding, in the right cache, with the right sizes."""
 
     def check(findings: Findings) -> None:
         groups = made_by(findings.stacks, fault.name)
@@ -139,7 +139,7 @@ def check_fault(fault: Fault) -> Callable[[Findings], None]:
 
 
 def check_unloaded(findings: Findings) -> None:
-    """The module is gone, its objects and their symbols are not."""
+    """The module is unloaded; its objects are outstanding and still have their symbols."""
     for fault in FAULTS:
         groups = made_by(findings.stacks, fault.name)
         equal(f"{fault.name}: found", bool(groups), bool(fault.kept))
@@ -149,7 +149,7 @@ def check_unloaded(findings: Findings) -> None:
 
 
 def check_silent_paths(findings: Findings) -> None:
-    """What no tracepoint tells of is seen as what it is, each object of it."""
+    """Every object freed through a silent path has the right kind of free."""
     for name, (kind, count) in SILENT.items():
         sites = {group["call_site"] for group in made_by(findings.call_sites, name)}
         freed = [row for row in findings.lifetimes if row["call_site"] in sites]
@@ -158,7 +158,7 @@ def check_silent_paths(findings: Findings) -> None:
 
 
 def check_nothing_wrong(findings: Findings) -> None:
-    """What is allowed is no mismatch."""
+    """No mismatch blames a fault that does what is allowed."""
     names = {fault.name for fault in FAULTS}
     wrong = [each for each in findings.mismatches if names & blamed(each)]
     equal("mismatches", [(each["kind"], *sorted(blamed(each) & names)) for each in wrong], [])
@@ -171,7 +171,7 @@ def blamed(finding: Group) -> set[str]:
 
 
 def of_user_space() -> Iterator[tuple[str, Callable[[Findings], None]]]:
-    """(name, check) of what the leaver does, which needs no module."""
+    """(name, check) of what the leaver does without the module."""
     yield "messages", check_messages
     yield "pipes", check_pipes
 
@@ -182,7 +182,7 @@ def check_kept_messages(findings: Findings) -> None:
 
 
 def of_survivors() -> Iterator[tuple[str, Callable[[Findings], None]]]:
-    """(name, check) of what a recording of leaks_script in the mode "survivors" tells: not who freed what."""
+    """(name, check) of a recording of leaks_script in the mode "survivors", which has no frees."""
     yield "messages", check_kept_messages
     yield "pipes", check_pipes
     for fault in FAULTS:
@@ -191,7 +191,7 @@ def of_survivors() -> Iterator[tuple[str, Callable[[Findings], None]]]:
 
 
 def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
-    """(name, check) of all that is asked of the recording of leaks_script."""
+    """(name, check) of a recording of leaks_script."""
     yield from of_user_space()
     for fault in FAULTS:
         yield fault.name, check_fault(fault)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Usage: lockdown.sh PYTHON RESULTS "LEAVER..."
-# Locks the kernel down: where that protects its integrity, recording works; where it protects what is
-# confidential, every command that would trace says so in a line, and writes nothing.
+# Locks the kernel down.  In the mode "integrity" recording works.  In the mode "confidentiality" every command
+# that would trace says so in one line and writes nothing.
 set -eu
 
 python=$1 results=$2 leaver=$3
@@ -19,13 +19,13 @@ refused() {
 
 [ -e $mode ] || mount -t securityfs none /sys/kernel/security
 echo integrity >$mode
-# shellcheck disable=SC2086  # its words
+# shellcheck disable=SC2086  # split into words
 "$python" -m slabtrace record --stacks all -o "$results/trace.slab" -- $leaver
 
 echo confidentiality >$mode
 refused record -o "$results/none.slab" -d 1s
 refused top --batch 1
 refused doctor
-umount /sys/kernel/security # now only the verifier tells
+umount /sys/kernel/security # now only the verifier refuses
 refused record -o "$results/none.slab" -d 1s
 [ ! -e "$results/none.slab" ]

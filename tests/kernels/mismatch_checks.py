@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What slabtrace must have found of the workload's wrong frees, however the guest ended."""
+"""Checks of a recording: the workload's wrong frees.  They hold even if the guest panicked."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.kernels.workload import BAD_FREES, OTHER_CACHE, PANIC, BadFree
 
 
 def of(findings: Findings, bad: BadFree) -> list[Group]:
-    """The mismatches in which a function of the module has a part."""
+    """The mismatches with a function of the module in one of their stacks."""
     return [each for each in findings.mismatches if bad.name in blamed(each)]
 
 
 def check_bad_free(bad: BadFree) -> Callable[[Findings], None]:
-    """Each of a fault's frees, and nothing else, with who, when, where and by which way."""
+    """A check: each of a fault's frees is found, with its task, time, CPU and stack, and nothing else is."""
 
     def check(findings: Findings) -> None:
         found = of(findings, bad)
@@ -46,14 +46,14 @@ def _check_events(finding: Group, bad: BadFree) -> None:
 
 
 def check_offset(findings: Findings) -> None:
-    """The interior frees are a pointer's size into their objects."""
+    """The interior frees are 8 bytes into their objects."""
     found = of(findings, BAD_FREES[1])
     equal("offsets", {each["offset"] for each in found}, {8})
     equal("pointers", {each["ptr"] - 8 for each in found}, {each["ptr"] - each["offset"] for each in found})
 
 
 def check_named_cache(findings: Findings) -> None:
-    """The cache that was named is told where the kernel tells it."""
+    """The cache that the free named is known where the kernel reports it."""
     found = of(findings, BAD_FREES[2])
     names = {each["named_cache"] for each in found}
     if names not in ({OTHER_CACHE}, {None}):
@@ -72,7 +72,7 @@ def check_nothing_else(findings: Findings) -> None:
 
 
 def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
-    """(name, check) of all that is asked of the recording of mismatches_script."""
+    """(name, check) of a recording of mismatches_script."""
     for bad in BAD_FREES:
         yield bad.name, check_bad_free(bad)
     yield "interior offset", check_offset

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's generic kernels, fetched into a cache of the lab's own and never installed.
+"""Debian's generic kernels, fetched into the lab's own cache and never installed.
 
-Packages come from the mirror the machine's own apt uses, through a sources list and a lists folder
-apart from the machine's.  What one kernel needs lies in CACHE/LABEL/root once CACHE/LABEL/kernel.json
-is there; no network is used from then on.
+Packages come from the mirror that the machine's apt uses, with a sources list and package lists of the
+lab's own.  A kernel's files are in CACHE/LABEL/root.  CACHE/LABEL/kernel.json is written last; once it
+exists, that kernel needs no network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# The suite that carries each kernel, and those that complete it.
+# The Debian suite of each kernel, and those it depends on.
 SUITES = {
     "5.10": ("bullseye",),
     "6.1": ("bookworm",),
@@ -26,21 +26,21 @@ SUITES = {
 }
 _METAPACKAGES = ("linux-image-amd64", "linux-headers-amd64")
 _KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|headers|kbuild)-\d\S*")
-# What the programs of linux-kbuild are linked with; the host's may be older.
+# The programs of linux-kbuild are linked with these libraries; the host's may be older.
 _LIBRARY = re.compile(r"libc6|libelf1(t64)?|zlib1g|libzstd1")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _NOTE = "kernel.json"  # written last
-# Of the thousands of modules, a guest loads virtio, 9p and overlayfs.
+# A guest loads virtio, 9p and overlayfs; the thousands of other modules are not unpacked.
 _MODULE_FOLDERS = ("drivers/virtio", "net/9p", "fs", "lib", "crypto")
 
 
 class LabError(Exception):
-    """The lab cannot do its work; the text says why and what to do."""
+    """The lab cannot work.  The text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel that is unpacked: `release` as `uname -r` prints it, `root` holds its packages' files."""
+    """An unpacked kernel.  `release`: as `uname -r` prints it.  `root`: the folder of its packages' files."""
 
     label: str
     release: str
@@ -48,7 +48,7 @@ class Kernel:
 
     @property
     def image(self) -> Path:
-        """The bzImage; from 7.x on it lies beside the modules."""
+        """The bzImage.  From 7.x on it is beside the modules."""
         places = [
             self.root / "boot" / f"vmlinuz-{self.release}",
             *self.root.glob("usr/lib/modules/*/vmlinuz"),
@@ -56,18 +56,18 @@ class Kernel:
         return next(place for place in places if place.exists())
 
     def modules(self) -> dict[str, Path]:
-        """{name: file} of the modules unpacked."""
+        """{name: file} of the unpacked modules."""
         files = self.root.glob("**/lib/modules/*/kernel/**/*.ko*")
         return {file.name.partition(".ko")[0].replace("-", "_"): file for file in files}
 
     @property
     def headers(self) -> Path:
-        """The folder to build modules in."""
+        """The kernel's build folder for modules."""
         return self.root / "usr" / "src" / f"linux-headers-{self.release}"
 
 
 def cache_folder() -> Path:
-    """Where kernels are kept: SLABTRACE_KERNELS, else under the user's cache."""
+    """The cache: SLABTRACE_KERNELS, else slabtrace-kernels in the user's cache folder."""
     own = os.environ.get("SLABTRACE_KERNELS")
     if own:
         return Path(own).resolve()
@@ -75,7 +75,7 @@ def cache_folder() -> Path:
 
 
 def obtain(label: str) -> Kernel:
-    """The kernel of that label, fetched if it is not there yet, or not whole."""
+    """The kernel with that label.  Fetches it if it is missing or incomplete.  Raises LabError."""
     folder = cache_folder() / label
     kernel = _kept(label, folder)
     if kernel is None:
@@ -87,7 +87,7 @@ def obtain(label: str) -> Kernel:
 
 
 def _kept(label: str, folder: Path) -> Kernel | None:
-    """What the cache has; None for nothing, or for something broken."""
+    """The kernel in the cache; None if it is missing or incomplete."""
     try:
         kernel = Kernel(label, json.loads((folder / _NOTE).read_text())["release"], folder / "root")
         return kernel if kernel.image.exists() and kernel.headers.is_dir() else None
@@ -109,7 +109,7 @@ def _fetch(label: str, folder: Path) -> dict[str, str]:
 
 
 def _unpack(deb: Path, root: Path) -> None:
-    """Unpack a package, of the modules only what guests load."""
+    """Unpack a package, without the modules that guests do not load."""
     root.mkdir(exist_ok=True)
     archive = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
     wanted = re.compile(rf"/kernel/(?!({'|'.join(_MODULE_FOLDERS)})/)")
@@ -120,7 +120,7 @@ def _unpack(deb: Path, root: Path) -> None:
 
 
 def _relocate_headers(root: Path, release: str) -> None:
-    """The makefiles of Debian's headers name each other by absolute paths."""
+    """Make the absolute paths in the makefiles of Debian's headers point into `root`."""
     for makefile in (root / "usr" / "src" / f"linux-headers-{release}").glob("**/Makefile"):
         if not makefile.is_symlink():
             text = makefile.read_text()
@@ -134,7 +134,7 @@ exec {loader} --library-path {libraries} $0.elf "$@"
 
 
 def _bring_libraries(root: Path) -> None:
-    """Let objtool and modpost run with the libraries of their own suite."""
+    """Make objtool and modpost run with the libraries of their own suite."""
     loader = next(root.glob("**/x86_64-linux-gnu/ld-linux-x86-64.so.2"))
     folders = {str(file.parent) for file in root.glob("**/x86_64-linux-gnu/*.so.*")}
     text = _WRAPPER.format(loader=loader, libraries=":".join(sorted(folders)))
@@ -145,7 +145,7 @@ def _bring_libraries(root: Path) -> None:
 
 
 def mirror() -> str:
-    """The address of the Debian archive in the machine's own apt configuration."""
+    """The address of the Debian archive: SLABTRACE_MIRROR, else from the machine's apt.  Raises LabError."""
     targets = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).split()
     override = os.environ.get("SLABTRACE_MIRROR")
     found = [uri for uri in targets if uri.rstrip("/").endswith("/debian")]
@@ -155,7 +155,7 @@ def mirror() -> str:
 
 
 class _Apt:
-    """apt-get and apt-cache with nothing of the machine's but its keys and its mirror."""
+    """apt-get and apt-cache with the lab's own configuration, and the machine's keys and mirror."""
 
     def __init__(self, folder: Path, suites: tuple[str, ...]) -> None:
         self.folder = folder
@@ -175,7 +175,7 @@ class _Apt:
             f"-oAPT::Default-Release={suites[0]}",
             "-oAPT::Sandbox::User=",
             "-oAcquire::Languages=none",
-            # a suite that has moved to the archive is not signed anew
+            # Debian does not sign a suite again after it has moved to the archive
             "-oAcquire::Check-Valid-Until=false",
         ]
 
@@ -184,7 +184,7 @@ class _Apt:
         _run(["apt-get", *self._options, "-q", "update"])
 
     def needed(self) -> list[str]:
-        """The kernel's own packages, and libraries, among all that the metapackages depend on."""
+        """Of all packages that the metapackages depend on, the kernel's own and the libraries."""
         shown = _run(["apt-cache", *self._options, "depends", "--recurse", "--important", *_METAPACKAGES])
         names = {line for line in shown.splitlines() if not line.startswith(" ")}
         return sorted(n for n in names if _KERNEL_PACKAGE.fullmatch(n) or _LIBRARY.fullmatch(n))

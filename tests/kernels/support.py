@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The support table of docs/kernels.md: what each kernel lets slabtrace see, taken from its recordings."""
+"""The support table of docs/kernels.md: what slabtrace sees on each kernel, from the lab's recordings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slabtrace.errors import SlabtraceError
 from tests.kernels.experiment import folder
 from tests.kernels.workload import BAD_FREES
 
-# Paths that fire no tracepoint, in a word.
+# Names of silent paths in the table.
 SILENT = {
     "kmem_cache_alloc_bulk": "bulk allocation",
     "kmem_cache_free_bulk": "bulk free",
@@ -23,7 +23,7 @@ SILENT = {
 
 
 def column(label: str, once: bool = False) -> dict[str, str]:
-    """The cells of one kernel, by row, as far as it has recordings; `once`: of examine_at_once."""
+    """{row: cell} of one kernel, from the recordings it has; with `once` those of examine_at_once."""
     leaks, wrong = (_opened(label, "whole" if once else name) for name in ("leaks", "mismatches"))
     cells: dict[str, str] = {}
     if leaks is not None:
@@ -50,7 +50,7 @@ def _wrong_frees(trace: Trace) -> dict[str, str]:
 
 
 def table(columns: list[dict[str, str]]) -> str:
-    """The columns that are not empty as a table in Markdown."""
+    """A table in Markdown; empty columns are left out."""
     columns = [each for each in columns if each]
     names = list(dict.fromkeys(name for each in columns for name in each))
     lines = [[name, *(each.get(name, "–") for each in columns)] for name in names]

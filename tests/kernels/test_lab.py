@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The oldest and the newest kernel of the lab, side by side, in the time that a test may take.
+"""The oldest and the newest kernel of the lab, side by side, with one guest each.
 
-`make kernels` examines all kernels, and what ends a guest.
+`make kernels` tests all kernels, and also what makes a guest panic.
 """
 
 from __future__ import annotations

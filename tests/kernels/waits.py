@@ -29,17 +29,18 @@ from typing import NamedTuple
 from slabtrace.errors import SlabtraceError
 from slabtrace.trace import manifest
 
-TRACE = "trace.slab"  # on the share, as is the next
-STDERR = "record.stderr"
-DEADLINE_S = 150  # the recorder saves its manifest once a second, once in ten where it only keeps survivors
+TRACE, STDERR, OUTPUT = "trace.slab", "record.stderr", "output"  # on the share
+# Measured on two CPUs with a load of 20: up to 38 s.
+DEADLINE_S = 150
 
 
 class Seen(NamedTuple):
-    """What the host sees of a recording: two totals of its manifest, and what `record` wrote to stderr."""
+    """What the host sees of a guest: totals of its manifest, the stderr of `record`, whether it runs."""
 
     modules: int = 0
     events: int = 0
     stderr: str = ""
+    started: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class Wait:
     deadline_s: float = DEADLINE_S
 
 
+BOOT = Wait("boot", "the guest's init has started the command", lambda seen: seen[-1].started)
 WAITS = (
+    BOOT,  # the host asks (guest.py)
     # Only then can the next wait see the number of modules grow.
     Wait(
         "symbols",
@@ -85,14 +88,14 @@ WAITS = (
 
 
 def look(folder: Path) -> Seen:
-    """The state of the recording in a guest's folder; zeros for what is not there yet."""
-    stderr = folder / STDERR
+    """The state of the guest with this folder; zeros for what does not exist yet."""
+    stderr, started = folder / STDERR, (folder / OUTPUT).exists()
     text = stderr.read_text(errors="replace") if stderr.exists() else ""
     try:
         totals = manifest.load(folder / TRACE).totals
-    except SlabtraceError:  # not made yet
-        return Seen(stderr=text)
-    return Seen(totals.modules, totals.events, text)
+    except SlabtraceError:  # no trace yet
+        return Seen(stderr=text, started=started)
+    return Seen(totals.modules, totals.events, text, started)
 
 
 @dataclass

@@ -34,8 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
 
 
-# Nothing takes so long: a recorder that shares its CPU with ten others starts within 30 s.  Emulated CPUs
-# need more.
+# Nothing takes so long: beside ten busy processes a recorder starts within 30 s; emulated CPUs need more.
 PATIENCE_S = float(os.environ.get("SLABTRACE_PATIENCE_S", "180"))
 
 

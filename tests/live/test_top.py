@@ -99,9 +99,7 @@ def test_the_screen_shows_filters_and_drills_down(queue: Callable[[], None]) -> 
         see("part of a cache")  # only now it takes what is typed
         do("send-keys", "load_msg", "Enter")
         see(rf"{MESSAGES} .*msg.* load_msg\+0x")
-        see(
-            "do_msgsnd", key="Enter"
-        )  # the first may still end the filter: its rows show before it is complete
+        see("do_msgsnd", key="Enter")  # one Enter ends the filter, which shows its rows before
         do("send-keys", "p")
         see("PAUSED")
         do("send-keys", "q")

@@ -30,12 +30,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICKS 100 /* a second; in each, its share of the steps */
-#define HELD 300 /* objects at most */
+#define TICKS	    100 /* a second; in each, its share of the steps */
+#define HELD	    300 /* objects at most */
 #define HOLD_ONE_IN 16
-#define HOLD_TICKS (3 * TICKS)
-#define QUEUES 4
-#define SIZE 4096
+#define HOLD_TICKS  (3 * TICKS)
+#define QUEUES	    4
+#define SIZE	    4096
 
 /* What one step made: files to close, or a message to receive (its type, in queue fd[0]). */
 struct made {
@@ -136,7 +136,8 @@ static void make_message(struct made *made)
 
 static void make_mapping(struct made *made)
 {
-	char *pages = mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *pages =
+		mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)made;
 	must(pages == MAP_FAILED ? -1 : 0, "mmap");
@@ -163,8 +164,9 @@ static const struct kind {
 	void (*make)(struct made *made);
 	int share;
 } kinds[] = {
-	{make_pipe, 150},    {make_unix, 150}, {make_tcp, 45},	    {make_udp, 100},  {make_event, 120},
-	{make_message, 250}, {make_file, 80},  {make_mapping, 100}, {make_process, 5},
+	{make_pipe, 150}, {make_unix, 150},    {make_tcp, 45},
+	{make_udp, 100},  {make_event, 120},   {make_message, 250},
+	{make_file, 80},  {make_mapping, 100}, {make_process, 5},
 };
 
 static void give_back(struct made *made)
@@ -228,7 +230,8 @@ static void work(long steps_a_tick)
 			next.tv_nsec -= 1000000000;
 		}
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
-		clock_gettime(CLOCK_MONOTONIC, &next); /* what a busy machine delayed is not caught up */
+		clock_gettime(CLOCK_MONOTONIC,
+			      &next); /* what a busy machine delayed is not caught up */
 	}
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's releases, each with its Python and its bcc in a folder of its own, on the running kernel.
+"""Tests slabtrace in Debian's releases, each with its own Python and bcc, on the running kernel.
 
-`python -m tests.releases`, as root, installs slabtrace in each as users do, and records what is known.
+`python -m tests.releases`, as root, installs slabtrace in each release as users do, and records a known
+workload.
 """

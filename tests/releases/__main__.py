@@ -20,16 +20,16 @@ from tests.kernels.leak_checks import Findings
 from tests.kernels.packages import LabError, cache_folder
 from tests.releases.release import RELEASES, bring, enter, obtain, versions
 
-TRACES = ("all", "auto", "none", "survivors", "package")  # of inside.sh
+TRACES = ("all", "auto", "none", "survivors", "package")  # recorded by inside.sh
 
 
 def main() -> int:
-    """Each release, row by row; 1 if anything failed."""
+    """Examine the releases and print a row for each check; exit code 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.releases", description=__doc__)
-    parser.add_argument("releases", nargs="*", metavar="RELEASE", help=", ".join(RELEASES))
+    parser.add_argument("releases", nargs="*", metavar="RELEASE", help=f"{', '.join(RELEASES)}; default: all")
     releases, failed = parser.parse_args().releases or RELEASES, False
     if unknown := set(releases) - set(RELEASES):
-        parser.error(f"no such release: {', '.join(sorted(unknown))}; there are {', '.join(RELEASES)}")
+        parser.error(f"no such release: {', '.join(sorted(unknown))}; choose from {', '.join(RELEASES)}")
     for name in releases:
         begun = time.monotonic()
         try:
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def examine(name: str) -> Iterator[Row]:
-    """What came of each step in a release, and of each check of its traces."""
+    """Yield the result of each step in a release, and of each check of its traces."""
     root, shared = obtain(name), cache_folder() / "runs" / name
     python, bcc = versions(root)
     yield Row(name, f"Python {python}, bcc {bcc}", PASSED)
@@ -59,10 +59,10 @@ def examine(name: str) -> Iterator[Row]:
 
 
 def checked(name: str, trace: Path) -> Iterator[Row]:
-    """The counts of a trace: messages and pipes, whatever the release it was recorded in."""
+    """Check the counts of a trace: messages and pipes, the same in every release."""
     kept = leak_checks.check_kept_messages if trace.stem == "survivors" else leak_checks.check_messages
     checks: list[tuple[str, Callable[[Findings], None]]] = [("messages", kept)]
-    if trace.stem in ("all", "survivors"):  # told apart by their stacks
+    if trace.stem in ("all", "survivors"):  # only these have the stacks that distinguish them
         checks.append(("pipes", leak_checks.check_pipes))
     for what, check in checks:
         result = PASSED
@@ -74,7 +74,7 @@ def checked(name: str, trace: Path) -> Iterator[Row]:
 
 
 def tidy_up(left: Path) -> None:
-    """Give back what the leavers left (tests/live/leaver.c)."""
+    """Release what the leavers left (tests/live/leaver.c)."""
     for line in left.read_text().splitlines() if left.exists() else ():
         queue, child = line.split()
         subprocess.run(["ipcrm", "-q", queue], check=False)

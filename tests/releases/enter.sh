@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: unshare --mount enter.sh RELEASE PLACE SHARED COMMAND...
 # Runs a command in the release, with this kernel's /proc, /sys and /dev, and SHARED as its /run/lab.
-# What it writes elsewhere is gone with the mounts, when it ends; PLACE is an empty folder to mount in.
+# Everything that it writes elsewhere disappears with the mounts.  PLACE is an empty folder for mounts.
 set -eu
 
 release=$1 place=$2 shared=$3

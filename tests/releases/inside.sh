@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What is done in a release: slabtrace from its wheel and as a package, recording in every way.
-# /run/lab has wheels/, the leaver and make-deb; it gets the traces, and a line in `steps` for each step.
+# Runs in a release: installs slabtrace from its wheel and as a package, and records with several options.
+# /run/lab has wheels/, the leaver and make-deb.  The traces go there, and a line of `steps` for each step.
 set -eu
 cd /run/lab
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/run/lab/wheels
@@ -12,7 +12,7 @@ step() {
 	if "$@" >"$name.output" 2>&1; then echo "$name ok"; else echo "$name $(grep . "$name.output" | tail -n 1)"; fi >>steps
 }
 
-record() { # NAME OPTION... : what the leaver leaves, a pause as long as survivors need, and its pids
+record() { # NAME OPTION...: record the leaver; the pause is longer than the threshold of survivors mode
 	trace=$1
 	shift
 	slabtrace record "$@" -o "$trace.slab" -- sh -c "/run/lab/leaver $LEFT >>/run/lab/left; sleep 2"

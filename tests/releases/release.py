@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A release of Debian in a folder: made by debootstrap, kept in a cache, entered without a trace left."""
+"""A release of Debian in a folder: made by debootstrap, cached, and never changed by a test."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.kernels import build
 from tests.kernels.packages import LabError, cache_folder, mirror
 from tests.kernels.workload import LEFT
 
-# What a user has who recorded with another tool before: bcc, and what makes a virtual environment.
+# What a user needs to have: bcc, and venv to make a virtual environment.
 PACKAGES = "python3-bpfcc,python3-venv"
-RELEASES = ("bookworm", "trixie", "sid")  # Debian 12, Debian 13, and what is newest
+RELEASES = ("bookworm", "trixie", "sid")  # Debian 12, Debian 13, unstable
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
 def obtain(name: str) -> Path:
-    """The folder of a release; made anew where a version of ours is not whole."""
+    """The folder of a release; it is made again if it is not complete."""
     folder = cache_folder() / "releases" / name
     if not (folder / "whole").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -34,14 +34,14 @@ def obtain(name: str) -> Path:
 
 
 def versions(root: Path) -> tuple[str, str]:
-    """The versions of its Python and of its bcc."""
-    words = 'import sys, bcc; print(f"{sys.version_info[0]}.{sys.version_info[1]}", bcc.__version__)'
-    python, bcc = run(["chroot", str(root), "python3", "-c", words]).split()
+    """The versions of Python and bcc in the release."""
+    program = 'import sys, bcc; print(f"{sys.version_info[0]}.{sys.version_info[1]}", bcc.__version__)'
+    python, bcc = run(["chroot", str(root), "python3", "-c", program]).split()
     return python, bcc
 
 
 def bring(shared: Path, python: str) -> None:
-    """Make `shared` anew, with all that inside.sh needs: no release reaches a network of its own."""
+    """Make `shared` again, with everything that inside.sh needs, as it has no network access."""
     shutil.rmtree(shared, ignore_errors=True)
     (shared / "wheels").mkdir(parents=True)
     wheels = str(shared / "wheels")
@@ -54,7 +54,7 @@ def bring(shared: Path, python: str) -> None:
 
 
 def enter(root: Path, shared: Path) -> None:
-    """Run inside.sh in the release.  Raises LabError if it does not come to its end."""
+    """Run inside.sh in the release.  Raises LabError if it fails."""
     with tempfile.TemporaryDirectory(prefix="slabtrace-release-") as place:
         argv = ["unshare", "--mount", "sh", str(HERE / "enter.sh"), str(root), place, str(shared)]
         left = " ".join(map(str, LEFT))
@@ -62,7 +62,7 @@ def enter(root: Path, shared: Path) -> None:
 
 
 def run(argv: list[str], cwd: Path | None = None) -> str:
-    """What it prints.  Raises LabError with the last line of its complaint."""
+    """The stdout of a command.  Raises LabError with its last line if it fails or is missing."""
     environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     try:
         done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program that `slabtrace demo` records: it leaves known numbers of kernel objects behind.
 
-Run as a program of its own (it imports nothing of slabtrace).  The numbers are primes, so that
-no sum or multiple of something else can look right by chance.  What it leaves behind is held by a
-child that gives everything back as soon as its standard input ends: when the demo is done, or dead.
+It is a separate program and imports nothing of slabtrace.  The numbers are primes, so that no sum or
+multiple of something else can look right by chance.  A child holds what is left behind; it releases
+everything when its standard input ends, that is, when the demo has ended or died.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _pass_messages(queue: int) -> None:
 
 
 def _hold_until_stdin_ends(queue: int) -> None:
-    """Be the child: keep the pipes and the queue, in silence, until the demo closes stdin."""
+    """Be the child: keep the pipes and the queue, without output, until the demo closes stdin."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.dup2(devnull, sys.stderr.fileno())

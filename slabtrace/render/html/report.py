@@ -15,7 +15,7 @@ from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
 from slabtrace.render.terminal.info import fields
-from slabtrace.render.terminal.leaks import who
+from slabtrace.render.terminal.leaks import of_all, who
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.verdict import claim
@@ -104,8 +104,10 @@ def _groups(groups: pd.DataFrame, tables: Tables) -> list[dict[Any, Any]]:
             "why": "",
             **row,
             "class": None if unknown(row.get("class")) else row["class"],
+            "score": None if unknown(row.get("score")) else row["score"],
             "spark": spark(_rise(row, rises), label, from_zero=True),
             "sampled": stack_of(row),
+            "of_all": of_all(row),
             "who": who(row),
             "claim": claim(row, tables.completeness),
         }

@@ -36,11 +36,11 @@ PARTS = (
 
 
 def draw_fragmentation(usage: pd.DataFrame, caches: pd.DataFrame, title: str) -> Figure:
-    """Draw what the slabs of the largest caches hold at the end: in bytes, and in parts of the whole.
+    """Draw what the slabs of the largest caches hold at the end, in bytes and as shares.
 
-    `usage`, `caches`: analysis' usage() and caches().  In use is what the kernel counts as such: free
-    objects parked on a CPU are.  The share that is rounded up is that of the allocations traced; of
-    older objects nobody knows what was asked for.
+    `usage`, `caches`: analysis' usage() and caches().  In use is what the kernel counts as in use, parked
+    objects included.  The share that is rounded up is taken from the traced allocations, because the
+    requested sizes of older objects are not known.
     """
     figure = titled(title)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -55,7 +55,7 @@ def draw_fragmentation(usage: pd.DataFrame, caches: pd.DataFrame, title: str) ->
     right.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     right.set_xlabel("the kernel counts objects parked on a CPU as used")
     if table.empty:
-        nothing(left, "the trace holds no slabinfo")
+        nothing(left, "the trace has no slabinfo")
     else:
         left.legend(loc="lower right")
         left.set_yticks(np.arange(len(table)), [_label(row) for row in table.to_dict("records")], fontsize=9)

@@ -36,8 +36,8 @@ def draw_rates(usage: pd.DataFrame, notes: Notes, title: str, top: int = LINES -
     above, below = figure.subplots(2, 1, sharex=True, sharey=True)
     busiest = usage.groupby("cache")["allocs"].sum().sort_values(ascending=False).head(top).index.tolist()
     for axes, column, words in (
-        (above, "allocs_per_s", "Allocations a second"),
-        (below, "frees_per_s", "Frees a second"),
+        (above, "allocs_per_s", "Allocations per second"),
+        (below, "frees_per_s", "Frees per second"),
     ):
         _draw_lines(axes, usage, busiest, column)
         axes.set_title(words)

@@ -87,7 +87,7 @@ def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     write_paragraph(
         out,
         f"#{group['rank']} {_judgement(group)}{plural(group['outstanding'], 'object')} of {group['cache']} "
-        f"outstanding, {size(group['bytes_alloc'])}{_of_all(group)}; "
+        f"outstanding, {size(group['bytes_alloc'])}{of_all(group)}; "
         f"{count(group['freed'])} of {count(group['allocated'])} freed; "
         f"oldest {duration(listing.ended_ns - group['oldest_ns'])}",
     )
@@ -100,8 +100,8 @@ def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     write_paragraph(out, f"  by {who(group)}; {claim(group, listing.completeness)}")
 
 
-def _of_all(group: dict[Any, Any]) -> str:
-    """What the objects of a sample stand for."""
+def of_all(group: dict[Any, Any]) -> str:
+    """Of a sample, the estimate for all objects: " (of all: ~368 ±180, 46.0 KiB)"; else ""."""
     if "outstanding_estimate" not in group:
         return ""
     return f" (of all: {estimated(group, 'outstanding')}, {size(group['bytes_estimate'])})"

@@ -64,8 +64,8 @@ def claim(group: Mapping[Any, Any], completeness: Completeness) -> str:
     if group["confidence"] == "unprovable":
         return f"unverified: {_why_unverified(completeness)}{seen}"
     if not unknown(maybe) and maybe:
-        freed = f"{count(maybe)} of these may have been freed without being seen"
-        return f"upper bound: {freed}{seen}"
+        most = "all" if maybe >= number else count(maybe)
+        return f"upper bound: {most} of these may have been freed without being seen{seen}"
     if in_use == number:
         return (
             "confirmed in use at the end"

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * Known faults of a kernel module, done on request:
+ * A kernel module with known faults, on request:
  *
- *   echo "kmalloc 23" > /proc/slabtrace_faults       leaks 23 objects of kmalloc
+ *   echo "leak_kmalloc 23" > /proc/slabtrace_faults       leaks 23 objects of kmalloc
  *
- * Each fault is a function of its own that is never inlined, and what it calls here always is, so that
- * call sites and stacks name the fault.
- * Those called leak_* keep their objects for ever; those called free_* give all of them back, in ways
- * that are allowed.  Those called bad_* free wrongly, each in a cache that nothing else uses and that it never
- * allocates from again: what is spoilt, nobody meets.
+ * Each fault is a function that is never inlined.  The functions it calls here are always inlined, so call
+ * sites and stacks show the fault's name.
+ * leak_* never frees its objects.  free_* frees all of them, in allowed ways.  bad_* frees wrongly, each in a
+ * cache that nothing else uses and from which it does not allocate again, so that nothing else gets a
+ * damaged object.
  */
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -20,8 +20,8 @@
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
-#define SMALL 200	 /* no multiple of a cache's size: 8 more than kmalloc-192 takes */
-#define LARGE (32 << 10) /* more than any kmalloc cache has */
+#define SMALL 200	 /* not the size of a cache: 8 bytes more than kmalloc-192 has */
+#define LARGE (32 << 10) /* larger than every kmalloc cache */
 #define BULK  16
 
 struct object {
@@ -31,10 +31,10 @@ struct object {
 };
 
 static struct kmem_cache *cache;
-/* One for each of the bad frees, and one that a free is told wrongly. */
+/* One for each kind of bad free, and the one that bad_cache_free names. */
 static struct kmem_cache *for_double, *for_interior, *for_wrong, *for_panic, *other;
 
-/* A constructor keeps a cache from being merged with others, on every kernel. */
+/* On every kernel, a cache with a constructor is not merged with others. */
 static void construct(void *object)
 {
 	memset(object, 0, sizeof(struct object));
@@ -70,14 +70,14 @@ static noinline void leak_cache(int count)
 		(void)!kmem_cache_alloc(cache, GFP_KERNEL);
 }
 
-/* Grown from one cache to another: what was allocated first is freed. */
+/* Grows into another cache: the first object is freed. */
 static noinline void leak_krealloc(int count)
 {
 	while (count--)
 		(void)!krealloc(kmalloc(SMALL / 4, GFP_KERNEL), SMALL, GFP_KERNEL);
 }
 
-/* In place: nothing is allocated and nothing freed, but one object stays. */
+/* Grows in place: krealloc allocates and frees nothing; one object stays. */
 static noinline void leak_krealloc_in_place(int count)
 {
 	while (count--)
@@ -137,7 +137,7 @@ static noinline void free_bulk(int count)
 	}
 }
 
-/* One allocates in bulk, the other frees one by one, and the other way round. */
+/* Allocates in bulk and frees one by one; the next function does the opposite. */
 static noinline void free_bulk_singly(int count)
 {
 	void *objects[BULK];
@@ -165,7 +165,7 @@ static noinline void free_singly_bulk(int count)
 	}
 }
 
-/* Every allocator of today takes an object of any cache here. */
+/* kfree takes an object of any cache. */
 static noinline void free_by_kfree(int count)
 {
 	while (count--)
@@ -173,8 +173,8 @@ static noinline void free_by_kfree(int count)
 }
 
 /*
- * What bad frees free: all is allocated before the first of them.  Three of four objects stay, so that
- * no slab ever counts as empty, whatever is freed too often.
+ * The objects of bad frees, all allocated before the first free.  Three of four objects stay allocated, so no
+ * slab counts as empty, however often one of its objects is freed.
  */
 #define MOST_BAD 64
 static void *victims[MOST_BAD];
@@ -188,8 +188,8 @@ static __always_inline void allocate_victims(struct kmem_cache *from, int count)
 }
 
 /*
- * With the free of another object of the same slab between: the allocator's own check (FREELIST_HARDENED)
- * compares with the last one only.
+ * Frees another object of the same slab between the two frees: the allocator's own check (FREELIST_HARDENED)
+ * compares only with the last one.
  */
 static noinline void bad_double_free(int count)
 {
@@ -221,7 +221,7 @@ static noinline void bad_cache_free(int count)
 		kmem_cache_free(other, victims[count]);
 }
 
-/* At once: the allocator's own check ends this task, and (oops=panic) the machine. */
+/* Nothing between: the allocator's own check ends this task and, with oops=panic, the kernel. */
 static noinline void bad_panic(int count)
 {
 	allocate_victims(for_panic, 1);
@@ -229,7 +229,7 @@ static noinline void bad_panic(int count)
 		kmem_cache_free(for_panic, victims[0]);
 }
 
-/* What an interrupt or another CPU shall free. */
+/* The objects that an interrupt or another CPU frees. */
 static struct object *handed_over;
 
 static void in_tasklet(struct tasklet_struct *unused)
@@ -244,7 +244,7 @@ static noinline void free_softirq(int count)
 	handed_over = allocate(count);
 	local_bh_disable();
 	tasklet_schedule(&tasklet);
-	local_bh_enable(); /* softirqs run here and now */
+	local_bh_enable(); /* runs softirqs */
 	tasklet_kill(&tasklet);
 }
 
@@ -334,7 +334,7 @@ static struct kmem_cache *make_cache(const char *name)
 	return kmem_cache_create(name, sizeof(struct object), 0, 0, construct);
 }
 
-/* What fails here, fails in a test: nothing is taken back. */
+/* No cleanup on errors: they make the test fail, and the guest ends. */
 static int __init faults_init(void)
 {
 	cache = make_cache("slabtrace_object");
@@ -351,7 +351,7 @@ static int __init faults_init(void)
 static void __exit faults_exit(void)
 {
 	remove_proc_entry("slabtrace_faults", NULL);
-	/* the caches stay, as objects of them do: destroying them would be a fault of another kind */
+	/* the caches stay: destroying caches with objects in them would be another fault */
 }
 
 module_init(faults_init);

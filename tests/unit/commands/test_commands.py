@@ -166,7 +166,7 @@ def test_slabtraces_own_objects_are_a_line_unless_asked_for(
     assert run("leaks", "t.slab")[1].startswith("nothing outstanding except objects of slabtrace itself\n")
 
 
-def test_leaks_tell_the_recorders_own_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaks_list_slabtraces_own_groups_last(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
     by_stack = run("leaks", "t.slab", "--own")[1]
     assert by_stack.count("  by slabtrace itself;") == 1
@@ -340,7 +340,7 @@ def test_no_mismatches_is_said(run: Run) -> None:
     assert run("mismatches", "t.slab")[1].startswith("no mismatches")
 
 
-def test_info_tells_lost_from_recovered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_distinguishes_lost_and_recovered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     skipped = FakeCompleteness(dropped=0, recursion_missed=3045, recovered=3033, skipped=12)
     trace = FakeTrace()
     monkeypatch.setattr(trace, "completeness", lambda: skipped)
@@ -352,7 +352,7 @@ def test_info_tells_lost_from_recovered(run: Run, monkeypatch: pytest.MonkeyPatc
 UNKNOWN = GROUPS[0] | {"confidence": "unprovable", "maybe_freed": None}
 
 
-def test_leaks_say_where_nothing_is_claimed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaks_say_what_is_unverified(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [UNKNOWN])
     out = " ".join(run("leaks", "t.slab")[1].split())
     said = "unverified: some free paths cannot be traced on this kernel; 23 of 41 confirmed in use at the end"
@@ -378,7 +378,7 @@ def test_info_shows_how_it_was_recorded(run: Run) -> None:
 
 
 @pytest.mark.parametrize("time", ["1" * 400 + "s", "9" * 18 + "h", "0.0000000001s", "1" * 400 + "KiB"])
-def test_no_number_is_too_long_or_too_small_to_be_told_so(
+def test_no_number_is_too_long_or_too_small_to_be_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], time: str
 ) -> None:
     trace = FIXTURES / "slow-leak.slab"

@@ -16,7 +16,7 @@ from tests.unit.synthetic import alloc, intern, sites_of
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a command line whose words that end in .slab are fixtures: (exit code, stdout, stderr)."""
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -28,30 +28,30 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return run_command
 
 
-def rows_of(told: Any, *words: str, key: str = "rows") -> list[dict[str, Any]]:
-    code, out, _ = told(*words, "--json")
+def rows_of(printed: Any, *words: str, key: str = "rows") -> list[dict[str, Any]]:
+    code, out, _ = printed(*words, "--json")
     assert code in (0, 1)
     return list(json.loads(out)[key])
 
 
-def test_stat_by_address_adds_up_to_stat_by_call_site(told: Any) -> None:
-    by_site, by_ptr = (rows_of(told, "stat", "slow-leak.slab", "--by", by) for by in ("call-site", "ptr"))
+def test_stat_by_address_adds_up_to_stat_by_call_site(printed: Any) -> None:
+    by_site, by_ptr = (rows_of(printed, "stat", "slow-leak.slab", "--by", by) for by in ("call-site", "ptr"))
     for key in ("hits", "bytes_req", "bytes_alloc", "pingpong"):
         assert sum(row[key] for row in by_site) == sum(row[key] for row in by_ptr)
     assert len({row["ptr"] for row in by_ptr}) == len(by_ptr)
-    assert rows_of(told, "stat", "slow-leak.slab", "--alloc") == by_ptr
+    assert rows_of(printed, "stat", "slow-leak.slab", "--alloc") == by_ptr
 
 
-def test_stat_peaks_name_the_moment_and_the_holder(told: Any) -> None:
-    rows = rows_of(told, "stat", "burst-then-flat.slab", "--peaks")
+def test_stat_peaks_name_the_moment_and_the_holder(printed: Any) -> None:
+    rows = rows_of(printed, "stat", "burst-then-flat.slab", "--peaks")
     peak = next(row for row in rows if row["cache"].startswith("msg_msg"))
     assert peak["objects"] in (101, 102) and peak["bytes"] == peak["objects"] * 128  # one may be passing
     assert peak["held_by"][0]["symbol"].startswith("load_msg+")
     assert peak["ts_ns"] > 1e9  # they are sent after a second of load
 
 
-def test_stat_tells_what_the_gfp_flags_say(told: Any) -> None:
-    _, out, _ = told("stat", "slow-leak.slab", "--gfp")
+def test_stat_counts_gfp_flags(printed: Any) -> None:
+    _, out, _ = printed("stat", "slow-leak.slab", "--gfp")
     assert all(title in out for title in ("Atomic", "Accounted", "Zeroed", "Rate"))
     plain, atomic, zeroed = 0xCC0, 0x820, 0x400DC0  # GFP_KERNEL, GFP_ATOMIC, GFP_KERNEL_ACCOUNT | __GFP_ZERO
     events = [alloc(n, 0x1000 * n, gfp_flags=flags) for n, flags in enumerate((plain, atomic, zeroed), 1)]
@@ -78,14 +78,14 @@ def test_stat_tells_what_the_gfp_flags_say(told: Any) -> None:
         ("diff", "slow-leak.slab", "old-kernel.slab"),
     ],
 )
-def test_wrong_use_is_told_in_a_line_or_two(told: Any, words: tuple[str, ...]) -> None:
-    code, out, err = told(*words)
+def test_wrong_use_is_reported_in_a_line_or_two(printed: Any, words: tuple[str, ...]) -> None:
+    code, out, err = printed(*words)
     assert (code, out) == (2, "")
     assert 1 <= len(err.strip().splitlines()) <= 2 and "Traceback" not in err
 
 
-def test_lifetimes_count_every_object_once(told: Any) -> None:
-    row = rows_of(told, "lifetimes", "slow-leak.slab")[0]
+def test_lifetimes_count_every_object_once(printed: Any) -> None:
+    row = rows_of(printed, "lifetimes", "slow-leak.slab")[0]
     assert (row["allocated"], row["survivors"], row["freed"]) == (4848, 48, 4800)
     assert sum(objects for _, _, objects in row["histogram"]) == 4800
     assert row["temporary"] > 4700  # sent and received within microseconds, by one task
@@ -93,54 +93,54 @@ def test_lifetimes_count_every_object_once(told: Any) -> None:
     assert all(begin * 2 == end for begin, end, _ in row["histogram"])
 
 
-def test_lifetimes_as_a_table(told: Any) -> None:
-    _, out, _ = told("lifetimes", "slow-leak.slab")
+def test_lifetimes_as_a_table(printed: Any) -> None:
+    _, out, _ = printed("lifetimes", "slow-leak.slab")
     assert "Temporary" in out and "survivors" in out and "load_msg" in out
 
 
-def test_check_passes_and_fails_for_ci(told: Any, tmp_path: Path) -> None:
-    code, out, _ = told("check", "burst-then-flat.slab")
+def test_check_passes_and_fails_for_ci(printed: Any, tmp_path: Path) -> None:
+    code, out, _ = printed("check", "burst-then-flat.slab")
     assert (code, "passed (checked: max_suspects)" in out) == (0, True)
-    code, out, _ = told("check", "slow-leak.slab")
+    code, out, _ = printed("check", "slow-leak.slab")
     assert code == 1 and "max_suspects: msg_msg-128: suspect" in out and "failed: 1 finding" in out
-    code, out, _ = told("check", "slow-leak.slab", "--max-growth", "1KiB/min")
+    code, out, _ = printed("check", "slow-leak.slab", "--max-growth", "1KiB/min")
     assert code == 1 and "max_growth" in out and "max_suspects" not in out
     rules = tmp_path / "rules.toml"
     rules.write_text(
         '[check]\nmax_suspects = 0\n[[suppress]]\nstack = ["load_msg"]\n[[suppress]]\ncache = "x"\n'
     )
-    code, out, _ = told("check", "slow-leak.slab", "--rules", str(rules))
+    code, out, _ = printed("check", "slow-leak.slab", "--rules", str(rules))
     assert code == 0
     assert "suppressed: load_msg: 1 group, 48 objects, 6.0 KiB" in out
     assert "suppressed: in x: matched nothing; is it still needed?" in out
 
 
-def test_check_holds_mismatches_against_their_number(told: Any) -> None:
-    assert len(rows_of(told, "check", "double-free.slab", "--max-mismatches", "41", key="findings")) == 42
-    assert rows_of(told, "check", "double-free.slab", "--max-mismatches", "42", key="findings") == []
+def test_check_holds_mismatches_against_their_number(printed: Any) -> None:
+    assert len(rows_of(printed, "check", "double-free.slab", "--max-mismatches", "41", key="findings")) == 42
+    assert rows_of(printed, "check", "double-free.slab", "--max-mismatches", "42", key="findings") == []
 
 
-def test_diff_finds_what_is_new_and_exits_with_1(told: Any) -> None:
-    code, out, _ = told("diff", "burst-then-flat.slab", "slow-leak.slab")
+def test_diff_finds_what_is_new_and_exits_with_1(printed: Any) -> None:
+    code, out, _ = printed("diff", "burst-then-flat.slab", "slow-leak.slab")
     assert code == 0 and "shrunk" in out  # 101 in 17 s, 48 in 25 s
-    code, out, _ = told("diff", "slow-leak.slab", "burst-then-flat.slab")
+    code, out, _ = printed("diff", "slow-leak.slab", "burst-then-flat.slab")
     assert code == 1 and "grown: msg_msg-128: 48 -> 101 objects" in out
 
 
-def test_a_window_shows_only_what_was_then(told: Any) -> None:
-    row = rows_of(told, "leaks", "slow-leak.slab", "--from", "5s", "--to", "15s", key="groups")[0]
+def test_a_window_shows_only_what_was_then(printed: Any) -> None:
+    row = rows_of(printed, "leaks", "slow-leak.slab", "--from", "5s", "--to", "15s", key="groups")[0]
     assert row["outstanding"] == 20
-    between = rows_of(told, "leaks", "slow-leak.slab", "--between", "5s", "15s", key="groups")[0]
+    between = rows_of(printed, "leaks", "slow-leak.slab", "--between", "5s", "15s", key="groups")[0]
     assert between["outstanding"] == 20
 
 
 @pytest.mark.parametrize(("by", "shown"), [("module", "(kernel)"), ("process", " 24117  workload")])
-def test_leaks_say_what_tells_groups_apart(told: Any, by: str, shown: str) -> None:
-    _, out, _ = told("leaks", "slow-leak.slab", "--by", by)
+def test_leaks_say_what_distinguishes_groups(printed: Any, by: str, shown: str) -> None:
+    _, out, _ = printed("leaks", "slow-leak.slab", "--by", by)
     assert by in out.splitlines()[0] and shown in out.splitlines()[1]
 
 
-def test_no_group_of_a_class_is_not_called_nothing_outstanding(told: Any) -> None:
-    code, out, _ = told("leaks", "slow-leak.slab", "--class", "reclaimable", "--cache", "msg_msg*")
+def test_no_group_of_a_class_is_not_called_nothing_outstanding(printed: Any) -> None:
+    code, out, _ = printed("leaks", "slow-leak.slab", "--class", "reclaimable", "--cache", "msg_msg*")
     assert code == 0
     assert out.startswith("none of this kind; ") and "other group outstanding" in out.splitlines()[0]

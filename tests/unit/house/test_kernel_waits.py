@@ -87,6 +87,14 @@ def test_the_last_wrong_free_is_reported_once_stderr_has_it(share: Share) -> Non
         assert ("reported" in share.met()) == met
 
 
+def test_a_guest_has_booted_once_its_command_has_an_output(share: Share) -> None:
+    watch = waits.Watch(share.path, 60)
+    share.ask("boot")
+    assert (watch.answer(), share.met()) == ("", set())
+    (share.path / waits.OUTPUT).touch()
+    assert (watch.answer(), share.met()) == ("", {"boot"})
+
+
 def test_a_deadline_counts_from_the_request_and_names_the_condition(share: Share) -> None:
     now = 0.0
     watch = waits.Watch(share.path, 400, clock=lambda: now)
@@ -115,7 +123,7 @@ def test_a_guest_that_does_not_end_names_the_wait_that_is_open(share: Share) -> 
 def test_every_wait_is_asked_for_and_has_a_condition_and_a_deadline() -> None:
     lines = "".join(scripts("/share")).splitlines()
     asked = {line.split()[1] for line in lines if line.startswith("wait_for ")}
-    assert asked == {wait.name for wait in waits.WAITS}
+    assert asked | {waits.BOOT.name} == {wait.name for wait in waits.WAITS}
     assert all(0 < wait.deadline_s < 420 and wait.what for wait in waits.WAITS)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report's page: small however much a trace holds, and telling what it leaves out."""
+"""The page of the report: small for any trace, and it says what it leaves out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace plot`: pictures in both formats, nothing overwritten unasked, hostile names harmless."""
+"""`slabtrace plot`: pictures in both formats, nothing overwritten without --force, hostile names harmless."""
 
 from __future__ import annotations
 
