@@ -20,8 +20,8 @@ COLUMNS = LOSSES.names
 def loss_times(table: pa.Table, manifest: Manifest, started_ns: int) -> pd.DataFrame:
     """The rows of losses.arrow that count something, in time order: COLUMNS.
 
-    Times are since `started_ns`.  No event is missing where only a stack was lost, where a twin had the event,
-    or where the program records neither allocations nor frees.
+    Times are since `started_ns`.  No event is missing where only a stack was lost, where a twin had it, or
+    where the program records neither allocations nor frees.
     """
     program = np.array(table.column("program").to_pylist(), dtype=object)
     twin = np.array([name.endswith(TWIN) for name in program], np.bool_)
