@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairing one event at a time with dictionaries: slow, plain, and what the real one must equal."""
+"""Pairing one event at a time, with dictionaries: slow and plain.  The Pairer must give the same result.
+
+Read it to learn the rules; slabtrace/analysis/pairing/ does the same with arrays.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import dataclass, field
 from slabtrace.trace.format.schema import Flag, Kind
 from tests.unit.synthetic import Event
 
-# A free that is told twice: (first kind, second kind).
+# A free that is reported twice: (first kind, second kind).
 GOES_ON = {
     (Kind.KFREE_RCU, Kind.KFREE),
     (Kind.KFREE_RCU, Kind.BULK_FREE),
@@ -22,7 +25,7 @@ GOES_ON = {
 
 @dataclass
 class Outcome:
-    """Events as positions in the sequence given."""
+    """What the events mean.  Events are positions in the sequence given; pairs are (allocation, end)."""
 
     freed: set[tuple[int, int]] = field(default_factory=set)
     inferred: set[tuple[int, int]] = field(default_factory=set)
@@ -39,7 +42,7 @@ class Outcome:
 
 
 class Reference:
-    """What is known while going through the events."""
+    """The state while going through the events."""
 
     def __init__(self, events: Sequence[Event], free_traced_after: bool, preemptible: bool) -> None:
         self.events = events
@@ -50,7 +53,9 @@ class Reference:
             _put_late_frees_back(events, self.order)
         self.out = Outcome()
         self.live: dict[int, int] = {}
-        self.last_free: dict[int, int] = {}  # by address: what freed it, the end of its page included
+        self.last_free: dict[
+            int, int
+        ] = {}  # by address: the event that freed it, which may be the end of its slab
         self.level: Counter[int] = Counter()
 
     def run(self) -> Outcome:
@@ -110,7 +115,7 @@ class Reference:
                 self.out.page_ended.add((before, at))
 
     def _lives_on(self, step: int, ptr: int, ts: int) -> bool:
-        """Whether nothing is seen of the object's address until after `ts`, or its free traced late."""
+        """Whether the next event at the address is later than `ts`, and not a late report of its free."""
         later = (self.events[at] for at in self.order[step + 1 :])
         then = next((e for e in later if e.ptr == ptr and e.kind != Kind.PAGE_END), None)
         if then is None:
@@ -123,7 +128,7 @@ def pair(events: Sequence[Event], free_traced_after: bool = False, preemptible: 
 
 
 def _put_late_frees_back(events: Sequence[Event], order: list[int]) -> None:
-    """Alloc, alloc on another CPU, kmem_cache_free within 10 us: the free was before the second."""
+    """Alloc, alloc on another CPU, kmem_cache_free within 10 us: the free was before the second alloc."""
     last: dict[int, Event] = {}  # by address
     step = 0
     while step < len(order):
@@ -150,8 +155,8 @@ def _put_late_frees_back(events: Sequence[Event], order: list[int]) -> None:
 def _frees_first(events: Sequence[Event]) -> list[int]:
     """A free and an allocation of one address and time: the free came first.
 
-    Where any such pair stands in doubt all frees of that time come first; elsewhere the order of
-    recording stays (it does not matter for pairing, only for which of two levels is a peak).
+    If there is such a pair, all frees of that time come first.  Elsewhere the recorded order stays: it does
+    not matter for pairing, only for which of two levels is a peak.
     """
     order = sorted(range(len(events)), key=lambda i: events[i].ts)
     doubtful = {
@@ -164,7 +169,7 @@ def _frees_first(events: Sequence[Event]) -> list[int]:
 
 
 def twice(a: Event, b: Event, preemptible: bool = False) -> bool:
-    """Whether two adjacent events of one sort at one address are one event, recorded twice."""
+    """Whether two successive allocations, or frees, at one address are one event recorded twice."""
     if a.tid != b.tid:
         return False
     apart = b.ts - a.ts

@@ -27,7 +27,7 @@ SITE_FIELDS = [name for name in schema.SITES.names if name != "site"]
 
 @dataclass(frozen=True)
 class Event:
-    """One event as told in a test: small numbers, times since START."""
+    """One event as a test writes it: with small numbers, and the time since START."""
 
     ts: int
     ptr: int

@@ -59,7 +59,7 @@ def rows(told: list[Event], counted: list[tuple[Event, Event]]) -> tuple[list[Ev
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Event]:
-    """Objects allocated and freed in good order; one of each call site stays, so that its site is told."""
+    """Objects allocated and freed in order; one of each call site stays, so that its site is recorded."""
     events = [alloc(1, 0x9000 + 64 * i, call_site=site) for i, site in enumerate(CALL_SITES)]
     for number in range(draw(st.integers(0, 12))):
         ptr, at = 0x1000 + 64 * number, draw(st.integers(2, 50))
@@ -109,7 +109,7 @@ def test_a_trace_of_survivors_says_what_it_does_not_tell(tmp_path: Path) -> None
 
 
 def test_of_survivors_no_double_free_is_claimed(tmp_path: Path) -> None:
-    """The second free may be of an object that was allocated unseen, the first one merely counted."""
+    """The second free may be that of an object that was only counted."""
     events = [alloc(1, 0x10), free(5000, 0x10), free(6000, 0x10)]
     whole = slabtrace.open(write_trace(tmp_path / "whole.slab", events))
     part = slabtrace.open(write_trace(tmp_path / "part.slab", events, manifest=survivors_manifest()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mismatches told while they are recorded: as they come, batch by batch, or not at all."""
+"""Mismatches reported while recording, batch by batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GONE_WRONG = [
 ]
 
 
-def told(watch: LiveMismatches, events: Sequence[Event], batches: int = 1) -> list[LiveFinding]:
+def reported(watch: LiveMismatches, events: Sequence[Event], batches: int = 1) -> list[LiveFinding]:
     """What is said of `events`, cut into `batches` of one length."""
     batch, sites = intern(events)
     watch.add_sites(sites)
@@ -43,7 +43,7 @@ def new(allocs_seen: bool = True, judged: bool = True) -> LiveMismatches:
 
 @pytest.mark.parametrize("batches", [1, 2, 5])
 def test_each_kind_is_told_once(batches: int) -> None:
-    assert sorted(told(new(), GONE_WRONG, batches)) == [
+    assert sorted(reported(new(), GONE_WRONG, batches)) == [
         LiveFinding("double-free", OBJECT, 0xC0, 0x333, 9),
         LiveFinding("invalid-free", OBJECT + 8, 0xC0, 0x444, 7),
         LiveFinding("wrong-cache-free", OTHER, 0xC0, 0x555, 7),
@@ -75,12 +75,12 @@ def test_what_follows_a_lost_allocation_is_no_double_free() -> None:
 
 
 def test_where_allocations_go_unseen_two_frees_prove_nothing() -> None:
-    assert {finding.kind for finding in told(new(allocs_seen=False), GONE_WRONG)} == {"invalid-free"}
+    assert {finding.kind for finding in reported(new(allocs_seen=False), GONE_WRONG)} == {"invalid-free"}
 
 
 def test_what_no_program_judged_is_left_to_the_analysis() -> None:
     """An odd address may be an object of KFENCE's."""
-    kinds = {finding.kind for finding in told(new(judged=False), GONE_WRONG)}
+    kinds = {finding.kind for finding in reported(new(judged=False), GONE_WRONG)}
     assert kinds == {"double-free", "wrong-cache-free"}
 
 

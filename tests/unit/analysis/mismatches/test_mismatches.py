@@ -214,7 +214,7 @@ def test_bulk_frees_are_judged_afterwards(tmp_path: Path) -> None:
 def test_a_free_to_the_wrong_cache_that_the_kernel_complained_of(
     tmp_path: Path, goes_on: bool, named: str | None
 ) -> None:
-    """Up to 6.19 or so the kernel tells the object's cache and frees; later the named one, and does not."""
+    """Up to about 6.19 the kernel reports the object's cache and frees it; later it reports the named one."""
     told = {"kind": Kind.WRONG_CACHE_FREE, "cache": THINGS if goes_on else OTHERS, "call_site": 0x222}
     events = [alloc(1, OBJECT, **MADE), free(2, OBJECT, **told)]
     events += [free(3_000_000, OBJECT, **HERE)] if goes_on else []
@@ -250,7 +250,7 @@ TWICE = [alloc(10, OBJECT, **MADE), free(20, OBJECT, **HERE), free(5_000_000_000
 
 
 @pytest.mark.parametrize(
-    ("unwatched", "confidence"),
+    ("untraced", "confidence"),
     [
         ("kmem_cache_alloc_bulk", "unprovable"),
         ("a path of tomorrow", "unprovable"),
@@ -258,9 +258,9 @@ TWICE = [alloc(10, OBJECT, **MADE), free(20, OBJECT, **HERE), free(5_000_000_000
     ],
 )
 def test_a_missed_allocation_would_explain_a_double_free(
-    tmp_path: Path, unwatched: str, confidence: str
+    tmp_path: Path, untraced: str, confidence: str
 ) -> None:
-    manifest = Manifest(coverage=Coverage(unattached=[Unattached(unwatched, "refused")]))
+    manifest = Manifest(coverage=Coverage(unattached=[Unattached(untraced, "refused")]))
     (finding,) = found(tmp_path, TWICE, manifest)
     assert finding["confidence"] == confidence
 

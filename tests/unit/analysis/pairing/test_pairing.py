@@ -174,7 +174,7 @@ def test_a_kfree_rcu_of_what_was_freed_is_a_second_free() -> None:
 
 
 def test_an_allocation_after_a_kfree_rcu_proves_it_complete() -> None:
-    """As where the object went into a sheaf, which nothing tells of."""
+    """As if the object had been freed into a sheaf, which no tracepoint reports."""
     rcu = free(2, 0x10, kind=Kind.KFREE_RCU)
     out = vectorised([alloc(1, 0x10), rcu, alloc(3, 0x10), free(4, 0x10), free(5, 0x10)], cuts=(2, 3))
     assert (out.freed, out.completions, out.second_frees) == ({(0, 1), (2, 3)}, set(), {4})

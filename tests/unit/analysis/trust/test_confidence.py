@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What findings claim, case by case: each loss, each unwatched path, what the kernel's count bounds."""
+"""What findings claim, case by case: losses, paths that are not traced, the bound by the kernel's count."""
 
 from __future__ import annotations
 
@@ -115,11 +115,11 @@ def sample(second: float, active: int) -> dict[str, Any]:
     return {"ts_ns": START + int(second * S), "name": "it", "active_objs": active, **numbers}
 
 
-def unwatched(*paths: str) -> Coverage:
+def untraced(*paths: str) -> Coverage:
     return Coverage(unattached=[Unattached(path, "refused") for path in paths])
 
 
-BULK_FREE = unwatched("kmem_cache_free_bulk")
+BULK_FREE = untraced("kmem_cache_free_bulk")
 HOST = Host(cpus=2, release="6.1.0")
 # By mm/slub.c: 64 on a CPU's slab, 2 * 120 on its partial list rounded up to slabs, on 2 CPUs.
 PARKED = 2 * (64 + 2 * 120 + 64)
@@ -131,12 +131,12 @@ def many(outstanding: int) -> list[Event]:
 
 @pytest.mark.parametrize("path", ["kmem_cache_free_bulk", "kvfree_call_rcu", "kfree_nolock", "who_knows"])
 def test_an_unwatched_way_to_free_may_hide_any_number(tmp_path: Path, path: str) -> None:
-    assert claim(tmp_path, coverage=unwatched(path)) == ("unprovable", None)
+    assert claim(tmp_path, coverage=untraced(path)) == ("unprovable", None)
 
 
 @pytest.mark.parametrize("path", ["kmem_cache_alloc_bulk", "kmalloc_nolock"])
 def test_an_unwatched_way_to_allocate_hides_no_free(tmp_path: Path, path: str) -> None:
-    assert claim(tmp_path, coverage=unwatched(path)) == ("exact", 0)
+    assert claim(tmp_path, coverage=untraced(path)) == ("exact", 0)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_events_that_slabinfo_may_not_have_seen_widen_the_bound(tmp_path: Path) 
 @pytest.mark.parametrize(
     "of",
     [
-        {"coverage": unwatched("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")},  # kept silent allocations
+        {"coverage": untraced("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")},  # kept silent allocations
         {"options": {"pid": 5}},  # the kernel counts everybody's objects
         {"slabinfo": []},
     ],
@@ -232,8 +232,8 @@ def slab(*free_at: int, second: int = 9) -> list[dict[str, Any]]:
 
 
 EVERYTHING_FREE = range(0x5000, 0x41000, 0x1000)  # what was never allocated
-RCU_FREES = unwatched("kvfree_call_rcu")
-BOTH_WAYS = unwatched("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")
+RCU_FREES = untraced("kvfree_call_rcu")
+BOTH_WAYS = untraced("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")
 
 
 def test_what_its_slab_holds_in_use_was_not_freed_silently(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_what_its_slab_holds_in_use_was_not_freed_silently(tmp_path: Path) -> No
 
 
 def test_what_waits_for_a_grace_period_looks_in_use(tmp_path: Path) -> None:
-    """Assumed not to be, in a cache of which nothing was freed unseen; known, once it was waited out."""
+    """Assumed not to wait, in a cache without missed frees; certain if the recording waited (--settle)."""
     held = slab(0x2000, *EVERYTHING_FREE)
     assert claim(tmp_path / "a", coverage=RCU_FREES, slabs=held) == ("bounded", 0)
     settled = {"settle": True}
@@ -251,7 +251,7 @@ def test_what_waits_for_a_grace_period_looks_in_use(tmp_path: Path) -> None:
 
 
 def test_a_free_not_seen_may_be_one_of_many_that_wait(tmp_path: Path) -> None:
-    """0x3000 was found free: something frees objects of this cache unseen."""
+    """The slab lists 0x3000 as free: objects of this cache are freed without being seen."""
     freed = slab(0x2000, 0x3000, *EVERYTHING_FREE)
     assert claim(tmp_path / "a", coverage=RCU_FREES, slabs=freed) == ("unprovable", None)
     settled = {"settle": True}
@@ -264,13 +264,13 @@ def test_what_was_allocated_after_its_slab_was_asked_may_be_freed(tmp_path: Path
 
 
 def test_an_address_may_be_taken_again_by_an_unwatched_way(tmp_path: Path) -> None:
-    """Assumed not to happen in a cache that shows no unseen allocation: no longer exact."""
+    """Assumed not to happen in a cache without missed allocations: bounded instead of exact."""
     held = slab(0x2000, *EVERYTHING_FREE)
     assert claim(tmp_path, coverage=BOTH_WAYS, slabs=held) == ("bounded", 0)
 
 
 def test_an_unseen_allocation_takes_the_assumption_away(tmp_path: Path) -> None:
-    """The events freed 0x2000, its slab holds it in use: somebody allocated it unseen."""
+    """0x2000 is free by the events and in use by its slab: its allocation was missed."""
     held = slab(*EVERYTHING_FREE)
     assert claim(tmp_path, coverage=BOTH_WAYS, slabs=held) == ("unprovable", None)
 

@@ -54,14 +54,14 @@ def row(folder: Path, kernel: int, events: list[Event], **of: Any) -> dict[str, 
 def test_the_line_a_person_understands(tmp_path: Path) -> None:
     found = row(tmp_path, 1203, traced())
     assert (found["kernel"], found["traced"], found["residue"]) == (1203, TRACED, 5)
-    assert "kmalloc-64 (also a, b): kernel +1,203, traced +1,198: 99.6 % explained" in found["text"]
+    assert "kmalloc-64 (also a, b): kernel +1,203, traced +1,198, match 99.6%" in found["text"]
     assert "free objects parked on CPUs" in found["why"]
 
 
 def test_full_agreement_needs_no_reason(tmp_path: Path) -> None:
     found = row(tmp_path, TRACED, traced())
     assert (found["residue"], found["explained"], found["why"]) == (0, 1.0, "")
-    assert "1 cache agrees and 0 differ." in found["text"]
+    assert "1 cache without a difference, 0 with one." in found["text"]
 
 
 @pytest.mark.parametrize(("kernel", "explained"), [(0, 0.0), (-TRACED, 0.0), (TRACED // 2, 0.5)])
