@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No test here depends on how fast the machine is, nor, unless asked to, on chance.
+"""Tests do not depend on the speed of the machine, and by default not on random numbers.
 
-`make test` tries the same cases on every machine, so that what passed here passes there.
-HYPOTHESIS_PROFILE=explore looks for new ones; a case found becomes an @example beside its test.
+`make test` tries the same cases on every machine, so that results are repeatable.
+HYPOTHESIS_PROFILE=explore looks for new cases; one that fails is added as an @example to its test.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trace made by hand for tests of commands and renderers: small tables with known contents.
+"""A hand-made trace for tests of commands and renderers: small tables with known contents.
 
 Outstanding: 23 messages (2,944 bytes, one hostile comm) and 41 pipes.  One cache has an alias.
 """
@@ -168,7 +168,7 @@ MISMATCH = {
 
 @dataclass
 class FakeCompleteness:
-    """analysis' Completeness: five events dropped, two frees of older objects."""
+    """A Completeness with five dropped events and two frees of older objects."""
 
     events: int = 20_198
     allocs: int = 10_131
@@ -196,7 +196,7 @@ class FakeCompleteness:
 
 
 class FakeTrace:
-    """As much of slabtrace.api.Trace as the commands use."""
+    """The part of slabtrace.api.Trace that the commands use."""
 
     def __init__(self, findings: list[dict[str, Any]] | None = None, damage: list[str] | None = None) -> None:
         self.findings = findings or []
@@ -226,7 +226,7 @@ class FakeTrace:
         comm: Collection[str] = (),
         between: tuple[Any, Any] | None = None,
     ) -> pd.DataFrame:
-        """Filters whole groups, each of which is one task's."""
+        """Filter whole groups; each group belongs to one task."""
         mine = [g for g in GROUPS if not pid or g["pids"][0] in pid]
         return pd.DataFrame([g for g in mine if not comm or g["comms"][0] in comm])
 
@@ -264,7 +264,7 @@ class FakeTrace:
         return pd.DataFrame(self.findings, columns=list(MISMATCH))
 
     def usage(self) -> pd.DataFrame:
-        """Three caches in 20 buckets; the second drifts away from what the kernel counts."""
+        """Three caches in 20 buckets; the second differs more and more from the kernel's count."""
         return pd.DataFrame(
             [
                 {
@@ -286,7 +286,7 @@ class FakeTrace:
         )
 
     def call_site_usage(self, top: int = 7) -> pd.DataFrame:
-        """The two groups, growing evenly."""
+        """The two groups, growing at a constant rate."""
         rows = [
             (10**8 * (i + 1), g["call_site"], g["symbol"], g["outstanding"] * i, g["bytes_alloc"] * i)
             for g in GROUPS[:top]
@@ -302,7 +302,7 @@ class FakeTrace:
         return pd.DataFrame(rows, columns=["ts_ns", "size_class", "allocs", "frees", "objects", "bytes"])
 
     def lifetime_histogram(self) -> pd.DataFrame:
-        """Messages that lived a microsecond, pipes that lived a millisecond."""
+        """Messages with a lifetime of a microsecond, pipes with one of a millisecond."""
         rows = [("msg_msg-128", 1024.0, 1448.2, 10_007), ("kmalloc-cg-192", 1e6, 1.4e6, 60)]
         return pd.DataFrame(rows, columns=["cache", "from_ns", "to_ns", "objects"])
 

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairing one event at a time, with dictionaries: slow and plain.  The Pairer must give the same result.
-
-Read it to learn the rules; slabtrace/analysis/pairing/ does the same with arrays.
-"""
+"""A slow and simple pairing, event by event with dictionaries, to compare the real one with."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from dataclasses import dataclass, field
 from slabtrace.trace.format.schema import Flag, Kind
 from tests.unit.synthetic import Event
 
-# A free that is reported twice: (first kind, second kind).
+# A free that is recorded twice: (first kind, second kind).
 GOES_ON = {
     (Kind.KFREE_RCU, Kind.KFREE),
     (Kind.KFREE_RCU, Kind.BULK_FREE),
@@ -25,7 +22,7 @@ GOES_ON = {
 
 @dataclass
 class Outcome:
-    """What the events mean.  Events are positions in the sequence given; pairs are (allocation, end)."""
+    """The result of pairing; events are positions in the given sequence."""
 
     freed: set[tuple[int, int]] = field(default_factory=set)
     inferred: set[tuple[int, int]] = field(default_factory=set)
@@ -37,12 +34,12 @@ class Outcome:
     completions: set[int] = field(default_factory=set)
     live: set[int] = field(default_factory=set)
     peak: Counter[int] = field(default_factory=Counter)  # by cache
-    # by cache: what was live at the peak, its last allocation included
+    # by cache: what was live at the peak, including its last allocation
     at_peak: dict[int, list[int]] = field(default_factory=dict, compare=False)
 
 
 class Reference:
-    """The state while going through the events."""
+    """The state of pairing after each event."""
 
     def __init__(self, events: Sequence[Event], free_traced_after: bool, preemptible: bool) -> None:
         self.events = events
@@ -53,9 +50,7 @@ class Reference:
             _put_late_frees_back(events, self.order)
         self.out = Outcome()
         self.live: dict[int, int] = {}
-        self.last_free: dict[
-            int, int
-        ] = {}  # by address: the event that freed it, which may be the end of its slab
+        self.last_free: dict[int, int] = {}  # by address: the free or the end of the page that freed it
         self.level: Counter[int] = Counter()
 
     def run(self) -> Outcome:
@@ -115,7 +110,7 @@ class Reference:
                 self.out.page_ended.add((before, at))
 
     def _lives_on(self, step: int, ptr: int, ts: int) -> bool:
-        """Whether the next event at the address is later than `ts`, and not a late report of its free."""
+        """Whether the next event at the object's address is after `ts`, and not a late free."""
         later = (self.events[at] for at in self.order[step + 1 :])
         then = next((e for e in later if e.ptr == ptr and e.kind != Kind.PAGE_END), None)
         if then is None:
@@ -128,7 +123,7 @@ def pair(events: Sequence[Event], free_traced_after: bool = False, preemptible: 
 
 
 def _put_late_frees_back(events: Sequence[Event], order: list[int]) -> None:
-    """Alloc, alloc on another CPU, kmem_cache_free within 10 us: the free was before the second alloc."""
+    """Reorder alloc, alloc on another CPU, kmem_cache_free within 10 us: the free was before the second."""
     last: dict[int, Event] = {}  # by address
     step = 0
     while step < len(order):
@@ -153,23 +148,23 @@ def _put_late_frees_back(events: Sequence[Event], order: list[int]) -> None:
 
 
 def _frees_first(events: Sequence[Event]) -> list[int]:
-    """A free and an allocation of one address and time: the free came first.
+    """Order of events by time; at the same address and time, a free comes before an allocation.
 
-    If there is such a pair, all frees of that time come first.  Elsewhere the recorded order stays: it does
+    If a time has any such pair, all its frees come first.  Otherwise the recorded order stays: it does
     not matter for pairing, only for which of two levels is a peak.
     """
     order = sorted(range(len(events)), key=lambda i: events[i].ts)
-    doubtful = {
+    unordered = {
         events[i].ts
         for n, i in enumerate(order)
         for j in order[n + 1 :]
         if events[i].ts == events[j].ts and events[i].ptr == events[j].ptr
     }
-    return sorted(order, key=lambda i: (events[i].ts, events[i].ts in doubtful and not events[i].is_free))
+    return sorted(order, key=lambda i: (events[i].ts, events[i].ts in unordered and not events[i].is_free))
 
 
 def twice(a: Event, b: Event, preemptible: bool = False) -> bool:
-    """Whether two successive allocations, or frees, at one address are one event recorded twice."""
+    """Whether two adjacent allocations, or two frees, of an address are one event that was recorded twice."""
     if a.tid != b.tid:
         return False
     apart = b.ts - a.ts

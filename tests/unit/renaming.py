@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two answers side by side: alike but for what `pack --redact` makes up, one to one."""
+"""Compares two answers that may differ only by a one-to-one replacement, as `pack --redact` makes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-ADDRESS = re.compile(r"(?<!\+)0x[0-9a-f]+")  # no offset in a function
+ADDRESS = re.compile(r"(?<!\+)0x[0-9a-f]+")  # not an offset in a function
 MADE_UP = re.compile(r"0x(5ab0|7e87)[0-9a-f]{12}")
-COUNTED = re.compile(r"\(\d+ of\s+them\)")  # batches of a cut file: a writer may have begun with an empty one
-MAY_DIFFER = {"trace", "manifest"}  # keys of a command's JSON
+COUNTED = re.compile(r"\(\d+ of\s+them\)")  # batches of a cut file: its first may be empty
+MAY_DIFFER = {"trace", "manifest"}  # keys in the JSON of commands
 ADDRESSES = {"ptr", "cache", "call_site", "free_call_site", "addresses"}
 PIDS = {"pid", "pids", "tid", "tgid", "alloc_tid", "free_tid", "process"}
 NAMES = {"comm", "comms"}
@@ -20,22 +20,22 @@ STACKS = {"stack_id"}
 
 
 class Renaming:
-    """Compares; `pairs`: every true value with the one made up for it."""
+    """The comparison; `pairs` has every original value with its replacement."""
 
     def __init__(self) -> None:
         self.pairs: set[tuple[Any, Any]] = set()
 
     def check(self) -> None:
-        """Equal stands for equal, both ways."""
+        """Check that equal values have equal replacements, and the reverse."""
         assert len({a for a, _ in self.pairs}) == len({b for _, b in self.pairs}) == len(self.pairs)
 
     def tables(self, true: dict[str, pd.DataFrame], made: dict[str, pd.DataFrame]) -> None:
-        """Tables by name."""
+        """Compare tables, by name."""
         for name in true:
             self.frames(true[name], made[name])
 
     def frames(self, true: pd.DataFrame, made: pd.DataFrame) -> None:
-        """Two tables, row by row."""
+        """Compare two tables, row by row."""
         assert list(true) == list(made)
         assert len(true) == len(made)
         if "addresses" in true:
@@ -51,7 +51,7 @@ class Renaming:
                 np.testing.assert_array_equal(true[name], made[name], name)
 
     def compare(self, true: Any, made: Any, key: str = "") -> None:
-        """Two values that stood under `key`."""
+        """Compare two values of the same `key`."""
         if key in MAY_DIFFER:
             return
         assert type(true) is type(made), key
@@ -79,7 +79,7 @@ class Renaming:
             assert true == made or (true != true and made != made), key
 
     def _texts(self, true: str, made: str, key: str) -> None:
-        """Texts with addresses in them."""
+        """Compare texts that contain addresses."""
         addresses = list(zip(ADDRESS.findall(true), ADDRESS.findall(made), strict=True))
         assert all(MADE_UP.fullmatch(each) for _, each in addresses), made
         self.pairs.update((f"False False {int(a, 16)}", int(b, 16)) for a, b in addresses)
@@ -87,7 +87,7 @@ class Renaming:
 
 
 def _ties_in_order(true: pd.DataFrame, made: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tables of stacks: those alike in all numbers (their order is that of hashes) by their frames."""
+    """Sort rows of stacks that have equal numbers by their frames, as their order depends on hashes."""
     numbers = true.select_dtypes("number").columns
     pd.testing.assert_frame_equal(true[numbers], made[numbers])
     texts = (frame["stack"].map(lambda stack: ADDRESS.sub("", str(stack))) for frame in (true, made))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces written event by event for tests of the reader and the analysis.
+"""Writes traces from lists of events, for tests of the reader and the analysis.
 
-Written with pyarrow alone: the reader is tested against the format, not against our own writer.
+It uses only pyarrow, so that the reader is tested against the format and not against our own writer.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import Manifest
 
-START = 1_000_000_000  # ns: when recordings made here begin
+START = 1_000_000_000  # ns: start of the recordings made here
 SITE_FIELDS = [name for name in schema.SITES.names if name != "site"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event as a test writes it: with small numbers, and the time since START."""
+    """One event as a test writes it: small numbers, times since START."""
 
     ts: int
     ptr: int
@@ -63,7 +63,7 @@ def page_end(ts: int, ptr: int, size: int) -> Event:
 
 
 def intern(events: Sequence[Event]) -> tuple[EventBatch, dict[str, np.ndarray]]:
-    """The events as a batch (in the order given), and the columns of their sites."""
+    """The events as a batch, in the given order, and the columns of their sites."""
     numbers: dict[tuple[int, ...], int] = {}
     site = [numbers.setdefault(tuple(int(getattr(e, f)) for f in SITE_FIELDS), len(numbers)) for e in events]
     columns = list(zip(*numbers, strict=True)) if numbers else [()] * len(SITE_FIELDS)
@@ -96,9 +96,9 @@ def write_trace(
     manifest: Manifest | None = None,
     seconds: float = 1.0,
 ) -> Path:
-    """Write a whole trace of `events` (in time order) that lasted `seconds`; its folder.
+    """Write a complete trace of `events` (in time order) that lasts `seconds`; returns its folder.
 
-    `tables`: rows of side tables by name; sites.arrow is made of the events.
+    `tables`: rows of side tables by name; sites.arrow is made from the events.
     """
     batch, sites = intern(events)
     (folder / schema.EVENTS_DIR).mkdir(parents=True)
@@ -122,7 +122,7 @@ def write_trace(
 
 
 def events_table(batch: EventBatch) -> pa.Table:
-    """As the format has it: ts_ns = ts_high * 65536 + ts_low."""
+    """The table in the current format: ts_ns = ts_high * 65536 + ts_low."""
     return pa.table([*np.divmod(batch.ts_ns, 65536), *batch[1:]], schema=schema.EVENTS)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trace's tables of one small recording whose answers are computed by hand.
+"""The tables of Trace for a small recording with answers that were computed by hand.
 
-Two pipes (cache 0xC0) are made by task 7; one is freed on another CPU, one stays.  Three messages
-(0xC1) are sent by task 8, two are received.  One buffer is a large kmalloc that fired twice.  An
+Task 7 opens two pipes (cache 0xC0); one is freed on another CPU, one is outstanding.  Task 8 sends
+three messages (0xC1), two of them are received.  One buffer is a large kmalloc that fired twice.  An
 object older than the recording is freed, one address is freed twice, one free was missed.
 """
 
@@ -101,7 +101,7 @@ def rows(frame: Any, key: str) -> dict[Any, dict[Any, Any]]:
     return {row[key]: row for row in frame.to_dict("records")}
 
 
-def test_outstanding_by_stack_names_what_is_left(trace: Trace) -> None:
+def test_outstanding_by_stack(trace: Trace) -> None:
     groups = rows(trace.outstanding(), "cache")
     assert set(groups) == {"kmalloc-cg-192", "msg_msg-128", "(large kmalloc)"}
     pipe = groups["kmalloc-cg-192"]
@@ -123,7 +123,7 @@ def test_a_kmalloc_that_fired_twice_is_one_object_of_its_second_call_site(trace:
     assert (large["comms"], large["pids"]) == ([], [])
 
 
-def test_groups_of_the_recorder_alone_are_its_own_and_come_last(tmp_path: Path) -> None:
+def test_groups_of_only_the_recorder_are_own_and_come_last(tmp_path: Path) -> None:
     tasks = [{"ts_ns": 0, "tid": tid, "tgid": tgid, "comm": "x"} for tid, tgid in ((7, 70), (8, 70), (9, 90))]
     big = {"bytes_req": 4000, "bytes_alloc": 4096}
     events = [
@@ -132,7 +132,7 @@ def test_groups_of_the_recorder_alone_are_its_own_and_come_last(tmp_path: Path) 
         alloc(3, 0x3000, call_site=0x110, tid=8),
         alloc(4, 0x4000, call_site=0x110, tid=9),  # of another process
         alloc(5, 0x5000, call_site=0x120, tid=7),
-        alloc(6, 0x6000, call_site=0x120, tid=99),  # of who knows
+        alloc(6, 0x6000, call_site=0x120, tid=99),  # of an unknown process
     ]
     manifest = Manifest(status="complete", recorder=RecorderUse(pid=70))
     path = write_trace(tmp_path / "t", events, {"tasks": tasks}, manifest=manifest)
@@ -157,7 +157,7 @@ def test_leaks_are_ranked_by_bytes(trace: Trace) -> None:
     ]  # fmt: skip
 
 
-def test_another_grouping_is_refused(trace: Trace) -> None:
+def test_an_unknown_grouping_is_refused(trace: Trace) -> None:
     with pytest.raises(ValueError, match="'comm'"):
         trace.outstanding("comm")
     with pytest.raises(ValueError, match="'stack'"):
@@ -173,7 +173,7 @@ def test_stat_by_call_site(trace: Trace) -> None:
     assert (message["hits"], message["frees"], message["inferred"], message["pingpong"]) == (4, 2, 1, 0)
 
 
-def test_stat_puts_the_caches_of_one_call_site_together(tmp_path: Path) -> None:
+def test_stat_has_one_row_for_all_caches_of_a_call_site(tmp_path: Path) -> None:
     events = [
         alloc(i, 8 * i, cache=0xC0 if i < 3 else 0xC1, bytes_req=10, bytes_alloc=16) for i in range(1, 8)
     ]
@@ -195,24 +195,24 @@ def test_caches_are_reconciled_with_slabinfo(trace: Trace) -> None:
     assert (message["peak_outstanding"], message["waste_bytes"]) == (2, 4 * 16)
 
 
-def test_a_cache_that_only_slabinfo_knows_is_listed(trace: Trace) -> None:
+def test_a_cache_that_is_only_in_slabinfo_is_listed(trace: Trace) -> None:
     idle = rows(trace.caches(), "cache")["idle"]
     assert (idle["allocs"], idle["size"], idle["slabinfo_start"], idle["unexplained"]) == (0, 64, 5, 0)
 
 
-def test_peak_counts_what_was_live_at_once(trace: Trace) -> None:
+def test_peak_counts_objects_live_at_the_same_time(trace: Trace) -> None:
     peaks = trace.caches().set_index("cache")["peak_outstanding"]
     assert peaks.to_dict() == {"kmalloc-cg-192": 2, "msg_msg-128": 2, "(large kmalloc)": 1, "idle": 0}
 
 
-def test_usage_stands_on_the_slabinfo_baseline(tmp_path: Path) -> None:
+def test_usage_starts_from_the_count_of_slabinfo(tmp_path: Path) -> None:
     half = SECOND // 2
     events = [alloc(10, 0x1000, **PIPE), alloc(20, 0x1100, **PIPE), free(half + 1, 0x9000, **PIPE_FREE)]
     events += [free(half + 2, 0x1000, **PIPE_FREE), free(half + 3, 0x9000, **PIPE_FREE)]
     usage = slabtrace.open(write_trace(tmp_path / "t", events, TABLES)).usage(buckets=2)
     assert usage["cache"].tolist() == ["kmalloc-cg-192"] * 2
     assert usage["ts_ns"].tolist() == [half, SECOND]
-    assert usage["objects"].tolist() == [1002, 1000]  # two came; an old and a new one went
+    assert usage["objects"].tolist() == [1002, 1000]  # two allocated; an old and a new one freed
     assert usage["bytes"].tolist() == [1002 * 192, 1000 * 192]
     assert usage["allocs_per_s"].tolist() == [4.0, 0.0]
     assert usage["frees_per_s"].tolist() == [0.0, 4.0]
@@ -237,31 +237,31 @@ def test_a_second_free_is_a_mismatch_with_its_evidence(trace: Trace) -> None:
     assert finding["second_free"]["pid"] == 80
 
 
-def test_no_second_free_is_no_mismatch(tmp_path: Path) -> None:
+def test_without_a_second_free_there_is_no_mismatch(tmp_path: Path) -> None:
     table = slabtrace.open(write_trace(tmp_path / "t", EVENTS[:3], TABLES)).mismatches()
     assert table.empty and "kind" in table
 
 
-def test_events_are_whole_again(trace: Trace) -> None:
+def test_events_have_the_columns_of_their_sites(trace: Trace) -> None:
     batches = list(trace.events(["ts_ns", "kind", "call_site", "tgid", "cache_name"]))
-    told = [row for batch in batches for row in batch.to_pylist()]
-    assert len(told) == len(EVENTS)
-    assert told[2] == {
+    found_rows = [row for batch in batches for row in batch.to_pylist()]
+    assert len(found_rows) == len(EVENTS)
+    assert found_rows[2] == {
         "ts_ns": START + 300,
         "kind": Kind.CACHE_ALLOC,
         "call_site": 0x110,
         "tgid": 80,
         "cache_name": "msg_msg-128",
     }
-    assert told[-1]["tgid"] == 0, "task 9 is unknown"
+    assert found_rows[-1]["tgid"] == 0, "task 9 is unknown"
     assert next(trace.events()).num_columns == 15
     with pytest.raises(ValueError, match="no column colour"):
         next(trace.events(["colour"]))
 
 
-def test_lifetimes_are_the_objects_that_came_and_went(trace: Trace) -> None:
-    told = [row for batch in trace.lifetimes() for row in batch.to_pylist()]
-    ends = {(row["ptr"], row["alloc_ts_ns"] - START): row for row in told}
+def test_lifetimes_has_the_objects_that_were_allocated_and_freed(trace: Trace) -> None:
+    found_rows = [row for batch in trace.lifetimes() for row in batch.to_pylist()]
+    ends = {(row["ptr"], row["alloc_ts_ns"] - START): row for row in found_rows}
     assert {name: row["free_ts_ns"] - START for name, row in ends.items()} == {
         (0x1000, 100): 500, (0x2000, 300): 600, (0x2080, 400): 900, (0x2100, 1000): 1100
     }  # fmt: skip
@@ -270,7 +270,7 @@ def test_lifetimes_are_the_objects_that_came_and_went(trace: Trace) -> None:
     assert (inferred["free_call_site"], inferred["free_kind"], inferred["how"]) == (0, 0, 2)
 
 
-def test_completeness_counts_everything_once(trace: Trace) -> None:
+def test_completeness_counts_each_event_once(trace: Trace) -> None:
     found = trace.completeness()
     assert (found.events, found.allocs, found.frees, found.duplicates) == (13, 7, 5, 1)
     assert (found.missed_frees_inferred, found.unmatched_frees) == (1, 2)
@@ -279,7 +279,7 @@ def test_completeness_counts_everything_once(trace: Trace) -> None:
     assert found.verdict.startswith("Not complete: 1 free was missed and inferred from address reuse. ")
 
 
-def test_a_bulk_free_of_no_named_cache_takes_its_allocations(tmp_path: Path) -> None:
+def test_a_bulk_free_without_a_cache_gets_that_of_its_allocation(tmp_path: Path) -> None:
     bulk: dict[str, Any] = {"kind": Kind.BULK_FREE, "cache": 0, "flags": Flag.CACHE_UNKNOWN}
     events = [alloc(1, 0x10, **MESSAGE), free(2, 0x10, **bulk), free(3, 0x10, **bulk)]
     trace = slabtrace.open(write_trace(tmp_path / "t", events, TABLES))

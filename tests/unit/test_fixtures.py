@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The analysis against traces of real kernels whose answers are known: fixtures/answers.toml."""
+"""The analysis of traces of real kernels, compared with the known answers in fixtures/answers.toml."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def opened(name: str) -> Trace:
     return slabtrace.open(FIXTURES / f"{name}.slab")
 
 
-def agrees(found: Any, wanted: Any) -> bool:
+def matches(found: Any, wanted: Any) -> bool:
     return wanted[0] <= found <= wanted[1] if isinstance(wanted, list) else found == wanted
 
 
-def test_every_fixture_has_its_answer_and_every_answer_its_fixture() -> None:
+def test_every_fixture_has_an_answer_and_every_answer_a_fixture() -> None:
     assert {place.stem for place in FIXTURES.glob("*.slab")} == set(ANSWERS)
     assert all(name in (FIXTURES / "README.md").read_text() for name in ANSWERS)
 
@@ -38,9 +38,9 @@ def test_fixtures_are_small(name: str) -> None:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_completeness(name: str) -> None:
     completeness = opened(name).completeness()
-    told = vars(completeness) | {"seen_and_dropped": completeness.events + completeness.dropped}
-    for key in set(ANSWERS[name]) & set(told):
-        assert agrees(told[key], ANSWERS[name][key]), f"{key} is {told[key]}"
+    found = vars(completeness) | {"seen_and_dropped": completeness.events + completeness.dropped}
+    for key in set(ANSWERS[name]) & set(found):
+        assert matches(found[key], ANSWERS[name][key]), f"{key} is {found[key]}"
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -60,7 +60,7 @@ def test_groups(name: str) -> None:
         mine = leaks[leaks["symbol"].str.startswith(wanted["symbol"])]
         assert len(mine) == 1
         for key in set(wanted) - {"symbol"}:
-            assert agrees(mine.iloc[0][key], wanted[key]), f"{key} is {mine.iloc[0][key]}"
+            assert matches(mine.iloc[0][key], wanted[key]), f"{key} is {mine.iloc[0][key]}"
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -68,7 +68,7 @@ def test_mismatches(name: str) -> None:
     assert opened(name).mismatches()["kind"].value_counts().to_dict() == ANSWERS[name].get("mismatches", {})
 
 
-def test_what_grows_is_explained_in_words() -> None:
+def test_growth_is_explained() -> None:
     why = opened("slow-leak").leaks()["why"][0]
     assert "grew 15.0 KiB/min" in why and "0 of 45 objects older than" in why
     assert "allocated all along" in why and "freed objects of this group lived" in why

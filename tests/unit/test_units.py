@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers are worded as people read them, at the edges between units too."""
+"""Numbers are formatted as people write them, also at the limits between units, and parsed."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def test_count_percent_plural() -> None:
         (" 2 min 05 s ", 125 * 10**9),
     ],
 )
-def test_durations_are_read(text: str, ns: int) -> None:
+def test_durations_are_parsed(text: str, ns: int) -> None:
     assert units.parse_duration(text) == units.parse_duration(text, bare="s") == ns
 
 
-def test_a_bare_number_is_a_duration_only_where_its_unit_is_given() -> None:
+def test_a_number_without_unit_is_a_duration_only_if_a_unit_is_given() -> None:
     assert units.parse_duration("10", bare="s") == 10 * 10**9
     with pytest.raises(ValueError, match=r"write 30s, 5min, 1\.5h"):
         units.parse_duration("10")
@@ -98,7 +98,7 @@ def test_a_bare_number_is_a_duration_only_where_its_unit_is_given() -> None:
 @pytest.mark.parametrize(
     "text", ["", "s", "soon", "-1s", "1 year", "1h30m", "1S", "1..5s", "\u0663s", "9" * 19 + "s"]
 )
-def test_what_is_not_a_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     with pytest.raises(ValueError, match=r"write 30s, 5min, 1\.5h"):
         units.parse_duration(text, bare="s")
 
@@ -117,12 +117,12 @@ def test_what_is_not_a_duration(text: str) -> None:
         ("1T", 1 << 40),
     ],
 )
-def test_sizes_are_read(text: str, number: float) -> None:
+def test_sizes_are_parsed(text: str, number: float) -> None:
     assert units.parse_size(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "2GB", "1XB", "-1", "1MiB/s", "1 2"])
-def test_what_is_not_a_size(text: str) -> None:
+def test_invalid_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="write 64MiB"):
         units.parse_size(text)
 
@@ -137,18 +137,18 @@ def test_what_is_not_a_size(text: str) -> None:
         ("6/s", 6),
     ],
 )
-def test_growths_are_read(text: str, bytes_per_s: float) -> None:
+def test_growths_are_parsed(text: str, bytes_per_s: float) -> None:
     assert units.parse_growth(text) == pytest.approx(bytes_per_s)
 
 
 @pytest.mark.parametrize("text", ["", "fast", "1MiB", "1XB/s", "1/day", "-3/s", "1/s/s"])
-def test_what_is_not_a_growth(text: str) -> None:
+def test_invalid_growths(text: str) -> None:
     with pytest.raises(ValueError, match="write 1MiB/min"):
         units.parse_growth(text)
 
 
 @given(st.integers(0, 100 * YEAR))
-def test_a_duration_that_was_printed_can_be_read(ns: int) -> None:
+def test_a_printed_duration_can_be_parsed(ns: int) -> None:
     read = units.parse_duration(units.duration(ns))
     below = (
         0.0051 * ns
@@ -163,12 +163,12 @@ def test_a_duration_that_was_printed_can_be_read(ns: int) -> None:
 
 
 @given(st.floats(0, 2.0**60))
-def test_a_size_that_was_printed_can_be_read(number: float) -> None:
+def test_a_printed_size_can_be_parsed(number: float) -> None:
     read = units.parse_size(units.size(number))
     assert abs(read - number) <= (0.5 if number < 1023 else 0.0501 * 1024 ** units.byte_unit(number)[0])
 
 
 @given(st.floats(0, 2.0**50))
-def test_a_growth_that_was_printed_can_be_read(bytes_per_s: float) -> None:
+def test_a_printed_growth_can_be_parsed(bytes_per_s: float) -> None:
     read = units.parse_growth(units.growth(bytes_per_s))
     assert read == pytest.approx(bytes_per_s, rel=0.06, abs=0.5 / 60)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live view's counting, fed as the recorder would: sites as they come, batches as they come."""
+"""Counting of the live view, with sites and batches in the order in which the recorder passes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTILE = "evil\x1b[2J[red]<b>"
 
 
 def fed(parts: Sequence[Sequence[Event]]) -> LiveTrace:
-    """A live trace given `parts` of events one after the other, each with a snapshot after it."""
+    """A live trace that gets `parts` of events one after another, with a snapshot after each."""
     live = LiveTrace(Manifest(started_ns=START))
     live.rows("caches", {"cache": [0xC0, 0xD0], "name": ["kmalloc-64", HOSTILE]})
     names = {
@@ -43,7 +43,7 @@ def fed(parts: Sequence[Sequence[Event]]) -> LiveTrace:
 
 
 def growing(moments: int) -> list[list[Event]]:
-    """Each second 3 objects of 64 bytes stay, and 2 others are freed again."""
+    """Each second 3 objects of 64 bytes stay, and 2 others are allocated and freed."""
     parts = []
     for second in range(moments):
         ts = second * SECOND
@@ -53,7 +53,7 @@ def growing(moments: int) -> list[list[Event]]:
     return parts
 
 
-def test_groups_are_counted_as_they_come() -> None:
+def test_groups_are_counted_batch_by_batch() -> None:
     table = fed(growing(4)).table("cache").set_index("cache")
     kept, gone = table.loc[np.uint64(0xC0)], table.loc[np.uint64(0xD0)]
     assert (kept["outstanding"], kept["bytes"], kept["allocated"]) == (12, 12 * 64, 12)
@@ -62,7 +62,7 @@ def test_groups_are_counted_as_they_come() -> None:
     assert (gone["allocs_per_s"], gone["frees_per_s"], gone["growth_per_s"]) == (2, 2, 0)
 
 
-def test_only_what_rises_all_the_while_is_steady() -> None:
+def test_only_constant_growth_is_steady() -> None:
     table = fed(growing(LEAST)).table("call_site").set_index("call_site")
     assert bool(table.loc[np.uint64(0x100), "steady"]) and not table.loc[np.uint64(0x300), "steady"]
     assert not fed(growing(LEAST - 1)).table("call_site")["steady"].any()
@@ -74,7 +74,7 @@ def test_a_second_free_is_counted_once() -> None:
     assert fed(growing(3)).mismatches == 0
 
 
-def test_a_row_leads_to_its_stacks() -> None:
+def test_a_row_has_its_stacks() -> None:
     live = fed(growing(2))
     table = live.table("stack", {"cache": 0xC0, "call_site": 0x100})
     assert table["outstanding"].tolist() == [6]
@@ -100,7 +100,7 @@ def test_text_is_sorted_filtered_and_harmless() -> None:
     assert "\x1b" not in out.getvalue() and "evil\\x1b[2J[red]<b>" in out.getvalue()
 
 
-def test_the_head_tells_what_a_second_free_may_be() -> None:
+def test_the_head_says_what_a_second_free_may_be() -> None:
     live = fed(growing(3))
     assert "0 double frees" in head(live.table("cache"), 3, live)
     live.manifest.coverage.unattached = [Unattached("kmem_cache_alloc_bulk", "refused")]
@@ -111,7 +111,7 @@ def test_the_head_tells_what_a_second_free_may_be() -> None:
 
 
 @pytest.mark.parametrize("by", ["cache", "call_site"])
-def test_the_screen_obeys_its_keys(by: str) -> None:
+def test_the_keys_of_the_screen(by: str) -> None:
     live = fed(growing(3))
     goes_on = [True]
 
@@ -136,7 +136,7 @@ def test_the_screen_obeys_its_keys(by: str) -> None:
     asyncio.run(drive())
 
 
-def test_the_screen_ends_with_the_tracing() -> None:
+def test_the_screen_ends_when_tracing_ends() -> None:
     live = fed(growing(2))
 
     async def drive() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The definitions of tables against the tables that are made: every fixture, every column."""
+"""The definitions of tables, compared with the tables themselves: every fixture, every column."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MADE: dict[str, Callable[[Trace], pd.DataFrame]] = {
 
 
 def wrong(column: Column, values: pd.Series) -> str:
-    """What is not as the definition says; empty if all is."""
+    """How a column differs from its definition; empty if it does not."""
     if column.dtype.startswith(("list", "dict")):
         objects = values.map(lambda value: isinstance(value, list | tuple | dict | None)).all()
         return "" if objects else "values"
@@ -71,7 +71,7 @@ def test_frames_are_as_defined(path: Path) -> None:
             assert {name: what for name, what in found.items() if what} == {}, table.name
 
 
-def test_every_table_of_a_command_says_where_its_rows_are() -> None:
+def test_every_table_of_a_command_names_its_list_in_the_json() -> None:
     for table in columns.TABLES:
         assert bool(table.command) == bool(table.json_list)
         assert len({each.name for each in table.columns}) == len(table.columns)
@@ -86,10 +86,10 @@ def test_help_lists_the_columns(table: Table) -> None:
         assert all(f"  {each.name} ({each.dtype}" in method.__doc__ for each in table.columns)
 
 
-def test_the_growth_is_told_with_its_unit() -> None:
+def test_the_growth_has_a_unit() -> None:
     assert "growth_bytes_per_s (float64, B/s)" in (Trace.leaks.__doc__ or "")
 
 
-def test_the_page_is_the_definitions() -> None:
+def test_the_page_is_made_from_the_definitions() -> None:
     shown = (ROOT / "docs/tables.md").read_text()
     assert shown == page(), "run: python -m slabtrace.columns > docs/tables.md"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recording knows one clock, CLOCK_MONOTONIC, so setting the time of day changes nothing in it.
+"""A recording uses only CLOCK_MONOTONIC, so setting the time of day does not change it.
 
-Shown by reading the sources: the wall clock of a shared machine cannot be set in a test.
+The tests read the sources: they cannot set the wall clock of a shared machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WALL = {"time", "time_ns", "now", "today", "utcnow", "localtime", "gmtime"}  # o
 
 
 def wall_clock_uses(source: str) -> list[str]:
-    """Functions in which the wall clock is read, by the name of the outermost one."""
+    """Names of the outermost functions and classes in which the wall clock is read."""
     found = []
     for outer in ast.parse(source).body:
         for node in ast.walk(outer):
@@ -30,18 +30,18 @@ def test_the_rule_notices_a_wall_clock() -> None:
     assert wall_clock_uses(source) == ["f", "g"]
 
 
-def test_only_the_manifest_is_told_the_time_of_day() -> None:
-    """Once, at the start: when it was, and how far the clocks are apart."""
+def test_only_the_manifest_has_the_time_of_day() -> None:
+    """It is read once, at the start, together with the difference of the clocks."""
     uses = {
         (path.name, function)
         for part in ("capture", "trace")
-        for path in (ROOT / "slabtrace" / part).glob("*.py")
+        for path in (ROOT / "slabtrace" / part).rglob("*.py")
         for function in wall_clock_uses(path.read_text())
     }
     assert uses == {("recorder.py", "new_manifest")}
 
 
-def test_the_programs_read_the_monotonic_clock_alone() -> None:
+def test_the_programs_read_only_the_monotonic_clock() -> None:
     texts = [path.read_text() for path in sorted((ROOT / "bpf").glob("*.[ch]"))]
     assert {name for text in texts for name in re.findall(r"\bbpf_ktime_get\w*", text)} == {
         "bpf_ktime_get_ns"

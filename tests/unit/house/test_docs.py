@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documents say what is so: links and paths lead somewhere, examples run, words are the glossary's."""
+"""The documents are correct: links and paths exist, examples run, words are those of the glossary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.places import ROOT
 
 FINDINGS = (ROOT / "docs" / "findings.md").read_text()
 
-NOT_OURS = {"build", "dist", "node_modules"}  # folders that tools make; hidden ones are left out too
+NOT_OURS = {"build", "dist", "node_modules"}  # folders that tools make; hidden folders are skipped as well
 FILES = [
     path.relative_to(ROOT)
     for path in sorted(ROOT.rglob("*"))
@@ -26,15 +26,15 @@ FILES = [
 ]
 PAGES = [path for path in FILES if path.suffix == ".md"]
 
-# Pages that are written on another branch: a link to them is good until they are there, and checked then.
+# Pages that do not exist yet: links to them are accepted, and checked once they exist.
 COMING = {Path("docs/capture.md"), Path("docs/twins.md"), Path("docs/tables.md")}
 
-# A named file: with or without its folders, as `pairing/pairer.py` or `ring.h`; not a pattern such as *.md.
+# A file name, with or without folders, such as `pairing/pairer.py` or `ring.h`; not a pattern such as *.md.
 NAMED = re.compile(r"(?<![\w./*<{:-])[A-Za-z_][\w./-]*\.(?:py|md|sh|c|h)\b(?![\w/(])")
-ELSEWHERE = ("mm/", "include/", "kernel/", "libbpf-tools/")  # source of the kernel, and of other projects
+ELSEWHERE = ("mm/", "include/", "kernel/", "libbpf-tools/")  # sources of the kernel and of other projects
 
 BANNED = ("by lot", "told apart", "tells of", "told of")
-MAY_NAME_THEM = {Path("CHANGELOG.md"), Path("docs/glossary.md")}  # history, and the list itself
+MAY_NAME_THEM = {Path("CHANGELOG.md"), Path("docs/glossary.md")}  # past entries, and the list itself
 
 # Code that has none of the banned words and names no file that is gone.  The rest follows package by package.
 CLEAN = (
@@ -64,12 +64,12 @@ def blocks(language: str) -> list[str]:
 
 
 def prose(markdown: str) -> str:
-    """A page without its fenced blocks."""
+    """A page without its code blocks."""
     return re.sub(r"^```.*?^```$", "", markdown, flags=re.M | re.S)
 
 
 def anchors(markdown: str) -> set[str]:
-    """What the headings of a page can be linked by, as GitHub names them."""
+    """The anchors of a page's headings, as GitHub names them."""
     found: set[str] = set()
     seen: Counter[str] = Counter()
     for heading in re.findall(r"^#+ (.+)$", prose(markdown), re.M):
@@ -81,7 +81,7 @@ def anchors(markdown: str) -> set[str]:
 
 
 def broken_links(page: Path, markdown: str) -> list[str]:
-    """The relative links of a page that lead to no file, or to no heading of it."""
+    """The relative links of a page whose file, or whose heading in that file, does not exist."""
     text, broken = re.sub(r"`[^`\n]*`", "", prose(markdown)), []
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", link):
@@ -98,7 +98,7 @@ def broken_links(page: Path, markdown: str) -> list[str]:
 
 @cache
 def endings() -> frozenset[str]:
-    """Every way to name a file of the repository by the end of its path."""
+    """All ends of paths in the repository: a file may be named by any of them."""
     paths = (path.parts for path in [*FILES, *COMING])
     return frozenset("/".join(parts[at:]) for parts in paths for at in range(len(parts)))
 
@@ -116,7 +116,7 @@ def docstrings(source: str) -> Iterator[str]:
 
 
 def banned(text: str) -> list[str]:
-    """The banned words in `text`, over ends of lines and signs of comments."""
+    """The banned words in `text`, also if a line break or a comment sign is between them."""
     flat = re.sub(r"\s*\n[ \t]*(?:[#*/]+[ \t]*)?", " ", text).lower()
     return [words for words in BANNED if re.search(rf"\b{words}\b", flat)]
 
@@ -128,7 +128,7 @@ def sources(*suffixes: str) -> list[Path]:
     return [path for path in ours if any(path.is_relative_to(room) for room in CLEAN)]
 
 
-def test_the_python_example_prints_what_is_shown(
+def test_the_python_example_prints_the_output_that_the_page_shows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -137,20 +137,20 @@ def test_the_python_example_prints_what_is_shown(
     assert capsys.readouterr().out == shown
 
 
-def test_the_rules_are_rules() -> None:
+def test_the_rules_in_the_page_are_valid() -> None:
     (rules,) = (tomllib.loads(block) for block in blocks("toml"))
     assert checks.parse(rules["check"], "docs").max_growth == (1 << 20) / 60
     assert len(suppressions.parse(rules["suppress"], "docs").rules) == 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_is_valid(page: Path) -> None:
     assert broken_links(page, (ROOT / page).read_text()) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_file_that_a_page_names_is_there(page: Path) -> None:
-    if page != Path("CHANGELOG.md"):  # history names what was
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    if page != Path("CHANGELOG.md"):  # past entries name files that no longer exist
         assert missing_files((ROOT / page).read_text()) == []
 
 
@@ -160,7 +160,7 @@ def test_pages_use_the_words_of_the_glossary(page: Path) -> None:
 
 
 @pytest.mark.parametrize("source", sources(".py"), ids=str)
-def test_every_file_that_a_docstring_names_is_there(source: Path) -> None:
+def test_every_file_that_a_docstring_names_exists(source: Path) -> None:
     assert [name for text in docstrings((ROOT / source).read_text()) for name in missing_files(text)] == []
 
 
@@ -173,7 +173,7 @@ def test_every_clean_room_is_there() -> None:
     assert [room for room in CLEAN if not (ROOT / room).exists()] == []
 
 
-def test_the_map_is_short_and_has_every_package() -> None:
+def test_the_architecture_page_is_short_and_has_every_package() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     assert len(text.splitlines()) <= MOST_LINES_OF_THE_MAP
     modules = [path for path in FILES if path.name == "__init__.py" and path.parts[0] == "slabtrace"]
@@ -181,7 +181,7 @@ def test_the_map_is_short_and_has_every_package() -> None:
     assert [name for name in packages if not re.search(rf"^ +{name}/ ", text, re.M)] == []
 
 
-def test_what_is_broken_is_noticed() -> None:
+def test_broken_links_missing_files_and_banned_words_are_found() -> None:
     page = Path("docs/findings.md")
     assert broken_links(page, "[a](nowhere.md) [b](../README.md#no-such) [c](https://x.y/z.md)") == [
         "nowhere.md: no such file",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house that a reader relies on: imports flow one way, files stay small and licensed."""
+"""Rules for the sources: imports go in one direction, files are small and name their licence."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ MAY_IMPORT = {
     "__main__": {"commands"},
 }  # fmt: skip
 
-# The floors of a part, from the ground up: what stands on a floor may import its own floor's room and
-# those below it, never one beside it or above.  Rooms are packages; a name ending in .py is a module.
-FLOORS = {
+# The layers of a part, from the lowest.  A package may import its own modules and lower layers, but no
+# other package of the same layer and no higher one.  A name that ends in .py is a module.
+LAYERS = {
     "trace": ["format", "files", "manifest.py memory.py", "reading", "writing", "redaction"],
     "analysis": [
         "names", "pairing", "counting", "trust", "grouping", "tables", "leaks", "mismatches", "opened",
@@ -57,7 +57,7 @@ FLOORS = {
     "commands": ["reading completion.py", "recording", "__init__.py", "main.py man.py"],
 }  # fmt: skip
 
-MOST_MODULES = 15  # flat in one room
+MOST_MODULES = 15  # directly in one package
 MOST_LINES_OF_A_DOCSTRING = 10
 
 # Third-party packages that only one place may import.
@@ -88,29 +88,29 @@ def imported(source: str) -> Iterator[str]:
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def floor_of(part: str, place: str) -> tuple[int, str]:
-    """The floor on which the module or package `place` of `part` stands, and its room."""
+def layer_of(part: str, place: str) -> tuple[int, str]:
+    """Number of the layer of the module or package `place` of `part`, and its name there."""
     first = place.split("/")[0] if place else "__init__.py"
-    for number, rooms in enumerate(FLOORS[part]):
-        for room in rooms.split():
-            if first.removesuffix(".py") == room.removesuffix(".py"):
-                return number, room
-    raise AssertionError(f"{part}/{place} stands on no floor: say on which in FLOORS")
+    for number, packages in enumerate(LAYERS[part]):
+        for package in packages.split():
+            if first.removesuffix(".py") == package.removesuffix(".py"):
+                return number, package
+    raise AssertionError(f"{part}/{place} has no layer: add it to LAYERS")
 
 
 def upwards(module: Path, source: str) -> list[str]:
-    """The imports of `module` that go up, or across a floor."""
+    """The imports of `module` from a higher layer, or from another package of its own layer."""
     part, found = part_of(module), []
-    if part not in FLOORS or (module.name == "__init__.py" and len(module.relative_to(PACKAGE).parts) == 2):
+    if part not in LAYERS or (module.name == "__init__.py" and len(module.relative_to(PACKAGE).parts) == 2):
         return []
-    floor, room = floor_of(part, str(module.relative_to(PACKAGE / part)))
+    layer, package = layer_of(part, str(module.relative_to(PACKAGE / part)))
     for name in imported(source):
         target = PACKAGE.parent / name.replace(".", "/")
         is_module = target.is_dir() or target.with_suffix(".py").exists()
         if not (is_module and name.startswith(f"slabtrace.{part}.")):
             continue
-        where, there = floor_of(part, "/".join(name.split(".")[2:]))
-        if there != room and where >= floor:
+        where, there = layer_of(part, "/".join(name.split(".")[2:]))
+        if there != package and where >= layer:
             found.append(f"{module.relative_to(PACKAGE)} imports {name}")
     return found
 
@@ -130,14 +130,14 @@ def violations(place: str, part: str, source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_flow_towards_the_data(module: Path) -> None:
-    assert part_of(module) in MAY_IMPORT, "a new part: say in MAY_IMPORT what it may import"
+def test_imports_between_parts_are_allowed(module: Path) -> None:
+    assert part_of(module) in MAY_IMPORT, "a new part: add what it may import to MAY_IMPORT"
     place = str(module.relative_to(PACKAGE))
     assert violations(place, part_of(module), module.read_text()) == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_go_down_the_floors(module: Path) -> None:
+def test_imports_go_to_lower_layers(module: Path) -> None:
     assert upwards(module, module.read_text()) == []
 
 
@@ -151,25 +151,25 @@ def test_imports_go_down_the_floors(module: Path) -> None:
         ("render/top/x.py", "from slabtrace.render.html import page"),
     ],
 )
-def test_an_import_up_the_floors_is_noticed(module: str, source: str) -> None:
+def test_an_import_from_a_higher_layer_is_found(module: str, source: str) -> None:
     assert len(upwards(PACKAGE / module, source)) >= 1
 
 
-@pytest.mark.parametrize("room", sorted({path.parent for path in MODULES}), ids=lambda p: str(p.name))
-def test_a_room_is_seen_at_a_glance(room: Path) -> None:
-    assert len([path for path in room.glob("*.py") if path.name != "__init__.py"]) <= MOST_MODULES
+@pytest.mark.parametrize("package", sorted({path.parent for path in MODULES}), ids=lambda p: str(p.name))
+def test_a_package_has_few_modules(package: Path) -> None:
+    assert len([path for path in package.glob("*.py") if path.name != "__init__.py"]) <= MOST_MODULES
 
 
 @pytest.mark.parametrize(
-    "room", sorted({path.parent for path in MODULES} - {PACKAGE}), ids=lambda p: str(p.name)
+    "package", sorted({path.parent for path in MODULES} - {PACKAGE}), ids=lambda p: str(p.name)
 )
-def test_every_room_of_the_analysis_and_capture_has_its_tests(room: Path) -> None:
-    inside = room.relative_to(PACKAGE)
+def test_every_package_of_analysis_capture_and_trace_has_tests(package: Path) -> None:
+    inside = package.relative_to(PACKAGE)
     assert inside.parts[0] not in ("analysis", "capture", "trace") or (ROOT / "tests/unit" / inside).is_dir()
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_module_says_what_it_is_in_ten_lines(module: Path) -> None:
+def test_a_module_has_a_short_docstring(module: Path) -> None:
     text = (ast.get_docstring(ast.parse(module.read_text())) or "").split("\n\nExample:")[0]
     assert 1 <= len(text.splitlines()) <= MOST_LINES_OF_A_DOCSTRING
 
@@ -187,12 +187,12 @@ def test_a_module_says_what_it_is_in_ten_lines(module: Path) -> None:
         ("capture/x.py", "capture", "from slabtrace.analysis import pairing"),
     ],
 )
-def test_a_forbidden_import_is_noticed(place: str, part: str, source: str) -> None:
+def test_a_forbidden_import_is_found(place: str, part: str, source: str) -> None:
     assert len(violations(place, part, source)) >= 1
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_source_says_its_licence_first(path: Path) -> None:
+def test_every_source_begins_with_its_licence(path: Path) -> None:
     first = path.read_text().partition("\n")[0]
     in_the_kernel = any(path.is_relative_to(ROOT / place) for place in ("bpf", "tests/kernels/module"))
     licence = "GPL-2.0 OR Apache-2.0" if in_the_kernel and path.suffix in (".c", ".h") else "Apache-2.0"
@@ -200,5 +200,5 @@ def test_every_source_says_its_licence_first(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_source_is_longer_than_one_room(path: Path) -> None:
+def test_no_source_is_longer_than_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400

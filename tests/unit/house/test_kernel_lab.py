@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel lab without a kernel: how a guest ended, a broken cache, wrong use, the table."""
+"""The kernel lab without a kernel: how a guest ended, a broken cache, usage errors, the table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OVERDUE = "the guest did not end within 7 s"
         ({}, "", "the guest ended before its command did", None),
     ],
 )
-def test_how_a_guest_ended(
+def test_how_a_guest_ended_is_reported(
     tmp_path: Path, files: dict[str, str], overdue: str, failure: str, status: int | None
 ) -> None:
     for name, text in files.items():
@@ -42,7 +42,7 @@ def test_how_a_guest_ended(
     assert outcome.complaints == ([BUG[8:-1]] if BUG in files.get("console.log", "") else [])
 
 
-def test_what_the_wrong_free_makes_the_kernel_say_is_expected_and_nothing_else() -> None:
+def test_only_the_kernel_messages_of_the_wrong_free_are_expected() -> None:
     expected = "WARNING: CPU: 0 PID: 163 at mm/slab.h:439 kmem_cache_free+0x3a4/0x440"
     assert workload.COMPLAINT.search(expected)
     assert not workload.COMPLAINT.search(
@@ -51,7 +51,7 @@ def test_what_the_wrong_free_makes_the_kernel_say_is_expected_and_nothing_else()
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", "{}", json.dumps({"release": "6.12"})])
-def test_a_broken_cache_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str) -> None:
+def test_a_broken_cache_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str) -> None:
     monkeypatch.setenv("SLABTRACE_KERNELS", str(tmp_path))
     (tmp_path / "6.12" / "root").mkdir(parents=True)
     (tmp_path / "6.12" / "kernel.json").write_text(note)
@@ -65,7 +65,7 @@ def test_a_broken_cache_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(packages, "_fetch", fetch)
     assert packages.obtain("6.12").image.name == "vmlinuz-6.12.1"
-    monkeypatch.setattr(packages, "_fetch", None)  # it is kept now
+    monkeypatch.setattr(packages, "_fetch", None)  # now it is in the cache
     assert packages.obtain("6.12").release == "6.12.1"
 
 
@@ -76,13 +76,13 @@ def test_a_broken_cache_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.Monk
         (["--timeout", "0"], "--timeout must be more than 0"),
     ],
 )
-def test_wrong_use(arguments: list[str], words: str) -> None:
+def test_usage_errors(arguments: list[str], words: str) -> None:
     done = subprocess.run([sys.executable, "-m", "tests.kernels", *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
-def test_no_archive_to_fetch_from_is_one_row(
+def test_an_unreachable_archive_is_one_row(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLABTRACE_KERNELS", str(tmp_path))
@@ -94,6 +94,6 @@ def test_no_archive_to_fetch_from_is_one_row(
     assert "apt knows no Debian archive here; set SLABTRACE_MIRROR=" in out and "Traceback" not in out
 
 
-def test_the_support_table_has_a_row_for_all_that_any_kernel_has() -> None:
+def test_the_support_table_has_a_row_for_each_feature_of_any_kernel() -> None:
     table = support.table([{"": "6.1", "a": "yes"}, {}, {"": "7.3", "a": "no", "b": "17 of 17"}])
     assert table == "|  | 6.1 | 7.3 |\n| --- | --- | --- |\n| a | yes | no |\n| b | – | 17 of 17 |\n"

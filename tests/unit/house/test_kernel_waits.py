@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits of the kernel lab, without a kernel: when one is over, and what a missed deadline prints."""
+"""Waits of the kernel lab, without a kernel: when a wait ends, and what a missed deadline prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.kernels import experiment, guest, last_state, waits, workload
 
 
 class Share:
-    """A guest's folder: what its recorder saves, what its workload asks, what the host answers."""
+    """A guest's folder: what its recorder saves, what its workload requests, what the host answers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel and the sdist, built and installed into an empty environment; and what development is pinned to.
+"""The wheel and the sdist are built and installed into an empty environment; versions are pinned.
 
-Installing pandas and its like takes a minute, so the environment borrows the libraries of the one that
-runs the tests.  SLABTRACE_FULL_INSTALL=1 has pip fetch them instead, as for a user.
+Installing pandas and the other libraries takes a minute, so the environment uses those of the environment
+that runs the tests.  With SLABTRACE_FULL_INSTALL=1 pip downloads them, as for a user.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tests.places import ROOT
 
 
 def files_of(folder: str) -> set[str]:
-    """Everything that `folder` of the checkout holds, relative to the root, less the gallery."""
+    """All files in `folder` of the checkout, relative to the root, except the gallery."""
     found = {str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob("*") if p.is_file()}
     return {name for name in found if not name.startswith("reports/gallery/")}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a freshly built wheel and sdist."""
+    """A folder with a new wheel and sdist."""
     target = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", target], cwd=ROOT, check=True)
     return target
@@ -53,7 +53,7 @@ def test_the_wheel_has_the_data_files(built: Path) -> None:
 
 @pytest.fixture(scope="module", params=["*.whl", "*.tar.gz"])
 def installed(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that nothing but the wheel, or the sdist, was installed into."""
+    """An environment into which only the wheel, or the sdist, was installed."""
     (path,) = built.glob(request.param)
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
@@ -66,8 +66,8 @@ def installed(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pyt
     return place
 
 
-def said(installed: Path, *command: str) -> str:
-    """What a program of the environment prints, away from the checkout."""
+def output_of(installed: Path, *command: str) -> str:
+    """The stdout of a program of the environment, run outside the checkout."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     program = [str(installed / "bin" / command[0]), *command[1:]]
     return subprocess.run(
@@ -75,19 +75,20 @@ def said(installed: Path, *command: str) -> str:
     ).stdout
 
 
-def test_what_is_installed_works(installed: Path) -> None:
+def test_the_installed_program_works(installed: Path) -> None:
     import slabtrace
 
-    assert said(installed, "slabtrace", "--version") == f"slabtrace {slabtrace.__version__}\n"
-    assert "record" in said(installed, "slabtrace", "--help")
+    assert output_of(installed, "slabtrace", "--version") == f"slabtrace {slabtrace.__version__}\n"
+    assert "record" in output_of(installed, "slabtrace", "--help")
     fixture = str(ROOT / "fixtures/slow-leak.slab")
-    said(installed, "slabtrace", "flame", fixture, "-o", "kept.html")  # needs the templates and the style
-    assert "load_msg" in (installed / "kept.html").read_text()
+    # this needs the templates and the style
+    output_of(installed, "slabtrace", "flame", fixture, "-o", "flame.html")
+    assert "load_msg" in (installed / "flame.html").read_text()
 
 
-def test_what_is_installed_finds_its_own_data(installed: Path) -> None:
+def test_the_installed_package_finds_its_own_data(installed: Path) -> None:
     code = "from slabtrace.resources import *; print(bpf_dir() / 'event.h', reports_dir(), sep='\\n')"
-    found = said(installed, "python", "-c", code).splitlines()
+    found = output_of(installed, "python", "-c", code).splitlines()
     (data,) = installed.glob("lib/python*/site-packages/slabtrace/_data")
     assert found == [f"{data}/bpf/event.h", f"{data}/reports"]
     assert Path(found[0]).is_file()
@@ -100,11 +101,11 @@ def test_man_pages_are_installed(installed: Path) -> None:
     assert pages == {"slabtrace.1", *(f"slabtrace-{name}.1" for name in COMMANDS)}
 
 
-def test_what_is_pinned_is_all_that_is_needed_and_within_what_users_may_have() -> None:
+def test_every_requirement_is_pinned_to_a_version_in_its_range() -> None:
     pinned: dict[str, list[Requirement]] = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         pin = Requirement(line)
-        assert [each.operator for each in pin.specifier] == ["=="], "a version, and no address"
+        assert [each.operator for each in pin.specifier] == ["=="], "a version, not a URL"
         pinned.setdefault(pin.name, []).append(pin)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for line in (*project["dependencies"], *project["optional-dependencies"]["dev"]):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A series of traces: each part is whole, and knows all that is outstanding, whatever was deleted."""
+"""A series of traces: each part is complete and has all outstanding objects, even of deleted parts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEEPER = 11  # a task that ends long before the recording does
 
 
 def second(number: int) -> list[Event]:
-    """LEAKED objects stay, 5 live half a second, and one of two seconds ago is freed."""
+    """Events of a second: LEAKED objects stay, 5 live half a second, one of two seconds earlier is freed."""
     at = number * S
     leaked = [alloc(at + i, 1 << 20 | number << 8 | i, call_site=0x100, tid=KEEPER) for i in range(LEAKED)]
     short = [alloc(at + 100 + i, 8 * i + 8, call_site=0x300) for i in range(5)]
@@ -50,7 +50,7 @@ def second(number: int) -> list[Event]:
 def record(
     name: Path, seconds: int, rotation: Rotation, status: str | None = COMPLETE, carrying: Carry = carry
 ) -> Series:
-    """Drive a series as the recorder does: rows, then the events up to half a second before."""
+    """Write a series as the recorder does: rows, then the events up to half a second before."""
     events = [event for number in range(seconds) for event in second(number)]
     batch, sites = intern(events)
     manifest = Manifest(started_ns=S, coverage=Coverage(attached=["kmalloc", "kfree"]))
@@ -90,7 +90,7 @@ def outstanding(part: Path) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("keep", [None, 1, 2, 5])
-def test_the_newest_part_knows_all_that_is_outstanding(tmp_path: Path, keep: int | None) -> None:
+def test_the_newest_part_has_all_outstanding_objects(tmp_path: Path, keep: int | None) -> None:
     record(tmp_path / "t.slab", 23, Rotation(ns=4 * S, keep=keep))
     parts = parts_of(tmp_path / "t")
     numbers = [int(part.name.split(".")[1]) for part in parts]
@@ -99,7 +99,7 @@ def test_the_newest_part_knows_all_that_is_outstanding(tmp_path: Path, keep: int
     assert slabtrace.open(parts[-1]).damage == []
 
 
-def test_each_part_is_a_trace_of_its_own_time(tmp_path: Path) -> None:
+def test_each_part_is_a_trace_of_its_time(tmp_path: Path) -> None:
     record(tmp_path / "t.slab", 23, Rotation(ns=4 * S))
     stored = 0
     for number, part in enumerate(parts_of(tmp_path / "t.slab"), 1):
@@ -121,8 +121,8 @@ def test_each_part_is_a_trace_of_its_own_time(tmp_path: Path) -> None:
     assert stored == sum(len(second(number)) for number in range(23))
 
 
-def test_a_parts_change_is_its_own(tmp_path: Path) -> None:
-    """What was carried here is no allocation of this part: the kernel's count rose by what came in it."""
+def test_the_change_of_a_part_does_not_include_carried_objects(tmp_path: Path) -> None:
+    """Carried objects were not allocated in this part: the kernel's count did not grow by them."""
     record(tmp_path / "t.slab", 23, Rotation(ns=4 * S))
     parts = parts_of(tmp_path / "t.slab")
     for part in parts[1:5]:
@@ -135,15 +135,15 @@ def test_a_parts_change_is_its_own(tmp_path: Path) -> None:
     assert held["objects"].tolist()[:4] == [LEAKED * n for n in (9, 10, 11, 12)]
 
 
-def test_who_allocated_is_remembered(tmp_path: Path) -> None:
-    """The task's name came in the first part, which is gone, and the task too."""
+def test_the_names_of_tasks_are_carried(tmp_path: Path) -> None:
+    """The name of the task is in the first part, which is deleted; the task has ended."""
     record(tmp_path / "t.slab", 23, Rotation(ns=4 * S, keep=1))
     (part,) = parts_of(tmp_path / "t.slab")
     frame = slabtrace.open(part).outstanding("call_site")
     assert dict(zip(frame["call_site"], frame["comms"], strict=True)) == {0x100: ["keeper"], 0x400: ["seven"]}
 
 
-def test_a_slow_leak_is_suspected_in_the_last_part_alone(tmp_path: Path) -> None:
+def test_the_last_part_is_enough_to_suspect_a_slow_leak(tmp_path: Path) -> None:
     record(tmp_path / "t.slab", 95, Rotation(ns=24 * S, keep=1))
     (part,) = parts_of(tmp_path / "t.slab")
     frame = slabtrace.open(part).leaks("call_site")
@@ -152,7 +152,7 @@ def test_a_slow_leak_is_suspected_in_the_last_part_alone(tmp_path: Path) -> None
 
 
 def test_losses_of_earlier_parts_still_count(tmp_path: Path) -> None:
-    """5 events lost in the first part may have freed any object older than that."""
+    """Events lost in the first part may have freed any older object."""
     made = record(tmp_path / "t.slab", 6, Rotation(ns=4 * S, keep=1), status=None)
     lost = {"begin_ns": [8 * S], "end_ns": [9 * S], "cpu": [0], "kind": [Loss.RING_FULL], "program": [""]}
     made.rows("losses", lost | {"count": [2**33]})
@@ -168,15 +168,15 @@ def test_losses_of_earlier_parts_still_count(tmp_path: Path) -> None:
     assert trace.losses().empty
 
 
-def test_by_size(tmp_path: Path) -> None:
+def test_rotation_by_size(tmp_path: Path) -> None:
     record(tmp_path / "t.slab", 40, Rotation(bytes=20_000, keep=2))
     parts = parts_of(tmp_path / "t.slab")
     assert len(parts) == 2 and int(parts[-1].name.split(".")[1]) > 2
     assert outstanding(parts[-1]) == {0x100: 40 * LEAKED, 0x400: 2}
 
 
-def test_a_recorder_killed_while_it_carries_leaves_readable_parts(tmp_path: Path) -> None:
-    """The old part is there, whole; the new one says what it lacks, and calls nothing a leak that is none."""
+def test_a_recorder_killed_while_carrying_leaves_readable_parts(tmp_path: Path) -> None:
+    """The old part is complete; the new one reports what is missing, and has no false leaks."""
 
     def killed(ended: Path, following: Path) -> None:
         carry(ended, following)
@@ -186,13 +186,14 @@ def test_a_recorder_killed_while_it_carries_leaves_readable_parts(tmp_path: Path
     record(tmp_path / "t.slab", 6, Rotation(ns=4 * S), status=None, carrying=killed)._thread.shutdown()
     first, last = parts_of(tmp_path / "t.slab")
     assert outstanding(first) == {0x100: 4 * LEAKED, 0x400: 2}
-    assert outstanding(last) == {0x100: 2 * LEAKED, 0x400: 2}  # the frees of two older ones say nothing
+    # two of the frees have no allocation here
+    assert outstanding(last) == {0x100: 2 * LEAKED, 0x400: 2}
     trace = slabtrace.open(last)
     assert any("earlier parts" in sentence for sentence in trace.damage)
     assert not trace.completeness().exact and trace.completeness().old_frees == 2
 
 
-def test_a_part_that_somebody_deleted_does_not_end_the_recording(tmp_path: Path) -> None:
+def test_a_part_deleted_by_a_user_does_not_end_the_recording(tmp_path: Path) -> None:
     def too_late(ended: Path, following: Path) -> None:
         shutil.rmtree(ended)
         carry(ended, following)
@@ -203,9 +204,9 @@ def test_a_part_that_somebody_deleted_does_not_end_the_recording(tmp_path: Path)
     assert any("earlier parts" in sentence for sentence in slabtrace.open(part).damage)
 
 
-@pytest.mark.parametrize("how", ["put away, a link left", "something else there"])
-def test_what_somebody_made_of_a_part_is_neither_deleted_nor_the_end(tmp_path: Path, how: str) -> None:
-    """--keep deletes parts that it made, as root perhaps, in a folder of somebody's."""
+@pytest.mark.parametrize("how", ["moved, a link left", "replaced"])
+def test_a_part_replaced_by_a_user_is_not_deleted_and_recording_continues(tmp_path: Path, how: str) -> None:
+    """--keep deletes only its own parts: it may run as root in a folder of another user."""
     archive = tmp_path / "archive"
 
     def put_away(ended: Path, following: Path) -> None:
@@ -213,14 +214,14 @@ def test_what_somebody_made_of_a_part_is_neither_deleted_nor_the_end(tmp_path: P
         if not archive.exists():
             ended.rename(archive)
             (archive / "events" / "precious").touch()
-            if how == "put away, a link left":
+            if how == "moved, a link left":
                 ended.symlink_to(archive)
             else:
                 ended.mkdir()
                 (ended / "precious").touch()
 
     record(tmp_path / "t.slab", 14, Rotation(ns=4 * S, keep=1), carrying=put_away)
-    first, last = parts_of(tmp_path / "t.slab") if how == "something else there" else (None, None)
+    first, last = parts_of(tmp_path / "t.slab") if how == "replaced" else (None, None)
     newest = last or max(tmp_path.glob("t.*.slab"))
     assert outstanding(newest) == {0x100: 14 * LEAKED, 0x400: 2}
     assert (archive / "events" / "precious").exists()
@@ -228,8 +229,8 @@ def test_what_somebody_made_of_a_part_is_neither_deleted_nor_the_end(tmp_path: P
 
 
 @pytest.mark.parametrize("what", ["leaks", "carry"])
-def test_what_earlier_parts_missed_at_a_site_that_is_not_there_is_left_out(tmp_path: Path, what: str) -> None:
-    """sites.arrow may be cut, or say anything."""
+def test_missed_frees_of_an_unknown_site_are_ignored(tmp_path: Path, what: str) -> None:
+    """sites.arrow may be cut or damaged."""
     record(tmp_path / "t.slab", 9, Rotation(ns=4 * S))
     second_ = parts_of(tmp_path / "t.slab")[1]
     missed = pa.table({"site": [0, 4_000_000_000], "frees": [2, 3]}).cast(schema.CARRIED["missed"])
@@ -243,7 +244,7 @@ def test_what_earlier_parts_missed_at_a_site_that_is_not_there_is_left_out(tmp_p
         assert TraceReader(third).carried("missed").to_pylist() == [{"site": 0, "frees": 2}]
 
 
-def test_no_process_to_carry_in_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_fork_does_not_end_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: Any, **__: Any) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
@@ -252,7 +253,7 @@ def test_no_process_to_carry_in_is_no_end(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(parts_of(tmp_path / "t.slab")) == 3
 
 
-def test_a_twins_late_record_is_no_missed_free_in_a_series_either(tmp_path: Path) -> None:
+def test_a_twins_late_record_is_not_a_missed_free_in_a_later_part(tmp_path: Path) -> None:
     """A task preempted between a program and its twin: the second record comes 124 ms later (7.x)."""
     events = [alloc(2 * S, 0x1000), alloc(2 * S + 124_000_000, 0x1000, flags=int(Flag.RECOVERED))]
     coverage = Coverage(attached=["kmalloc", "kfree"], programs_preemptible=True)
@@ -280,7 +281,7 @@ def test_a_part_can_be_packed(tmp_path: Path) -> None:
         assert outstanding(trace) == {0x100: 9 * LEAKED, 0x400: 2}
 
 
-def test_an_existing_series_is_kept_unless_forced(tmp_path: Path) -> None:
+def test_an_existing_series_is_not_overwritten_without_force(tmp_path: Path) -> None:
     record(tmp_path / "t.slab", 9, Rotation(ns=4 * S))
     shutil.rmtree(part_path(tmp_path / "t", 1))
     with pytest.raises(UsageError, match=r"t\.0002\.slab exists"):
@@ -291,18 +292,18 @@ def test_an_existing_series_is_kept_unless_forced(tmp_path: Path) -> None:
         check_series(tmp_path / "t.slab", force=True)
 
 
-def test_names_of_tasks_that_ended_are_forgotten() -> None:
+def test_names_of_ended_tasks_are_forgotten() -> None:
     last = LastKnown(is_there=lambda tid: tid == 5)
     row = {"tgid": [5], "comm": ["x"]}
-    for tid, ts_ns, turn_ns in ((5, 1, None), (6, 2, None), (5, 10, 9), (7, 11, 9)):
-        last.take("tasks", row | {"ts_ns": [ts_ns], "tid": [tid]}, turn_ns)
-    _, (_, told) = last.at_begin(9)
-    assert sorted(zip(told["ts_ns"], told["tid"], strict=True)) == [(1, 5), (2, 6), (10, 5), (11, 7)]
-    _, (_, told) = last.at_begin(12)
-    assert list(zip(told["ts_ns"], told["tid"], strict=True)) == [(10, 5)]
+    for tid, ts_ns, boundary_ns in ((5, 1, None), (6, 2, None), (5, 10, 9), (7, 11, 9)):
+        last.take("tasks", row | {"ts_ns": [ts_ns], "tid": [tid]}, boundary_ns)
+    _, (_, found) = last.at_begin(9)
+    assert sorted(zip(found["ts_ns"], found["tid"], strict=True)) == [(1, 5), (2, 6), (10, 5), (11, 7)]
+    _, (_, found) = last.at_begin(12)
+    assert list(zip(found["ts_ns"], found["tid"], strict=True)) == [(10, 5)]
 
 
-def test_kinds_are_counted_as_the_recorder_counts_them(tmp_path: Path) -> None:
+def test_kinds_are_counted_as_by_the_recorder(tmp_path: Path) -> None:
     made = Series(tmp_path / "t", Manifest(started_ns=S), Rotation(ns=S), carry=carry)
     kinds = [Kind.KMALLOC, Kind.KFREE, Kind.PAGE_END, Kind.KFREE_RCU, Kind.BULK_ALLOC]
     zeros = {name: [0] * 5 for name in ("flags", "call_site", "cache", "bytes_req", "bytes_alloc")}
@@ -322,24 +323,24 @@ def test_kinds_are_counted_as_the_recorder_counts_them(tmp_path: Path) -> None:
         (["1.5GiB", "30m"], Rotation(bytes=3 << 29, ns=1_800_000_000_000)),
     ],
 )
-def test_limits_in_words(words: list[str], wanted: Rotation) -> None:
+def test_limits_are_parsed(words: list[str], wanted: Rotation) -> None:
     assert rotation(tuple(LimitType().convert(word, None, None) for word in words), None) == wanted
 
 
 @pytest.mark.parametrize("word", ["0s", "2", "1h30m", "2GB", "", "-1h"])
-def test_no_limits(word: str) -> None:
+def test_invalid_limits(word: str) -> None:
     with pytest.raises(click.UsageError):
         LimitType().convert(word, None, None)
 
 
-def test_what_makes_no_sense_is_refused() -> None:
+def test_contradictory_options_are_refused() -> None:
     with pytest.raises(UsageError, match="--keep without"):
         rotation((), 3)
     with pytest.raises(UsageError, match="twice"):
         rotation((Limit("ns", 1), Limit("ns", 2)), 3)
 
 
-def test_carrying_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_carrying_in_a_separate_process(tmp_path: Path) -> None:
     record(tmp_path / "t.slab", 6, Rotation(ns=4 * S))
     first, second_ = parts_of(tmp_path / "t.slab")
     here = outstanding(second_)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trace of survivors says the same as the trace of all events that it is a part of."""
+"""A trace of survivors mode gives the same tables as the trace of all events."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def survivors_manifest() -> Manifest:
     return Manifest(status="complete", options={"mode": "survivors", "threshold_s": THRESHOLD_NS / 1e9})
 
 
-def told_and_counted(events: list[Event]) -> tuple[list[Event], list[tuple[Event, Event]]]:
-    """As the programs divide them: (events that are sent, pairs that are counted)."""
+def sent_and_counted(events: list[Event]) -> tuple[list[Event], list[tuple[Event, Event]]]:
+    """Divide events as the programs do: (events that are sent, pairs that are only counted)."""
     live: dict[int, Event] = {}
     counted = []
     for event in events:
@@ -42,24 +42,24 @@ def told_and_counted(events: list[Event]) -> tuple[list[Event], list[tuple[Event
     return [event for event in events if id(event) not in gone], counted
 
 
-def rows(told: list[Event], counted: list[tuple[Event, Event]]) -> tuple[list[Event], list[dict[str, Any]]]:
-    """Rows of counted.arrow; the kinds' sites stand in sites.arrow although no event may have them."""
+def rows(sent: list[Event], counted: list[tuple[Event, Event]]) -> tuple[list[Event], list[dict[str, Any]]]:
+    """Rows of counted.arrow; their sites are in sites.arrow even if no event has them."""
     bins = Counter(
         (birth.call_site, int(2 * math.log2(max(death.ts - birth.ts, 1)))) for birth, death in counted
     )
     moved = Counter(birth.call_site for birth, death in counted if birth.cpu != death.cpu)
-    _, sites = intern(told)
+    _, sites = intern(sent)
     numbers = dict(zip(sites["call_site"].tolist(), range(len(sites["call_site"])), strict=True))
     found = []
     for (call_site, place), objects in bins.items():
         row = {"begin_ns": START, "end_ns": START + 10, "site": numbers[call_site], "lifetime_bin": place}
         found.append({**row, "objects": objects, "moved": moved.pop(call_site, 0)})
-    return told, found
+    return sent, found
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Event]:
-    """Objects allocated and freed in order; one of each call site stays, so that its site is recorded."""
+    """Objects allocated and freed in order; one of each call site stays, so that its site is stored."""
     events = [alloc(1, 0x9000 + 64 * i, call_site=site) for i, site in enumerate(CALL_SITES)]
     for number in range(draw(st.integers(0, 12))):
         ptr, at = 0x1000 + 64 * number, draw(st.integers(2, 50))
@@ -76,12 +76,12 @@ def histories(draw: st.DrawFn) -> list[Event]:
 
 @settings(max_examples=40)
 @given(histories())
-def test_all_tables_but_those_of_single_objects_agree(events: list[Event]) -> None:
-    told, counted = rows(*told_and_counted(events))
+def test_all_tables_except_those_of_single_objects_are_the_same(events: list[Event]) -> None:
+    sent, counted = rows(*sent_and_counted(events))
     with tempfile.TemporaryDirectory() as folder:
         whole = slabtrace.open(write_trace(Path(folder) / "whole.slab", events))
         part = slabtrace.open(
-            write_trace(Path(folder) / "part.slab", told, {"counted": counted}, manifest=survivors_manifest())
+            write_trace(Path(folder) / "part.slab", sent, {"counted": counted}, manifest=survivors_manifest())
         )
         for by in ("call_site", "cache"):
             a, b = whole.stat(by), part.stat(by)
@@ -99,17 +99,17 @@ def test_all_tables_but_those_of_single_objects_agree(events: list[Event]) -> No
             told_of.outstanding,
         )
         assert told_of.counted == sum(row["objects"] for row in counted)
-        assert told_of.events == len(told)
+        assert told_of.events == len(sent)
 
 
-def test_a_trace_of_survivors_says_what_it_does_not_tell(tmp_path: Path) -> None:
+def test_a_trace_of_survivors_mode_says_what_it_does_not_have(tmp_path: Path) -> None:
     trace = slabtrace.open(write_trace(tmp_path / "t.slab", [alloc(1, 0x10)], manifest=survivors_manifest()))
     assert "--mode survivors" in trace.completeness().verdict
     assert "double frees are not reported" in trace.completeness().verdict
 
 
-def test_of_survivors_no_double_free_is_claimed(tmp_path: Path) -> None:
-    """The second free may be that of an object that was only counted."""
+def test_survivors_mode_reports_no_double_free(tmp_path: Path) -> None:
+    """The second free may be of another object, whose allocation was only counted."""
     events = [alloc(1, 0x10), free(5000, 0x10), free(6000, 0x10)]
     whole = slabtrace.open(write_trace(tmp_path / "whole.slab", events))
     part = slabtrace.open(write_trace(tmp_path / "part.slab", events, manifest=survivors_manifest()))
@@ -117,7 +117,7 @@ def test_of_survivors_no_double_free_is_claimed(tmp_path: Path) -> None:
     assert not len(part.mismatches())
 
 
-def test_rows_that_cannot_be_are_left_out() -> None:
+def test_impossible_rows_are_ignored() -> None:
     names = schema.COUNTED.names
     good = dict(zip(names, (0, 1, 1, 20, 7, 3), strict=True))
     bad = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is counted beside perf kmem's columns, and the threads it is counted in."""
+"""The counts beyond the columns of perf kmem, and the threads that compute them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ EVENTS: list[Event] = [
     free(400, 0x1000, cpu=2),  # on another node
     alloc(500, 0x2000),
     alloc(600, 0x2000, flags=Flag.RECOVERED),  # the same allocation, recorded twice
-    free(900_000, 0x2000),  # temporary: the same task, within a millisecond
+    free(900_000, 0x2000),  # temporary: freed by the same task within a millisecond
     free(950_000, 0x2000),  # again: no bytes, no ping-pong
     alloc(1_000_000, 0x3000),
-    free(2_000_000, 0x3000, tid=8),  # not temporary, nor is what another task frees
+    free(2_000_000, 0x3000, tid=8),  # not temporary; freed by another task: not temporary either
 ]
 
 
@@ -38,7 +38,7 @@ def trace(tmp_path: Path) -> Any:
     return slabtrace.open(write_trace(tmp_path / "t.slab", EVENTS, manifest=manifest, batch_events=3))
 
 
-def test_addresses(trace: Any) -> None:
+def test_counts_by_address(trace: Any) -> None:
     rows = {row["ptr"]: row for row in trace.stat("ptr").to_dict("records")}
     assert {ptr: (row["hits"], row["bytes_alloc"], row["pingpong"]) for ptr, row in rows.items()} == {
         0x1000: (2, 96, 2),
@@ -48,18 +48,18 @@ def test_addresses(trace: Any) -> None:
     assert rows[0x1000]["frag"] == pytest.approx(1 - 60 / 96)
 
 
-def test_nodes(trace: Any) -> None:
+def test_counts_by_node(trace: Any) -> None:
     (row,) = trace.stat("call_site").to_dict("records")
     assert (row["pingpong"], row["crossnode"], row["hits"]) == (2, 1, 4)
 
 
-def test_temporaries(trace: Any) -> None:
+def test_temporary_objects(trace: Any) -> None:
     (row,) = trace.lifetime_table("cache").to_dict("records")
     assert (row["allocated"], row["freed"], row["temporary"], row["survivors"]) == (4, 4, 3, 0)
     assert row["histogram"][0] == (64, 128, 2)
 
 
-def test_percentiles_lie_in_their_octave() -> None:
+def test_percentiles_are_in_their_octave() -> None:
     lived = np.zeros((2, 48), np.int64)
     lived[0, 10], lived[0, 20] = 50, 50
     assert percentile(lived, 0.5)[0] == 2048  # all of the lower octave, up to its end
@@ -79,7 +79,7 @@ def test_items_are_computed_ahead_in_order_in_another_thread() -> None:
     assert seen == [True] * 5
 
 
-def test_what_goes_wrong_ahead_is_raised_where_it_is_asked_for() -> None:
+def test_an_error_ahead_is_raised_when_its_item_is_taken() -> None:
     def items() -> Iterator[int]:
         yield 1
         raise ValueError("damaged")

@@ -43,7 +43,7 @@ def test_the_example_of_the_module(tmp_path: Path) -> None:
 
 @settings(max_examples=60)
 @given(events=streams(), chunk=st.sampled_from([1, 3, 50]))
-def test_how_events_are_cut_into_chunks_changes_no_peak(events: list[Event], chunk: int) -> None:
+def test_the_chunks_of_events_do_not_change_the_peaks(events: list[Event], chunk: int) -> None:
     batch, columns = intern(events)
     sites = sites_of(columns)
     found = Peaks(name_caches(no_rows(CACHES), sites, []))
@@ -57,7 +57,7 @@ def test_how_events_are_cut_into_chunks_changes_no_peak(events: list[Event], chu
 
 @settings(max_examples=60)
 @given(events=streams(), chunk=st.sampled_from([1, 3, 50]))
-def test_peaks_are_those_of_the_caches(events: list[Event], chunk: int) -> None:
+def test_peaks_equal_those_of_the_caches(events: list[Event], chunk: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = write_trace(Path(folder) / "t", events, batch_events=chunk, seconds=LENGTH / 1e9)
         trace = slabtrace.open(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Usage over time against a plain sum over the reference's outcome, for any stream of events."""
+"""Usage over time, compared with a simple sum over the reference's outcome, for any stream of events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def slowly(events: list[Event]) -> Counter[tuple[int, int, str]]:
 
 @settings(max_examples=60)
 @given(events=streams())
-def test_usage_is_what_came_less_what_went(events: list[Event]) -> None:
+def test_usage_is_allocations_minus_frees(events: list[Event]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = write_trace(Path(folder) / "t", events, batch_events=7, seconds=LENGTH / 1e9)
         usage = slabtrace.open(path).usage(BUCKETS)
@@ -60,14 +60,12 @@ def test_usage_is_what_came_less_what_went(events: list[Event]) -> None:
     assert {key: count for key, count in told.items() if count} == expected
 
 
-def test_where_there_are_many_sorts_there_are_fewer_buckets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Memory is bounded by the cells of a table, and no count suffers."""
+def test_many_groups_have_fewer_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of cells bounds the memory, and the counts stay exact."""
     events = [alloc(at, 8 * at, call_site=0x100 + at % 7, cache=0xC0 + at % 3) for at in range(1, 998)]
     trace = write_trace(tmp_path / "t", events, seconds=1e-6)
     whole = slabtrace.open(trace).usage(40)
-    monkeypatch.setattr(timeline, "CELLS", 21 * 11 + 5)  # 21 sorts
+    monkeypatch.setattr(timeline, "CELLS", 21 * 11 + 5)  # 21 groups
     few = slabtrace.open(trace)
     assert (whole["ts_ns"].nunique(), few.usage(40)["ts_ns"].nunique()) == (40, 11)
     for table in (whole, few.usage(40)):

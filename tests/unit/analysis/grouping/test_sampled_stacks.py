@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Call sites of which only some events have a stack: what is put together, shown, and shared out."""
+"""Call sites with sampled stacks: what is put into one group, shown, and distributed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
 
 
 def made(number: int, stack_id: int, call_site: int = HOT, freed: int = 0) -> list[Event]:
-    """`number` objects of a stack, `freed` of them given back."""
+    """Events of `number` objects of a stack, of which `freed` are freed."""
     first = 0x1000 * (stack_id + 100) + call_site
     events = [alloc(0, first + 64 * n, call_site=call_site, stack_id=stack_id) for n in range(number)]
     return events + [free(0, first + 64 * n) for n in range(freed)]
@@ -41,14 +41,14 @@ def rows(folder: Path, *parts: list[Event]) -> tuple[list[dict[str, Any]], Trace
     return trace.leaks().to_dict("records"), trace
 
 
-def test_with_one_stack_drawn_the_others_are_taken_for_the_same(tmp_path: Path) -> None:
+def test_with_one_recorded_stack_the_others_are_assumed_to_be_the_same(tmp_path: Path) -> None:
     (group,), _ = rows(tmp_path, made(7, LEFT), made(100, STACK_NOT_TAKEN, freed=11))
     assert (group["outstanding"], group["stacks"], group["stacked"], group["stack_of"]) == (96, 1, 7, 7)
     assert group["stack"] == ["0x100", "0x900"]
     assert stack_of(group) == "stacks were sampled: 7 of 96 have one, all the same"
 
 
-def test_with_several_they_are_one_group_which_says_so(tmp_path: Path) -> None:
+def test_several_stacks_are_one_group_which_says_so(tmp_path: Path) -> None:
     parts = made(7, LEFT), made(19, RIGHT, freed=16), made(100, STACK_NOT_TAKEN), made(5, 3, COLD)
     found, _ = rows(tmp_path, *parts)
     by_site = {group["call_site"]: group for group in found}
@@ -60,23 +60,23 @@ def test_with_several_they_are_one_group_which_says_so(tmp_path: Path) -> None:
     assert stack_of(cold) == ""
 
 
-def test_none_of_the_outstanding_was_drawn(tmp_path: Path) -> None:
+def test_no_outstanding_object_has_a_recorded_stack(tmp_path: Path) -> None:
     (group,), _ = rows(tmp_path, made(7, LEFT, freed=7), made(13, STACK_NOT_TAKEN))
     said = "stacks were sampled: none of 13 has one; this is the only stack seen at this call site"
     assert stack_of(group) == said
 
 
-def test_a_call_site_that_was_not_sampled_keeps_its_stacks_apart(tmp_path: Path) -> None:
+def test_a_call_site_that_was_not_sampled_has_a_group_for_each_stack(tmp_path: Path) -> None:
     found, _ = rows(tmp_path, made(7, LEFT), made(11, RIGHT))
     assert sorted(group["outstanding"] for group in found) == [7, 11]
 
 
-def test_a_stack_that_was_lost_is_not_one_left_out(tmp_path: Path) -> None:
+def test_a_lost_stack_is_not_a_stack_that_was_not_sampled(tmp_path: Path) -> None:
     found, _ = rows(tmp_path, made(7, LEFT), made(11, -17))
     assert sorted((group["outstanding"], len(group["stack"])) for group in found) == [(7, 2), (11, 0)]
 
 
-def test_pictures_share_them_out_and_keep_the_totals(tmp_path: Path) -> None:
+def test_flame_graphs_distribute_them_with_equal_totals(tmp_path: Path) -> None:
     parts = made(7, LEFT), made(21, RIGHT, freed=16), made(101, STACK_NOT_TAKEN, freed=50)
     _, trace = rows(tmp_path, *parts)
     totals = trace.stack_totals()
@@ -92,6 +92,6 @@ def test_pictures_share_them_out_and_keep_the_totals(tmp_path: Path) -> None:
     ("number", "weights", "parts"),
     [(10, [1, 1, 1], [4, 3, 3]), (10, [0, 0], [5, 5]), (0, [3, 4], [0, 0]), (7, [1, 0, 6], [1, 0, 6])],
 )
-def test_shares_add_up(number: int, weights: list[int], parts: list[int]) -> None:
+def test_shares_add_up_to_the_total(number: int, weights: list[int], parts: list[int]) -> None:
     found = spread(np.array([number]), np.array(weights)[:, None])
     assert found[:, 0].tolist() == parts

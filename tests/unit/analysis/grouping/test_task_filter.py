@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects of chosen processes are counted exactly, among those of others at the same sites."""
+"""Objects of the selected processes are counted exactly, although others use the same sites."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import slabtrace
 from slabtrace.trace.format.schema import Flag
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
-# Process 70 has threads 7 and 8; 9 is process 90 at first and, the number used again, 91 later.
+# Process 70 has threads 7 and 8.  Thread 9 is in process 90 at first; its number is reused in process 91.
 TASKS = [
     {"ts_ns": 0, "tid": 7, "tgid": 70, "comm": "leaver"},
     {"ts_ns": 0, "tid": 8, "tgid": 70, "comm": "leaver"},
@@ -27,10 +27,10 @@ EVENTS = [
     alloc(100, 0x10, tid=7),
     alloc(200, 0x20, tid=8),
     alloc(300, 0x30, tid=9),
-    free(350, 0x10, tid=9),  # of process 70's, by another
-    free(400, 0x30, tid=7),  # of process 90's, by 70
-    alloc(600, 0x40, tid=8),  # by now called worker/1
-    alloc(700, 0x50, tid=99),  # by a task that the trace does not know
+    free(350, 0x10, tid=9),  # an object of process 70, freed by another
+    free(400, 0x30, tid=7),  # an object of process 90, freed by 70
+    alloc(600, 0x40, tid=8),  # now named worker/1
+    alloc(700, 0x50, tid=99),  # by a task that is not in the trace
     alloc(900, 0x60, tid=9),
     alloc(1100, 0x70, tid=9),  # by process 91
     alloc(1200, 0x70, tid=7),  # the free of 91's object was missed
@@ -58,7 +58,7 @@ def counted(folder: Path, events: list[Event], **of: Any) -> tuple[int, int, int
         ({"pid": [90], "comm": ["leaver"]}, (0, 0, 0, 0)),
     ],
 )
-def test_only_what_those_tasks_allocated_counts(
+def test_only_objects_of_the_selected_tasks_are_counted(
     tmp_path: Path, of: dict[str, Any], expected: tuple[int, ...]
 ) -> None:
     assert counted(tmp_path / "t", EVENTS, **of) == expected
@@ -81,10 +81,10 @@ STEP = st.tuples(st.sampled_from([7, 8, 9, 99]), st.booleans(), st.sampled_from(
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=30))
-def test_any_stream_is_counted_as_one_by_one(
+def test_any_stream_is_counted_as_event_by_event(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, bool, int]]
 ) -> None:
-    """Held against a dictionary of who allocated what is live."""
+    """They are compared with a dictionary from live objects to their tasks."""
     events, owner, allocated = [], dict[int, int](), Counter[int]()
     for number, (tid, frees, ptr) in enumerate(steps):
         ts = 50 * (number + 1)

@@ -16,7 +16,7 @@ from slabtrace.cli.rules_file import read_suppressions
 from slabtrace.errors import UsageError
 from tests.unit.fake_trace import GROUPS
 
-LEAKS = pd.DataFrame(GROUPS)  # a suspect of 41 pipes that surely grows by 3,542 B/s; 23 young messages
+LEAKS = pd.DataFrame(GROUPS)  # a suspect of 41 pipes that certainly grows by 3,542 B/s; 23 young messages
 COMPLETE = Completeness(exact=True)
 
 
@@ -50,19 +50,19 @@ def test_losses_break_rules() -> None:
     assert rules_broken(Rules(max_lost=3), completeness=lossy) == []
 
 
-def test_what_slabtrace_keeps_breaks_no_rule() -> None:
+def test_objects_of_slabtrace_break_no_rule() -> None:
     assert rules_broken(Rules(max_suspects=0, max_growth=1), LEAKS.assign(own=True)) == []
 
 
 @pytest.mark.parametrize(
     ("text", "bytes_per_s"), [("1MiB/min", (1 << 20) / 60), ("20 KiB/s", 20480), ("3600B/h", 1), ("6/s", 6)]
 )
-def test_growths(text: str, bytes_per_s: float) -> None:
+def test_growths_are_parsed(text: str, bytes_per_s: float) -> None:
     assert checks.growth(text) == pytest.approx(bytes_per_s)
 
 
 @pytest.mark.parametrize("text", ["", "fast", "1MiB", "1XB/s", "1/day", "-3/s"])
-def test_what_is_no_growth(text: str) -> None:
+def test_invalid_growths(text: str) -> None:
     with pytest.raises(UsageError):
         checks.growth(text)
 
@@ -71,12 +71,12 @@ def test_what_is_no_growth(text: str) -> None:
     "table",
     [{"max_leaks": 1}, {"max_suspects": "none"}, {"max_suspects": -1}, {"exact": 1}, {"max_growth": "x"}, 3],
 )
-def test_what_is_no_rule_is_told(table: Any) -> None:
+def test_invalid_rules_are_reported(table: Any) -> None:
     with pytest.raises(UsageError):
         checks.parse(table, "rules.toml")
 
 
-def test_rules_of_a_file() -> None:
+def test_rules_in_a_file() -> None:
     parsed = checks.parse({"max_suspects": 2, "max_growth": "60B/min", "exact": True}, "rules.toml")
     assert parsed == Rules(max_suspects=2, max_growth=1.0, exact=True)
 
@@ -85,12 +85,12 @@ def test_rules_of_a_file() -> None:
     ("rule", "left"),
     [
         ({"stack": ["alloc_pipe_info"]}, [2]),
-        ({"stack": ["alloc_pipe_info", "do_pipe2"]}, [2]),  # others in between are allowed
+        ({"stack": ["alloc_pipe_info", "do_pipe2"]}, [2]),  # other frames in between are allowed
         ({"stack": ["do_pipe2", "alloc_pipe_info"]}, [1, 2]),  # not in this order
         ({"stack": ["*pipe*"]}, [2]),
         ({"cache": "msg_msg-*"}, [1]),
         ({"module": "ipc"}, [1]),
-        ({"module": "ipc", "cache": "kmalloc-*"}, [1, 2]),  # all has to match
+        ({"module": "ipc", "cache": "kmalloc-*"}, [1, 2]),  # all conditions must match
     ],
 )
 def test_suppressions(rule: dict[str, Any], left: list[int]) -> None:
@@ -103,7 +103,7 @@ def test_suppressions(rule: dict[str, Any], left: list[int]) -> None:
 @pytest.mark.parametrize(
     "rules", [{}, "x", [{}], [{"name": "n"}], [{"stack": "f"}], [{"cache": 3}], [{"cache": "a", "typo": "b"}]]
 )
-def test_what_is_no_suppression_is_told(rules: Any) -> None:
+def test_invalid_suppressions_are_reported(rules: Any) -> None:
     with pytest.raises(UsageError):
         suppressions.parse(rules, "s.toml")
 
@@ -119,7 +119,7 @@ NO_RULES = (
 
 
 @pytest.mark.parametrize("content", NO_RULES, ids=range(len(NO_RULES)))
-def test_files_that_are_none(tmp_path: Path, content: str) -> None:
+def test_invalid_files(tmp_path: Path, content: str) -> None:
     file = tmp_path / "s.toml"
     file.write_text(content, encoding="latin-1")
     with pytest.raises(UsageError, match=r"s\.toml"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An object that hangs on a reclaimable one came with it; others of the same task and time did not."""
+"""An object that belongs to a reclaimable one is allocated with it; others of the task are not."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def found(objects: EventBatch, *inodes: int) -> list[int]:
     return [int(each) for each in companions(objects, reclaimable)]
 
 
-def test_each_came_with_the_nearest() -> None:
+def test_each_object_belongs_to_the_nearest() -> None:
     objects = live((1000, 7), (1010, 7), (900_000, 7), (900_020, 7))
     assert found(objects, 0, 3) == [-1, 0, 3, -1]
 
 
-def test_of_many_messages_one_inode_is_nobodys_twenty_times() -> None:
-    """All 23 came with the same one: who judges can tell."""
+def test_one_inode_does_not_explain_many_messages() -> None:
+    """All 23 are nearest to the same inode, so the judgement can see that it explains only one."""
     objects = live((1000, 7), *((1100 + 100 * i, 7) for i in range(23)))
     assert set(found(objects, 0)[1:]) == {0}
 
 
-def test_another_task_or_moment_is_no_company() -> None:
+def test_objects_of_another_task_or_time_do_not_belong_together() -> None:
     objects = live((1000, 7), (1000, 8), (1000 + TOGETHER_NS, 7))
     assert found(objects, 0) == [-1, -1, -1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two recordings compared: matched across builds, significant or not, impossible to match."""
+"""Comparing two recordings: groups of different builds, significance, no common group."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ def test_numbers_are_compared_across_builds(before: int, after: int, state: str,
     assert row["stack"] == ["load_msg", "do_msgsnd", "entry"]
 
 
-def test_a_longer_recording_may_hold_more() -> None:
+def test_a_longer_recording_may_have_more() -> None:
     assert compared([group(100)], [group(1000)], 10 * MINUTE)["state"] == "same"
     assert compared([group(100)], [group(100)], 10 * MINUTE)["state"] == "shrunk"
 
 
-def test_few_objects_prove_little_however_the_lengths_differ() -> None:
+def test_few_objects_are_not_significant_whatever_the_lengths() -> None:
     """2 of 2 in the 23rd part of the time: p is twice 1/23 squared, 0.0038, and the best of two tests."""
     table = diff(pd.DataFrame([group(2)]), pd.DataFrame([group(0), group(9, ["x+0x1"])]), MINUTE, 22 * MINUTE)
     row = table[table["outstanding_old"] == 2].to_dict("records")[0]
     assert row["p"] == pytest.approx(2 * 2 / 23**2) and not row["significant"]
 
 
-def test_a_slope_that_changed_is_significant_where_numbers_are_not() -> None:
+def test_a_changed_slope_can_be_significant_where_numbers_are_not() -> None:
     flat = group(100, growth_bytes_per_s=0.0, growth_low=-10.0, growth_high=10.0)
     steep = group(104, growth_bytes_per_s=200.0, growth_low=190.0, growth_high=210.0)
     row = compared([flat], [steep])
@@ -77,7 +77,7 @@ def test_a_slope_that_changed_is_significant_where_numbers_are_not() -> None:
     assert compared([flat], [flat | {"growth_bytes_per_s": 5.0}])["significant"] is False
 
 
-def test_new_and_gone_groups_come_with_what_both_recordings_say() -> None:
+def test_new_and_gone_groups_have_the_numbers_of_both_recordings() -> None:
     common = group(50)
     only_old = group(77, ["old_path+0x1"])
     only_new = group(99, ["new_path+0x1 [mod]"], **{"class": "suspect"})
@@ -92,7 +92,7 @@ def test_groups_of_two_inlined_copies_become_one() -> None:
     assert (row["outstanding_old"], row["state"]) == (15, "same")
 
 
-def test_a_recording_that_left_nothing_can_be_compared() -> None:
+def test_a_recording_without_outstanding_objects_can_be_compared() -> None:
     some = pd.DataFrame([group(50)])
     assert diff(some, some[:0], MINUTE, MINUTE)["state"].tolist() == ["gone"]
     assert diff(some[:0], some, MINUTE, MINUTE)["state"].tolist() == ["new"]
@@ -104,7 +104,7 @@ def test_traces_without_a_common_group_are_refused() -> None:
         diff(pd.DataFrame([group(5)]), pd.DataFrame([group(5, ["another+0x1"])]), MINUTE, MINUTE)
 
 
-def test_symbols_are_taken_apart() -> None:
+def test_symbols_are_split() -> None:
     symbols = ("f+0x1 [m]", "f.constprop.0.isra.1+0x2", "0xffff88", "f.cold+0x1")
     assert [function(each) for each in symbols] == ["f", "f", "?", "f"]
     assert (module_of("f+0x1 [m]"), module_of("f+0x1")) == ("m", "")

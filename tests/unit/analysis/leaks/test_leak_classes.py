@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leak classes on traces made by hand: one behaviour each, 64 s long, one part being half a second."""
+"""Leak classes of hand-made traces of 64 s, each with one behaviour; a time part is half a second."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CACHES = [cache("kmalloc-64", 0xC0, False), cache("dentry", 0xC1, True), cache("
 
 
 def churn(per_second: int = 20, lived: int = 2 * MS) -> list[Event]:
-    """Objects of the same call site that come and go."""
+    """Objects of the same call site that are allocated and freed."""
     events = []
     for number in range(SECONDS * per_second):
         at = number * S // per_second + 77
@@ -67,20 +67,20 @@ def only(leaks: Any) -> dict[Any, Any]:
     return leaks.to_dict("records")[0]
 
 
-def test_freed_siblings_did_not_live_longer_than_the_recording(tmp_path: Path) -> None:
-    """Lifetimes are counted by octaves: of 17 times 69 s, all that is known is 69 to 137 s."""
+def test_lifetimes_of_freed_siblings_are_at_most_the_recording(tmp_path: Path) -> None:
+    """Lifetimes are counted by octaves: of 17 times 69 s, only 69 to 137 s is known."""
     lasting = [alloc(S + n, 0x30_0000 + 64 * n) for n in range(17)]
     freed = [free(event.ts + (1 << 36) + 5, event.ptr) for event in lasting]
     group = only(judged(tmp_path, lasting, freed, kept([0.5]), seconds=75))
     assert 1 << 36 <= group["sibling_ns"] <= 75 * S
 
 
-def test_one_object_a_second_under_churn_is_a_suspect_with_its_figures(tmp_path: Path) -> None:
+def test_one_leaked_object_a_second_under_churn_is_a_suspect(tmp_path: Path) -> None:
     group = only(judged(tmp_path, churn(), kept([t + 0.5 for t in range(SECONDS)])))
     assert (group["class"], group["rank"], group["outstanding"]) == ("suspect", 1, 64)
     assert group["growth_bytes_per_s"] == pytest.approx(64, rel=0.02)
     assert group["growth_low"] <= 64.5 and group["growth_high"] >= 63.5
-    assert group["horizon_ns"] == 1 << 32  # 4.3 s: the least power of two from a 16th of 64 s on
+    assert group["horizon_ns"] == 1 << 32  # 4.3 s: the smallest power of two that is at least a 16th of 64 s
     assert (group["old"], group["old_freed"]) == (60, 0)  # allocated until 59.7 s
     assert MS < group["sibling_ns"] < 3 * MS
     assert group["score"] > 0.9
@@ -88,7 +88,7 @@ def test_one_object_a_second_under_churn_is_a_suspect_with_its_figures(tmp_path:
     assert "freed objects of this group lived" in group["why"]
 
 
-def test_a_burst_that_stays_is_retained(tmp_path: Path) -> None:
+def test_a_burst_is_retained(tmp_path: Path) -> None:
     group = only(judged(tmp_path, churn(), kept([5 + t / 1000 for t in range(200)])))
     assert (group["class"], group["old"]) == ("retained", 200)
     assert "in a burst" in group["why"]
@@ -99,8 +99,8 @@ def test_growth_that_ended_is_retained(tmp_path: Path) -> None:
     assert group["class"] == "retained" and group["late_share"] == 0
 
 
-def test_long_lives_are_no_leak(tmp_path: Path) -> None:
-    """Ten objects a second, each freed after 20 s: 200 stand, all of them younger than that."""
+def test_long_lifetimes_are_not_a_leak(tmp_path: Path) -> None:
+    """Ten objects a second, each freed after 20 s: 200 are outstanding, all younger than 20 s."""
     lives = [(t / 10, t / 10 + 20) for t in range(SECONDS * 10)]
     events = [alloc(int(a * S), 0x100000 + 64 * n) for n, (a, _) in enumerate(lives)]
     events += [free(int(b * S), 0x100000 + 64 * n) for n, (_, b) in enumerate(lives) if b < SECONDS]
@@ -109,31 +109,31 @@ def test_long_lives_are_no_leak(tmp_path: Path) -> None:
     assert group["class"] != "suspect"
 
 
-def test_what_came_last_is_young(tmp_path: Path) -> None:
+def test_the_newest_objects_are_young(tmp_path: Path) -> None:
     group = only(judged(tmp_path, kept([63 + t / 100 for t in range(90)])))
     assert (group["class"], group["horizon_ns"]) == ("young", 0)
     assert "no object is old enough to judge" in group["why"]
 
 
-def test_a_recording_of_a_second_judges_nothing(tmp_path: Path) -> None:
+def test_a_recording_of_a_second_has_no_suspect(tmp_path: Path) -> None:
     assert only(judged(tmp_path, kept([t / 100 for t in range(90)]), seconds=1))["class"] == "young"
 
 
 STEADY = [t / 2 for t in range(2 * SECONDS)]
 
 
-def test_growth_of_a_reclaimable_cache_is_no_suspect(tmp_path: Path) -> None:
+def test_growth_of_a_reclaimable_cache_is_not_suspect(tmp_path: Path) -> None:
     assert only(judged(tmp_path, kept(STEADY, cache=0xC1)))["class"] == "reclaimable"
 
 
-def test_nor_is_what_came_with_reclaimable_objects(tmp_path: Path) -> None:
+def test_objects_allocated_with_reclaimable_ones_are_not_suspect(tmp_path: Path) -> None:
     blobs = kept([t + 50e-6 for t in STEADY], call_site=0x120)
     leaks = judged(tmp_path, kept(STEADY, 0x90_0000, cache=0xC1), blobs)
     assert leaks["class"].tolist() == ["reclaimable", "reclaimable"]
 
 
 @pytest.mark.parametrize("fields", [{"tid": 9}, {"late": 1}])
-def test_what_came_in_another_task_or_later_did_not_come_with_them(tmp_path: Path, fields: Any) -> None:
+def test_objects_of_another_task_or_time_are_still_suspect(tmp_path: Path, fields: Any) -> None:
     late = fields.pop("late", 0)
     blobs = kept([t + (0.2 if late else 50e-6) for t in STEADY], call_site=0x120, **fields)
     leaks = judged(tmp_path, kept(STEADY, 0x90_0000, cache=0xC1), blobs)
@@ -144,16 +144,16 @@ def test_what_came_in_another_task_or_later_did_not_come_with_them(tmp_path: Pat
     ("fields", "expected"),
     [({"call_site": 0x110}, "retained"), ({"cache": 0xC2}, "reclaimable")],
 )
-def test_what_the_kernel_keeps_by_design_is_no_suspect(tmp_path: Path, fields: Any, expected: str) -> None:
+def test_what_the_kernel_keeps_by_design_is_not_suspect(tmp_path: Path, fields: Any, expected: str) -> None:
     assert only(judged(tmp_path, kept(STEADY, **fields)))["class"] == expected
 
 
-def test_what_slabtrace_keeps_itself_is_no_suspect(tmp_path: Path) -> None:
+def test_objects_of_slabtrace_are_not_suspect(tmp_path: Path) -> None:
     group = only(judged(tmp_path, kept(STEADY), pid=70))
     assert group["own"] and group["class"] == "retained"
 
 
-def test_suspects_rank_by_certain_growth_before_all_others(tmp_path: Path) -> None:
+def test_suspects_come_first_by_certain_growth(tmp_path: Path) -> None:
     slow = kept([t + 0.25 for t in range(SECONDS)], 0x30_0000, call_site=0x130)
     fast = kept([t / 5 for t in range(5 * SECONDS)], 0x50_0000, call_site=0x140)
     burst = kept([1 + t / 1000 for t in range(1000)], 0x80_0000, call_site=0x150)
@@ -162,7 +162,7 @@ def test_suspects_rank_by_certain_growth_before_all_others(tmp_path: Path) -> No
     assert leaks["class"].tolist() == ["suspect", "suspect", "retained"]
 
 
-def test_groups_by_process_and_module_add_up(tmp_path: Path) -> None:
+def test_groups_by_process_and_module_have_the_same_totals(tmp_path: Path) -> None:
     mine, others = kept(STEADY), kept(STEADY, 0x90_0000, tid=9)
     judged(tmp_path, churn(), mine, others)
     trace = slabtrace.open(tmp_path / "t.slab")
@@ -178,14 +178,14 @@ def test_groups_by_process_and_module_add_up(tmp_path: Path) -> None:
     assert by_module[["module", "outstanding"]].to_numpy().tolist() == [["", 256]]
 
 
-def test_between_two_moments_counts_only_what_came_then(tmp_path: Path) -> None:
+def test_between_two_moments_only_their_allocations_count(tmp_path: Path) -> None:
     judged(tmp_path, churn(), kept(STEADY))
     trace = slabtrace.open(tmp_path / "t.slab")
     group = only(trace.leaks(between=(10 * S, 20 * S)))
     assert (group["outstanding"], group["allocated"]) == (20, 20 + 200)
 
 
-def test_a_window_is_a_trace_of_its_own(tmp_path: Path) -> None:
+def test_a_window_is_judged_as_a_trace(tmp_path: Path) -> None:
     freed = [free(50 * S, 0x20_0000 + 64 * number) for number in range(128)]
     judged(tmp_path, kept([t / 20 for t in range(128)]), freed)
     whole = slabtrace.open(tmp_path / "t.slab")
@@ -196,7 +196,7 @@ def test_a_window_is_a_trace_of_its_own(tmp_path: Path) -> None:
     assert (window.length_ns, window.completeness().events) == (40 * S, 128)
 
 
-def test_frees_through_other_kinds_end_lifetimes(tmp_path: Path) -> None:
+def test_frees_of_all_kinds_end_lifetimes(tmp_path: Path) -> None:
     ends = [(int(t * S) + MS, 0x20_0000 + 64 * number) for number, t in enumerate(STEADY)]
     events = kept(STEADY) + [free(ts, ptr, kind=Kind.CACHE_FREE) for ts, ptr in ends]
     assert judged(tmp_path, events).empty
@@ -214,7 +214,7 @@ def test_the_slope_of_a_line_is_exact_and_outliers_do_not_move_it() -> None:
 
 
 def correlated(share: float) -> np.ndarray:
-    """400 series without a trend, each point `share` of the one before it and noise."""
+    """400 series without a trend: each point is `share` times the one before it, plus noise."""
     noise = np.random.default_rng(3).standard_normal((82, 400))
     series = np.zeros_like(noise)
     for point in range(1, len(noise)):
@@ -223,7 +223,7 @@ def correlated(share: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("share", "most"), [(0.0, 0.08), (0.7, 0.28)])
-def test_what_has_no_trend_is_seldom_called_one(share: float, most: float) -> None:
-    """Sen's own interval calls a third of the correlated ones trends."""
+def test_series_without_a_trend_rarely_have_one(share: float, most: float) -> None:
+    """With Sen's own interval, a third of the correlated series would be trends."""
     found = theil_sen(np.arange(32.0), correlated(share))
     assert ((found.low > 0) | (found.high < 0)).mean() < most

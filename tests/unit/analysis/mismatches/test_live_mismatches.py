@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mismatches reported while recording, batch by batch."""
+"""Mismatches reported while recording: with the batch they are in, or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GONE_WRONG = [
 
 
 def reported(watch: LiveMismatches, events: Sequence[Event], batches: int = 1) -> list[LiveFinding]:
-    """What is said of `events`, cut into `batches` of one length."""
+    """What is reported about `events`, divided into `batches` of equal length."""
     batch, sites = intern(events)
     watch.add_sites(sites)
     length = -(-batch.size // batches)
@@ -42,7 +42,7 @@ def new(allocs_seen: bool = True, judged: bool = True) -> LiveMismatches:
 
 
 @pytest.mark.parametrize("batches", [1, 2, 5])
-def test_each_kind_is_told_once(batches: int) -> None:
+def test_each_kind_is_reported_once(batches: int) -> None:
     assert sorted(reported(new(), GONE_WRONG, batches)) == [
         LiveFinding("double-free", OBJECT, 0xC0, 0x333, 9),
         LiveFinding("invalid-free", OBJECT + 8, 0xC0, 0x444, 7),
@@ -50,7 +50,7 @@ def test_each_kind_is_told_once(batches: int) -> None:
     ]
 
 
-def test_it_is_told_with_the_batch_it_came_in() -> None:
+def test_a_mismatch_is_reported_with_its_batch() -> None:
     watch = new()
     batch, sites = intern(GONE_WRONG[:3])
     watch.add_sites(sites)
@@ -58,8 +58,8 @@ def test_it_is_told_with_the_batch_it_came_in() -> None:
     assert said == [0, 0, 1]
 
 
-def test_what_follows_a_lost_allocation_is_no_double_free() -> None:
-    """It is known to be lost when the second free comes; both may be much later."""
+def test_frees_after_a_lost_allocation_are_not_a_double_free() -> None:
+    """The loss is known when the second free arrives; both frees may be much later than the loss."""
     first, late, after = (100, 200, 300)
     watch = new()
     batch, sites = intern([alloc(1, OBJECT), free(first, OBJECT), free(late, OBJECT), free(after, OBJECT)])
@@ -74,18 +74,18 @@ def test_what_follows_a_lost_allocation_is_no_double_free() -> None:
     assert [finding.kind for finding in watch.add(again, SHAPES)] == ["double-free"]
 
 
-def test_where_allocations_go_unseen_two_frees_prove_nothing() -> None:
+def test_two_frees_are_not_reported_where_allocations_are_not_traced() -> None:
     assert {finding.kind for finding in reported(new(allocs_seen=False), GONE_WRONG)} == {"invalid-free"}
 
 
-def test_what_no_program_judged_is_left_to_the_analysis() -> None:
-    """An odd address may be an object of KFENCE's."""
+def test_frees_that_no_program_checked_are_left_to_the_analysis() -> None:
+    """An odd address may belong to an object of KFENCE."""
     kinds = {finding.kind for finding in reported(new(judged=False), GONE_WRONG)}
     assert kinds == {"double-free", "wrong-cache-free"}
 
 
-def test_under_load_it_is_silent_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An allocation may have been in the batch that was left out."""
+def test_under_load_batches_are_skipped_and_state_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The skipped batch may have had an allocation."""
     monkeypatch.setattr(live, "MOST_EVENTS", 2)
     watch = new()
     burst = [alloc(3, OTHER), free(4, OTHER), alloc(5, OBJECT)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Double, invalid and wrong-cache frees of made-up recordings, what is not one, and what each may claim.
+"""Double, invalid and wrong-cache frees in hand-made recordings: what is reported, and how certain it is.
 
-Objects of "things" are 208 bytes, 39 to a slab of two pages; the slab lies at SLAB.
+Objects of "things" have 208 bytes, 39 in a slab of two pages; the slab is at SLAB.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LOST = {"kind": Loss.RING_FULL, "count": 3, "cpu": 0, "program": "", "begin_ns":
 def found(
     folder: Path, events: Sequence[Event], manifest: Manifest | None = None, losses: Sequence[Any] = ()
 ) -> list[dict[Any, Any]]:
-    """The findings in a trace of `events`, of a machine without KFENCE where everything was watched."""
+    """The findings in a trace of `events`, without KFENCE and with all paths traced."""
     manifest = manifest or Manifest(host=Host(kfence=False, red_left_pad={"padded": 64}))
     manifest.status = "complete"
     tables = {"caches": CACHES, "tasks": TASKS, "losses": list(losses)}
@@ -58,7 +58,7 @@ def found(
     return rows
 
 
-def test_a_double_free_is_told_with_all_three_events(tmp_path: Path) -> None:
+def test_a_double_free_has_all_three_events(tmp_path: Path) -> None:
     events = [
         alloc(100, OBJECT, call_site=0x111, tid=7, cpu=0, **MADE),
         free(200, OBJECT, call_site=0x222, tid=7, cpu=1, **HERE),
@@ -78,7 +78,7 @@ def test_a_double_free_is_told_with_all_three_events(tmp_path: Path) -> None:
     ]
 
 
-def test_a_third_free_is_a_finding_of_its_own(tmp_path: Path) -> None:
+def test_a_third_free_is_a_separate_finding(tmp_path: Path) -> None:
     events = [alloc(1, OBJECT, **MADE), *(free(ts, OBJECT, **HERE) for ts in (2, 3, 4))]
     findings = found(tmp_path, events)
     assert [(f["first_free"]["ts_ns"], f["second_free"]["ts_ns"]) for f in findings] == [(2, 3), (2, 4)]
@@ -110,7 +110,7 @@ def test_a_third_free_is_a_finding_of_its_own(tmp_path: Path) -> None:
         pytest.param([free(1, SLAB + 64 + 320, **HERE | {"cache": PADDED})], id="behind the red zone"),
     ],
 )
-def test_what_is_no_mismatch(tmp_path: Path, events: list[Event]) -> None:
+def test_sequences_without_a_mismatch(tmp_path: Path, events: list[Event]) -> None:
     assert found(tmp_path, events) == []
 
 
@@ -132,7 +132,7 @@ def test_a_free_behind_the_last_object_of_a_slab_is_invalid(tmp_path: Path) -> N
 
 
 def test_a_free_inside_the_object_of_a_smaller_slab_finds_its_allocation(tmp_path: Path) -> None:
-    """Where memory was short, the slab has the least order, and begins at the second page."""
+    """When memory was short, the slab got the smallest order, and begins at the second page."""
     start = SLAB + 4096 + 2 * SIZE
     (finding,) = found(tmp_path, [alloc(1, start, **MADE), free(2, start + 8, **HERE)])
     assert (finding["offset"], finding["alloc"]["ts_ns"]) == (8, 1)
@@ -155,7 +155,7 @@ def test_a_free_inside_a_large_kmalloc_is_invalid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kfence", "confidence"), [(False, "exact"), (True, "unprovable"), (None, "unprovable")]
 )
-def test_an_invalid_free_might_be_kfences(tmp_path: Path, kfence: bool | None, confidence: str) -> None:
+def test_an_invalid_free_may_be_of_kfence(tmp_path: Path, kfence: bool | None, confidence: str) -> None:
     (finding,) = found(tmp_path, [free(2, OBJECT + 8, **HERE)], Manifest(host=Host(kfence=kfence)))
     assert finding["confidence"] == confidence
 
@@ -164,14 +164,14 @@ def test_an_invalid_free_might_be_kfences(tmp_path: Path, kfence: bool | None, c
     ("again", "number"),
     [({}, 0), ({"call_site": 0x333}, 1), ({"tid": 8}, 1), ({"flags": 0}, 1)],
 )
-def test_a_twins_late_record_is_no_double_free(tmp_path: Path, again: dict[str, Any], number: int) -> None:
-    """A task may be preempted between a program and its twin, for longer than one waits (from 7.0)."""
+def test_a_twins_late_record_is_not_a_double_free(tmp_path: Path, again: dict[str, Any], number: int) -> None:
+    """From 7.0 on, a task may be preempted between a program and its twin for longer than the wait."""
     second = {"call_site": 0x222, "tid": 7, "flags": Flag.RECOVERED} | HERE | again
     events = [alloc(1, OBJECT, **MADE), free(2, OBJECT, call_site=0x222, tid=7, **HERE)]
     assert len(found(tmp_path, [*events, free(50_000_000, OBJECT, **second)])) == number
 
 
-def test_a_free_of_a_kind_that_a_newer_recorder_knows_is_told(tmp_path: Path) -> None:
+def test_a_free_of_an_unknown_kind_is_reported(tmp_path: Path) -> None:
     newer = free(3, OBJECT, cache=THINGS, kind=schema.FREE_BIT | 0x0F, call_site=0x333)
     (finding,) = found(tmp_path, [alloc(1, OBJECT, **MADE), free(2, OBJECT, call_site=0x222, **HERE), newer])
     assert (finding["kind"], finding["second_free"]["called"]) == ("double-free", "?")
@@ -181,7 +181,7 @@ def test_a_free_of_a_kind_that_a_newer_recorder_knows_is_told(tmp_path: Path) ->
 def test_an_allocation_recorded_twice_is_followed_by_one_free(
     tmp_path: Path, preemptible: bool, confidence: str
 ) -> None:
-    """Were it two, a free was missed between them, and the second free may be of a third."""
+    """If it were two allocations, a free was missed between them, and another after the first free."""
     again = alloc(50_000_000, OBJECT, flags=Flag.RECOVERED, **MADE)
     frees = [free(60_000_000, OBJECT, **HERE), free(70_000_000, OBJECT, call_site=0x333, **HERE)]
     manifest = Manifest(coverage=Coverage(programs_preemptible=preemptible))
@@ -193,28 +193,28 @@ JUDGED = Manifest(host=Host(kfence=True), coverage=Coverage(frees_judged=True))
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_what_the_programs_judged_is_exact_with_kfence_on(tmp_path: Path, seen: bool) -> None:
+def test_frees_that_the_programs_checked_are_exact_with_kfence(tmp_path: Path, seen: bool) -> None:
     made = [alloc(1, OBJECT, **MADE)] if seen else []
     events = [*made, free(2, OBJECT + 8, flags=Flag.INTERIOR, **HERE)]
     (finding,) = found(tmp_path, events, JUDGED)
     assert (finding["kind"], finding["offset"], finding["confidence"]) == ("invalid-free", 8, "exact")
 
 
-def test_an_odd_address_that_the_programs_let_pass_is_kfences(tmp_path: Path) -> None:
+def test_an_odd_address_that_the_programs_accepted_is_of_kfence(tmp_path: Path) -> None:
     assert found(tmp_path, [free(2, OBJECT + 8, **HERE)], JUDGED) == []
 
 
-def test_bulk_frees_are_judged_afterwards(tmp_path: Path) -> None:
+def test_bulk_frees_are_checked_afterwards(tmp_path: Path) -> None:
     bulk = {"kind": Kind.BULK_FREE, "cache": THINGS}
     (finding,) = found(tmp_path, [free(2, OBJECT + 8, **bulk)], JUDGED)
     assert (finding["kind"], finding["confidence"]) == ("invalid-free", "unprovable")
 
 
 @pytest.mark.parametrize(("goes_on", "named"), [(True, None), (False, "others")])
-def test_a_free_to_the_wrong_cache_that_the_kernel_complained_of(
+def test_a_free_to_the_wrong_cache_that_the_kernel_reported(
     tmp_path: Path, goes_on: bool, named: str | None
 ) -> None:
-    """Up to about 6.19 the kernel reports the object's cache and frees it; later it reports the named one."""
+    """Up to about 6.19 the kernel traces the object's cache; later the named one, and does not free."""
     told = {"kind": Kind.WRONG_CACHE_FREE, "cache": THINGS if goes_on else OTHERS, "call_site": 0x222}
     events = [alloc(1, OBJECT, **MADE), free(2, OBJECT, **told)]
     events += [free(3_000_000, OBJECT, **HERE)] if goes_on else []
@@ -240,8 +240,8 @@ def test_a_free_that_names_another_cache_than_the_allocation(tmp_path: Path) -> 
     assert finding["confidence"] == "exact"
 
 
-def test_before_6_1_the_cache_of_a_free_is_found_by_its_address_and_proves_nothing(tmp_path: Path) -> None:
-    """The free is over when it is traced: the page may have got another owner."""
+def test_before_6_1_the_cache_of_a_free_is_no_evidence(tmp_path: Path) -> None:
+    """The free is traced after it is done: the page may already have another owner."""
     events = [alloc(1, OBJECT, **MADE), free(2, OBJECT, kind=Kind.CACHE_FREE, cache=OTHERS)]
     assert found(tmp_path, events, Manifest(coverage=Coverage(free_traced_after=True))) == []
 
@@ -265,12 +265,12 @@ def test_a_missed_allocation_would_explain_a_double_free(
     assert finding["confidence"] == confidence
 
 
-def test_so_would_one_that_was_filtered_out(tmp_path: Path) -> None:
+def test_a_filtered_allocation_would_explain_a_double_free(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, TWICE, Manifest(options={"min_size": 1024}))
     assert finding["confidence"] == "unprovable"
 
 
-def test_events_lost_since_the_first_free_bound_it(tmp_path: Path) -> None:
+def test_events_lost_since_the_first_free_make_it_an_upper_bound(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, TWICE, losses=[LOST])
     assert (finding["confidence"], finding["maybe_missed"]) == ("bounded", 3)
 
@@ -309,10 +309,10 @@ def test_the_surest_findings_come_first(tmp_path: Path) -> None:
     ("torn", "books_ns", "confidence"),
     [(False, 400, "exact"), (False, 250, "unprovable"), (True, 400, "unprovable")],
 )
-def test_of_a_killed_recorder_what_its_books_cover_is_proved(
+def test_after_a_kill_findings_within_the_loss_ledger_are_exact(
     tmp_path: Path, torn: bool, books_ns: int, confidence: str
 ) -> None:
-    """A double free at 200 and 300; slabinfo is sampled just after the ledger of losses."""
+    """A double free at 200 and 300; slabinfo is sampled just after the loss ledger is written."""
     events = [alloc(100, OBJECT, **MADE), free(200, OBJECT, **HERE), free(300, OBJECT, **HERE)]
     batch, sites = intern(events)
     writer = TraceWriter(tmp_path / "t.slab", Manifest(status="recording", started_ns=START))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What turns numbers into words and addresses into answers: symbols, tasks, slabinfo, address sets."""
+"""Lookups: symbols, tasks, slabinfo samples, caches, address sets."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_an_address_has_the_symbol_of_its_time() -> None:
     assert names == ["old+0x1a [a]"] * 3 + ["new+0x1a [b]"] * 2
 
 
-def test_a_task_met_before_its_name_keeps_it() -> None:
-    """The event came over another CPU's ring; by the time it was looked at, the task was gone."""
+def test_a_task_gets_the_name_that_is_recorded_after_its_event() -> None:
+    """The event came through another CPU's ring, and was read after the task had ended."""
     rows = [
         {"ts_ns": 10, "tid": 5, "tgid": 5, "comm": "sh"},
         {"ts_ns": 20, "tid": 5, "tgid": 5, "comm": "leaver"},
         {"ts_ns": 30, "tid": 5, "tgid": 5, "comm": ""},
         {"ts_ns": 40, "tid": 6, "tgid": 6, "comm": ""},
         {"ts_ns": 50, "tid": 6, "tgid": 6, "comm": "late"},
-        {"ts_ns": 60, "tid": 5, "tgid": 7, "comm": ""},  # another process's
-        {"ts_ns": 60 * 10**9, "tid": 6, "tgid": 6, "comm": ""},  # after so long, too
+        {"ts_ns": 60, "tid": 5, "tgid": 7, "comm": ""},  # of another process
+        {"ts_ns": 60 * 10**9, "tid": 6, "tgid": 6, "comm": ""},  # also after this long
     ]
     asked = [(5, 15), (5, 35), (6, 45), (6, 55), (5, 65), (6, 61 * 10**9)]
     assert names_of(Tasks(table("tasks", rows)), asked) == ["sh", "leaver", "late", "late", "", ""]
@@ -80,7 +80,7 @@ def test_a_task_has_the_name_of_its_time() -> None:
     assert names_of(tasks, asked) == ["sh", "sh", "ls", "ls", "reused", "worker", "sh", "worker", None, None]
 
 
-def test_no_tasks_are_known_without_the_table() -> None:
+def test_without_the_table_no_task_is_known() -> None:
     assert names_of(Tasks(schema.TASKS.empty_table()), [(1, 1), (2, 2)]) == [None, None]
 
 
@@ -131,7 +131,7 @@ def test_caches_are_named_by_table_flag_or_address() -> None:
     }
     rows = [
         {"cache": address, "name": "twice", "aliases": ["also"], "first_seen_ns": 0, **rest}
-        for address in (0xC0, 0xC1)  # destroyed and made again
+        for address in (0xC0, 0xC1)  # destroyed and created again
     ]
     caches = name_caches(table("caches", rows), sites_of(columns), ["slabinfo only", "twice"])
     assert [caches.names[row] for row in caches.of_site.tolist()] == [
@@ -141,7 +141,7 @@ def test_caches_are_named_by_table_flag_or_address() -> None:
     assert caches.names[-1] == "slabinfo only"
 
 
-def test_an_address_set_holds_what_was_added_through_every_growth() -> None:
+def test_an_address_set_has_all_added_addresses_after_it_grows() -> None:
     random = np.random.default_rng(2)
     mine: set[int] = set()
     addresses = AddressSet()
@@ -155,7 +155,7 @@ def test_an_address_set_holds_what_was_added_through_every_growth() -> None:
     assert len(addresses) == len(mine)
 
 
-def test_an_empty_address_set_holds_nothing() -> None:
+def test_an_empty_address_set_has_no_address() -> None:
     addresses = AddressSet()
     assert not addresses.contains(np.array([0, 64], np.uint64)).any()
     assert len(addresses) == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many passes over the events the tables of a trace take."""
+"""The number of passes over the events that the tables of a trace need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.places import FIXTURES
 
 
 def passes(made: Callable[[Trace], object]) -> int:
-    """Whole passes that `made` takes: each reports once a batch, and once at its end."""
+    """Complete passes that `made` needs: each reports once per batch and once at its end."""
     trace = slabtrace.open(FIXTURES / "slow-leak.slab")
     reported: list[int] = []
     trace.progress = reported.append
@@ -34,5 +34,5 @@ def passes(made: Callable[[Trace], object]) -> int:
         (lambda trace: (trace.leaks(pid=[1]), trace.leaks()), 3),
     ],
 )
-def test_what_a_pass_left_is_not_read_again(made: Callable[[Trace], object], number: int) -> None:
+def test_the_result_of_a_pass_is_reused(made: Callable[[Trace], object], number: int) -> None:
     assert passes(made) == number

@@ -38,14 +38,14 @@ def test_a_twin_records_the_same_free_only_if_nothing_differs(other: dict[str, i
 
 
 @pytest.mark.parametrize(("tid", "one"), [(7, True), (0, False)])
-def test_a_task_may_meet_the_twin_on_another_cpu(tid: int, one: bool) -> None:
-    """Preempted between the two programs (7.0); each CPU has an idle task of its own, all called 0."""
+def test_a_twin_may_record_on_another_cpu(tid: int, one: bool) -> None:
+    """It may be preempted between the two programs (7.0); the idle tasks of all CPUs have the number 0."""
     events = [alloc(1, 0x10, tid=tid, cpu=0), alloc(2, 0x10, tid=tid, cpu=1, flags=Flag.RECOVERED)]
     out = vectorised(events, cuts=(1,))
     assert (len(out.duplicates), len(out.inferred)) == ((1, 0) if one else (0, 1))
 
 
-def test_a_twin_is_recognised_some_batches_later() -> None:
+def test_a_twin_is_recognised_in_a_later_batch() -> None:
     events = [
         alloc(1, 0x10),
         free(2, 0x10),
@@ -64,7 +64,7 @@ def test_a_twin_may_be_interrupted_for_milliseconds() -> None:
         assert out.duplicate_frees == duplicates
 
 
-# How many ms a twin's record may be late: (programs are preemptible, task) -> (still one, no longer)
+# Delay of a twin's record in ms: (programs are preemptible, task) -> (still one event, two events)
 WAITS = {(False, 7): (9.999, 10), (True, 7): (999.999, 1000), (True, 0): (9.999, 10)}
 
 
@@ -73,7 +73,7 @@ WAITS = {(False, 7): (9.999, 10), (True, 7): (999.999, 1000), (True, 0): (9.999,
 def test_a_twin_waits_longer_where_its_task_may_be_preempted(
     preemptible: bool, tid: int, cuts: tuple[int, ...]
 ) -> None:
-    """Each CPU has an idle task, none of which is ever preempted."""
+    """The idle task of a CPU is never preempted."""
     late = LATE_TWIN | {"tid": tid, "cpu": 0}
     for apart, one in zip(WAITS[preemptible, tid], (1, 0), strict=True):
         again = int(2 + apart * MS)
@@ -86,8 +86,8 @@ def test_a_twin_waits_longer_where_its_task_may_be_preempted(
             assert len(out.inferred) + len(out.second_frees) == 1 - one
 
 
-def test_what_a_program_recorded_itself_is_no_repetition() -> None:
-    """The same task, from the same place, a little later: its free was missed."""
+def test_a_record_of_the_first_program_is_not_a_duplicate() -> None:
+    """The same task at the same call site a little later: a free was missed."""
     events = [alloc(1, 0x10), alloc(200 * MS, 0x10), free(201 * MS, 0x10), free(300 * MS, 0x10)]
     out = vectorised(events, cuts=(1, 3), preemptible=True)
     assert (out.inferred, out.freed, out.second_frees) == ({(0, 1)}, {(1, 2)}, {3})
@@ -95,7 +95,7 @@ def test_what_a_program_recorded_itself_is_no_repetition() -> None:
 
 @pytest.mark.parametrize("preemptible", [False, True])
 def test_two_records_of_twins_are_two_events(preemptible: bool) -> None:
-    """No event has two twins: what lies between them was missed."""
+    """An event has only one twin: an event between them was missed."""
     for step in (2, 200 * MS):
         twins = [alloc(1, 0x10, **LATE_TWIN), alloc(1 + step, 0x10, **LATE_TWIN)]
         assert vectorised(twins, preemptible=preemptible).inferred == {(0, 1)}
@@ -104,8 +104,8 @@ def test_two_records_of_twins_are_two_events(preemptible: bool) -> None:
 
 
 @pytest.mark.parametrize("cuts", [(), (1, 2, 3, 4), (2, 4)])
-def test_a_late_free_of_what_came_since_is_no_repetition(cuts: tuple[int, ...]) -> None:
-    """The slab ended, with a newer object in it: its own free is what comes late."""
+def test_a_late_free_of_a_newer_object_is_not_a_duplicate(cuts: tuple[int, ...]) -> None:
+    """The slab ended with a newer object in it: the late free is that of the newer object."""
     events = [
         free(1, 0x1000),
         alloc(2, 0x1000),
@@ -117,15 +117,13 @@ def test_a_late_free_of_what_came_since_is_no_repetition(cuts: tuple[int, ...]) 
     assert (out.page_ended, out.second_frees, out.duplicate_frees) == ({(1, 2)}, {4}, set())
 
 
-def test_a_large_kmalloc_fires_twice_as_quickly_as_ever() -> None:
+def test_a_large_kmalloc_still_fires_twice_within_the_shorter_time() -> None:
     large = [alloc(1, 0x10, flags=Flag.LARGE), alloc(11 * MS, 0x10, flags=Flag.LARGE, call_site=0x999)]
     assert vectorised(large, preemptible=True).inferred == {(0, 1)}
 
 
 @given(events=streams(LONG), cuts=st.lists(st.integers(0, 40), max_size=6))
-def test_only_a_twins_record_is_waited_for_and_only_where_tasks_are_preempted(
-    events: list[Event], cuts: list[int]
-) -> None:
+def test_only_events_that_may_have_a_late_twin_wait(events: list[Event], cuts: list[int]) -> None:
     short, long = (vectorised(events, cuts, preemptible=preemptible) for preemptible in (False, True))
     assert all(events[b].ts - events[a].ts < 10 * MS for a, b in short.duplicates)
     for a, b in long.duplicates - short.duplicates:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vectorised Pairer against hand-computed answers, and against the plain reference."""
+"""The vectorised Pairer, compared with hand-computed answers and with the simple reference."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def vectorised(
     free_traced_after: bool = False,
     preemptible: bool = False,
 ) -> Outcome:
-    """The outcome by the Pairer, fed with `events` cut into batches at `cuts`.
+    """The outcome of the Pairer for `events`, divided into batches at `cuts`.
 
-    Events are named by (time, address, site), which must be unique among them.
+    Events are identified by (time, address, site), which must be unique.
     """
     batch, sites = intern(events)
     pairer = Pairer(sites_of(sites), chunk_events, free_traced_after, preemptible=preemptible)
@@ -90,17 +90,17 @@ def test_an_allocation_and_its_free_are_a_lifetime() -> None:
     assert not (out.inferred or out.old_frees or out.second_frees)
 
 
-def test_an_address_allocated_while_live_proves_a_missed_free() -> None:
+def test_an_address_allocated_while_live_had_a_missed_free() -> None:
     out = vectorised([alloc(1, 0x10), alloc(2, 0x10), free(3, 0x10)])
     assert (out.inferred, out.freed) == ({(0, 1)}, {(1, 2)})
 
 
-def test_the_free_of_an_object_never_seen_is_old_only_the_first_time() -> None:
+def test_only_the_first_free_of_an_unknown_object_is_an_old_free() -> None:
     out = vectorised([free(1, 0x10), free(2, 0x10)])
     assert (out.old_frees, out.second_frees) == ({0}, {1})
 
 
-def test_a_second_free_stays_one_when_much_happened_between() -> None:
+def test_a_second_free_is_found_after_many_other_events() -> None:
     between = [alloc(10 + i, 0x1000 + 8 * i) for i in range(50)]
     out = vectorised([alloc(1, 0x10), free(2, 0x10), *between, free(99, 0x10)], cuts=(1, 2, 30, 51))
     assert (out.second_frees, out.old_frees) == ({52}, set())
@@ -116,26 +116,26 @@ def test_at_one_time_and_address_the_free_comes_first_in_another_batch_too() -> 
     assert (out.freed, out.live) == ({(0, 2)}, {1, 3})
 
 
-def test_a_late_event_within_a_chunk_is_put_where_it_belongs() -> None:
+def test_a_late_event_within_a_chunk_is_put_in_order() -> None:
     out = vectorised([alloc(1, 0x10), alloc(5, 0x10), free(3, 0x10)], chunk_events=10)
     assert (out.freed, out.live, out.inferred) == ({(0, 2)}, {1}, set())
 
 
-def test_the_end_of_a_slab_proves_its_objects_freed() -> None:
+def test_the_end_of_a_slab_frees_its_objects() -> None:
     events = [
         alloc(1, 0x1000),
         alloc(2, 0x1040),
         alloc(3, 0x2000),  # in the next slab
         free(4, 0x1040),
         page_end(5, 0x1000, 0x1000),
-        alloc(6, 0x1000),  # in a new slab at that place
+        alloc(6, 0x1000),  # in a new slab at the same address
     ]
     out = vectorised(events, cuts=(3, 5))
     assert (out.page_ended, out.freed, out.inferred) == ({(0, 4)}, {(1, 3)}, set())
     assert out.live == {2, 5}
 
 
-def test_the_end_of_a_slab_is_no_event_of_its_first_object() -> None:
+def test_the_end_of_a_slab_is_not_an_event_of_its_first_object() -> None:
     out = vectorised([page_end(1, 0x1000, 0x1000), alloc(2, 0x1000), free(3, 0x1000)])
     assert out == Outcome(freed={(1, 2)}, peak=out.peak)
 
@@ -146,7 +146,7 @@ def test_a_free_after_the_end_of_the_slab_is_a_second_one() -> None:
         assert (out.page_ended, out.second_frees, out.live) == ({(0, 1)}, {2}, set())
 
 
-def test_what_is_allocated_when_the_slab_ends_is_not_in_it() -> None:
+def test_an_allocation_at_the_time_of_a_page_end_is_in_a_new_slab() -> None:
     assert vectorised([alloc(2, 0x1000), page_end(2, 0x1000, 0x1000)]).live == {0}
 
 
@@ -165,7 +165,7 @@ def test_a_kfree_rcu_frees_at_once_and_is_completed_later(
     assert (out.freed, out.completions, out.second_frees) == ({(0, 1)}, {2}, {3})
 
 
-def test_a_kfree_rcu_of_what_was_freed_is_a_second_free() -> None:
+def test_a_kfree_rcu_of_a_freed_object_is_a_second_free() -> None:
     rcu = {"kind": Kind.KFREE_RCU}
     for first in ({}, rcu):
         events = [alloc(1, 0x10), free(2, 0x10, **first), free(3, 0x10, **rcu)]
@@ -173,8 +173,8 @@ def test_a_kfree_rcu_of_what_was_freed_is_a_second_free() -> None:
         assert (out.freed, out.second_frees, out.completions) == ({(0, 1)}, {2}, set())
 
 
-def test_an_allocation_after_a_kfree_rcu_proves_it_complete() -> None:
-    """As if the object had been freed into a sheaf, which no tracepoint reports."""
+def test_an_allocation_after_a_kfree_rcu_completes_it() -> None:
+    """So it is if the object went into a sheaf, which no tracepoint reports."""
     rcu = free(2, 0x10, kind=Kind.KFREE_RCU)
     out = vectorised([alloc(1, 0x10), rcu, alloc(3, 0x10), free(4, 0x10), free(5, 0x10)], cuts=(2, 3))
     assert (out.freed, out.completions, out.second_frees) == ({(0, 1), (2, 3)}, set(), {4})
@@ -190,7 +190,7 @@ REUSED = [alloc(1, 0x10, cpu=0), alloc(2_000, 0x10, cpu=1), LATE]
 
 
 @pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2)])
-def test_a_free_traced_late_belongs_to_the_object_before(cuts: tuple[int, ...]) -> None:
+def test_a_late_free_belongs_to_the_object_before(cuts: tuple[int, ...]) -> None:
     out = vectorised(REUSED, cuts, free_traced_after=True)
     assert (out.freed, out.live, out.inferred, out.peak) == ({(0, 2)}, {1}, set(), {0xC0: 1})
     out = vectorised(REUSED, cuts)
@@ -219,13 +219,13 @@ def test_the_free_that_ends_a_slab_is_traced_after_its_end() -> None:
         assert vectorised(events, cuts).page_ended == {(0, 1)}
 
 
-def test_addresses_too_far_apart_to_pack_are_paired_all_the_same() -> None:
+def test_addresses_too_far_apart_to_pack_are_paired() -> None:
     low, high = 0x1, 0xFFFF_FFFF_FFFF_FFFF
     out = vectorised([alloc(1, low), alloc(2, high), free(3, low), free(4, high)], chunk_events=10)
     assert out.freed == {(0, 2), (1, 3)}
 
 
-def test_a_peak_between_batches_is_not_missed() -> None:
+def test_a_peak_between_batches_is_found() -> None:
     up = [alloc(i, 8 * i) for i in range(1, 6)]
     down = [free(10 + i, 8 * i) for i in range(1, 6)]
     again = [alloc(20 + i, 8 * i) for i in range(1, 4)]
@@ -277,7 +277,7 @@ EVENT = st.builds(
 )
 
 
-# Slabs of two sizes: the first page of the small size holds 0x10 and 0x18, the second 0x20.
+# Slabs of two sizes: the first page of the small size has 0x10 and 0x18, the second has 0x20.
 PAGE_END = st.builds(
     lambda ts, slab: Event(ts, slab[0], Kind.PAGE_END, bytes_req=0, bytes_alloc=slab[1]),
     st.sampled_from([0, 1, 2]),
@@ -311,7 +311,7 @@ TWO_ENDS = [
     chunk_events=st.sampled_from([1, 3, 7, 100]),
     kernel=st.sampled_from([{}, {"free_traced_after": True}, {"preemptible": True}]),
 )
-def test_any_stream_however_cut_is_paired_as_by_the_reference(
+def test_any_stream_in_any_batches_is_paired_as_by_the_reference(
     events: list[Event], cuts: list[int], chunk_events: int, kernel: dict[str, bool]
 ) -> None:
     expected = reference(events, **kernel)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of slabs.arrow, read back: every object free or in use, against a plain reading of the bits."""
+"""Rows of slabs.arrow: whether each object is free or in use, compared with a simple reading of the bits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def allocations(ptr: list[int], ts_ns: int) -> EventBatch:
 
 
 @given(slabs)
-def test_each_object_is_as_its_bit_says(drawn: Slabs) -> None:
+def test_each_object_has_the_state_of_its_bit(drawn: Slabs) -> None:
     objects = sorted(
         ((first << 20) + stride * i, is_free)
         for first, stride, free in drawn
@@ -62,7 +62,7 @@ def test_each_object_is_as_its_bit_says(drawn: Slabs) -> None:
     assert (cache == used >> np.uint64(20)).all()
 
 
-def test_nothing_is_known_of_other_addresses_and_later_times() -> None:
+def test_other_addresses_and_later_times_have_no_state() -> None:
     read = states([(1, 96, [False, True])])
     known, between, behind, before = (1 << 20), (1 << 20) + 8, (1 << 20) + 192, (1 << 20) - 96
     assert read.held(allocations([known], ASKED - 1)).tolist() == [True]
@@ -72,7 +72,7 @@ def test_nothing_is_known_of_other_addresses_and_later_times() -> None:
     assert len(read.free_at_last(live)[0]) == 0
 
 
-def test_rows_that_contradict_themselves_are_not_believed() -> None:
+def test_contradictory_rows_are_ignored() -> None:
     sound = {"ts_ns": ASKED, "slab": 1 << 20, "cache": 1, "stride": 64, "objects": 8, "free": b"\xff"}
     short, flat = sound | {"slab": 2 << 20, "objects": 9}, sound | {"slab": 3 << 20, "stride": 0}
     read = SlabStates(pa.Table.from_pylist([short, flat, sound], SLABS))
@@ -96,7 +96,7 @@ rows = st.fixed_dictionaries(
 
 
 @given(st.lists(rows, max_size=4), st.lists(addresses, min_size=1))
-def test_absurd_rows_say_nothing_of_what_is_not_theirs(told: list[dict[str, Any]], ptr: list[int]) -> None:
+def test_absurd_rows_affect_no_other_objects(told: list[dict[str, Any]], ptr: list[int]) -> None:
     read = SlabStates(pa.Table.from_pylist(told, SLABS))
     live = allocations(ptr, 0)
     position, _ = read.free_at_last(live)

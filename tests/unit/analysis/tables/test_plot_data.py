@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables that pictures are drawn from, on traces small enough to count by hand."""
+"""The tables behind the plots, for traces that are small enough to count by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def slabinfo(ts: int, active: int, num_objs: int) -> dict[str, object]:
     }
 
 
-# 7 objects of call site 0x100 kept, 3 of 0x300 (of 100 bytes) freed after 1 us; one older object freed.
+# 7 objects of call site 0x100 stay, 3 of 0x300 (100 bytes) are freed after 1 us; one older object is freed.
 EVENTS: list[Event] = sorted(
     [
         *(alloc(100 + i, 0x1000 + 64 * i) for i in range(7)),
@@ -87,7 +87,7 @@ def loss(second: int, kind: Loss, count: int, program: str = "") -> dict[str, ob
     }
 
 
-def test_usage_counts_and_reserves(trace: Trace) -> None:
+def test_usage_has_objects_and_slabs(trace: Trace) -> None:
     usage = trace.usage(buckets=10)
     mine = usage[usage["cache"] == "kmalloc-64"]
     assert mine["allocs"].sum() == 10
@@ -98,7 +98,7 @@ def test_usage_counts_and_reserves(trace: Trace) -> None:
     assert mine["reserved"].iloc[-1] == 3 * 2 * 4096
 
 
-def test_call_sites_hold_what_they_allocated(trace: Trace) -> None:
+def test_usage_by_call_site(trace: Trace) -> None:
     table = trace.call_site_usage(top=1, buckets=10)
     ends = table[table["ts_ns"] == 10 * SECOND].set_index("call_site")
     assert list(table["call_site"].unique()) == [0x100, 0]
@@ -115,24 +115,24 @@ def test_size_classes_are_powers_of_two(trace: Trace) -> None:
     assert list(sums.index) == [64, 128]
 
 
-def test_lifetimes_fall_into_their_bin(trace: Trace) -> None:
+def test_lifetimes_are_in_their_bin(trace: Trace) -> None:
     table = trace.lifetime_histogram()
     assert table["objects"].sum() == 3
     assert ((table["from_ns"] <= 1000) & (table["to_ns"] > 1000)).all()
     assert set(table["cache"]) == {"kmalloc-64"}
 
 
-def test_only_what_was_lost_is_shaded(trace: Trace) -> None:
+def test_only_losses_are_shaded(trace: Trace) -> None:
     losses = trace.losses()
     assert losses[losses["lost"]][["kind", "count"]].values.tolist() == [["ring full", 5], ["recursion", 2]]
     assert losses["begin_ns"].tolist() == [SECOND, 2 * SECOND, 3 * SECOND, 4 * SECOND]
 
 
-def test_marks_are_since_the_start(trace: Trace) -> None:
+def test_times_of_marks_are_since_the_start(trace: Trace) -> None:
     assert trace.marks().values.tolist() == [[3 * SECOND, "<b>after login"]]
 
 
-def test_stack_totals_sum_to_stat(trace: Trace) -> None:
+def test_stack_totals_add_up_to_stat(trace: Trace) -> None:
     table, stat = trace.stack_totals(), trace.stat(by="cache")
     assert table["allocated_objects"].sum() == stat["hits"].sum() == 10
     assert table["allocated_bytes"].sum() == stat["bytes_alloc"].sum() == 7 * 64 + 3 * 128
@@ -141,7 +141,7 @@ def test_stack_totals_sum_to_stat(trace: Trace) -> None:
     assert table["stack"].tolist() == [["0x100"], ["0x300"]]
 
 
-def test_progress_is_told(trace: Trace) -> None:
+def test_progress_is_reported(trace: Trace) -> None:
     told: list[int] = []
     trace.progress = told.append
     trace.stat()

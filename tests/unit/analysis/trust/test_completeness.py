@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What completeness counts, and what ends exactness: each kind of loss, what is no loss at all."""
+"""What completeness counts, and what makes a trace not exact: each kind of loss, and what is not a loss."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def assessed(
     preemptible: bool,
     totals: Totals | None = None,
 ) -> Completeness:
-    """What is said of a trace of a kernel with a twin for each tracepoint."""
+    """Completeness of a trace that was recorded with a twin on each tracepoint."""
     twins = ["kmalloc_twin", "kmem_cache_alloc_twin", "kfree_twin", "kmem_cache_free_twin"]
     coverage = Coverage(twins=twins, programs_preemptible=preemptible)
     manifest = Manifest(status="complete", coverage=coverage, totals=totals or Totals())
@@ -59,7 +59,7 @@ def test_a_clean_trace_is_exact(tmp_path: Path) -> None:
         (Loss.LATE, "late", False),
     ],
 )
-def test_a_loss_is_counted_and_an_event_lost_ends_exactness(
+def test_a_lost_event_is_counted_and_makes_the_trace_not_exact(
     tmp_path: Path, kind: Loss, counted: str, exact: bool
 ) -> None:
     trace = write_trace(tmp_path / "t", CLEAN, {"losses": [{**LOST, "kind": kind}, {**LOST, "kind": kind}]})
@@ -67,7 +67,7 @@ def test_a_loss_is_counted_and_an_event_lost_ends_exactness(
     assert (getattr(found, counted), found.exact) == (6, exact)
 
 
-def test_a_loss_only_the_manifest_knows_counts_too(tmp_path: Path) -> None:
+def test_a_loss_that_only_the_manifest_has_is_counted(tmp_path: Path) -> None:
     manifest = Manifest(status="complete", totals=Totals(dropped=2, failed_allocs=4, null_frees=5))
     found = slabtrace.open(write_trace(tmp_path / "t", CLEAN, manifest=manifest)).completeness()
     assert (found.dropped, found.failed_allocs, found.null_frees, found.confidence) == (2, 4, 5, "bounded")
@@ -85,7 +85,7 @@ def test_a_loss_only_the_manifest_knows_counts_too(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_verdict_says_from_what_frees_were_inferred(counts: tuple[int, int, int], expected: str) -> None:
+def test_the_verdict_says_how_frees_were_inferred(counts: tuple[int, int, int], expected: str) -> None:
     inferred, page_ended, found_free = counts
     found = Completeness(
         missed_frees_inferred=inferred, inferred_by_page_end=page_ended, found_free=found_free, exact=False
@@ -128,8 +128,8 @@ def test_what_twins_did_not_recover_is_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preemptible", [False, True])
-def test_a_twin_that_its_task_left_waiting_recovers_nothing(tmp_path: Path, preemptible: bool) -> None:
-    """A free was recovered, an allocation recorded twice 0.2 s apart, and a kfree_rcu missed for good."""
+def test_a_twins_late_record_recovers_no_event(tmp_path: Path, preemptible: bool) -> None:
+    """A free was recovered, an allocation was recorded twice 0.2 s apart, and a kfree_rcu was lost."""
     events = [alloc(1, 0x10), free(2, 0x10, **TWIN), alloc(3, 0x20), alloc(200_000_000, 0x20, **TWIN)]
     skipped = [missed("kfree", 1), missed("on_kvfree_call_rcu", 1)]
     totals = Totals(recovered=2)
@@ -146,13 +146,13 @@ def test_a_twin_that_its_task_left_waiting_recovers_nothing(tmp_path: Path, pree
 @pytest.mark.parametrize(
     ("own", "stored", "exact"),
     [
-        (0, 0, True),  # its program was never skipped: the record repeats it
-        (1, 1, True),  # it was, for another event that is there
-        (1, 0, False),  # it may have been for this one, and then a free was missed before
+        (0, 0, True),  # its program was never skipped: this record is a duplicate
+        (1, 1, True),  # it was skipped, for another event that is in the trace
+        (1, 0, False),  # it may have been skipped for this one; then a free was missed before
         (2, 1, False),
     ],
 )
-def test_a_repetition_is_none_for_sure_where_its_program_was_skipped_more_often_than_is_known(
+def test_a_duplicate_is_uncertain_if_its_program_was_skipped_more_often_than_known(
     tmp_path: Path, own: int, stored: int, exact: bool
 ) -> None:
     others = [alloc(3 + i, 0x1000 * (i + 1), **TWIN) for i in range(stored)]
@@ -162,29 +162,29 @@ def test_a_repetition_is_none_for_sure_where_its_program_was_skipped_more_often_
     assert (found.skipped, found.exact) == (int(not exact), exact)
 
 
-def test_a_large_kmalloc_that_its_twin_recovered_repeats_nothing(tmp_path: Path) -> None:
-    """It fires twice, and for the second time its program was skipped."""
+def test_a_large_kmalloc_that_its_twin_recovered_is_not_a_duplicate(tmp_path: Path) -> None:
+    """It fires twice, and the program was skipped the second time."""
     second = alloc(2, 0x10, flags=Flag.LARGE | Flag.RECOVERED, call_site=0x999)
     found = assessed(tmp_path, [alloc(1, 0x10, flags=Flag.LARGE), second], [missed("kmalloc", 1)], True)
     assert (found.duplicates, found.recovered, found.allocs, found.exact) == (1, 1, 1, True)
 
 
-def test_what_another_twin_recovered_does_not_make_up_for_it(tmp_path: Path) -> None:
+def test_events_recovered_by_another_twin_do_not_compensate_losses(tmp_path: Path) -> None:
     events = [alloc(1, 0x10), alloc(2, 0x20, **TWIN), alloc(3, 0x30, **TWIN)]
     skipped = [missed("kmalloc", 2), missed("kmalloc_twin", 3), missed("kfree", 2), missed("kfree_twin", 1)]
     found = assessed(tmp_path, events, skipped, preemptible=True)
     assert (found.recursion_missed, found.recovered, found.skipped) == (4, 2, 1)
 
 
-def test_what_twins_recovered_but_did_not_store_counts_where_they_are_prompt(tmp_path: Path) -> None:
-    """A kfree(NULL), say.  Where a twin's record may be late, the kernel's total may count that twice."""
+def test_recovered_events_that_are_not_stored_count_if_twins_are_not_late(tmp_path: Path) -> None:
+    """Such as a kfree(NULL).  If a twin's record may be late, the kernel's total may count it twice."""
     skipped = [missed("kfree", 2), missed("kfree_twin", 2)]
     for preemptible, left in ((False, 0), (True, 2)):
         found = assessed(tmp_path / str(preemptible), CLEAN, skipped, preemptible, Totals(recovered=2))
         assert found.skipped == left
 
 
-def test_the_end_of_a_slab_is_no_free_but_proves_one(tmp_path: Path) -> None:
+def test_the_end_of_a_slab_is_not_a_free_but_infers_frees(tmp_path: Path) -> None:
     events = [alloc(1, 0x1000), alloc(2, 0x1040), free(3, 0x1040), page_end(4, 0x1000, 4096)]
     trace = slabtrace.open(write_trace(tmp_path / "t", events, batch_events=2))
     found = trace.completeness()
@@ -201,13 +201,13 @@ def test_the_end_of_a_slab_is_no_free_but_proves_one(tmp_path: Path) -> None:
     )
 
 
-def test_the_return_of_memory_after_a_kfree_rcu_is_no_second_free(tmp_path: Path) -> None:
+def test_the_late_free_of_a_kfree_rcu_is_not_a_second_free(tmp_path: Path) -> None:
     events = [alloc(1, 0x10), free(2, 0x10, kind=Kind.KFREE_RCU), free(3, 0x10, kind=Kind.BULK_FREE, cache=0)]
     found = slabtrace.open(write_trace(tmp_path / "t", events)).completeness()
     assert (found.events, found.frees, found.rcu_completions, found.second_frees) == (3, 1, 1, 0)
 
 
-def test_an_unwatched_path_leaves_nothing_provable(tmp_path: Path) -> None:
+def test_a_path_that_is_not_traced_makes_findings_unverified(tmp_path: Path) -> None:
     coverage = Coverage(unattached=[Unattached("kfree_rcu", "fentry is refused")])
     manifest = Manifest(status="complete", coverage=coverage)
     trace = slabtrace.open(write_trace(tmp_path / "t", CLEAN, manifest=manifest))

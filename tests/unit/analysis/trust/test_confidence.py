@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What findings claim, case by case: losses, paths that are not traced, the bound by the kernel's count."""
+"""The confidence of findings: each kind of loss, paths that are not traced, bounds by the kernel's count."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from slabtrace.trace.manifest import Coverage, Host, Manifest, Totals, Unattache
 from tests.unit.synthetic import START, Event, alloc, free, page_end, write_trace
 
 S = 1_000_000_000
-# Three objects of one group, allocated in the seconds 1, 4 and 7 of ten; a fourth came and went.
+# Three objects of one group, allocated in the seconds 1, 4 and 7 of ten; a fourth is allocated and freed.
 EVENTS = [alloc(1 * S, 0x1000), alloc(2 * S, 0x2000), free(3 * S, 0x2000), alloc(4 * S, 0x3000)]
 EVENTS += [alloc(7 * S, 0x4000)]
 
@@ -48,7 +48,7 @@ CACHE = {"cache": 0xC0, "name": "it", "aliases": [], "object_size": 64, "size": 
 CACHE |= {"order": 0, "objects_per_slab": 64, "reclaimable": False, "first_seen_ns": 0}
 
 
-def test_nothing_lost_and_everything_watched_is_exact(tmp_path: Path) -> None:
+def test_without_losses_and_with_all_paths_traced_it_is_exact(tmp_path: Path) -> None:
     assert claim(tmp_path) == ("exact", 0)
 
 
@@ -58,7 +58,7 @@ def test_nothing_lost_and_everything_watched_is_exact(tmp_path: Path) -> None:
     [
         (0, 1, ("bounded", 1)),  # within a second of the first allocation: counters are read late
         (1, 1, ("bounded", 1)),
-        (1, 9, ("bounded", 1)),  # one object was there to be freed
+        (1, 9, ("bounded", 1)),  # one object could have been freed
         (5, 1, ("bounded", 1)),
         (5, 9, ("bounded", 2)),
         (8, 2, ("bounded", 2)),
@@ -75,30 +75,30 @@ def test_what_was_lost_before_an_allocation_cannot_have_been_its_free(tmp_path: 
     assert claim(tmp_path, EVENTS[3:], [loss(1, Loss.RING_FULL, 1000)]) == ("exact", 0)
 
 
-def test_a_lost_stack_hides_no_free(tmp_path: Path) -> None:
+def test_a_lost_stack_is_not_a_lost_free(tmp_path: Path) -> None:
     assert claim(tmp_path, losses=[loss(5, Loss.STACK, 9)]) == ("exact", 0)
 
 
-def test_a_loss_without_a_time_may_have_been_at_any(tmp_path: Path) -> None:
+def test_a_loss_without_a_time_may_be_at_any_time(tmp_path: Path) -> None:
     assert claim(tmp_path, totals=Totals(dropped=2)) == ("bounded", 2)
     assert claim(tmp_path / "2", totals=Totals(recursion_missed=1)) == ("bounded", 1)
 
 
-def test_what_a_twin_was_not_skipped_for_it_recovered(tmp_path: Path) -> None:
+def test_a_twin_that_was_not_skipped_recovered_the_event(tmp_path: Path) -> None:
     twins = Coverage(twins=["kfree_twin"])
     first, twin = loss(5, Loss.RECURSION, 3, "kfree"), loss(5, Loss.RECURSION, 1, "kfree_twin")
     assert claim(tmp_path / "1", losses=[first], coverage=twins) == ("exact", 0)
     assert claim(tmp_path / "2", losses=[first, twin], coverage=twins) == ("bounded", 1)
-    assert claim(tmp_path / "3", losses=[first]) == ("bounded", 2)  # no twin: two objects were there
+    assert claim(tmp_path / "3", losses=[first]) == ("bounded", 2)  # no twin: two objects existed
 
 
 @pytest.mark.parametrize(
     ("second", "expected"), [(None, ("exact", 0)), (1, ("exact", 0)), (5, ("bounded", 1))]
 )
-def test_a_repetition_may_hide_a_missed_free_only_since_its_program_was_skipped(
+def test_a_duplicate_may_hide_a_missed_free_only_after_its_program_was_skipped(
     tmp_path: Path, second: int | None, expected: tuple[str, int]
 ) -> None:
-    """What counts as recorded twice was a second allocation if its program missed it: a free was, too."""
+    """If the program missed it, a duplicate is a second allocation, and a free was missed before it."""
     again = alloc(4 * S + S // 2, 0x3000, flags=Flag.RECOVERED)
     losses = [] if second is None else [loss(second, Loss.RECURSION, 1, "kmalloc")]
     twins = Coverage(twins=["kmalloc_twin"], programs_preemptible=True)
@@ -106,7 +106,7 @@ def test_a_repetition_may_hide_a_missed_free_only_since_its_program_was_skipped(
     assert claim(tmp_path, events, losses, coverage=twins) == expected
 
 
-def test_a_skipped_program_that_records_no_free_loses_none(tmp_path: Path) -> None:
+def test_a_skipped_program_of_allocations_loses_no_free(tmp_path: Path) -> None:
     assert claim(tmp_path, losses=[loss(5, Loss.RECURSION, 9, "mm_page_free")]) == ("exact", 0)
 
 
@@ -121,7 +121,7 @@ def untraced(*paths: str) -> Coverage:
 
 BULK_FREE = untraced("kmem_cache_free_bulk")
 HOST = Host(cpus=2, release="6.1.0")
-# By mm/slub.c: 64 on a CPU's slab, 2 * 120 on its partial list rounded up to slabs, on 2 CPUs.
+# As in mm/slub.c, on 2 CPUs: 64 on a CPU's slab, 2 * 120 on its partial list, rounded up to slabs.
 PARKED = 2 * (64 + 2 * 120 + 64)
 
 
@@ -130,27 +130,25 @@ def many(outstanding: int) -> list[Event]:
 
 
 @pytest.mark.parametrize("path", ["kmem_cache_free_bulk", "kvfree_call_rcu", "kfree_nolock", "who_knows"])
-def test_an_unwatched_way_to_free_may_hide_any_number(tmp_path: Path, path: str) -> None:
+def test_an_untraced_free_path_may_hide_any_number(tmp_path: Path, path: str) -> None:
     assert claim(tmp_path, coverage=untraced(path)) == ("unprovable", None)
 
 
 @pytest.mark.parametrize("path", ["kmem_cache_alloc_bulk", "kmalloc_nolock"])
-def test_an_unwatched_way_to_allocate_hides_no_free(tmp_path: Path, path: str) -> None:
+def test_an_untraced_allocation_path_hides_no_free(tmp_path: Path, path: str) -> None:
     assert claim(tmp_path, coverage=untraced(path)) == ("exact", 0)
 
 
 @pytest.mark.parametrize(
     ("kernel", "expected"), [(2000, PARKED), (1990, PARKED + 10), (2500, PARKED), (0, 2000)]
 )
-def test_the_kernels_own_count_bounds_what_was_freed_silently(
-    tmp_path: Path, kernel: int, expected: int
-) -> None:
+def test_the_kernels_count_bounds_the_silent_frees(tmp_path: Path, kernel: int, expected: int) -> None:
     slabinfo = [sample(0, 100), sample(10, 100 + kernel)]
     found = claim(tmp_path, many(2000), slabinfo=slabinfo, coverage=BULK_FREE, host=HOST)
     assert found == ("bounded", expected)
 
 
-def test_events_that_slabinfo_may_not_have_seen_widen_the_bound(tmp_path: Path) -> None:
+def test_events_that_slabinfo_may_not_include_widen_the_bound(tmp_path: Path) -> None:
     slabinfo = [sample(0, 100), sample(10, 2105)]
     events = [*many(2000), *(alloc(10 * S - 1 - i, 0x900000 + 64 * i) for i in reversed(range(5)))]
     found = claim(tmp_path, events, slabinfo=slabinfo, coverage=BULK_FREE, host=HOST)
@@ -160,19 +158,19 @@ def test_events_that_slabinfo_may_not_have_seen_widen_the_bound(tmp_path: Path) 
 @pytest.mark.parametrize(
     "of",
     [
-        {"coverage": untraced("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")},  # kept silent allocations
-        {"options": {"pid": 5}},  # the kernel counts everybody's objects
+        {"coverage": untraced("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")},  # silent allocations
+        {"options": {"pid": 5}},  # the kernel counts the objects of all tasks
         {"slabinfo": []},
     ],
 )
-def test_the_kernels_count_bounds_nothing_where_it_is_of_something_else(
+def test_the_kernels_count_is_no_bound_where_it_counts_other_objects(
     tmp_path: Path, of: dict[str, Any]
 ) -> None:
     account = {"slabinfo": [sample(0, 100), sample(10, 2100)], "coverage": BULK_FREE, "host": HOST}
     assert claim(tmp_path, many(2000), **{**account, **of}) == ("unprovable", None)
 
 
-def test_damaged_files_may_have_held_any_free(tmp_path: Path) -> None:
+def test_damaged_files_may_have_had_any_free(tmp_path: Path) -> None:
     path = write_trace(tmp_path / "t", EVENTS, seconds=10)
     segment = path / "events" / "00000.arrow"
     segment.write_bytes(segment.read_bytes()[:-1])
@@ -180,7 +178,7 @@ def test_damaged_files_may_have_held_any_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("lost", "expected"), [(0, ("unprovable", None)), (1, ("bounded", 1))])
-def test_a_missed_free_that_no_loss_accounts_for_takes_all_certainty(
+def test_a_missed_free_without_a_loss_makes_findings_unverified(
     tmp_path: Path, lost: int, expected: tuple[str, int | None]
 ) -> None:
     missed = [*EVENTS[:3], alloc(3 * S + 1, 0x5000), page_end(3 * S + 2, 0x5000, 64), *EVENTS[3:]]
@@ -188,7 +186,7 @@ def test_a_missed_free_that_no_loss_accounts_for_takes_all_certainty(
     assert claim(tmp_path, missed, losses) == expected
 
 
-def test_only_the_cache_where_a_free_was_missed_loses_its_certainty(tmp_path: Path) -> None:
+def test_only_the_cache_with_the_missed_free_is_unverified(tmp_path: Path) -> None:
     other = [alloc(8 * S, 0x9000, cache=0xC1), alloc(9 * S, 0x9000, cache=0xC1)]
     path = write_trace(tmp_path / "t", [*EVENTS, *other], seconds=10)
     found = slabtrace.open(path).outstanding("cache").set_index("cache")["confidence"]
@@ -199,10 +197,8 @@ def test_only_the_cache_where_a_free_was_missed_loses_its_certainty(tmp_path: Pa
     objects=st.lists(st.integers(0, 9), min_size=1, max_size=6),
     lost=st.lists(st.integers(0, 9), max_size=4),
 )
-def test_the_bound_is_the_most_objects_that_can_be_matched_with_losses(
-    objects: list[int], lost: list[int]
-) -> None:
-    """Tried out: the largest set of objects that the losses can have freed, each its own, later."""
+def test_the_bound_is_the_largest_matching_of_objects_and_losses(objects: list[int], lost: list[int]) -> None:
+    """Compared with trying all: the largest set of objects that the losses can have freed, one each."""
     rows = [{**loss(0, Loss.RING_FULL), "end_ns": second * S - SLACK_NS} for second in lost]
     losses = Losses(pa.Table.from_pylist(rows, schema.LOSSES), Manifest(), 0)
     ts_ns = np.array(objects, np.int64) * S
@@ -215,7 +211,7 @@ def test_the_bound_is_the_most_objects_that_can_be_matched_with_losses(
 
 
 def _possible(objects: list[int], lost: list[int], n: int) -> bool:
-    """Whether some n objects can have been freed by n different losses, each after its allocation."""
+    """Whether n objects can have been freed by n different losses, each after its allocation."""
     return any(
         all(loss > alloc for alloc, loss in zip(sorted(chosen), sorted(freed), strict=True))
         for chosen in combinations(objects, n)
@@ -223,7 +219,7 @@ def _possible(objects: list[int], lost: list[int], n: int) -> bool:
     )
 
 
-# What the slab at 0x1000 says at second 9: 64 objects of 0x1000 bytes each, some of them free.
+# The slab at 0x1000 in second 9: 64 objects of 0x1000 bytes each, some of them free.
 def slab(*free_at: int, second: int = 9) -> list[dict[str, Any]]:
     bits = np.zeros(64, np.bool_)
     bits[[address // 0x1000 - 1 for address in free_at]] = True
@@ -231,64 +227,64 @@ def slab(*free_at: int, second: int = 9) -> list[dict[str, Any]]:
     return [row | {"free": np.packbits(bits, bitorder="little").tobytes()}]
 
 
-EVERYTHING_FREE = range(0x5000, 0x41000, 0x1000)  # what was never allocated
+EVERYTHING_FREE = range(0x5000, 0x41000, 0x1000)  # never allocated
 RCU_FREES = untraced("kvfree_call_rcu")
 BOTH_WAYS = untraced("kmem_cache_free_bulk", "kmem_cache_alloc_bulk")
 
 
-def test_what_its_slab_holds_in_use_was_not_freed_silently(tmp_path: Path) -> None:
+def test_an_object_in_use_at_the_end_was_not_freed_silently(tmp_path: Path) -> None:
     held = slab(0x2000, *EVERYTHING_FREE)
     assert claim(tmp_path / "a", coverage=BULK_FREE) == ("unprovable", None)
     assert claim(tmp_path / "b", coverage=BULK_FREE, slabs=held) == ("exact", 0)
 
 
-def test_what_waits_for_a_grace_period_looks_in_use(tmp_path: Path) -> None:
-    """Assumed not to wait, in a cache without missed frees; certain if the recording waited (--settle)."""
+def test_an_object_that_waits_for_a_grace_period_is_still_in_use(tmp_path: Path) -> None:
+    """In a cache without missed frees that is assumed not to happen; after a wait it is certain."""
     held = slab(0x2000, *EVERYTHING_FREE)
     assert claim(tmp_path / "a", coverage=RCU_FREES, slabs=held) == ("bounded", 0)
     settled = {"settle": True}
     assert claim(tmp_path / "b", coverage=RCU_FREES, slabs=held, options=settled) == ("exact", 0)
 
 
-def test_a_free_not_seen_may_be_one_of_many_that_wait(tmp_path: Path) -> None:
-    """The slab lists 0x3000 as free: objects of this cache are freed without being seen."""
+def test_after_one_missed_free_others_may_wait_for_a_grace_period(tmp_path: Path) -> None:
+    """0x3000 was found free: objects of this cache are freed without being seen."""
     freed = slab(0x2000, 0x3000, *EVERYTHING_FREE)
     assert claim(tmp_path / "a", coverage=RCU_FREES, slabs=freed) == ("unprovable", None)
     settled = {"settle": True}
     assert claim(tmp_path / "b", coverage=RCU_FREES, slabs=freed, options=settled) == ("exact", 0)
 
 
-def test_what_was_allocated_after_its_slab_was_asked_may_be_freed(tmp_path: Path) -> None:
-    early = slab(0x2000, *EVERYTHING_FREE, second=5)  # the third object came at 7
+def test_an_object_allocated_after_its_slab_was_read_may_be_freed(tmp_path: Path) -> None:
+    early = slab(0x2000, *EVERYTHING_FREE, second=5)  # the third object was allocated in second 7
     assert claim(tmp_path, coverage=BULK_FREE, slabs=early) == ("bounded", 1)
 
 
-def test_an_address_may_be_taken_again_by_an_unwatched_way(tmp_path: Path) -> None:
-    """Assumed not to happen in a cache without missed allocations: bounded instead of exact."""
+def test_an_address_may_be_allocated_again_through_an_untraced_path(tmp_path: Path) -> None:
+    """It is assumed not to happen in a cache without missed allocations, but the result is not exact."""
     held = slab(0x2000, *EVERYTHING_FREE)
     assert claim(tmp_path, coverage=BOTH_WAYS, slabs=held) == ("bounded", 0)
 
 
-def test_an_unseen_allocation_takes_the_assumption_away(tmp_path: Path) -> None:
-    """0x2000 is free by the events and in use by its slab: its allocation was missed."""
+def test_a_missed_allocation_makes_the_assumption_invalid(tmp_path: Path) -> None:
+    """The events freed 0x2000, but its slab has it in use: it was allocated without being seen."""
     held = slab(*EVERYTHING_FREE)
     assert claim(tmp_path, coverage=BOTH_WAYS, slabs=held) == ("unprovable", None)
 
 
-def test_a_free_about_the_time_of_the_check_is_no_sign(tmp_path: Path) -> None:
+def test_a_free_near_the_time_of_the_check_is_not_a_missed_allocation(tmp_path: Path) -> None:
     late = [*EVENTS, alloc(8 * S, 0x5000), free(9 * S - 1_000_000, 0x5000)]
     held = slab(0x2000, *EVERYTHING_FREE[1:])
     assert claim(tmp_path, late, coverage=BOTH_WAYS, slabs=held) == ("bounded", 0)
 
 
-def test_two_lost_events_free_and_take_again(tmp_path: Path) -> None:
-    """Of objects in use at the end, one for every two events lost may be another."""
+def test_two_lost_events_can_free_and_allocate_again(tmp_path: Path) -> None:
+    """For every two lost events, one object in use at the end may be another object."""
     held, three = slab(0x2000, *EVERYTHING_FREE), [loss(8, Loss.RING_FULL, 3)]
     assert claim(tmp_path / "a", losses=three) == ("bounded", 3)
     assert claim(tmp_path / "b", losses=three, slabs=held) == ("bounded", 1)
 
 
-def test_what_its_slab_holds_free_is_not_outstanding(tmp_path: Path) -> None:
+def test_an_object_that_its_slab_lists_as_free_is_not_outstanding(tmp_path: Path) -> None:
     folder = write_trace(
         tmp_path / "t",
         EVENTS,
@@ -304,6 +300,6 @@ def test_what_its_slab_holds_free_is_not_outstanding(tmp_path: Path) -> None:
     assert complete.verdict.endswith("All outstanding objects (2) are confirmed in use at the end.")
 
 
-def test_a_kfree_rcu_is_a_free_that_was_seen(tmp_path: Path) -> None:
+def test_a_kfree_rcu_is_a_seen_free(tmp_path: Path) -> None:
     rcu = [*EVENTS, free(8 * S, 0x4000, kind=Kind.KFREE_RCU)]
     assert claim(tmp_path, rcu) == ("exact", 0)

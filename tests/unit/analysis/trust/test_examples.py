@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worked examples in the docstrings of losses and confidence, run as they stand there."""
+"""The worked examples in the docstrings of losses and confidence, run as they are written."""
 
 from __future__ import annotations
 

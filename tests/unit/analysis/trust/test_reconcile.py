@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traced change of a cache beside the kernel's own: the share explained, and why the rest is not."""
+"""The traced change of a cache and the kernel's own: how far they match, and what explains the difference."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from slabtrace.trace.manifest import Coverage, Host, Manifest, Totals, Unattache
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
 S = 1_000_000_000
-TRACED = 1198  # objects that stay, less an old one that goes
+TRACED = 1198  # objects that stay, minus an older one that is freed
 BEFORE = 10_000
 
 
 def traced(more: list[Event] | None = None) -> list[Event]:
-    """In the middle of a second: 10 objects come and go, an old one goes, 1,199 stay."""
+    """Within a second: 10 objects are allocated and freed, an older one is freed, 1,199 stay."""
     gone = [
         event for i in range(10) for event in (alloc(2 * i, 0x100 + 8 * i), free(2 * i + 1, 0x100 + 8 * i))
     ]
@@ -51,21 +51,21 @@ def row(folder: Path, kernel: int, events: list[Event], **of: Any) -> dict[str, 
     return {**found, "text": " ".join(out.getvalue().split())}
 
 
-def test_the_line_a_person_understands(tmp_path: Path) -> None:
+def test_the_line_for_a_reader(tmp_path: Path) -> None:
     found = row(tmp_path, 1203, traced())
     assert (found["kernel"], found["traced"], found["residue"]) == (1203, TRACED, 5)
     assert "kmalloc-64 (also a, b): kernel +1,203, traced +1,198, match 99.6%" in found["text"]
     assert "free objects parked on CPUs" in found["why"]
 
 
-def test_full_agreement_needs_no_reason(tmp_path: Path) -> None:
+def test_a_full_match_needs_no_reason(tmp_path: Path) -> None:
     found = row(tmp_path, TRACED, traced())
     assert (found["residue"], found["explained"], found["why"]) == (0, 1.0, "")
     assert "1 cache without a difference, 0 with one." in found["text"]
 
 
 @pytest.mark.parametrize(("kernel", "explained"), [(0, 0.0), (-TRACED, 0.0), (TRACED // 2, 0.5)])
-def test_the_share_explained_is_never_negative(tmp_path: Path, kernel: int, explained: float) -> None:
+def test_the_match_is_never_negative(tmp_path: Path, kernel: int, explained: float) -> None:
     assert row(tmp_path, kernel, traced())["explained"] == pytest.approx(explained)
 
 
@@ -90,11 +90,11 @@ PATHS = [Unattached("kmem_cache_alloc_bulk", "refused"), Unattached("kmem_cache_
         (9000, {"options": {"comm": "x"}}, "the recording was filtered"),
     ],
 )
-def test_the_likely_reason(tmp_path: Path, kernel: int, of: dict[str, Any], why: str) -> None:
+def test_the_likely_explanation(tmp_path: Path, kernel: int, of: dict[str, Any], why: str) -> None:
     assert row(tmp_path, kernel, traced(), **of)["why"] == why
 
 
-def test_where_frees_were_proved_missed_others_are_the_likelier_reason(tmp_path: Path) -> None:
+def test_missed_frees_are_the_likely_explanation_where_some_were_inferred(tmp_path: Path) -> None:
     again = [alloc(6000, 0x10000)]  # one of those that stay
     found = row(tmp_path, TRACED - 5, traced(again), coverage=Coverage(unattached=PATHS))
     assert (found["residue"], found["why"]) == (-5, FREE_BULK)
@@ -111,7 +111,7 @@ def test_where_frees_were_proved_missed_others_are_the_likelier_reason(tmp_path:
         ("6.18.3", 64, 64, 2, 2 * (64 + 2 * 120 + 64 + 3 * 64) + 10 * 64),
     ],
 )
-def test_what_can_be_parked_on_cpus(release: str, size: int, per_slab: int, cpus: int, expected: int) -> None:
+def test_parked_objects(release: str, size: int, per_slab: int, cpus: int, expected: int) -> None:
     host = Host(release=release, cpus=cpus, page_size=4096)
     assert parked(host, np.array([size]), np.array([per_slab])).tolist() == [expected]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A packed trace is read as its folder is, and a stranger's archive does no harm."""
+"""A packed trace is read like its folder, and a hostile archive does no harm."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def slab(*arguments: object) -> Result:
 
 
 @pytest.mark.parametrize("trace", TRACES, ids=[each.stem for each in TRACES])
-def test_it_is_read_as_the_folder(tmp_path: Path, trace: Path) -> None:
+def test_a_packed_trace_is_read_like_its_folder(tmp_path: Path, trace: Path) -> None:
     path = tmp_path / "t.zip"
     with path.open("wb") as file:
         assert files.pack(trace, file) == len(files.Folder(trace).names())
@@ -46,7 +46,7 @@ def test_it_is_read_as_the_folder(tmp_path: Path, trace: Path) -> None:
     assert one.damage == folder.damage
 
 
-def test_files_lie_where_arrow_wants_them(packed: Path) -> None:
+def test_files_are_aligned_as_arrow_requires(packed: Path) -> None:
     content = packed.read_bytes()
     with zipfile.ZipFile(packed) as archive:
         assert archive.testzip() is None
@@ -55,7 +55,7 @@ def test_files_lie_where_arrow_wants_them(packed: Path) -> None:
             assert content.index(stored[:64], entry.header_offset) % files.ALIGNMENT == 0
 
 
-def test_there_and_back(tmp_path: Path) -> None:
+def test_pack_and_unpack_give_the_same_files(tmp_path: Path) -> None:
     packed, folder = tmp_path / "a.slab.zip", tmp_path / "a.slab"
     assert slab("pack", TRACES[0], "-o", packed).output == f"{packed}\n"
     assert slab("unpack", packed).output == f"{folder}\n"
@@ -66,7 +66,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert list(modes.values()) == [0o600, 0o700, 0o600]
 
 
-def test_nothing_is_overwritten_unasked(tmp_path: Path, packed: Path) -> None:
+def test_nothing_is_overwritten_without_force(tmp_path: Path, packed: Path) -> None:
     (tmp_path / "t.slab").mkdir()
     for arguments in (["pack", TRACES[0], "-o", packed], ["unpack", packed]):
         error = slab(*arguments).exception
@@ -76,7 +76,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, packed: Path) -> None:
 
 
 def rewritten(packed: Path, change: Callable[[zipfile.ZipFile], None], keep: bool = True) -> Path:
-    """A copy of an archive, made by another hand."""
+    """A copy of an archive, with a change."""
     path = packed.with_name("other.zip")
     with zipfile.ZipFile(packed) as source, zipfile.ZipFile(path, "w") as target:
         for entry in source.infolist() if keep else []:
@@ -89,7 +89,7 @@ def rewritten(packed: Path, change: Callable[[zipfile.ZipFile], None], keep: boo
     "name",
     ["../out.arrow", "/tmp/out.arrow", "events/../../out.arrow", "a/b.arrow", "x.py", "events/1.arrow/"],
 )
-def test_no_file_but_a_traces_is_unpacked(tmp_path: Path, packed: Path, name: str) -> None:
+def test_only_files_of_a_trace_are_unpacked(tmp_path: Path, packed: Path, name: str) -> None:
     path = rewritten(packed, lambda archive: archive.writestr(name, b"evil"))
     folder = tmp_path / "deep" / "down"
     folder.parent.mkdir()
@@ -100,7 +100,7 @@ def test_no_file_but_a_traces_is_unpacked(tmp_path: Path, packed: Path, name: st
     assert not Path("/tmp/out.arrow").exists()
 
 
-def test_a_symlink_in_an_archive_is_a_file(tmp_path: Path, packed: Path) -> None:
+def test_a_symlink_in_an_archive_is_unpacked_as_a_file(tmp_path: Path, packed: Path) -> None:
     link = zipfile.ZipInfo("marks.arrow")
     link.external_attr = 0o120777 << 16
     path = rewritten(packed, lambda archive: archive.writestr(link, b"/etc/passwd"), keep=False)
@@ -110,14 +110,14 @@ def test_a_symlink_in_an_archive_is_a_file(tmp_path: Path, packed: Path) -> None
     assert (tmp_path / "out/marks.arrow").read_bytes() == b"/etc/passwd"
 
 
-def test_a_bomb_is_refused(packed: Path) -> None:
+def test_a_zip_bomb_is_refused(packed: Path) -> None:
     bomb = lambda archive: archive.writestr("stacks.arrow", bytes(1 << 24), zipfile.ZIP_DEFLATED)  # noqa: E731
     with pytest.raises(TraceError, match="compressed"):
         TraceReader(rewritten(packed, bomb, keep=False))
 
 
-def test_an_archive_whose_files_lie_over_each_other(tmp_path: Path, packed: Path) -> None:
-    """300 entries of one megabyte made 301 of them, and a million would be read for a day."""
+def test_overlapping_files_in_an_archive_are_damage(tmp_path: Path, packed: Path) -> None:
+    """300 entries for the same megabyte: unchecked, a million of them would take a day to read."""
 
     def again(archive: zipfile.ZipFile) -> None:
         first = archive.infolist()[0]
@@ -140,20 +140,20 @@ def test_an_archive_whose_files_lie_over_each_other(tmp_path: Path, packed: Path
     assert sum("overlaps another file" in each for each in reader.damage) == 300
 
 
-def test_an_archive_of_something_else(packed: Path) -> None:
+def test_an_archive_of_other_files_is_refused(packed: Path) -> None:
     with pytest.raises(TraceError, match=r"has no manifest\.json"):
         TraceReader(rewritten(packed, lambda archive: archive.writestr("a.txt", b""), keep=False))
 
 
-def test_an_archive_of_nothing(tmp_path: Path) -> None:
+def test_an_empty_archive_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "t.zip", "w"):
         pass
     with pytest.raises(TraceError, match=r"has no manifest\.json"):
         slabtrace.open(tmp_path / "t.zip")
 
 
-def test_cut_anywhere_it_is_refused_or_says_what_is_missing(packed: Path) -> None:
-    """The table of contents is at its end."""
+def test_a_cut_archive_is_refused(packed: Path) -> None:
+    """The central directory is at the end of an archive."""
     content = packed.read_bytes()
     for length in range(0, len(content), len(content) // 101):
         packed.write_bytes(content[:length])
@@ -161,9 +161,9 @@ def test_cut_anywhere_it_is_refused_or_says_what_is_missing(packed: Path) -> Non
             TraceReader(packed)
 
 
-def test_a_length_that_lies_is_damage(packed: Path) -> None:
+def test_a_wrong_length_is_damage(packed: Path) -> None:
     content = bytearray(packed.read_bytes())
-    at = content.rindex(b"PK\1\2")  # the last file's entry in the table of contents
+    at = content.rindex(b"PK\1\2")  # the last file's entry in the central directory
     content[at + 20 : at + 28] = (1 << 30).to_bytes(4, "little") * 2
     packed.write_bytes(content)
     trace = slabtrace.open(packed)
@@ -171,7 +171,7 @@ def test_a_length_that_lies_is_damage(packed: Path) -> None:
     assert trace.damage
 
 
-def test_a_pipe_is_no_trace(tmp_path: Path) -> None:
+def test_a_fifo_is_not_a_trace(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(TraceError, match="not a NAME"):
         TraceReader(tmp_path / "pipe")
@@ -201,8 +201,8 @@ REPLACED: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("how", REPLACED)
-def test_what_is_no_plain_file_is_neither_read_nor_packed(tmp_path: Path, how: str) -> None:
-    """A link in a stranger's folder may point at anything of ours, and nobody writes to its FIFO."""
+def test_only_plain_files_are_read_or_packed(tmp_path: Path, how: str) -> None:
+    """A link in another user's folder may point to a private file, and nobody may write to a FIFO there."""
     trace, secret = tmp_path / "t.slab", tmp_path / "secret"
     shutil.copytree(FIXTURES / "slow-leak.slab", trace)
     secret.write_text(SECRET)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traps: small files that say, or hold, more than any machine has memory for.  None is unpacked."""
+"""Small files that declare or contain more than fits into memory are not unpacked."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.unit.synthetic import alloc, events_table, intern, write_table, write
 from tests.unit.trace.reading.test_reader import EVENTS, everything, first_segment
 
 ROWS = 7_000_003
-ONCE = 1 << 20  # bytes that reading a trap may take
+ONCE = 1 << 20  # bytes that reading such a file may take
 
 
 @pytest.fixture
 def most_bytes() -> Iterator[pa.MemoryPool]:
-    """Counts what Arrow takes meanwhile."""
+    """Count the memory that Arrow allocates during the test."""
     before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
     pa.set_memory_pool(pool)
     yield pool
@@ -63,7 +63,7 @@ def test_the_example_of_the_module() -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_one_batch_of_millions_of_zeros_is_not_unpacked(
+def test_a_batch_of_millions_of_zeros_is_not_unpacked(
     tmp_path: Path, most_bytes: pa.MemoryPool, cut: bool
 ) -> None:
     reader = read_trap(tmp_path, zeros(ROWS), ROWS, cut)
@@ -76,13 +76,13 @@ def test_one_batch_of_millions_of_zeros_is_not_unpacked(
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_many_batches_of_zeros_are_read_up_to_a_bound(tmp_path: Path, cut: bool) -> None:
+def test_many_batches_of_zeros_are_read_up_to_a_limit(tmp_path: Path, cut: bool) -> None:
     reader = read_trap(tmp_path, zeros(ROWS), 131_072, cut)
     assert everything(reader).size == 8 * 131_072, "2^20 rows"
     assert "more than a recording can" in reader.damage[0]
 
 
-def test_a_side_table_of_zeros_is_read_up_to_a_bound(tmp_path: Path) -> None:
+def test_a_side_table_of_zeros_is_read_up_to_a_limit(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     counted = zeros(3_000_017, schema.COUNTED)
     write_table(trace / "counted.arrow", counted, 100_000)
@@ -94,8 +94,8 @@ def test_a_side_table_of_zeros_is_read_up_to_a_bound(tmp_path: Path) -> None:
     ]
 
 
-def test_a_footer_that_names_a_batch_again_and_again(tmp_path: Path) -> None:
-    """Each of 499 entries is 24 bytes, and 9,973 rows."""
+def test_a_footer_that_names_one_batch_many_times(tmp_path: Path) -> None:
+    """Each of 499 entries of 24 bytes would give 9,973 rows."""
     trace = write_trace(tmp_path / "t", EVENTS)
     write_table(first_segment(trace), zeros(499 * 9_973), 9_973)
     content = bytearray(first_segment(trace).read_bytes())
@@ -110,10 +110,10 @@ def test_a_footer_that_names_a_batch_again_and_again(tmp_path: Path) -> None:
     assert "more than a recording can" in reader.damage[0]
 
 
-def test_a_buffer_that_says_to_be_long_is_not_believed(tmp_path: Path, most_bytes: pa.MemoryPool) -> None:
+def test_a_buffer_that_declares_a_large_length_is_refused(tmp_path: Path, most_bytes: pa.MemoryPool) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     content = bytearray(first_segment(trace).read_bytes())
-    ptrs = struct.pack("<q", 8 * len(EVENTS))  # before a compressed buffer: what it unpacks to
+    ptrs = struct.pack("<q", 8 * len(EVENTS))  # the unpacked length, before a compressed buffer
     at = content.index(ptrs, len(content) // 4)
     content[at : at + 8] = struct.pack("<q", 1 << 30)
     first_segment(trace).write_bytes(content)
@@ -124,7 +124,7 @@ def test_a_buffer_that_says_to_be_long_is_not_believed(tmp_path: Path, most_byte
 
 
 @pytest.mark.parametrize("compression", ["zstd", None])
-def test_a_buffer_of_fewer_bytes_than_none_makes_no_room_for_others(compression: str | None) -> None:
+def test_a_negative_length_does_not_raise_the_limit(compression: str | None) -> None:
     table = zeros(1_009)
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression=compression)
@@ -148,8 +148,8 @@ def test_a_buffer_of_fewer_bytes_than_none_makes_no_room_for_others(compression:
     assert taken > 12, "two numbers for each of six buffers"
 
 
-def test_texts_by_their_codes_are_no_trace(tmp_path: Path) -> None:
-    """A million codes of one byte would be a million texts of a megabyte."""
+def test_dictionary_encoded_texts_are_refused(tmp_path: Path) -> None:
+    """A million one-byte codes could stand for a million texts of a megabyte."""
     trace = write_trace(tmp_path / "t", [alloc(1, 8)])
     texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000, np.int8)), ["x" * 1_000_000])
     columns = [np.zeros(1000, np.int64), np.zeros(1000, np.uint32), np.zeros(1000, np.uint32), texts]
@@ -158,7 +158,7 @@ def test_texts_by_their_codes_are_no_trace(tmp_path: Path) -> None:
         TraceReader(trace).table("tasks")
 
 
-def test_a_dictionary_counts_too(tmp_path: Path) -> None:
+def test_a_dictionary_counts_toward_the_limit(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     table = events_table(intern(EVENTS)[0])
     codes = pa.DictionaryArray.from_arrays(
@@ -170,8 +170,8 @@ def test_a_dictionary_counts_too(tmp_path: Path) -> None:
     assert reader.damage
 
 
-def test_zeros_where_a_batch_should_begin(tmp_path: Path) -> None:
-    """A disk that was full leaves a footer that names what is not there."""
+def test_zeros_in_place_of_a_batch_are_damage(tmp_path: Path) -> None:
+    """If the disk was full, the footer can name a batch that was not written."""
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=10)
     content = bytearray(first_segment(trace).read_bytes())
     at = int(blocks(pa.py_buffer(bytes(content)))[1][2]["offset"])
@@ -188,10 +188,10 @@ columns_of_any_kind = st.lists(
 
 
 @given(columns_of_any_kind, st.integers(0, 300), st.sampled_from(["zstd", "lz4", None]), st.randoms())
-def test_sizes_are_those_of_what_pyarrow_unpacks(
+def test_sizes_are_those_that_pyarrow_unpacks(
     kinds: list[pa.DataType], rows: int, compression: str | None, random: object
 ) -> None:
-    """Held against the buffers of the batch as it is read."""
+    """They are compared with the buffers of the batch after reading."""
     rng = np.random.default_rng(random.getrandbits(32))  # type: ignore[attr-defined]
     arrays = [_random(kind, rows, rng) for kind in kinds]
     batch = pa.RecordBatch.from_arrays(arrays, names=[str(i) for i in range(len(arrays))])
@@ -220,7 +220,7 @@ def _random(kind: pa.DataType, rows: int, rng: np.random.Generator) -> pa.Array:
 
 
 @given(st.binary(max_size=400))
-def test_garbage_for_a_footer_raises_nothing_else(noise: bytes) -> None:
+def test_a_damaged_footer_raises_only_expected_errors(noise: bytes) -> None:
     content = noise + struct.pack("<i", len(noise)) + b"ARROW1"
     try:
         for block in np.concatenate(blocks(pa.py_buffer(content))):

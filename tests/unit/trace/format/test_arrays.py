@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Columns made by hand are those that pyarrow makes, and pandas stays away."""
+"""Columns built from buffers equal those of pyarrow, and pandas is not imported."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ COLUMNS: list[tuple[pa.DataType, Any]] = [
 
 
 @pytest.mark.parametrize(("kind", "values"), COLUMNS)
-def test_a_column_is_the_one_that_pyarrow_makes(kind: pa.DataType, values: Any) -> None:
+def test_a_column_equals_that_of_pyarrow(kind: pa.DataType, values: Any) -> None:
     made = column(values, kind)
     made.validate(full=True)
     assert made.equals(pa.array(values, type=kind))
 
 
-def test_every_column_of_a_trace_can_be_made() -> None:
+def test_every_column_of_a_trace_can_be_built() -> None:
     for table in [schema.EVENTS, *schema.SIDE_TABLES.values()]:
         for field in table:
             assert column([], field.type).type == field.type
 
 
 def test_writing_a_trace_needs_no_pandas(tmp_path: Path) -> None:
-    """It takes half a second and 40 MB, on every machine that records."""
+    """pandas would take half a second and 40 MB on every machine that records."""
     script = f"""
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""manifest.json: what is saved is read back; what is damaged is refused, with the reason."""
+"""manifest.json: a saved manifest is read back; a damaged one is refused with the reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def whole(**changes: Any) -> dict[str, Any]:
     return {**Manifest().to_dict(), **changes}
 
 
-def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
+def test_a_saved_manifest_is_read_back(tmp_path: Path) -> None:
     saved = Manifest(
         status="failed: disk full",
         started_ns=5,
@@ -41,7 +41,7 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     assert manifests.load(tmp_path) == saved
 
 
-def test_a_saved_manifest_is_private_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_saved_manifest_is_private_and_leaves_no_other_file(tmp_path: Path) -> None:
     Manifest().save(Place(tmp_path))
     Manifest(status="complete").save(Place(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
@@ -49,24 +49,24 @@ def test_a_saved_manifest_is_private_and_leaves_nothing_beside_it(tmp_path: Path
     assert manifests.load(tmp_path).status == "complete"
 
 
-def test_a_newer_minor_may_know_more(tmp_path: Path) -> None:
+def test_a_newer_minor_version_may_have_more_keys(tmp_path: Path) -> None:
     newer = whole(version=[schema.MAJOR, schema.MINOR + 1], invented={"x": 1})
     assert manifests.load(written(tmp_path, newer)).version == [schema.MAJOR, schema.MINOR + 1]
 
 
-def test_missing_keys_take_their_default(tmp_path: Path) -> None:
+def test_missing_keys_have_their_default(tmp_path: Path) -> None:
     bare = {"format": "slabtrace", "version": [schema.MAJOR, 0], "host": {"cpus": 4}}
     loaded = manifests.load(written(tmp_path, bare))
     assert (loaded.status, loaded.host.cpus, loaded.command) == ("recording", 4, None)
 
 
-def test_an_address_may_be_as_large_as_one(tmp_path: Path) -> None:
-    told = whole(host={"stext": 0xFFFFFFFF81000000})
-    assert manifests.load(written(tmp_path, told)).host.stext == 0xFFFFFFFF81000000
+def test_an_address_may_have_64_bits(tmp_path: Path) -> None:
+    document = whole(host={"stext": 0xFFFFFFFF81000000})
+    assert manifests.load(written(tmp_path, document)).host.stext == 0xFFFFFFFF81000000
 
 
-def test_a_newer_major_is_refused_by_name(tmp_path: Path) -> None:
-    newer = {"format": "slabtrace", "version": [schema.MAJOR + 1, 0], "host": "told otherwise"}
+def test_a_newer_major_version_is_refused_and_named(tmp_path: Path) -> None:
+    newer = {"format": "slabtrace", "version": [schema.MAJOR + 1, 0], "host": "another meaning"}
     with pytest.raises(TraceError, match=f"format version {schema.MAJOR + 1}") as caught:
         manifests.load(written(tmp_path, newer))
     assert "newer slabtrace" in caught.value.remedy
@@ -118,6 +118,6 @@ def test_an_unreadable_manifest_is_refused(tmp_path: Path) -> None:
 
 def test_a_manifest_of_endless_length_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / schema.MANIFEST).open("wb") as file:
-        file.truncate(manifests.MOST_BYTES + 1)  # no block of the disk
+        file.truncate(manifests.MOST_BYTES + 1)  # a sparse file: no block on disk
     with pytest.raises(TraceError, match="too long for a manifest"):
         manifests.load(tmp_path)

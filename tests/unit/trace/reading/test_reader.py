@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading traces whole and damaged: what is whole is read, what is not is said, nothing else happens."""
+"""Complete and damaged traces: complete parts are read, damage is reported, nothing else happens."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def first_segment(trace: Path) -> Path:
 
 
 def unfinished(trace: Path, content: bytes) -> TraceReader:
-    """A reader of `trace` with `content` for its first segment."""
+    """A reader of `trace` after its first segment was replaced by `content`."""
     first_segment(trace).write_bytes(content)
     return TraceReader(trace)
 
 
-def test_a_whole_trace_is_read_in_order_over_segments(tmp_path: Path) -> None:
+def test_a_complete_trace_is_read_in_order_across_segments(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH, segment_batches=3)
     reader = TraceReader(trace)
     assert [name.removeprefix("events/") for name in reader.segments] == [
@@ -58,7 +58,7 @@ def test_a_whole_trace_is_read_in_order_over_segments(tmp_path: Path) -> None:
     assert reader.damage == []
 
 
-def test_reading_again_gives_the_same(tmp_path: Path) -> None:
+def test_reading_twice_gives_the_same_events(tmp_path: Path) -> None:
     reader = TraceReader(write_trace(tmp_path / "t", EVENTS, batch_events=BATCH))
     assert everything(reader).ptr.tolist() == everything(reader).ptr.tolist()
 
@@ -80,7 +80,7 @@ def test_columns_may_be_dictionary_encoded(tmp_path: Path) -> None:
     assert everything(TraceReader(trace)).site.tolist() == expected.site.tolist()
 
 
-def test_traces_of_version_1_have_times_in_one_column(tmp_path: Path) -> None:
+def test_traces_of_version_1_have_one_column_of_times(tmp_path: Path) -> None:
     old = Manifest(status="complete", version=[1, 2])
     trace = write_trace(tmp_path / "t", EVENTS, manifest=old)
     expected, _ = intern(EVENTS)
@@ -95,7 +95,7 @@ def test_traces_of_version_1_have_times_in_one_column(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))
-def test_times_come_back_as_they_were(times: list[int]) -> None:
+def test_times_are_read_as_they_were_written(times: list[int]) -> None:
     n = len(times)
     batch = EventBatch(np.array(times, np.int64), *(np.zeros(n, kind) for kind in ("u8", "u4", "u4", "u2")))
     assert loaded(stored(batch)).ts_ns.tolist() == times
@@ -108,7 +108,7 @@ def test_an_empty_trace_has_no_events(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [11])
-def test_a_segment_cut_anywhere_is_read_up_to_its_last_whole_batch(tmp_path: Path, step: int) -> None:
+def test_a_cut_segment_is_read_up_to_its_last_complete_batch(tmp_path: Path, step: int) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH)
     content = first_segment(trace).read_bytes()
     expected, _ = intern(EVENTS)
@@ -124,7 +124,7 @@ def test_a_segment_cut_anywhere_is_read_up_to_its_last_whole_batch(tmp_path: Pat
     assert seen == {*range(0, 96, BATCH), len(EVENTS)}, "every number of whole batches occurred"
 
 
-def test_bits_flipped_anywhere_never_break_the_reader(tmp_path: Path) -> None:
+def test_flipped_bits_never_break_the_reader(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH)
     content = first_segment(trace).read_bytes()
     for at in range(0, len(content), 13):
@@ -135,7 +135,7 @@ def test_bits_flipped_anywhere_never_break_the_reader(tmp_path: Path) -> None:
             assert "column" in error.message
 
 
-def test_garbage_for_a_segment_is_damage(tmp_path: Path) -> None:
+def test_a_segment_of_garbage_is_damage(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     for content in (b"", b"ARROW1", b"\0" * 100, b"ARROW1\0\0" + b"\xff" * 100 + b"ARROW1"):
         reader = unfinished(trace, content)
@@ -143,13 +143,13 @@ def test_garbage_for_a_segment_is_damage(tmp_path: Path) -> None:
         assert reader.damage
 
 
-def test_the_other_segments_survive_a_damaged_one(tmp_path: Path) -> None:
+def test_segments_after_a_damaged_one_are_read(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH, segment_batches=3)
     reader = unfinished(trace, b"")
     assert everything(reader).size == len(EVENTS) - 3 * BATCH
 
 
-def test_a_missing_segment_is_said(tmp_path: Path) -> None:
+def test_a_missing_segment_is_reported(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH, segment_batches=3)
     (trace / schema.EVENTS_DIR / "00001.arrow").unlink()
     reader = TraceReader(trace)
@@ -157,7 +157,7 @@ def test_a_missing_segment_is_said(tmp_path: Path) -> None:
     assert reader.damage == ["1 of 4 event segments are missing."]
 
 
-def test_files_that_are_no_segments_are_left_alone(tmp_path: Path) -> None:
+def test_files_that_are_not_segments_are_ignored(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     (trace / schema.EVENTS_DIR / "notes.arrow").write_bytes(b"mine")
     (trace / schema.EVENTS_DIR / "٣.arrow").write_bytes(b"a digit, but not ours")
@@ -166,7 +166,7 @@ def test_files_that_are_no_segments_are_left_alone(tmp_path: Path) -> None:
     assert reader.damage == []
 
 
-def test_a_trace_still_recording_says_so(tmp_path: Path) -> None:
+def test_a_trace_that_is_being_recorded_is_reported(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     Manifest(status="recording", started_ns=START).save(Place(trace))
     reader = TraceReader(trace)
@@ -174,14 +174,14 @@ def test_a_trace_still_recording_says_so(tmp_path: Path) -> None:
     assert reader.span() == (START, START + 95)
 
 
-def test_without_an_end_the_last_whole_segment_tells_it(tmp_path: Path) -> None:
+def test_without_an_end_the_last_complete_segment_gives_it(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS, batch_events=BATCH, segment_batches=3)
     Manifest(status="recording", started_ns=START).save(Place(trace))
     (trace / schema.EVENTS_DIR / "00003.arrow").write_bytes(b"ARROW1\0\0")
     assert TraceReader(trace).span() == (START, START + 90)
 
 
-def test_a_trace_older_than_a_side_table_is_whole_without_it(tmp_path: Path) -> None:
+def test_a_trace_older_than_a_side_table_is_complete_without_it(tmp_path: Path) -> None:
     folder = write_trace(
         tmp_path / "t", [alloc(1, 0x1000)], manifest=Manifest(version=[1, 0], status="complete")
     )
@@ -191,7 +191,7 @@ def test_a_trace_older_than_a_side_table_is_whole_without_it(tmp_path: Path) -> 
     assert reader.damage == []
 
 
-def test_a_missing_side_table_is_empty_and_said(tmp_path: Path) -> None:
+def test_a_missing_side_table_is_empty_and_reported(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     (trace / "stacks.arrow").unlink()
     reader = TraceReader(trace)
@@ -199,7 +199,7 @@ def test_a_missing_side_table_is_empty_and_said(tmp_path: Path) -> None:
     assert reader.damage == ["stacks.arrow is missing."]
 
 
-def test_a_cut_side_table_keeps_its_whole_batches(tmp_path: Path) -> None:
+def test_complete_batches_of_a_cut_side_table_are_read(tmp_path: Path) -> None:
     marks = [{"ts_ns": i, "text": f"mark {i}"} for i in range(30)]
     trace = write_trace(tmp_path / "t", EVENTS)
     write_table(trace / "marks.arrow", pa.Table.from_pylist(marks, schema.MARKS), batch_rows=10)
@@ -220,7 +220,7 @@ def test_events_of_unknown_sites_are_left_out_and_counted(tmp_path: Path) -> Non
     assert reader.damage == [f"{len(EVENTS) - kept} events are left out: their site is not in sites.arrow."]
 
 
-def test_sites_after_a_gap_are_not_believed(tmp_path: Path) -> None:
+def test_sites_after_a_gap_are_ignored(tmp_path: Path) -> None:
     trace = write_trace(tmp_path / "t", EVENTS)
     table = TraceReader(trace).table("sites")
     absurd = table.set_column(0, "site", pa.array([0, 4_000_000_000], pa.uint32()))
@@ -239,7 +239,7 @@ def test_sites_after_a_gap_are_not_believed(tmp_path: Path) -> None:
         ("other", pa.array([1], pa.uint64())),
     ],
 )
-def test_a_column_of_another_kind_is_refused(tmp_path: Path, name: str, values: pa.Array) -> None:
+def test_a_column_of_another_type_is_refused(tmp_path: Path, name: str, values: pa.Array) -> None:
     trace = write_trace(tmp_path / "t", EVENTS[:1])
     columns = {n: pa.array([1], t) for n, t in zip(schema.EVENTS.names, schema.EVENTS.types, strict=True)}
     del columns["ptr"]
@@ -281,7 +281,7 @@ def test_a_segment_that_cannot_be_opened_is_damage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"), [(None, "does not exist"), ("file", "is neither a NAME.slab folder")]
 )
-def test_what_is_no_folder_is_refused(tmp_path: Path, make: str | None, message: str) -> None:
+def test_a_path_that_is_not_a_folder_is_refused(tmp_path: Path, make: str | None, message: str) -> None:
     path = tmp_path / "t.slab"
     if make:
         path.write_bytes(b"data")
@@ -294,6 +294,6 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         TraceReader(tmp_path)
 
 
-def test_events_survive_an_event_type_the_reader_does_not_know(tmp_path: Path) -> None:
+def test_events_beside_an_unknown_event_kind_are_read(tmp_path: Path) -> None:
     newer = [Event(1, 8, kind=0x0F), Event(2, 8, kind=0x1F)]
     assert everything(TraceReader(write_trace(tmp_path / "t", newer))).size == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`pack --redact`: every command answers as on the trace itself."""
+"""`pack --redact`: every command gives the same answer as for the original trace."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def packed(trace: Path, folder: Path) -> Path:
 
 
 def judgements(trace: Trace) -> dict[str, pd.DataFrame]:
-    """What stands on addresses: pairing, slabs, stacks, tasks."""
+    """Results that depend on addresses: pairing, slabs, stacks, tasks."""
     grouped = {f"leaks by {by}": trace.leaks(by=by) for by in ("stack", "process")}
     return {
         **grouped,
@@ -61,7 +61,7 @@ def judgements(trace: Trace) -> dict[str, pd.DataFrame]:
 
 
 def tables(trace: Trace) -> dict[str, pd.DataFrame]:
-    """What else the commands show, and the streams."""
+    """The other tables that commands show, and the streams."""
     streams = {"events": trace.events(), "lifetimes": trace.lifetimes()}
     return {
         **{name: pa.Table.from_batches(list(stream)).to_pandas() for name, stream in streams.items()},
@@ -79,12 +79,12 @@ def test_a_redacted_trace_gives_the_same_answers(trace: Path, tmp_path: Path) ->
     renaming.compare(vars(true.completeness()), vars(made.completeness()))
     renaming.compare(true.damage, made.damage)
     renaming.check()
-    assert len(renaming.pairs) > 5  # it compared something
+    assert len(renaming.pairs) > 5  # not an empty comparison
     assert made.manifest.redacted
 
 
-def test_commands_answer_alike(tmp_path: Path) -> None:
-    """All tables of all fixtures are compared above; here what the commands make of them."""
+def test_commands_give_the_same_answer(tmp_path: Path) -> None:
+    """The tables of all fixtures are compared above, the output of commands here."""
     trace = FOLDERS[0].with_name("double-free.slab")
     redacted, renaming = packed(trace, tmp_path), Renaming()
     for command in COMMANDS:
@@ -99,16 +99,16 @@ def test_commands_answer_alike(tmp_path: Path) -> None:
 
 
 def events() -> st.SearchStrategy[list[Event]]:
-    """Allocations, frees (of starts and interiors) and ends of slabs, at addresses far apart and near."""
+    """Allocations, frees (of first and inner addresses) and page ends, at near and distant addresses."""
     places = st.tuples(st.sampled_from(SLABS), st.sampled_from((0, 64, 128)), st.sampled_from((0, 0, 8)))
     objects, now = places.map(sum), st.just(0)
-    told = {"tid": st.sampled_from((0, 7, 4000)), "cache": st.sampled_from(CACHES)}
+    task = {"tid": st.sampled_from((0, 7, 4000)), "cache": st.sampled_from(CACHES)}
     where = {"call_site": st.sampled_from(CODE), "stack_id": st.sampled_from((-1, 3, 9))}
     flags = st.sampled_from((0, Flag.INTERIOR, Flag.LARGE))
     end = {"bytes_alloc": st.just(4096), "bytes_req": st.just(0), "call_site": st.just(0)}
-    ends = st.builds(Event, now, st.sampled_from(SLABS), st.just(Kind.PAGE_END), **end, **told)
-    allocs = st.builds(alloc, now, objects, **where, **told)
-    frees = st.builds(free, now, objects, flags=flags, **where, **told)
+    ends = st.builds(Event, now, st.sampled_from(SLABS), st.just(Kind.PAGE_END), **end, **task)
+    allocs = st.builds(alloc, now, objects, **where, **task)
+    frees = st.builds(free, now, objects, flags=flags, **where, **task)
     return st.lists(st.one_of(allocs, frees, ends), min_size=1, max_size=30)
 
 
@@ -131,7 +131,7 @@ NUMBERS = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from((0, 1, 4095, 4096
 
 
 @given(NUMBERS, st.integers(12, 40))
-def test_memory_keeps_order_and_places_in_blocks(numbers: list[int], bits: int) -> None:
+def test_addresses_of_memory_keep_their_order_and_offset_in_a_block(numbers: list[int], bits: int) -> None:
     true, memory = np.array(numbers, np.uint64), made_up.Memory(bits)
     for part in np.array_split(true, 3):
         memory.meet(part)
@@ -145,7 +145,7 @@ def test_memory_keeps_order_and_places_in_blocks(numbers: list[int], bits: int) 
 
 
 @given(st.lists(st.tuples(st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1))))
-def test_text_keeps_order_and_places_in_functions(drawn: list[tuple[int, int]]) -> None:
+def test_addresses_of_code_keep_their_order_and_offset_in_a_function(drawn: list[tuple[int, int]]) -> None:
     offsets = dict(drawn) | {CODE[0]: 0x71, CODE[1]: 0x130}
     true, met = np.array(list(offsets), np.uint64), made_up.Ranks()
     met.meet(true)
@@ -155,26 +155,26 @@ def test_text_keeps_order_and_places_in_functions(drawn: list[tuple[int, int]]) 
     assert any(CODE[0] < each < CODE[1] for each in offsets) or second - first == CODE[1] - CODE[0]
 
 
-def test_numbers_of_stacks_do_not_show_the_order_of_their_hashes() -> None:
+def test_stack_ids_do_not_show_the_order_of_their_hashes() -> None:
     ids = made_up.StackIds().of(np.array([900, -2, 17, 900, 400], np.int64))
     assert ids.tolist() == [0, -2, 1, 0, 2]
 
 
-def test_what_was_not_met_is_an_error_the_user_sees() -> None:
+def test_an_unknown_value_is_an_error_with_a_message() -> None:
     with pytest.raises(TraceError, match="grows"):
         made_up.Memory(22).of(np.array([SLABS[0]], np.uint64))
 
 
-def test_names_of_caches_lose_cgroups_and_addresses_alone() -> None:
+def test_names_of_caches_lose_only_cgroups_and_addresses() -> None:
     names = made_up.CacheNames()
-    told = ["kmalloc-cg-128", "x(3:user.slice)", "x(4:ab)", "nf_conntrack_ffffffff81c5e4c0", "raid5-md0"]
-    assert [names.of(each) for each in told] == [
+    before = ["kmalloc-cg-128", "x(3:user.slice)", "x(4:ab)", "nf_conntrack_ffffffff81c5e4c0", "raid5-md0"]
+    assert [names.of(each) for each in before] == [
         "kmalloc-cg-128", "xredacted-1", "xredacted-2", "nf_conntrack_redacted-3", "raid5-md0"
     ]  # fmt: skip
     assert names.of("y(3:user.slice)") == "yredacted-1"
 
 
-def test_every_column_of_the_format_is_treated() -> None:
+def test_every_column_of_the_format_is_redacted() -> None:
     formats = {**schema.CARRIED, **schema.SIDE_TABLES}
     treated = {name: set(columns) for name, columns in TREATMENT.items()}
     wanted = {name: set(columns.names) for name, columns in formats.items()}
@@ -192,8 +192,8 @@ def test_a_packed_trace_can_be_redacted_and_info_says_so(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.redacted.slab.zip", "a.slab.zip"]
 
 
-def test_what_a_coarser_sample_leaves_out_is_not_in_the_copy(tmp_path: Path) -> None:
-    """Made-up addresses do not tell whether they were in the sample; counted objects stay scaled."""
+def test_objects_outside_a_coarser_sample_are_not_in_the_copy(tmp_path: Path) -> None:
+    """A replaced address does not show whether it was in the sample; counted objects stay scaled."""
     events = [alloc(number + 1, 0x10000 + 64 * number) for number in range(499)]
     row = {"begin_ns": 0, "end_ns": 10, "site": 0, "lifetime_bin": 20, "objects": 400, "moved": 0}
     manifest = Manifest(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `pack --redact` leaves out is in no byte of the file: not packed, and not decompressed."""
+"""No byte of a redacted file has a removed value, neither packed nor decompressed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIDS = {"events": ("tid",), "tasks": ("tid", "tgid")}
 
 
 def batches(files: Files, table: str) -> Iterator[pa.RecordBatch]:
-    """All batches of a table, as pyarrow alone reads them."""
+    """All batches of a table, read with pyarrow only."""
     for name in files.names():
         if name == f"{table}.arrow" or name.startswith(f"{table}/"):
             content = files.open(name).read()
@@ -40,11 +40,11 @@ def batches(files: Files, table: str) -> Iterator[pa.RecordBatch]:
                 try:
                     yield from stream
                 except (OSError, pa.ArrowException):
-                    return  # a torn file
+                    return  # a cut file
 
 
 def buffers(files: Files) -> Iterator[bytes]:
-    """Everything in the trace, decompressed."""
+    """All buffers of the trace, decompressed."""
     for table in ("events", *schema.SIDE_TABLES):
         for batch in batches(files, table):
             yield from (part.to_pybytes() for each in batch.columns for part in each.buffers() if part)
@@ -78,19 +78,19 @@ def test_no_address_pid_or_name_of_a_fixture_is_left(trace: Path, tmp_path: Path
     symbols = {n for batch in batches(true, "symbols") for n in batch.column("name").to_pylist()}
     hidden = {name for name in hidden if not any(name in symbol.encode() for symbol in symbols)}
     for content in (b"\0".join(buffers(made)), path.read_bytes()):
-        for at in range(8):  # at every byte, not at multiples of 8 only
+        for at in range(8):  # at every byte, not only at multiples of 8
             words = np.frombuffer(content, "<u8", (len(content) - at) // 8, at)
             assert not np.isin(words[words >= addresses.min()], addresses).any()
         assert not any(name in content for name in hidden)
     assert not (numbers(true, PIDS) & numbers(made, PIDS)) - {0}
-    told = manifest.read(made, path)
+    shown = manifest.read(made, path)
     recorder = manifest.read(true, trace).recorder.pid
-    assert recorder != told.recorder.pid
+    assert recorder != shown.recorder.pid
     assert recorder not in numbers(made, PIDS)
 
 
-def test_nothing_planted_is_left(tmp_path: Path) -> None:
-    """Every text and number of a trace that tells of its machine, its user or its workload, told apart."""
+def test_no_planted_value_is_left(tmp_path: Path) -> None:
+    """Plant a unique value in every field that identifies the machine, the user or the workload."""
     event = Event(1, ADDRESS, call_site=ADDRESS + 8, cache=ADDRESS + 16, tid=PID, stack_id=7)
     cache = {
         "cache": ADDRESS + 16, "name": f"kmalloc-64(3:{SECRET})", "aliases": [f"x(4:{SECRET})"],
@@ -126,11 +126,11 @@ def test_nothing_planted_is_left(tmp_path: Path) -> None:
         assert SECRET.encode() not in content
         assert not any((ADDRESS + i).to_bytes(8, "little") in content for i in range(0, 40, 8))
         assert not any(pid.to_bytes(4, "little") in content for pid in (PID, PID + 1, PID + 2))
-    told = json.loads(files.open(schema.MANIFEST).read())
+    shown = json.loads(files.open(schema.MANIFEST).read())
     hidden = (PID, PID + 1, PID + 2, ADDRESS + 32, 25_276_502_016, 1_795_350_612_484_687_004)
-    assert not any(str(number) in json.dumps(told) for number in hidden)
-    assert (told["host"]["release"], told["host"]["cpus"], told["redacted"]) == ("6.18.1", 2, True)
+    assert not any(str(number) in json.dumps(shown) for number in hidden)
+    assert (shown["host"]["release"], shown["host"]["cpus"], shown["redacted"]) == ("6.18.1", 2, True)
     assert [batch.column("name").to_pylist() for batch in batches(files, "symbols") if len(batch)] == [
         ["kept_name"]
     ]
-    assert len(told["command"]["argv"]) == 2
+    assert len(shown["command"]["argv"]) == 2

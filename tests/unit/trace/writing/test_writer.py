@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The writer's promise: what was flushed is whole, and what cannot be written is said, once, in order."""
+"""The writer: flushed batches are complete; a failed write raises WriteError and is in the manifest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def batch(first: int, count: int) -> EventBatch:
 
 
 def site(writer: TraceWriter) -> None:
-    """The one site that all events here have."""
+    """Write the site of all events here."""
     columns = {field.name: [0] for field in writer._tables["sites"].schema}
     writer.rows("sites", columns | {"kind": [1]})
 
@@ -37,7 +37,7 @@ def times(folder: Path) -> list[int]:
     return [int(ts) for events in TraceReader(folder).events() for ts in events.ts_ns]
 
 
-def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+def test_written_events_are_read_back(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t.slab", Manifest())
     site(writer)
     writer.events(batch(0, 101))
@@ -48,7 +48,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_every_flushed_batch_is_readable_at_once(tmp_path: Path) -> None:
-    """A reader, or the wreck of a killed recorder, needs no footer."""
+    """A file without a footer, as a killed recorder leaves it, can be read."""
     writer = TraceWriter(tmp_path / "t.slab", Manifest())
     site(writer)
     for number in range(5):
@@ -57,7 +57,7 @@ def test_every_flushed_batch_is_readable_at_once(tmp_path: Path) -> None:
 
 
 class FullDisk:
-    """A file that takes `room` bytes, then nothing; a batch may be cut."""
+    """A file that accepts only `room` bytes; a batch may be cut."""
 
     def __init__(self, file: Any, room: int) -> None:
         self._file, self._room = file, room
@@ -74,7 +74,7 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("room", [0, 1, 100])
-def test_a_full_disk_keeps_whole_batches(tmp_path: Path, room: int) -> None:
+def test_a_full_disk_leaves_complete_batches(tmp_path: Path, room: int) -> None:
     writer = TraceWriter(tmp_path / "t.slab", Manifest())
     site(writer)
     writer.events(batch(0, 10))
@@ -88,14 +88,14 @@ def test_a_full_disk_keeps_whole_batches(tmp_path: Path, room: int) -> None:
     assert manifests.load(tmp_path / "t.slab").status.startswith("failed: ")
 
 
-def test_side_tables_take_no_empty_batches(tmp_path: Path) -> None:
+def test_side_tables_have_no_empty_batches(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t.slab", Manifest())
     before = writer.bytes
     writer.rows("marks", {"ts_ns": [], "text": []})
     assert writer.bytes == before
 
 
-def test_nobody_else_may_read(tmp_path: Path) -> None:
+def test_other_users_may_not_read(tmp_path: Path) -> None:
     writer = TraceWriter(tmp_path / "t.slab", Manifest())
     site(writer)
     writer.events(batch(0, 1))
@@ -104,7 +104,7 @@ def test_nobody_else_may_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_places_where_no_trace_can_be_made(tmp_path: Path, force: bool) -> None:
+def test_paths_where_no_trace_can_be_made(tmp_path: Path, force: bool) -> None:
     (tmp_path / "file").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("file", "link", "missing/t.slab"):
@@ -113,15 +113,15 @@ def test_places_where_no_trace_can_be_made(tmp_path: Path, force: bool) -> None:
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_force_takes_no_other_programs_manifest_for_a_traces(tmp_path: Path) -> None:
-    """Browsers' extensions have a manifest.json, too."""
+def test_force_does_not_delete_a_manifest_of_another_program(tmp_path: Path) -> None:
+    """Extensions of browsers also have a manifest.json."""
     (tmp_path / "manifest.json").write_text('{"manifest_version": 3, "name": "slabtrace helper"}')
     (tmp_path / "precious").touch()
     with pytest.raises(UsageError, match="not a slabtrace trace"):
         check_place(tmp_path, force=True)
 
 
-def test_no_link_is_followed_where_the_manifest_is_written(tmp_path: Path) -> None:
+def test_the_manifest_is_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("root's")
     (tmp_path / "t.slab").mkdir()
     (tmp_path / "t.slab" / "manifest.json.new").symlink_to(tmp_path / "victim")
@@ -130,8 +130,8 @@ def test_no_link_is_followed_where_the_manifest_is_written(tmp_path: Path) -> No
     assert manifests.load(tmp_path / "t.slab") == Manifest()
 
 
-def test_a_trace_is_written_where_it_was_made_whatever_lies_at_its_path(tmp_path: Path) -> None:
-    """Whoever owns the folder above can move it away, and put a link to root's folders there."""
+def test_a_trace_is_written_where_it_was_made_even_if_its_path_changes(tmp_path: Path) -> None:
+    """The owner of the parent folder can move the trace, and put a link to a folder of root there."""
     writer = TraceWriter(tmp_path / "t.slab", Manifest())
     victim = tmp_path / "victim"
     (victim / "events").mkdir(parents=True)
@@ -144,10 +144,10 @@ def test_a_trace_is_written_where_it_was_made_whatever_lies_at_its_path(tmp_path
     assert times(tmp_path / "moved") == list(range(101))
 
 
-def test_force_deletes_nothing_but_the_trace_it_looked_at(
+def test_force_deletes_only_the_trace_that_it_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever owns the folder above puts a link there in between, to what is root's."""
+    """In between, the owner of the parent folder puts a link to a file of root there."""
     victim, old = tmp_path / "victim", tmp_path / "t.slab"
     (victim / "events").mkdir(parents=True)
     TraceWriter(old, Manifest()).close(COMPLETE)
@@ -164,8 +164,8 @@ def test_force_deletes_nothing_but_the_trace_it_looked_at(
 
 
 @pytest.mark.parametrize("there", ["a link", "not empty"])
-def test_nothing_but_the_folder_that_was_made_is_given_away(tmp_path: Path, there: str) -> None:
-    """What somebody has put in its place, between its making and its opening."""
+def test_only_the_folder_that_was_made_changes_its_owner(tmp_path: Path, there: str) -> None:
+    """Another user may replace the folder between its creation and its opening."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "precious").touch()
@@ -177,7 +177,7 @@ def test_nothing_but_the_folder_that_was_made_is_given_away(tmp_path: Path, ther
     assert [path.name for path in victim.iterdir()] == ["precious"]
 
 
-def test_force_replaces_what_was_killed_before_anything_was_written(tmp_path: Path) -> None:
+def test_force_replaces_a_trace_that_was_killed_before_the_first_write(tmp_path: Path) -> None:
     make_place(tmp_path / "t.slab")
     check_place(tmp_path / "t.slab", force=True)
     (tmp_path / "t.slab" / "precious").touch()
