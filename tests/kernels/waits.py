@@ -30,7 +30,7 @@ from slabtrace.errors import SlabtraceError
 from slabtrace.trace import manifest
 
 TRACE, STDERR, OUTPUT = "trace.slab", "record.stderr", "output"  # on the share
-# Measured on two CPUs with a load of 20: up to 38 s.
+# Measured on two CPUs with a load of 20: up to 49 s.
 DEADLINE_S = 150
 
 

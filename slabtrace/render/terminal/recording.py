@@ -11,7 +11,7 @@ from slabtrace.units import count, plural, size
 
 
 class Progress(Protocol):
-    """capture.storing.books.Progress."""
+    """capture.storing.periodic.Progress."""
 
     elapsed_s: float
     events_per_s: float
