@@ -22,10 +22,10 @@ BUCKETS = 40
 
 def slowly(events: list[Event]) -> Counter[tuple[int, int, str]]:
     """(bucket, cache, what) -> count, by the reference."""
-    out, told = reference(events), Counter[tuple[int, int, str]]()
+    out, counts = reference(events), Counter[tuple[int, int, str]]()
 
     def tell(at: int, cache: int, what: str, by: int) -> None:
-        told[events[at].ts * BUCKETS // LENGTH, cache, what] += by
+        counts[events[at].ts * BUCKETS // LENGTH, cache, what] += by
 
     for at, event in enumerate(events):
         if not event.is_free:
@@ -36,7 +36,7 @@ def slowly(events: list[Event]) -> Counter[tuple[int, int, str]]:
         tell(end, events[begin].cache, "went", 1)
     for at in out.old_frees:
         tell(at, events[at].cache, "went", 1)
-    return Counter({key: count for key, count in told.items() if count})
+    return Counter({key: count for key, count in counts.items() if count})
 
 
 @settings(max_examples=60)
@@ -46,18 +46,18 @@ def test_usage_is_allocations_minus_frees(events: list[Event]) -> None:
         path = write_trace(Path(folder) / "t", events, batch_events=7, seconds=LENGTH / 1e9)
         usage = slabtrace.open(path).usage(BUCKETS)
     expected = slowly(events)
-    told: Counter[tuple[int, int, str]] = Counter()
+    counts: Counter[tuple[int, int, str]] = Counter()
     seconds = LENGTH / BUCKETS / 1e9
     for row in usage.to_dict("records"):
         bucket, cache = row["ts_ns"] * BUCKETS // LENGTH - 1, int(row["cache"].split("0x")[1][:-1], 16)
-        told[bucket, cache, "came"] = round(row["allocs_per_s"] * seconds)
-        told[bucket, cache, "went"] = round(row["frees_per_s"] * seconds)
+        counts[bucket, cache, "came"] = round(row["allocs_per_s"] * seconds)
+        counts[bucket, cache, "went"] = round(row["frees_per_s"] * seconds)
         so_far = Counter(
             {what: sum(n for (b, c, w), n in expected.items() if b <= bucket and c == cache and w == what)
              for what in ("came", "went")}
         )  # fmt: skip
         assert row["objects"] == so_far["came"] - so_far["went"]
-    assert {key: count for key, count in told.items() if count} == expected
+    assert {key: count for key, count in counts.items() if count} == expected
 
 
 def test_many_groups_have_fewer_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,11 +67,11 @@ def test_a_double_free_has_all_three_events(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, events)
     assert (finding["kind"], finding["ptr"], finding["cache"]) == ("double-free", OBJECT, "things")
     assert (finding["confidence"], finding["maybe_missed"]) == ("exact", 0)
-    told = [
+    shown = [
         (e["ts_ns"], e["cpu"], e["pid"], e["tid"], e["comm"], e["call_site"], e["called"])
         for e in (finding["alloc"], finding["first_free"], finding["second_free"])
     ]
-    assert told == [
+    assert shown == [
         (100, 0, 70, 7, "maker", 0x111, "kmem_cache_alloc"),
         (200, 1, 70, 7, "maker", 0x222, "kmem_cache_free"),
         (300, 3, 80, 8, "breaker", 0x333, "kmem_cache_free"),
@@ -215,8 +215,8 @@ def test_a_free_to_the_wrong_cache_that_the_kernel_reported(
     tmp_path: Path, goes_on: bool, named: str | None
 ) -> None:
     """Up to about 6.19 the kernel traces the object's cache; later the named one, and does not free."""
-    told = {"kind": Kind.WRONG_CACHE_FREE, "cache": THINGS if goes_on else OTHERS, "call_site": 0x222}
-    events = [alloc(1, OBJECT, **MADE), free(2, OBJECT, **told)]
+    wrong = {"kind": Kind.WRONG_CACHE_FREE, "cache": THINGS if goes_on else OTHERS, "call_site": 0x222}
+    events = [alloc(1, OBJECT, **MADE), free(2, OBJECT, **wrong)]
     events += [free(3_000_000, OBJECT, **HERE)] if goes_on else []
     manifest = Manifest(coverage=Coverage(unattached=[Unattached("kmem_cache_free_bulk", "refused")]))
     (finding,) = found(tmp_path, events, manifest)

@@ -96,13 +96,13 @@ rows = st.fixed_dictionaries(
 
 
 @given(st.lists(rows, max_size=4), st.lists(addresses, min_size=1))
-def test_absurd_rows_affect_no_other_objects(told: list[dict[str, Any]], ptr: list[int]) -> None:
-    read = SlabStates(pa.Table.from_pylist(told, SLABS))
+def test_absurd_rows_affect_no_other_objects(absurd: list[dict[str, Any]], ptr: list[int]) -> None:
+    read = SlabStates(pa.Table.from_pylist(absurd, SLABS))
     live = allocations(ptr, 0)
     position, _ = read.free_at_last(live)
     assert not read.held(live)[position].any()
     for held, address in zip(read.held(live), ptr, strict=True):
-        over = [row for row in told if row["stride"] and row["slab"] <= address]
+        over = [row for row in absurd if row["stride"] and row["slab"] <= address]
         assert not held or any((address - row["slab"]) // row["stride"] < row["objects"] for row in over)
     used, cache = read.in_use()
-    assert len(used) == len(cache) <= 16 * len(told)
+    assert len(used) == len(cache) <= 16 * len(absurd)

@@ -142,7 +142,7 @@ def test_stack_totals_add_up_to_stat(trace: Trace) -> None:
 
 
 def test_progress_is_reported(trace: Trace) -> None:
-    told: list[int] = []
-    trace.progress = told.append
+    progress: list[int] = []
+    trace.progress = progress.append
     trace.stat()
-    assert told[-1] == len(EVENTS)
+    assert progress[-1] == len(EVENTS)
