@@ -18,6 +18,7 @@ from slabtrace.capture.programs.compiler import compile_bpf
 from slabtrace.capture.programs.kfuncs import Kfuncs
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.session import ring_geometry
+from slabtrace.capture.slabs import walk
 from slabtrace.capture.slabs.walk import SlabWalk
 from slabtrace.capture.stream.rings import Rings
 
@@ -42,9 +43,9 @@ class Probes:
         self.programs = Programs(compile_bpf(defines, _SOURCE), kfuncs)
         self.rings = Rings(self.programs, geometry)
         self.rings.set_sample(options.sample)
-        walk = SlabWalk(self.programs, shape)
+        slabs = SlabWalk(self.programs, shape)
         first = walk.find_any_cache(self.programs, shape, 0)
-        self.rings.set_vmemmap(walk.learn_vmemmap(walk.all_caches(first)))
+        self.rings.set_vmemmap(slabs.learn_vmemmap(slabs.all_caches(first)))
 
     def part(self, *parts: str) -> AbstractContextManager[None]:
         """Attach the named parts of parts.c, one after another, to each tracepoint."""

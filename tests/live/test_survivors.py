@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import slabtrace
-from slabtrace.analysis.counting.lifetime_histogram import BINS, PER_OCTAVE
+from slabtrace.trace.format.schema import BINS_PER_OCTAVE, LIFETIME_BINS
 from tests.live.conftest import BY_LEAVER, Leaver, Recording, slabtrace_json, wait_for
 from tests.live.messages import new_queue, receive, send
 from tests.live.test_exact_counts import (
@@ -35,7 +35,7 @@ SURVIVORS = ("--mode", "survivors")
 # held so long (ns; near the beginning of a bin, which ends at 1.41 times that): so many messages
 HELD = {100_000: 101, 800_000: 307, 6_300_000: 53, 51_000_000: 11}
 SPIN_NS = 300_000  # sleeping is not exact
-EDGES = 2.0 ** (np.arange(1, BINS + 1) / PER_OCTAVE)  # where the bins end, ns
+EDGES = 2.0 ** (np.arange(1, LIFETIME_BINS + 1) / BINS_PER_OCTAVE)  # where the bins end, ns
 
 
 def site(trace: Path, function: str) -> dict[str, Any]:
