@@ -65,8 +65,8 @@ def documented(table: Table) -> Callable[[F], F]:
     """A decorator: the function's docstring lists the columns of `table`, which it returns as a DataFrame."""
 
     def with_columns(function: F) -> F:
-        told = textwrap.dedent(f"    {(function.__doc__ or '').strip()}")
-        function.__doc__ = f"{told}\n\nColumns, a row being {table.row}:\n\n{table.help()}\n"
+        text = textwrap.dedent(f"    {(function.__doc__ or '').strip()}")
+        function.__doc__ = f"{text}\n\nColumns, a row being {table.row}:\n\n{table.help()}\n"
         return function
 
     return with_columns

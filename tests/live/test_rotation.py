@@ -63,7 +63,9 @@ def test_a_known_leak_over_parts_that_are_gone(start_recording: Start, queue: in
     for part in kept:
         trace = slabtrace.open(part)
         assert trace.damage == [] and trace.manifest.status == manifest.COMPLETE
-        stored = sum(int((batch.ts_ns >= trace.span_ns[0]).sum()) for batch in trace._recorded.reader.events())
+        stored = sum(
+            int((batch.ts_ns >= trace.span_ns[0]).sum()) for batch in trace._recorded.reader.events()
+        )
         assert stored == trace.manifest.totals.events > 0
         assert trace.outstanding(pid=[os.getpid()])["comms"].map(bool).all()
 

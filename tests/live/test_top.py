@@ -21,8 +21,8 @@ from tests.live.conftest import PATIENCE_S, wait_for
 from tests.needs import need_program
 
 TOP = [sys.executable, "-m", "slabtrace", "top"]
-OWN = ("--pid", str(os.getpid()))  # who sends the messages
-MESSAGES, BYTES = 211, 64  # below the 16 KiB that a queue holds unless told otherwise
+OWN = ("--pid", str(os.getpid()))  # this process sends the messages
+MESSAGES, BYTES = 211, 64  # below the 16 KiB that a queue holds by default
 IPC_PRIVATE, IPC_RMID, IPC_NOWAIT = 0, 0, 0o4000
 
 

@@ -34,7 +34,7 @@ DOUBLE, INTERIOR, WRONG, OLDER, BEGINNINGS = 17, 19, 5, 23, 29
 
 
 class Kernel:
-    """What a module would do, told to the attached programs."""
+    """Calls the attached programs as a module would, without the wrong free itself."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -204,7 +204,7 @@ def _slab_page_test(btf: Btf) -> SlabPageTest:
 
 
 def _reclaim_account(btf: Btf) -> int:
-    """The mask of SLAB_RECLAIM_ACCOUNT.  It depends on the configuration where slab.h has _slab_flag_bits."""
+    """The mask of SLAB_RECLAIM_ACCOUNT.  The configuration sets it if mm/slab.h has _slab_flag_bits."""
     bit = btf.enum_value("_slab_flag_bits", "_SLAB_RECLAIM_ACCOUNT")
     return 0x00020000 if bit is None else 1 << bit
 
