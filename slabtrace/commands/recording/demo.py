@@ -140,6 +140,7 @@ def _show_findings(opened: Trace, trace: Path, found: dict[Left, pd.DataFrame]) 
     completeness = opened.completeness()
     for groups in found.values():
         write_leaks(sys.stdout, groups, Listing("stack", opened.length_ns, 0, completeness))
+        click.echo()
     for left, groups in found.items():
         click.echo(f"left behind on purpose: {left.number} {left.what}")
         for number, cache, symbol in groups[["outstanding", "cache", "symbol"]].itertuples(index=False):
