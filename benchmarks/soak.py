@@ -24,6 +24,7 @@ from benchmarks.consumer import MemorySampler, cpu_seconds
 from benchmarks.loads import Load, built, run_everywhere
 from benchmarks.machine import LONG_PATIENCE_S, note, wait_until_quiet
 from benchmarks.table import print_table
+from slabtrace.api import Trace
 
 LOAD, PIPES, OBJECTS = "pipes", 41, 5_000_000
 MODES: dict[str, Sequence[str]] = {
@@ -50,7 +51,7 @@ _STEPS = 20  # values of the memory over time that are shown
 class Soaked:
     """One recording: its trace, its length, and CPU time, memory (bytes) and disk space that it took."""
 
-    trace: slabtrace.Trace
+    trace: Trace
     seconds: float
     cpu_s: float
     memory: list[int]

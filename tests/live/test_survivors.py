@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import slabtrace
+from slabtrace.api import Trace
 from slabtrace.trace.format.schema import BINS_PER_OCTAVE, LIFETIME_BINS
 from tests.live.conftest import BY_LEAVER, Leaver, Recording, slabtrace_json, wait_for
 from tests.live.messages import new_queue, receive, send
@@ -103,7 +104,7 @@ def test_old_objects_are_reported_with_their_frees(
     assert len(long) == pipes and min(long) >= 200_000_000
 
 
-def call_sites(trace: slabtrace.Trace, function: str) -> set[int]:
+def call_sites(trace: Trace, function: str) -> set[int]:
     rows = trace.stat("call_site")
     symbols = zip(rows["symbol"], rows["call_site"], strict=True)
     return {address for symbol, address in symbols if symbol.startswith(f"{function}+")}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from textual.widgets import DataTable
 
 from slabtrace.analysis.live import LEAST, LiveTrace
 from slabtrace.render.top.app import TopApp
@@ -118,7 +119,7 @@ def test_the_keys_of_the_screen(by: str) -> None:
     async def drive() -> None:
         app = TopApp(live, by, "bytes", 0.2, lambda: goes_on[0])
         async with app.run_test(size=(140, 30)) as pilot:
-            table = app.query_one("DataTable")
+            table = app.query_one(DataTable)
             assert table.row_count == 2
             await pilot.press("enter")
             stacks = app.query_one("#stacks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ import pytest
 import slabtrace
 from slabtrace.cli.destination import Limit, LimitType, rotation
 from slabtrace.errors import TraceError, UsageError
-from slabtrace.series import carry_process
 from slabtrace.series.carry import carry
 from slabtrace.series.carry_process import carry_in_process
 from slabtrace.series.last_known import LastKnown
@@ -248,7 +248,7 @@ def test_a_failed_fork_does_not_end_the_recording(tmp_path: Path, monkeypatch: p
     def none(*_: Any, **__: Any) -> None:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(carry_process.subprocess, "run", none)
+    monkeypatch.setattr(subprocess, "run", none)
     record(tmp_path / "t.slab", 9, Rotation(ns=4 * S), carrying=carry_in_process)
     assert len(parts_of(tmp_path / "t.slab")) == 3
 
