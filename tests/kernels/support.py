@@ -59,10 +59,10 @@ def table(columns: list[dict[str, str]]) -> str:
 
 
 def _twins(trace: Trace) -> str:
-    lost = trace.completeness().skipped
-    if not trace.manifest.coverage.twins:
-        return "not needed"
-    return f"recovered by twins; {lost or 'none'} lost"
+    completeness = trace.completeness()
+    if not completeness.recovered and not completeness.skipped:
+        return "none skipped"  # up to 6.0 programs nest
+    return f"recovered by twins; {completeness.skipped or 'none'} lost"
 
 
 def _silent(watched: bool) -> Callable[[Trace], str]:

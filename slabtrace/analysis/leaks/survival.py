@@ -2,8 +2,8 @@
 """Which objects of a group are old, whether objects of that age are ever freed, and when they were allocated.
 
 For an age h, of all objects that got as old as that, some were freed later (`old_freed`) and some are still
-live (`old`).  The horizon of a group is the least age h from which on few of them were freed.  A group
-without a horizon has no old objects.
+live (`old`).  The horizon of a group is the least age h from which on few of them were freed; where there is
+none, the greatest age tried that a live object reached.  A group without a horizon has no old objects.
 
 Example: a recording of 64 s; 1,000 objects lived about 3 ms, 4 lived 6 s, and 40 are live, one allocated
 every second from 24 s on.  Powers of two from 4 s (64 s / 16) to 32 s are tried.
