@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: noise on these CPUs until stdin closes, or a signal; it leaves nothing behind.
 
-    python -m tests.noise --cpus all --steps 4000
+    python -m tests.noise --cpus all --steps 2500
 
 A line "ready" on stdout says that every worker works.  If a worker ends early, so does this, with status 1.
 """
@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-STEPS = 4000  # a second on each CPU: on two CPUs some 100,000 slab events
+STEPS = 2500  # a second on each CPU: on two CPUs some 100,000 slab events
 _WORKER = Path(__file__).with_name("worker.c")
 _IPC_RMID = 0
 

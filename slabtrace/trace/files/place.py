@@ -51,6 +51,22 @@ class Place:
             file.write(content)
         self.rename(beside, name)
 
+    def reserve(self, size: int) -> int | None:
+        """Keep `size` bytes of the disk free until the returned descriptor is closed; None where that fails.
+
+        The file has no name (O_TMPFILE), so a recorder that is killed leaves nothing of it.
+        """
+        try:
+            descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o600, dir_fd=self._descriptor)
+        except OSError:  # not every filesystem has it
+            return None
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
     def rename(self, name: str, to: str) -> None:
         """Rename a file in it.  Raises OSError."""
         os.replace(name, to, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from slabtrace.trace.format.event_columns import stored
 from slabtrace.trace.manifest import Manifest
 
 SIDE_ROWS = 8192  # of a copied batch, which readers decode whole
+RESERVE = 64 << 10  # bytes kept for the last manifest, which says why a recording on a full disk ended
 SEGMENT_EVENTS = 16_000_000  # events per file of events/: some 60 MB
 # An event of a pipe load takes 3.06 bytes and 65 ns at level -1, 2.98 bytes and 87 ns at level 1, 6.8 bytes
 # and 48 ns with lz4.  Higher levels take several times as long, and save a tenth of the size.
@@ -142,6 +144,7 @@ class TraceWriter:
         self._place = make_place(place) if isinstance(place, Path) else place
         self.manifest = manifest
         self.save_manifest()
+        self._reserve = self._place.reserve(RESERVE)
         self._tables = {name: self._table(f"{name}.arrow", s) for name, s in schema.SIDE_TABLES.items()}
         self._segment: TableWriter | None = None
         self._segments = 0
@@ -201,9 +204,19 @@ class TraceWriter:
             except WriteError as error:
                 first = first or error
         self.manifest.status = status if first is None else f"failed: {first.message}"
+        self._release_reserve()  # after the footers, which may have taken the last block
         self.save_manifest()
         if first is not None:
             raise first
+
+    def _release_reserve(self) -> None:
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):  # it could not be made
+            self._release_reserve()
 
     def _closers(self) -> list[Callable[[], None]]:
         open_files = [*self._tables.values(), *([self._segment] if self._segment else [])]

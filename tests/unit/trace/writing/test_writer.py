@@ -18,7 +18,7 @@ from slabtrace.trace.files.place import Place, check_place, make_place
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import COMPLETE, Manifest
 from slabtrace.trace.reading.reader import TraceReader
-from slabtrace.trace.writing.writer import TraceWriter, WriteError
+from slabtrace.trace.writing.writer import RESERVE, TraceWriter, WriteError
 
 
 def batch(first: int, count: int) -> EventBatch:
@@ -86,6 +86,23 @@ def test_a_full_disk_leaves_complete_batches(tmp_path: Path, room: int) -> None:
         writer.close(COMPLETE)
     assert times(tmp_path / "t.slab") == list(range(10))
     assert manifests.load(tmp_path / "t.slab").status.startswith("failed: ")
+
+
+def test_the_last_manifest_finds_room_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Footers may take the last block; room for the manifest, which says why the recording ended, is kept."""
+    writer = TraceWriter(tmp_path / "t.slab", Manifest())
+    assert writer._reserve is not None and os.fstat(writer._reserve).st_blocks * 512 >= RESERVE
+    create = place.Place.create
+
+    def create_on_full_disk(self: place.Place, name: str) -> int:
+        if writer._reserve is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return create(self, name)
+
+    monkeypatch.setattr(place.Place, "create", create_on_full_disk)
+    writer.close("failed: the disk is full")
+    assert manifests.load(tmp_path / "t.slab").status == "failed: the disk is full"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.slab"]
 
 
 def test_side_tables_have_no_empty_batches(tmp_path: Path) -> None:
