@@ -48,6 +48,14 @@ class Sites:
             self._columns[name] = np.concatenate([column, np.asarray(rows[name], column.dtype)])
         self._derive()
 
+    def unify_stacks(self, repeated: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+        """Stacks numbered `repeated` (ascending) become those numbered `first`, both of shape (r,)."""
+        if len(repeated):
+            stack_id = self._columns["stack_id"]
+            row = np.minimum(np.searchsorted(repeated, stack_id), len(repeated) - 1)
+            same = repeated[row] == stack_id
+            self._columns["stack_id"] = np.where(same, first[row], stack_id).astype(stack_id.dtype)
+
     def _derive(self) -> None:
         self.free: NDArray[np.bool_] = (self["kind"] & np.uint8(FREE_BIT)) != 0
         self.page_end: NDArray[np.bool_] = self["kind"] == np.uint8(Kind.PAGE_END)

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
+from slabtrace.trace.format.arrays import plain
 
 
 class Symbols:
@@ -56,6 +60,24 @@ class Stacks:
         """Addresses of the frames, innermost first; empty if there is no such stack."""
         row = self._row.get(stack_id)
         return [] if row is None else [int(frame) for frame in self._frames[row].as_py()]
+
+    def repeated(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Stacks with the frames of an earlier row: their numbers, ascending, and that row's; shape (r,).
+
+        The kernel numbers stacks by a hash of all frames.  The recorder leaves out those inside the call
+        site, and two stacks may differ in these alone.
+        """
+        frames = self._frames.combine_chunks()
+        offsets, values = frames.offsets.to_numpy(), plain(frames.values)
+        first: dict[bytes, int] = {}
+        repeated = {}
+        for stack_id, row in self._row.items():
+            content = values[offsets[row] : offsets[row + 1]].tobytes()
+            earlier = first.setdefault(content, stack_id)
+            if earlier != stack_id:
+                repeated[stack_id] = earlier
+        numbers = sorted(repeated)
+        return np.array(numbers, np.int64), np.array([repeated[each] for each in numbers], np.int64)
 
     def names(self, stack_id: int, at_ns: int | None = None) -> list[str]:
         """Symbols of the frames, innermost first; empty if there is no such stack."""

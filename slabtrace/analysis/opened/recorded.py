@@ -67,7 +67,9 @@ class Recorded:
     @cached_property
     def sites(self) -> Sites:
         """sites.arrow: what is true of every event of one site."""
-        return Sites.from_table(self.reader.sites)
+        sites = Sites.from_table(self.reader.sites)
+        sites.unify_stacks(*self.stacks.repeated())
+        return sites
 
     @cached_property
     def caches(self) -> Caches:
@@ -110,6 +112,15 @@ class Recorded:
     @cached_property
     def lookup(self) -> Lookup:
         """Names of addresses, stacks and tasks."""
-        symbols = Symbols(self.reader.table("symbols"))
-        stacks = Stacks(self.reader.table("stacks"), symbols)
-        return Lookup(symbols, stacks, self.tasks, self.span_ns[0], self.manifest.recorder.pid)
+        recorder_pid = self.manifest.recorder.pid
+        return Lookup(self.symbols, self.stacks, self.tasks, self.span_ns[0], recorder_pid)
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """symbols.arrow: names of kernel addresses."""
+        return Symbols(self.reader.table("symbols"))
+
+    @cached_property
+    def stacks(self) -> Stacks:
+        """stacks.arrow: the frames of each stack."""
+        return Stacks(self.reader.table("stacks"), self.symbols)

@@ -48,6 +48,17 @@ def test_with_one_recorded_stack_the_others_are_assumed_to_be_the_same(tmp_path:
     assert stack_of(group) == "stacks were sampled: 7 of 96 have one, all the same"
 
 
+def test_two_numbers_of_the_same_frames_are_one_stack(tmp_path: Path) -> None:
+    """Seen on a busy machine: stacks that differ only inside the call site, in frames that are not stored."""
+    again = {"stacks": [*TABLES["stacks"], {"stack_id": 26557, "frames": [HOT, 0x900]}]}
+    sampled = [*made(7, LEFT), *made(5, 26557), *made(100, STACK_NOT_TAKEN)]
+    every = [*made(7, LEFT), *made(5, 26557), *made(3, RIGHT)]
+    for name, events, stacks in (("sampled", sampled, [1]), ("every", every, [1, 1])):
+        events = [replace(event, ts=ts) for ts, event in enumerate(events)]
+        found = slabtrace.open(write_trace(tmp_path / name, events, again)).leaks()
+        assert found["stacks"].tolist() == stacks and found["stack_of"].max() == 12
+
+
 def test_several_stacks_are_one_group_which_says_so(tmp_path: Path) -> None:
     parts = made(7, LEFT), made(19, RIGHT, freed=16), made(100, STACK_NOT_TAKEN), made(5, 3, COLD)
     found, _ = rows(tmp_path, *parts)
