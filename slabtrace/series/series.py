@@ -6,6 +6,15 @@ is carried into it (its folder carried/), so `leaks` of the newest part covers t
 began.  A part ends at a sample of slabinfo, so that the kernel's own count begins and ends with it.  Side
 tables begin with what was last known.  Carrying reads the part that ended once more, in a process of its
 own, while the next one is recorded; no part is deleted before it is carried.
+
+Example: --rotate 4s.
+
+    what the recorder hands over            part 1                       part 2
+    sample of slabinfo at 4.0 s             4 s are over: the boundary
+    events up to 4.2 s: alloc A at 3.9 s    stored
+                        alloc B at 4.1 s    closed                       begun with sites, caches, …; B stored
+    (meanwhile, in another process)         read once more               carried/: A, outstanding at 4.0 s
+    free A at 5.0 s                                                      stored; pairs with the carried A
 """
 
 from __future__ import annotations

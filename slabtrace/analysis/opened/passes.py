@@ -3,6 +3,16 @@
 
 A pass reads all events once and feeds accumulators.  The first one also makes the summary, which nearly all
 tables need.  What a pass leaves is kept: the next table that needs it costs no further pass.
+
+Example: tables asked for one after the other.
+
+    table               pass   it feeds, besides the Pairer
+    stat()              1      the summary
+    leaks()             2      ages of all objects
+    leaks(by="cache")   none
+    caches()            3      timeline, peaks, histogram
+    usage(), peaks()    none
+    leaks(pid=[7])      4      ages of these objects; the answer replaces that of leaks()
 """
 
 from __future__ import annotations
