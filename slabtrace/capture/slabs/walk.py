@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +47,15 @@ class SlabPlace(NamedTuple):
     struct: int
     memory: int
     cache: int
+
+
+class _PartialSlab(NamedTuple):
+    """A slab by its struct page, an address in it, its cache, and the `vmemmap` that follows."""
+
+    page: int
+    freelist: int
+    cache: int
+    vmemmap: int
 
 
 class SlabWalk:
@@ -156,30 +164,45 @@ class SlabWalk:
         """The number `vmemmap` in: struct page of ptr = vmemmap + (ptr >> 12) * sizeof(struct page).
 
         A partial slab is linked by its struct page, and its freelist is an address in the slab: together
-        they give the number.  Each cache with a partial slab votes.  Returns 0 if there is no vote, or two
-        differ.
+        they give the number, if the slab has the order that its cache prefers.  (Where memory is short, a
+        slab has the least order, and the number is wrong.)  The right number leads from every freelist back
+        to its slab, so no slab refutes it.  Returns 0 if there is no such number, or more than one.
         """
-        votes: Counter[int] = Counter()
+        seen: list[_PartialSlab] = []
         for cache in caches:
-            votes.update(self._vmemmap_votes(cache))
-            if sum(votes.values()) >= 32:
+            slab = self._partial_slab(cache)
+            seen += [slab] if slab else []
+            if len(seen) >= 32:
                 break
-        return next(iter(votes)) if len(votes) == 1 else 0
+        numbers = {each.vmemmap for each in seen}
+        right = [number for number in numbers if not any(self._refutes(each, number) for each in seen)]
+        return right[0] if len(right) == 1 else 0
 
-    def _vmemmap_votes(self, cache: SlabCache) -> list[int]:
+    def _partial_slab(self, cache: SlabCache) -> _PartialSlab | None:
+        """The first partial slab of node 0; None if there is none."""
         shape = self._shape
         node = self.u64(cache.address + shape.cache_fields["node"])
         if not node:
-            return []
+            return None
         head = node + shape.cache_node_partial
         slab = (self.u64(head) - shape.slab_list) % _U64
         if slab == (head - shape.slab_list) % _U64:
-            return []  # the list is empty
+            return None  # the list is empty
         freelist = self.u64(slab + shape.slab_freelist)
         if not freelist or self.u64(slab + shape.slab_cache) != cache.address:
-            return []  # the slab left the list meanwhile
+            return None  # the slab left the list meanwhile
         start = freelist & ~((PAGE_SIZE << cache.order) - 1)
-        return [(slab - (start // PAGE_SIZE) * shape.sizeof_page) % _U64]
+        vmemmap = (slab - (start // PAGE_SIZE) * shape.sizeof_page) % _U64
+        return _PartialSlab(slab, freelist, cache.address, vmemmap)
+
+    def _refutes(self, seen: _PartialSlab, vmemmap: int) -> bool:
+        """Whether the number leads from the freelist of a slab elsewhere, and the slab is still the same."""
+        found = self.slab_at(vmemmap, seen.freelist & ~(PAGE_SIZE - 1))
+        if found is not None and found.struct == seen.page and found.cache == seen.cache:
+            return False
+        shape = self._shape
+        now = self.u64(seen.page + shape.slab_freelist), self.u64(seen.page + shape.slab_cache)
+        return now == (seen.freelist, seen.cache)  # else it changed, which says nothing
 
 
 def find_any_cache(programs: Programs, shape: KernelShape, kallsyms_slab_caches: int) -> int:
