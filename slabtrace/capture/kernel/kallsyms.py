@@ -210,6 +210,8 @@ def _known(functions: _Functions, modules: list[bytes]) -> dict[str, _Module]:
         name, size, *address = line.decode(errors="replace").split()
         if address and int(address[0], 16):
             reach[name] = range(int(address[0], 16), int(address[0], 16) + int(size))
+            if name in texts:
+                texts[name] = _within(texts[name], reach[name])
     return {name: _Module(name, reach[name], text, functions) for name, text in texts.items()}
 
 
@@ -222,6 +224,16 @@ def _is_taken(module: _Module, here: Iterable[_Module], functions: _Functions) -
     return (
         any(_overlap(module.text, each) for each in others) or _BPF in functions.within(module.text).extents()
     )
+
+
+def _within(text: range, reach: range) -> range:
+    """Where a module's functions are, without those of its init code, which has memory of its own.
+
+    kallsyms lists them too while the module is loading.  They are soon freed, and what begins between the two
+    is not in the module's place.
+    """
+    inside = range(max(text.start, reach.start), min(text.stop, reach.stop))
+    return inside if len(inside) else text
 
 
 def _overlap(one: range, other: range) -> bool:

@@ -265,6 +265,19 @@ def test_bpf_programs_around_a_module_that_went_do_not_have_its_place(
     assert names.resolve(0xFFFFFFFFC0100026) == (("leak", 0x26, "alpha") if known else None)
 
 
+def test_a_module_seen_while_it_loads_does_not_end_with_its_init_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its init functions have memory of their own; a BPF program between the two is not in its place."""
+    names = symbols(monkeypatch, tmp_path, TEXT)
+    loading = TEXT + ALPHA + "ffffffffc0300000 t init_alpha\t[alpha]\n"
+    swap_modules(tmp_path, "alpha 16384 0 - Loading 0xffffffffc0100000\n", loading)
+    assert names.refresh()
+    swap_modules(tmp_path, "", TEXT + "ffffffffc0200000 t bpf_prog_1\t[bpf]\n")
+    assert names.refresh()
+    assert names.resolve(0xFFFFFFFFC0100026) == ("leak", 0x26, "alpha")
+
+
 def test_a_module_in_anothers_place_takes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     names = symbols(monkeypatch, tmp_path, TEXT + ALPHA)
     swap_modules(tmp_path, "beta 16384 0 - Live 0xffffffffc0100000\n", TEXT + BETA)
