@@ -138,8 +138,8 @@ class Kallsyms:
 
     @property
     def modules(self) -> int:
-        """How many modules have been known so far."""
-        return len(self._here.keys() | self._gone.keys())
+        """How many modules have been known so far, the kernel itself included, but not BPF."""
+        return len((self._here.keys() | self._gone.keys()) - {_BPF})
 
     def reload(self) -> None:
         """Read /proc/kallsyms again."""
