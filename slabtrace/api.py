@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 import slabtrace.columns as tables
 from slabtrace.analysis.counting.sampling import SampledHits
-from slabtrace.analysis.grouping.kept import Kept, Question, every_object
+from slabtrace.analysis.grouping.kept import Question
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
@@ -33,7 +34,8 @@ from slabtrace.trace.manifest import Manifest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from slabtrace.analysis.grouping.groups import Groups
+    from slabtrace.analysis.leaks.verdict import Verdict
+    from slabtrace.analysis.opened.judging import Judging
 
 
 BUCKETS = 600
@@ -56,6 +58,12 @@ class Trace:
         self._recorded = Recorded(path, window_ns)
         self._passes = Passes(self._recorded)
         self._vouched = Vouched(self._recorded, self._passes)
+
+    @cached_property
+    def _judging(self) -> Judging:
+        from slabtrace.analysis.opened.judging import Judging
+
+        return Judging(self._recorded, self._passes, self._vouched)
 
     # ---- the recording ---------------------------------------------------------------------------------
 
@@ -192,7 +200,8 @@ class Trace:
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
         these processes (tgids), by tasks then called as one of these shell patterns says.
         """
-        frame, *_ = self._grouped(by, Question(tuple(pid), tuple(comm)))
+        question = self._question(pid, comm)._replace(by_process=by == "process")
+        frame, *_ = self._judging.grouped(by, question)
         return frame.drop(columns="group")
 
     @documented(tables.LEAKS)
@@ -208,16 +217,29 @@ class Trace:
         `between`: only what was allocated between two moments (see `window`) and not freed by the
         end of the recording.  The other parameters are those of `outstanding`.
         """
-        from slabtrace.analysis.counting.sampling import with_estimates
-        from slabtrace.analysis.leaks.judgement import leaks
+        return self._with_estimates(self._judging.groups(by, self._question(pid, comm, between)))
 
-        started = self.span_ns[0]
-        times = None if between is None else self.moments(*between)
-        absolute = None if times is None else (started + times[0], started + times[1])
-        frame, groups, kept = self._grouped(by, Question(tuple(pid), tuple(comm), absolute))
-        one_in = self.manifest.sampled_one_in
-        judged = leaks(kept, frame, groups)
-        return with_estimates(judged, one_in) if one_in > 1 else judged
+    @documented(tables.FINDINGS)
+    def findings(
+        self,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[str | int, str | int] | None = None,
+    ) -> pd.DataFrame:
+        """What leaks, and whatever else is outstanding: owners with what hangs on them, ranked.
+
+        The parameters are those of `leaks`.
+        """
+        return self._with_estimates(self._judging.findings(self._question(pid, comm, between)))
+
+    def verdict(
+        self,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[str | int, str | int] | None = None,
+    ) -> Verdict:
+        """What was found, and the least leak that would have been.  The parameters are those of `leaks`."""
+        return self._judging.verdict(self._question(pid, comm, between))
 
     @documented(tables.MISMATCHES)
     def mismatches(self) -> pd.DataFrame:
@@ -271,15 +293,15 @@ class Trace:
     def lifetime_table(self, by: str = "call_site") -> pd.DataFrame:
         """How long objects lived, by "stack", "call_site", "module" or "cache"."""
         from slabtrace.analysis.grouping.groups import group_sites, modules
-        from slabtrace.analysis.tables.lifetime_table import Temporaries, lifetime_table
+        from slabtrace.analysis.tables.lifetime_table import Lived, Temporaries, lifetime_table
 
         recorded, lookup = self._recorded, self._recorded.lookup
         temporaries, ages = Temporaries(len(recorded.sites)), self._passes.new_ages()
         objects = self._passes.run([temporaries, ages]).objects
-        kept = every_object(recorded.sites, recorded.caches, objects, ages)
         module = modules(recorded.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(recorded.sites, recorded.caches, by, module)
-        return lifetime_table(kept, temporaries.objects, lookup, groups)
+        lived = Lived(recorded.sites, recorded.caches, objects, ages.lived)
+        return lifetime_table(lived, temporaries.objects, lookup, groups)
 
     @documented(tables.LIFETIME_HISTOGRAM)
     def lifetime_histogram(self) -> pd.DataFrame:
@@ -335,20 +357,22 @@ class Trace:
         """Read all events once for usage, leaks and mismatches together, which else read them each."""
         self._passes.run_once(BUCKETS)
 
-    def _grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
-        """What is outstanding of the objects asked for, with the groups it is in."""
-        from slabtrace.analysis.grouping.groups import group_sites, modules
-        from slabtrace.analysis.tables.outstanding import outstanding
-        from slabtrace.analysis.trust.confidence import prove
+    def _question(
+        self,
+        pid: Collection[int],
+        comm: Collection[str],
+        between: tuple[str | int, str | int] | None = None,
+    ) -> Question:
+        started = self.span_ns[0]
+        times = None if between is None else self.moments(*between)
+        absolute = None if times is None else (started + times[0], started + times[1])
+        return Question(tuple(pid), tuple(comm), absolute)
 
-        lookup, vouched = self._recorded.lookup, self._vouched
-        kept = self._passes.kept(question._replace(by_process=by == "process"))
-        module = modules(kept.sites, lookup.stacks, lookup.symbols)
-        groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
-        account, missed, losses = vouched.account, vouched.missed, vouched.losses
-        damaged = bool(self.damage)  # known once all was read
-        proof = prove(self._recorded.slabs, account, missed, losses, self.manifest, damaged)
-        return outstanding(kept, lookup, groups, proof), groups, kept
+    def _with_estimates(self, frame: pd.DataFrame) -> pd.DataFrame:
+        from slabtrace.analysis.counting.sampling import with_estimates
+
+        one_in = self.manifest.sampled_one_in
+        return with_estimates(frame, one_in) if one_in > 1 else frame
 
     def _with_estimated_hits(self, frame: pd.DataFrame, by: str) -> pd.DataFrame:
         recorded, one_in = self._recorded, self.manifest.sampled_one_in

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from slabtrace.columns.caches import CACHES, RECONCILIATION
 from slabtrace.columns.comparison import BROKEN_RULES, DIFF
-from slabtrace.columns.leaks import ESTIMATES, JUDGEMENT, LEAKS, OUTSTANDING
+from slabtrace.columns.leaks import ESTIMATES, FINDINGS, LEAKS, OUTSTANDING
 from slabtrace.columns.lifetimes import LIFETIME_HISTOGRAM, LIFETIMES
 from slabtrace.columns.mismatches import MISMATCHES
 from slabtrace.columns.over_time import ARRIVALS, CALL_SITE_USAGE, SIZE_CLASSES, USAGE
@@ -18,12 +18,12 @@ from slabtrace.columns.table import Column, Table, documented
 from slabtrace.columns.totals import PEAKS, POINTERS, STACK_TOTALS, STAT
 
 TABLES = (
-    LEAKS, OUTSTANDING, MISMATCHES, STAT, POINTERS, PEAKS, CACHES, RECONCILIATION, LIFETIMES, DIFF, BROKEN_RULES,
+    FINDINGS, LEAKS, OUTSTANDING, MISMATCHES, STAT, POINTERS, PEAKS, CACHES, RECONCILIATION, LIFETIMES, DIFF, BROKEN_RULES,
     USAGE, CALL_SITE_USAGE, SIZE_CLASSES, LIFETIME_HISTOGRAM, STACK_TOTALS, ARRIVALS, LOSSES, MARKS, TASKS,
 )  # fmt: skip
 
 __all__ = [
-    "ARRIVALS", "BROKEN_RULES", "CACHES", "CALL_SITE_USAGE", "DIFF", "ESTIMATES", "JUDGEMENT", "LEAKS",
+    "ARRIVALS", "BROKEN_RULES", "CACHES", "CALL_SITE_USAGE", "DIFF", "ESTIMATES", "FINDINGS", "LEAKS",
     "LIFETIMES", "LIFETIME_HISTOGRAM", "LOSSES", "MARKS", "MISMATCHES", "OUTSTANDING", "PEAKS", "POINTERS",
     "RECONCILIATION", "SIZE_CLASSES", "STACK_TOTALS", "STAT", "TABLES", "TASKS", "USAGE", "Column", "Table",
     "documented",

@@ -40,22 +40,58 @@ _GROUP = (
     Column("stacks", "int64", "", "different stacks of the group"),
 )  # fmt: skip
 
-_JUDGEMENT = (
-    Column("class", TEXT, "", "suspect, retained, young or reclaimable"),
-    Column("score", "float64", "0 to 1", "share of old objects not freed x steadiness x certainty of the growth"),
-    Column("why", TEXT, "", "the judgement in one sentence"),
-    Column("growth_bytes_per_s", "float64", "B/s", "how fast the outstanding bytes grow (a robust slope)"),
+_TESTS = (
+    Column("rate_per_s", "float64", "1/s", "objects a second that came and that nothing balances, of all objects"),
+    Column("rate_low", "float64", "1/s", "lower end of the rate's interval (95 %)"),
+    Column("rate_high", "float64", "1/s", "upper end of the rate's interval (95 %)"),
+    Column("growth_bytes_per_s", "float64", "B/s", "the rate in bytes"),
     Column("growth_low", "float64", "B/s", "lower end of the growth's interval (95 %)"),
     Column("growth_high", "float64", "B/s", "upper end of the growth's interval (95 %)"),
     Column("old", "int64", "", "outstanding objects older than horizon_ns"),
-    Column("old_freed", "int64", "", "objects that were freed after they had grown older than horizon_ns"),
-    Column("horizon_ns", "int64", "ns", "the age from which on few objects of the group are freed; 0: none was found"),
+    Column("old_freed", "int64", "", "objects that were seen freed after they had grown older than horizon_ns"),
     Column(
-        "sibling_ns", "float64", "ns", "median lifetime of the group's freed objects; missing where none was freed",
+        "older_freed", "float64", "", "frees, later than horizon_ns after the start, of objects from before the recording "
+        "that may be of this row (a share of them where several rows may)",
+    ),
+    Column("horizon_ns", "int64", "ns", "the age from which on objects count as old; 0: none is old"),
+    Column(
+        "sibling_ns", "float64", "ns", "median lifetime of the freed objects; missing where none was freed",
         nullable=True,
     ),
-    Column("steadiness", "float64", "0 to 1", "how evenly the old objects came over the recording"),
-    Column("late_share", "float64", "0 to 1", "share of the old objects that came in the later half"),
+    Column("dispersion", "float64", "", "how many objects count as one because they came together; 1: none"),
+    Column("p", "float64", "0 to 1", "how well the data agree with no leak; a suspect's is below 0.01 by the tests"),
+)  # fmt: skip
+
+_CLASS = (
+    Column("class", TEXT, "", "suspect, growing, replacing, retained, young or reclaimable"),
+    Column("why", TEXT, "", "the judgement in one sentence"),
+)
+
+_FINDING = (
+    Column("rank", "int64", "", "from 1: suspects first, then growing ones, by least growth; then by class and bytes"),
+    *_CLASS,
+    Column("next", TEXT, "", "what to do about it; empty where nothing is needed"),
+    Column("cache", TEXT, "", "slab cache of the owner, the part with most bytes"),
+    Column("caches", TEXTS, "", "slab caches of all parts, the owner's first"),
+    Column("call_site", "uint64", "address", "who called the allocator for the owner"),
+    Column("symbol", TEXT, "", "that call site as function+0x1a [module]"),
+    Column("stack", TEXTS, "", "the kernel stack of that allocation, innermost first; empty if none was recorded"),
+    Column("module", TEXT, "", "module of that call site, empty for the kernel itself", nullable=True),
+    Column("groups", NUMBERS, "", "ranks of the parts in the table leaks, the owner's first"),
+    Column("outstanding", "int64", "", "owners that are outstanding"),
+    Column("objects", "int64", "", "objects of all parts that are outstanding"),
+    Column("bytes_alloc", "int64", "B", "what all parts occupy"),
+    Column("bytes_req", "int64", "B", "what was asked for, of all parts"),
+    Column("bytes_each", "float64", "B", "bytes_alloc for each owner"),
+    Column("allocated", "int64", "", "owners allocated while recording"),
+    Column("freed", "int64", "", "of these, owners freed: seen, or inferred (a missed free)"),
+    *_TESTS,
+    Column("longer_ns", "float64", "ns", "how much longer to record to decide; missing where it is decided or cannot be said", nullable=True),
+    Column("doubt", TEXT, "", "what speaks against a leak; empty where nothing does"),
+    *(each for each in _GROUP if each.name in (
+        "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence", "maybe_freed", "in_use", "stack_of",
+        "stacked", "stacks",
+    )),
 )  # fmt: skip
 
 _ESTIMATES = (
@@ -65,12 +101,25 @@ _ESTIMATES = (
     Column("bytes_error", "float64", "B", "its error, 1.96 standard deviations", sampled=True),
 )  # fmt: skip
 
-_RANK = (Column("rank", "int64", "", "from 1: suspects first, by certain growth; then by class and bytes"),)
+_RANK = (
+    Column("rank", "int64", "", "from 1: in the order of the findings, then by bytes"),
+    Column(
+        "finding", "int64", "", "rank of the finding that the row belongs to, or of the gravest one; 0: none"
+    ),
+)
 _ROW = "a group of objects of one cache that are outstanding"
 
 OUTSTANDING = Table("outstanding", _ROW, "outstanding", _GROUP)
-JUDGEMENT = Table("judgement", _ROW, "leaks", _JUDGEMENT)  # a part of LEAKS
+FINDINGS = Table(
+    "findings", "a finding: an owner and what hangs on it, one with one", "findings", (*_FINDING, *_ESTIMATES),
+    command="leaks", json_list="findings",
+)  # fmt: skip
 ESTIMATES = Table("estimates", _ROW, "leaks", _ESTIMATES)  # a part of LEAKS
 LEAKS = Table(
-    "leaks", _ROW, "leaks", (*_RANK, *_GROUP, *_JUDGEMENT, *_ESTIMATES), command="leaks", json_list="groups"
+    "leaks",
+    _ROW,
+    "leaks",
+    (*_RANK, *_GROUP, *_CLASS, *_TESTS, *_ESTIMATES),
+    command="leaks",
+    json_list="groups",
 )

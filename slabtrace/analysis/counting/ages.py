@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long objects lived and how many were outstanding over time, by site: the data for the leak classes.
+"""How long objects lived, by the site that allocated them: the data for the leak classes.
 
-The recording is divided into SLICES equal slices.  An object counts in a slice if it was allocated before
-the slice began, and not freed until after the slice ended.  So objects that live shorter than a slice never
-count, however many there are.
+All lifetimes are counted by octaves.  Of lifetimes of at least a horizon (an age from which on an object may
+be called old) it also counts how far beyond it they went, and at which site the object was freed.  Only
+frees that were seen count there: when a missed free happened is not known.
+
+Example: a recording of 64 s has the horizons 4.3, 8.6, 17.2 s.  An object that was freed 10 s old counts in
+octave 33 of `lived`, and beyond 4.3 s (by 5.7 s) and 8.6 s (by 1.4 s).
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.by_site import Counts, by_group
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch
 
-SLICES = 128  # equal parts of the recording
 OCTAVES = 48  # lifetimes up to 2^48 ns, 78 hours; longer ones count among the longest
 FLOAT_BITS, FLOAT_BIAS = np.int64(52), np.int64(1023)  # IEEE 754 binary64: the exponent is log2
+LEAST_HORIZON_NS = 1 << 30  # RCU, deferred closes and workqueues free up to a second late
+SMALLEST_SHARE, LARGEST_SHARE = 1 / 16, 1 / 2  # of the recording: limits of a horizon
+SITE_BITS = 32  # of a key: site of the allocation | site of the free
 
 
 class Choice(Protocol):
@@ -29,20 +34,52 @@ class Choice(Protocol):
         """Whether each of the allocations at the positions `among` is selected, shape (len(among),)."""
 
 
+def horizons(length_ns: int, least_ns: int = 0, shortest_ns: int = LEAST_HORIZON_NS) -> Counts:
+    """The ages (ns, ascending, shape (j,)) from which on objects may be old in a recording of this length.
+
+    They are powers of two from a 16th of the recording to half of it.  `least_ns`: the least age that is of
+    interest; then ages beyond it are tried in the same way.  `shortest_ns`: of the powers of two.
+    """
+    shortest = max(LEAST_HORIZON_NS, shortest_ns, SMALLEST_SHARE * (length_ns - least_ns))
+    longest = LARGEST_SHARE * (length_ns - least_ns)
+    first, last = int(np.ceil(np.log2(shortest))), int(np.floor(np.log2(max(longest, 1))))
+    beyond = [1 << octave for octave in range(first, min(last, OCTAVES - 1) + 1)]
+    if least_ns >= LEAST_HORIZON_NS:
+        beyond = [least_ns, *(least_ns + each for each in beyond)]
+    return np.array([each for each in beyond if each < length_ns], np.int64)
+
+
 class Ages:
-    """Counts the objects allocated while recording, at s sites.
+    """Lifetimes of the objects allocated from `begin_ns` to `end_ns`, at s sites.
 
     `lived`, shape (s, OCTAVES): completed lifetimes, the free seen or inferred, by octave k: from 2^k ns to
-    less than 2^(k + 1) ns.  `steps`, shape (SLICES, s): change of the number of objects that count, at the
-    begin of each slice.  `close` adds the live objects.
+    less than 2^(k + 1) ns.  `horizons_ns`, shape (j,).  Of lifetimes whose free was seen: `died`, shape
+    (s, j), those of at least each horizon; `beyond_ns`, shape (s, j), the sum of what they lived beyond it.
+    `least_ns`: the least age of the objects asked for; `survived_ns`: younger ones were only counted.
+    `freed_at`: how many of the old ones that were allocated at a site were freed at another: see `pairs`.
     """
 
-    def __init__(self, sites: int, begin_ns: int, end_ns: int, choice: Choice | None = None) -> None:
+    def __init__(
+        self,
+        sites: int,
+        begin_ns: int,
+        end_ns: int,
+        choice: Choice | None = None,
+        least_ns: int = 0,
+        survived_ns: int = 0,
+    ) -> None:
         self.begin_ns, self.end_ns = begin_ns, max(end_ns, begin_ns + 1)
-        self.width_ns = max(-(-(self.end_ns - begin_ns) // SLICES), 1)
+        self.horizons_ns = horizons(self.end_ns - begin_ns, least_ns, survived_ns)
         self.lived: Counts = np.zeros((sites, OCTAVES), np.int64)
-        self.steps: NDArray[np.int32] = np.zeros((SLICES, sites), np.int32)
+        self.died: Counts = np.zeros((sites, len(self.horizons_ns)), np.int64)
+        self.beyond_ns: NDArray[np.float64] = np.zeros(self.died.shape)
         self._choice = choice
+        self._pairs: dict[int, int] = {}
+
+    @property
+    def length_ns(self) -> int:
+        """How long the time is that is judged."""
+        return self.end_ns - self.begin_ns
 
     def add(self, paired: Paired) -> None:
         """Take one chunk."""
@@ -54,23 +91,27 @@ class Ages:
         lived = ts_ns.take(end)
         lived -= ts_ns.take(alloc)
         self._count(site, lived, np.flatnonzero(how == How.DUPLICATE))
-        long = np.flatnonzero(lived >= self.width_ns)
-        long = long[how[long] != How.DUPLICATE]
-        self._count_slices(site[long], ts_ns[alloc[long]], ts_ns[end[long]])
+        if len(self.horizons_ns):
+            old = np.flatnonzero(lived >= self.horizons_ns[0])
+            old = old[how[old] == How.FREED]
+            self._count_old(site[old], lived[old], paired.site[end[old]])
 
-    def close(self, live: EventBatch) -> None:
-        """Count the live objects, once, after the last chunk."""
-        self._count_slices(
-            live.site.astype(np.intp), live.ts_ns, np.full(live.size, self.end_ns + self.width_ns)
-        )
+    def pairs(self) -> tuple[Positions, Positions, Counts]:
+        """(site of the allocation, site of the free, number) of old objects, each of shape (p,)."""
+        keys = np.fromiter(self._pairs.keys(), np.int64, len(self._pairs))
+        numbers = np.fromiter(self._pairs.values(), np.int64, len(self._pairs))
+        return (keys >> SITE_BITS).astype(np.intp), (keys & (1 << SITE_BITS) - 1).astype(np.intp), numbers
 
-    def outstanding(self, group_of_site: Positions, groups: int, weight: Counts | None = None) -> Counts:
-        """Objects of each group that count in each slice, each `weight` (by site) times: (SLICES, groups)."""
-        table = np.zeros((SLICES, groups), np.int64)
-        for slice_, steps in enumerate(self.steps):
-            values = steps.astype(np.int64) if weight is None else steps * weight
-            table[slice_] = by_group(group_of_site, values, groups)
-        return np.cumsum(table, axis=0)
+    def _count_old(self, site: Positions, lived: NDArray[np.int64], freed_at: Positions) -> None:
+        if not len(site):
+            return
+        for at, horizon_ns in enumerate(self.horizons_ns.tolist()):
+            beyond = np.flatnonzero(lived >= horizon_ns)
+            np.add.at(self.died[:, at], site[beyond], 1)
+            np.add.at(self.beyond_ns[:, at], site[beyond], lived[beyond] - float(horizon_ns))
+        keys, numbers = np.unique((site << SITE_BITS) | freed_at, return_counts=True)
+        for key, number in zip(keys.tolist(), numbers.tolist(), strict=True):
+            self._pairs[key] = self._pairs.get(key, 0) + number
 
     def _count(self, site: Positions, lived: NDArray[np.int64], twice: Positions) -> None:
         """Count lifetimes by octave, except for those at `twice`, which are second records of an event."""
@@ -87,12 +128,3 @@ class Ages:
         else:
             np.add.at(flat, cell, 1)
         np.subtract.at(flat, cell[twice], 1)
-
-    def _count_slices(self, site: Positions, alloc_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> None:
-        """Count objects in every slice from the one after their allocation to the one before their end."""
-        first = np.clip((alloc_ns - self.begin_ns) // self.width_ns, -1, SLICES) + 1
-        last = np.clip((end_ns - self.begin_ns) // self.width_ns, 0, SLICES)
-        some = np.flatnonzero(first < last)
-        np.add.at(self.steps, (first[some], site[some]), 1)
-        ends = some[last[some] < SLICES]
-        np.subtract.at(self.steps, (last[ends], site[ends]), 1)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.ages import Ages, Choice
+from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.counting.summary import Objects
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.grouping.task_filter import Allocated, Between, TaskFilter
@@ -46,31 +47,44 @@ class Question(NamedTuple):
 class Kept:
     """The answer: the selected objects and their ages, by `sites`, and the `caches` of these.
 
-    `process`: of each site, shape (s,), where processes are distinguished.
+    `older`: frees of objects from before the time that is judged.  `until_ns`: no object was asked for
+    that was allocated later (None: the end).  `process`: of each site, shape (s,), where processes are
+    distinguished.
     """
 
     sites: Sites
     caches: Caches
     objects: Objects
     ages: Ages
+    older: OlderFrees
+    until_ns: int | None = None
     process: NDArray[np.int64] | None = None
 
+    def until(self) -> float:
+        """The time up to which objects were asked for, by the time that is judged (0 to 1)."""
+        if self.until_ns is None:
+            return 1.0
+        return min(max((self.until_ns - self.ages.begin_ns) / self.ages.length_ns, 0.0), 1.0)
 
-def every_object(sites: Sites, caches: Caches, objects: Objects, ages: Ages) -> Kept:
-    """The answer for all objects.  `ages` must have seen the whole scan."""
-    ages.close(objects.live)
-    return Kept(sites, caches, objects, ages)
+
+def every_object(sites: Sites, caches: Caches, objects: Objects, ages: Ages, older: OlderFrees) -> Kept:
+    """The answer for all objects.  `ages` and `older` must have seen the whole scan."""
+    return Kept(sites, caches, objects, ages, older.close())
 
 
 def chosen(
-    choice: Choice | None, batches: Iterable[EventBatch], pairer: Pairer, caches: Caches, ages: Ages
+    choice: Choice | None,
+    batches: Iterable[EventBatch],
+    pairer: Pairer,
+    caches: Caches,
+    ages: Ages,
+    older: OlderFrees,
 ) -> Kept:
     """Scan for the objects that `choice` selects.  `ages` must have been made with the same choice."""
     everything = Between(-(2**62), 2**62)
     allocated = Allocated(len(pairer.sites), choice or everything)
-    live = allocated.live(scan(batches, pairer, [allocated, ages]))
-    ages.close(live)
-    return Kept(pairer.sites, caches, Objects(allocated.objects, live), ages)
+    live = allocated.live(scan(batches, pairer, [allocated, ages, older]))
+    return Kept(pairer.sites, caches, Objects(allocated.objects, live), ages, older.close())
 
 
 def by_process(pairs: SitesByProcess, caches: Caches) -> Caches:

@@ -1,58 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a group has its class: one sentence with the figures."""
+"""Why a finding has its class, and what to do next: sentences with the figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from slabtrace.analysis.leaks.findings import in_bursts
 from slabtrace.units import count, duration, plural, size, unknown
 
 MINUTE = 60
 
 
 def why(row: dict[Any, Any]) -> str:
-    """`row`: a row of leaks.judge(), and `length_ns`, how long the recording lasted.
+    """`row`: a row of the table of findings, and `length_ns`, how long the time is that was judged.
 
-    As "grew 4.1 MiB/min (3.9 MiB to 4.3 MiB) over 10 min 00 s; 0 of 9,311 objects older than 34 s were ever
-    freed; they were allocated all along; freed objects of this group lived 2 ms (median)".
+    As "one more every 1.0 s, 213 KiB/min (160 KiB to 280 KiB); all 60 older than 4.29 s are still there,
+    and no older object of the kind was freed; freed ones lived 2 ms (median)".
     """
     return "; ".join(_clauses(row))
+
+
+def what_next(row: dict[Any, Any]) -> str:
+    """What to do about a finding, "" if nothing helps or is needed."""
+    longer = "" if unknown(row["longer_ns"]) else f"record {duration(row['longer_ns'])} longer to decide"
+    if row["class"] == "suspect":
+        return "find who holds these objects, or which release is not called for them"
+    if row["doubt"] and row["class"] != "reclaimable":
+        return "record with --settle, without a filter, or longer"
+    return longer
 
 
 def _clauses(row: dict[Any, Any]) -> Iterator[str]:
     if row["known"]:
         yield str(row["known"])
-    elif row["class"] == "reclaimable":
-        yield "the kernel shrinks this cache when memory is short (an object in use stays)"
-    yield _growth(row)
-    if row["horizon_ns"]:
-        reached = row["old"] + row["old_freed"]
-        were = "was" if reached == 1 else "were"
-        aged = f"{plural(reached, 'object')} older than {duration(row['horizon_ns'])} {were} ever freed"
-        yield f"{count(row['old_freed'])} of {aged}"
-        yield _when(row)
+    if row["class"] == "reclaimable" and not row["known"]:
+        yield "nobody refers to them: the kernel frees them when memory is short"
+    if row["class"] in ("suspect", "growing"):
+        yield _growth(row)
+    if row["old"]:
+        yield from _old(row)
     else:
         yield "no object is old enough to judge"
+    if row["class"] in ("growing", "young", "replacing") and row["doubt"]:
+        yield str(row["doubt"])
     if not unknown(row["sibling_ns"]):
-        yield f"freed objects of this group lived {duration(row['sibling_ns'])} (median)"
+        yield f"freed objects of this stack lived {duration(row['sibling_ns'])} (median)"
 
 
 def _growth(row: dict[Any, Any]) -> str:
     slope, low, high = (MINUTE * row[name] for name in ("growth_bytes_per_s", "growth_low", "growth_high"))
-    if low > 0:
-        return f"grew {size(slope)}/min ({size(low)} to {size(high)}) over {duration(row['length_ns'])}"
-    if high < 0:
-        return f"shrank {size(-slope)}/min over {duration(row['length_ns'])}"
-    return f"no certain growth over {duration(row['length_ns'])}"
+    every = f"one more every {duration(1e9 / row['rate_per_s'])}, " if row["rate_per_s"] > 0 else ""
+    return f"{every}{size(slope)}/min ({size(max(low, 0))} to {size(high)})"
 
 
-def _when(row: dict[Any, Any]) -> str:
-    """When the old objects were allocated."""
+def _old(row: dict[Any, Any]) -> Iterator[str]:
+    aged = f"older than {duration(row['horizon_ns'])}"
+    kept, died, gone = int(row["old"]), int(row["old_freed"]), round(row["older_freed"])
+    if row["class"] == "replacing":
+        yield f"{count(kept)} stay that are {aged}, and {plural(gone, 'object')} from before went"
+        return
+    verb = "was" if kept + died == 1 else "were"
+    were = f"{count(died)} of {plural(kept + died, 'object')} {aged} {verb} freed"
+    yield f"{were}, and {count(gone)} from before the recording" if gone else were
+    yield from _when(row)
+
+
+def _when(row: dict[Any, Any]) -> Iterator[str]:
+    """How they came."""
     if row["old"] < 2:
-        return "it is the only one"
-    if row["steadiness"] < 0.6:
-        return "they were allocated in a burst"
-    if row["late_share"] < 0.25:
-        return "fewer and fewer were allocated"
-    return "they were allocated all along"
+        return
+    if row["class"] == "retained" and not row["known"]:
+        yield (
+            "they came in a few bursts" if in_bursts(row["old"], row["dispersion"]) else "they no longer come"
+        )
+    elif row["class"] == "young":
+        yield "too few to decide"

@@ -23,6 +23,7 @@ from slabtrace.analysis.counting.ages import Ages
 from slabtrace.analysis.counting.carried_objects import CarriedObjects
 from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
+from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.counting.peaks import Peaks
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.counting.timeline import Timeline
@@ -33,6 +34,8 @@ from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.scan import Accumulator, scan
 from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
 from slabtrace.analysis.trust.account import Unsampled
+
+EVERYTHING = Question()
 
 
 class Passes:
@@ -82,8 +85,9 @@ class Passes:
     def run_once(self, buckets: int) -> None:
         """One pass for timelines, outstanding objects and wrong frees together."""
         ages, self._wrong_frees = self.new_ages(), self._new_wrong_frees()
-        summary = self.run([*self._new_timelines(buckets), ages, self._wrong_frees])
-        objects = every_object(self._recorded.sites, self._recorded.caches, summary.objects, ages)
+        older = self._new_older(ages)
+        summary = self.run([*self._new_timelines(buckets), ages, older, self._wrong_frees])
+        objects = every_object(self._recorded.sites, self._recorded.caches, summary.objects, ages, older)
         self._kept = {Question(): objects}
 
     def run(self, accumulators: Sequence[Accumulator]) -> Summary:
@@ -105,7 +109,7 @@ class Passes:
 
     def new_ages(self) -> Ages:
         """Ages of all objects; those that were only counted are in them from the start."""
-        ages = Ages(len(self._recorded.sites), *self._recorded.span_ns)
+        ages = self._ages_of(len(self._recorded.sites), Question())
         self._recorded.counted.add_octaves(ages.lived)
         return ages
 
@@ -113,22 +117,44 @@ class Passes:
         recorded = self._recorded
         if question == Question():
             ages = self.new_ages()
-            return every_object(recorded.sites, recorded.caches, self.run([ages]).objects, ages)
+            older = self._new_older(ages)
+            objects = self.run([ages, older]).objects
+            return every_object(recorded.sites, recorded.caches, objects, ages, older)
         if question.by_process:
             return self._answer_by_process(question)
-        choice = question.choice(recorded.tasks)
-        ages = Ages(len(recorded.sites), *recorded.span_ns, choice)
-        return chosen(choice, recorded.events(), recorded.pairer(), recorded.caches, ages)
+        ages = self._ages_of(len(recorded.sites), question)
+        older = self._new_older(ages, question)
+        choice, caches = question.choice(recorded.tasks), recorded.caches
+        kept = chosen(choice, recorded.events(), recorded.pairer(), caches, ages, older)
+        kept.until_ns = question.between[1] if question.between else None
+        return kept
 
     def _answer_by_process(self, question: Question) -> Kept:
         """Every site is split by the process that allocated there, which takes a pass more."""
         recorded, choice = self._recorded, question.choice(self._recorded.tasks)
         split = SitesByProcess(recorded.reader.events(), recorded.sites, recorded.tasks)
-        ages = Ages(len(split.sites), *recorded.span_ns, choice)
+        ages = self._ages_of(len(split.sites), question)
+        older = self._new_older(ages, question)
         caches, events = by_process(split, recorded.caches), split.events(recorded.events())
-        kept = chosen(choice, events, recorded.pairer(split.sites), caches, ages)
+        kept = chosen(choice, events, recorded.pairer(split.sites), caches, ages, older)
+        kept.until_ns = question.between[1] if question.between else None
         kept.process = split.process
         return kept
+
+    def _ages_of(self, sites: int, question: Question) -> Ages:
+        """Ages of the objects of a question.  A stretch is judged from its begin to the recording's end."""
+        begin_ns, end_ns = self._recorded.judged_ns
+        least_ns = 0
+        if question.between is not None:
+            begin_ns, least_ns = question.between[0], max(end_ns - question.between[1], 0)
+        choice = question.choice(self._recorded.tasks)
+        survived_ns = round(self._recorded.manifest.threshold_s * 1e9)
+        return Ages(sites, begin_ns, end_ns, choice, least_ns, survived_ns)
+
+    def _new_older(self, ages: Ages, question: Question = EVERYTHING) -> OlderFrees:
+        first = int(ages.horizons_ns[0]) if len(ages.horizons_ns) else ages.length_ns + 1
+        within = question.between is not None
+        return OlderFrees(ages.begin_ns + first, ages.begin_ns if within else None)
 
     def _new_wrong_frees(self) -> WrongFrees:
         recorded, coverage = self._recorded, self._recorded.manifest.coverage

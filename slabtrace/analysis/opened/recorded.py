@@ -49,6 +49,13 @@ class Recorded:
         """Start and end of the recording, CLOCK_MONOTONIC ns."""
         return self.reader.span()
 
+    @property
+    def judged_ns(self) -> tuple[int, int]:
+        """The time that is judged: of the recording, or of the whole series up to the end of this part."""
+        begin, end = self.span_ns
+        part = self.manifest.part
+        return (begin if part is None or part.number < 2 else min(part.series_started_ns, begin)), end
+
     def events(self) -> Iterator[EventBatch]:
         """All events in time order, reporting to `progress` how many were read."""
         read = 0

@@ -8,7 +8,7 @@ A *survivor* was not freed by the end of the recording.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from slabtrace.analysis.counting.ages import OCTAVES
 from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.counting.percentiles import percentile
-from slabtrace.analysis.counting.summary import Lookup
+from slabtrace.analysis.counting.summary import Lookup, Objects
 from slabtrace.analysis.grouping.groups import Groups
-from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
+from slabtrace.analysis.names.cache_names import Caches
+from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import How, Paired
 from slabtrace.columns import LIFETIMES
 
@@ -44,7 +45,16 @@ class Temporaries:
         self.objects += np.bincount(paired.ended_site[brief], minlength=len(self.objects))
 
 
-def lifetime_table(kept: Kept, temporaries: Counts, lookup: Lookup, groups: Groups) -> pd.DataFrame:
+class Lived(NamedTuple):
+    """`objects` by `sites`, with the lifetimes of those freed by site and octave: see counting.ages.Ages."""
+
+    sites: Sites
+    caches: Caches
+    objects: Objects
+    lived: Counts
+
+
+def lifetime_table(kept: Lived, temporaries: Counts, lookup: Lookup, groups: Groups) -> pd.DataFrame:
     """One row for each of `groups` that allocated, most allocations first: COLUMNS.
 
     Lifetimes are counted by powers of two; percentiles are interpolated within them.
@@ -52,7 +62,7 @@ def lifetime_table(kept: Kept, temporaries: Counts, lookup: Lookup, groups: Grou
     number = len(groups)
     lived = np.zeros((number, OCTAVES), np.int64)
     member = groups.of_site >= 0
-    np.add.at(lived, groups.of_site[member], kept.ages.lived[member])
+    np.add.at(lived, groups.of_site[member], kept.lived[member])
     frame = pd.DataFrame(
         {
             "allocated": by_group(groups.of_site, kept.objects.allocated, number),

@@ -48,6 +48,8 @@ ALLOCATIONS = frozenset({"kmem_cache_alloc_bulk", "kmalloc_nolock"})
 # Options by which a recording leaves out events.
 TASK_FILTERS = ("min_size", "max_size", "pid", "comm", "sample")  # leave out some objects of a cache
 FILTERS = ("cache", *TASK_FILTERS)
+# These leave out the frees of objects from before the recording, too.
+OF_OBJECTS = ("min_size", "max_size", "pid", "comm")
 
 
 class Missed(NamedTuple):

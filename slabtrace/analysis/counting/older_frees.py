@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frees of objects that are older than the recording, one by one: what balances the new ones that stay.
+
+Only those later than the least horizon are of interest: an object that is freed before may have been young.
+There are at most as many as there were objects when the recording began.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.pairing.paired import How, Paired, Positions
+
+
+class OlderFrees:
+    """`site` (of the free) and `ts_ns` of each, shape (n,), sorted by both once `close` was called.
+
+    `since_ns`: the time from which on frees count.  `begin_ns`: if a stretch within the recording is judged,
+    its begin; recorded objects that were allocated before it are older, too.
+    """
+
+    def __init__(self, since_ns: int, begin_ns: int | None = None) -> None:
+        self._since_ns, self._begin_ns = since_ns, begin_ns
+        self._parts: list[tuple[Positions, NDArray[np.int64]]] = []
+        self.site: Positions = np.empty(0, np.intp)
+        self.ts_ns: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def add(self, paired: Paired) -> None:
+        """Take one chunk."""
+        ts_ns = paired.events.ts_ns
+        if not len(ts_ns) or ts_ns[-1] < self._since_ns:
+            return
+        frees = paired.old_frees
+        if self._begin_ns is not None:
+            before = (ts_ns.take(paired.alloc) < self._begin_ns) & (paired.how == How.FREED)
+            frees = np.concatenate([frees, paired.end[before]])
+        self.take(paired.site[frees], ts_ns[frees])
+
+    def take(self, site: Positions, ts_ns: NDArray[np.int64]) -> None:
+        """Take frees of older objects, both of shape (m,)."""
+        late = np.flatnonzero(ts_ns >= self._since_ns)
+        if len(late):
+            self._parts.append((site[late], ts_ns[late]))
+
+    def close(self) -> OlderFrees:
+        """Sort them, once, after the last chunk."""
+        if self._parts:
+            self.site, self.ts_ns = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+            order = np.lexsort((self.ts_ns, self.site))
+            self.site, self.ts_ns = self.site[order], self.ts_ns[order]
+            self._parts = []
+        return self
+
+    def of_site(self, site: int) -> NDArray[np.int64]:
+        """The times of the frees at one site, ascending."""
+        begin, end = np.searchsorted(self.site, [site, site + 1])
+        return self.ts_ns[begin:end]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of one group of objects, and what the tests say of it.
+
+In a population that neither grows nor shrinks, as many objects become old as old ones go.  With h a horizon:
+
+    kept    allocated since the begin, alive at the end, and older than h
+    older   frees, later than h after the begin, of objects from before the begin
+
+Of objects that come at random times, whatever their lifetimes are, both are Poisson counts with the same
+mean, the rate times the integral of the survival curve from h to the length of the recording.  So an
+excess of `kept` is growth.  It is a leak if, besides, those that are old are not freed any more
+(statistics/plateau.py).
+
+Example: a ring of 200 messages, every half second the oldest goes and a new one comes; 64 s, h = 4.3 s.
+119 are kept, and 119 older ones went: balanced.  A leak of one a second: 60 are kept, none went.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.statistics.binomial import at_least
+from slabtrace.analysis.statistics.discovery import LEVEL
+from slabtrace.analysis.statistics.dispersion import dispersion
+from slabtrace.analysis.statistics.ending import ended
+from slabtrace.analysis.statistics.plateau import Beyond
+from slabtrace.analysis.statistics.rates import Rate, of_difference
+
+Times = NDArray[np.float64]
+
+LEAST_KEPT = 8  # with fewer objects nothing is tested
+LEAST_DEATH_RATE = 2.0  # a suspect's old objects do not die within half a recording on average, nearly surely
+SLOW_DEATH_RATE, SLOW_LEVEL = 0.5, 0.05  # nor within two recordings, rather surely
+
+
+@dataclass
+class Evidence:
+    """Of one group; times in units of the recording since its begin.
+
+    `horizons`, shape (j,), ascending.  `born`: when the live objects were allocated, shape (n,),
+    ascending. `died`, `beyond`: of objects that were seen freed older than each horizon, the number and
+    the sum of the times beyond it, shape (j,).  `older`, `weight`: frees of older objects that may be of
+    this group, ascending, and how much each counts, shape (m,).  `doubtful`: live objects that may have
+    been freed unseen. `until`: no object was asked for that was allocated later.
+    """
+
+    horizons: Times
+    born: Times
+    died: Counts
+    beyond: Times
+    older: Times
+    weight: Times
+    doubtful: int = 0
+    until: float = 1.0
+
+    def kept(self, horizon: float) -> Times:
+        """When the objects were allocated that are older than the horizon."""
+        return self.born[: np.searchsorted(self.born, 1.0 - horizon, side="right")]
+
+    def gone(self, horizon: float) -> tuple[Times, float]:
+        """(when, how many) older objects of the group were freed that count at this horizon."""
+        begin = int(np.searchsorted(self.older, horizon))
+        return self.older[begin:] - horizon, float(self.weight[begin:].sum())
+
+
+class Tested(NamedTuple):
+    """What the tests say; times in units of the recording.
+
+    `p`: how well no leak explains the data; `p_growth`: how well a steady population does; `least_p`: the
+    least that as many objects could have given.  `horizon`: where p is least, 0 without any; `kept`,
+    `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `ended`: no more come.
+    `rate`: objects a recording.
+    """
+
+    p: float = 1.0
+    p_growth: float = 1.0
+    least_p: float = 1.0
+    horizon: float = 0.0
+    kept: int = 0
+    older: float = 0.0
+    died: int = 0
+    dispersion: float = 1.0
+    ended: bool = False
+    rate: Rate = Rate(0.0, 0.0, 0.0)
+
+
+def tested(evidence: Evidence) -> Tested:
+    """The tests at each horizon; of these the one with the least p, and the rate where it is most certain."""
+    if not len(evidence.horizons) or not len(evidence.kept(float(evidence.horizons[0]))):
+        return Tested()
+    over = ended(evidence.born, evidence.until, dispersion(evidence.born, evidence.until))
+    found: list[Tested] = []
+    for at in range(len(evidence.horizons)):
+        result, still = _at(evidence, at)
+        over = over or not still
+        found.append(result._replace(p=1.0, ended=True) if over else result)
+    best = min(found, key=lambda each: (each.p, each.p_growth))
+    most_certain = min(found, key=lambda each: each.rate.high - each.rate.low)
+    return best._replace(
+        rate=most_certain.rate, least_p=min(each.least_p for each in found), ended=found[0].ended
+    )
+
+
+def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
+    """The tests at one horizon, and whether objects still come."""
+    horizon = float(evidence.horizons[at])
+    length, kept = 1.0 - horizon, evidence.kept(horizon)
+    when_gone, gone = evidence.gone(horizon)
+    spread = max(dispersion(kept, length), dispersion(when_gone, length))
+    number = max(len(kept) - evidence.doubtful, 0)
+    p_growth, least_p = _balance(number, gone, spread, len(evidence.horizons))
+    result = Tested(
+        p=1.0,
+        p_growth=p_growth,
+        least_p=least_p,
+        horizon=horizon,
+        kept=len(kept),
+        older=gone,
+        died=int(evidence.died[at]),
+        dispersion=spread,
+        rate=of_difference(len(kept), gone, spread, length),
+    )
+    still = not ended(kept, length, spread)
+    if number < LEAST_KEPT or p_growth > LEVEL:
+        return result, still
+    beyond = Beyond(result.died, float(evidence.beyond[at]), length - kept)
+    slow = beyond.p_all_die(SLOW_DEATH_RATE) <= SLOW_LEVEL
+    p = max(p_growth, beyond.p_all_die(LEAST_DEATH_RATE)) if slow else 1.0
+    return result._replace(p=p), still
+
+
+def _balance(kept: int, gone: float, spread: float, tests: int) -> tuple[float, float]:
+    """(p that as many come as go, the least it could be), for as many horizons tried."""
+    came, went = int(kept / spread), ceil(gone / spread)
+    p = min(tests * at_least(came, came + went), 1.0)
+    return p, min(tests * 0.5 ** (came + went), 1.0)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Findings: owners and what hangs on them, each with one class, its whole size and its rate.
+
+The evidence for a finding is that for its owner, the group with most bytes: its objects came one with one, so
+what is true of the owner is true of all.  Classes, the first that applies:
+
+reclaimable   the kernel can give up these very objects when memory is short (reclaim.py)
+young         no object is old enough, or too few came to decide
+suspect       objects keep coming that nobody frees, and the cache grew by it
+growing       certainly more than before; whether it is a leak is not certain
+replacing     about as many older objects of the group went as new ones stay
+retained      came once, in bursts, or no longer comes
+
+What slabtrace itself holds and what the kernel keeps by design (by_design.py) is never suspect or growing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slabtrace.analysis.leaks.evidence import LEAST_KEPT, Tested
+from slabtrace.analysis.statistics.discovery import number_of_tests, stand_out
+
+CLASSES = ("suspect", "growing", "replacing", "retained", "young", "reclaimable")
+SUSPECT, GROWING, REPLACING, RETAINED, YOUNG, RECLAIMABLE = CLASSES
+FEW_BURSTS, BURST = 12, 2.0  # objects that count as so few events, each of several objects, came in bursts
+REPLACED_SHARE = 0.5  # of the kept objects: as many older ones went
+
+
+@dataclass
+class Circumstances:
+    """What is true of k findings apart from the tests, arrays of shape (k,).
+
+    `reclaimable`: the kernel can give up the objects.  `expected`: slabtrace's own, or kept by design.
+    `doubted`: something speaks against a leak: the cache did not grow, or what it is of is not known.
+    """
+
+    reclaimable: NDArray[np.bool_]
+    expected: NDArray[np.bool_]
+    doubted: NDArray[np.bool_]
+
+
+@dataclass
+class Judged:
+    """The class of each finding, and the number of tests among which a suspect has to stand out."""
+
+    classes: list[str]
+    tests: int
+
+
+def judge(results: list[Tested], about: Circumstances) -> Judged:
+    """The class of each of k findings."""
+    p, growth, least = (
+        np.array([getattr(each, name) for each in results], np.float64)
+        for name in ("p", "p_growth", "least_p")
+    )
+    counts = ~(about.reclaimable | about.expected)
+    counts &= np.array([each.kept >= LEAST_KEPT for each in results], np.bool_)
+    leak, grows = np.zeros(len(results), np.bool_), np.zeros(len(results), np.bool_)
+    leak[counts] = stand_out(p[counts], least[counts])
+    grows[counts] = stand_out(growth[counts], least[counts])
+    classes = [
+        _class(result, bool(leak[at]), bool(grows[at]), about, at) for at, result in enumerate(results)
+    ]
+    return Judged(classes, max(number_of_tests(least[counts]), 1))
+
+
+def in_bursts(kept: int, dispersion: float) -> bool:
+    """Whether so many objects came in a few bursts."""
+    return kept >= LEAST_KEPT and dispersion >= BURST and kept / dispersion < FEW_BURSTS
+
+
+def _class(result: Tested, leak: bool, grows: bool, about: Circumstances, at: int) -> str:
+    if about.reclaimable[at]:
+        return RECLAIMABLE
+    if not result.kept:
+        return YOUNG
+    if leak and not about.doubted[at]:
+        return SUSPECT
+    if result.older >= REPLACED_SHARE * result.kept:
+        return REPLACING
+    if grows and not result.ended:
+        return GROWING
+    if result.ended or in_bursts(result.kept, result.dispersion) or about.expected[at]:
+        return RETAINED
+    return YOUNG
