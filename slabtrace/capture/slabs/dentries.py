@@ -65,7 +65,12 @@ class Dentries:
         self.address, self.count = fields.address[order], fields.references[order]
         self._parent, self.next_alias = fields.parent[order], fields.alias[order]
         self._sibling, self._child = fields.sibling[order], fields.child[order]
-        self.state = self._states()
+        self.state = self._states(self.count)
+
+    def give_back(self, held: UInt64) -> None:
+        """Judge again, without references to the dentries at `held`, each of which can be given up."""
+        at = self.find(held)
+        self.state = self._states(self.count - np.bincount(at[at >= 0], minlength=len(self.count)))
 
     def find(self, address: UInt64) -> NDArray[np.intp]:
         """The position of the dentry at each address, shape (n,); -1: it was not read."""
@@ -74,16 +79,19 @@ class Dentries:
         at = np.minimum(np.searchsorted(self.address, address), len(self.address) - 1)
         return np.where(self.address[at] == address, at, -1)
 
-    def _states(self) -> States:
-        """First what is clear without children; then parents follow from children, round by round."""
+    def _states(self, count: Int64) -> States:
+        """First what is clear without children; then parents follow from children, round by round.
+
+        `count`: references that matter, shape (n,).
+        """
         parent = self.find(self._parent)
         alive = self.count >= 0  # one that was killed waits for RCU, and has given up its parent (-128)
         parent[(self._parent == self.address) | ~alive] = -1
         children = self._sums(parent, parent >= 0)
         whole = self._lists_read(parent)
-        state = np.full(len(self.count), _OPEN, np.int8)
-        state[self.count <= 0] = FREEABLE
-        state[(self.count > children) & whole] = PINNED
+        state = np.full(len(count), _OPEN, np.int8)
+        state[count <= 0] = FREEABLE
+        state[(count > children) & whole] = PINNED
         state[(state == _OPEN) & ~whole] = UNKNOWN
         while self._settle(state, parent, children):
             pass

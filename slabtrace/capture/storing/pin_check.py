@@ -10,7 +10,7 @@ which there is no time, has no row, and nothing is claimed of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -18,14 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.capture.session import Session
-from slabtrace.capture.slabs.dentries import UNKNOWN, Dentries, dentry_fields
+from slabtrace.capture.slabs.dentries import FREEABLE, UNKNOWN, Dentries, States, dentry_fields
 from slabtrace.capture.slabs.inodes import Follower, InodeFields, Inodes, inode_fields, inode_offsets
+from slabtrace.capture.slabs.overlay import OVERLAY_CACHE, OverlayInodes
 from slabtrace.capture.slabs.pin_shape import PinShape
 from slabtrace.capture.slabs.slab_bytes import Objects, joined, read_objects
 from slabtrace.capture.slabs.walk import SlabWalk
 from slabtrace.capture.storing.slab_check import SlabRow
 from slabtrace.trace.format.batch import Int64, UInt64
 
+DENTRY_CACHE = "dentry"
 LONGEST_S = 2.0
 MOST_ROWS = 500_000
 _PROBED = 4  # slabs of a cache by which it is decided whether its objects are inodes
@@ -50,14 +52,17 @@ def check_pins(session: Session, slabs: Sequence[SlabRow]) -> PinRows:
     by_cache: dict[int, list[SlabRow]] = {}
     for row in slabs:
         by_cache.setdefault(row.cache, []).append(row)
-    named = {name for name in by_cache if _is_dentries(session, name)}
-    dentry_slabs = [row for cache in named for row in by_cache.pop(cache)]
-    return PinCheck(session.walk, shape, LONGEST_S).rows(dentry_slabs, list(by_cache.values()))
+    dentry_slabs = [
+        row for cache in by_cache if _called(session, cache, DENTRY_CACHE) for row in by_cache[cache]
+    ]
+    overlay = {cache for cache in by_cache if _called(session, cache, OVERLAY_CACHE)}
+    return PinCheck(session.walk, shape, LONGEST_S).rows(dentry_slabs, by_cache, overlay)
 
 
-def _is_dentries(session: Session, cache: int) -> bool:
-    known = session.caches.get(cache)
-    return known is not None and "dentry" in (known.name, *session.aliases.get(known.name, []))
+def _called(session: Session, address: int, name: str) -> bool:
+    """Is that the name, or an alias, of the cache at this address?"""
+    cache = session.caches.get(address)
+    return cache is not None and name in (cache.name, *session.aliases.get(cache.name, []))
 
 
 def _no_rows() -> PinRows:
@@ -71,22 +76,43 @@ class PinCheck:
         self._walk, self._shape = walk, shape
         self._started_ns, self._started = time.monotonic_ns(), time.monotonic()
         self._seconds = seconds
+        self._overlay = OverlayInodes(walk, shape.inode)
 
-    def rows(self, dentry_slabs: Sequence[SlabRow], others: Sequence[Sequence[SlabRow]]) -> PinRows:
-        """`dentry_slabs`: those of dentries; `others`: those of other caches, by cache."""
+    def rows(
+        self,
+        dentry_slabs: Sequence[SlabRow],
+        by_cache: Mapping[int, Sequence[SlabRow]],
+        overlay: Container[int] = (),
+    ) -> PinRows:
+        """`dentry_slabs`: those of dentries; `overlay`: caches of inodes of overlayfs."""
         shape = self._shape
         of_slabs = self._objects(dentry_slabs, self._seconds / 2)
         dentries = Dentries((dentry_fields(each, shape.dentry) for each in of_slabs), shape.dentry)
-        inodes = Inodes((each for slabs in others for each in self._inodes(slabs)), shape.dentry.alias)
-        follow = Follower(self._walk, shape.dentry, dentries, lambda: self._has_time(self._seconds))
+        found = (self._inodes(slabs, cache in overlay) for cache, slabs in by_cache.items())
+        inodes = Inodes(chain.from_iterable(found), shape.dentry.alias)
         ptr = np.concatenate([dentries.address, inodes.address])
-        state = np.concatenate([dentries.state, inodes.states(dentries, follow)])
+        of_inodes = self._inode_states(dentries, inodes)
+        state = np.concatenate([dentries.state, of_inodes])
         known = np.flatnonzero(state != UNKNOWN)[:MOST_ROWS]
         known = known[np.argsort(ptr[known])]
         ts_ns = np.full(len(known), self._started_ns, np.int64)
         return PinRows(ts_ns, ptr[known], state[known].astype(np.uint8))
 
-    def _inodes(self, slabs: Sequence[SlabRow]) -> Iterator[InodeFields]:
+    def _inode_states(self, dentries: Dentries, inodes: Inodes) -> States:
+        """The states of the inodes; those of dentries that overlayfs holds are judged again."""
+
+        def go_on() -> bool:
+            return self._has_time(self._seconds)
+
+        follow = Follower(self._walk, self._shape.dentry, dentries, go_on)
+        state = inodes.states(dentries, follow)
+        below = self._overlay.held(inodes.address[state == FREEABLE], dentries, go_on)
+        if len(below):
+            dentries.give_back(below)
+            state = inodes.states(dentries, follow)
+        return state
+
+    def _inodes(self, slabs: Sequence[SlabRow], overlay: bool) -> Iterator[InodeFields]:
         """The inodes in the slabs of one cache."""
         shape = self._shape.inode
         if slabs[0].stride < shape.size:
@@ -97,6 +123,8 @@ class PinCheck:
         if offsets:
             for objects in chain(probed, reading):
                 yield from (inode_fields(objects, offset, shape) for offset in offsets)
+                if overlay:
+                    self._overlay.add(objects, offsets[0])
 
     def _objects(self, slabs: Sequence[SlabRow], seconds: float) -> Iterator[Objects]:
         """The objects in use on these slabs, until so long after the start."""
