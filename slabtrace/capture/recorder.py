@@ -29,6 +29,7 @@ from slabtrace.capture.process.priority import raise_priority
 from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
 from slabtrace.capture.storing.periodic import PERIOD_NS, PeriodicRecords, Progress
+from slabtrace.capture.storing.pin_check import check_pins
 from slabtrace.capture.storing.slab_check import SlabRow, check_slabs
 from slabtrace.capture.storing.storing import Observer, Storing
 from slabtrace.capture.stream.intake import CAPACITY, Intake
@@ -55,7 +56,8 @@ class Plan:
     """What to record and when to end: after `duration_s`, `grace_s` after the command, or on `Recorder.stop`.
 
     `settle` (settle.py): waits, before the end, until the kernel has freed what it frees with a delay.
-    `slabs_asked`: at the end, check in the slabs which objects are free (slab_check.py).
+    `slabs_asked`: at the end, check in the slabs which objects are free (slab_check.py), and which of
+    the dentries and inodes are pinned (pin_check.py).
     """
 
     duration_s: float | None = None
@@ -192,7 +194,7 @@ class Recorder:
             self._poll()
 
     def _check_slabs(self) -> None:
-        """While still recording: once all events so far are stored, check which objects are free."""
+        """While still recording: once all events so far are stored, check the objects that were allocated."""
         self._drain()
         self._hand_over(self._session.rings.watermark())
         live = np.empty(0, np.uint64) if self._survivors is None else self._survivors.live_addresses
@@ -200,6 +202,7 @@ class Recorder:
         self._meanwhile_stored()
         rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
         self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
+        self._store.rows("pins", self._meanwhile(lambda: check_pins(self._session, rows))._asdict())
 
     def _poll(self) -> None:
         """Drain and hand over what is due, write the records that are due, and pause."""

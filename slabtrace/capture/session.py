@@ -21,8 +21,9 @@ from slabtrace.capture.programs.compiler import compile_bpf
 from slabtrace.capture.programs.kfuncs import Kfuncs
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.programs.silent_paths import SilentPath
-from slabtrace.capture.slabs import shape, walk
+from slabtrace.capture.slabs import pin_shape, shape, walk
 from slabtrace.capture.slabs.percpu import PerCpu
+from slabtrace.capture.slabs.pin_shape import PinShape
 from slabtrace.capture.slabs.shape import SlabShape
 from slabtrace.capture.slabs.walk import SlabCache, SlabWalk
 from slabtrace.capture.stream.rings import SLOT_BYTES, RingGeometry, Rings
@@ -41,7 +42,7 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            self.shape, self.silent, self.slab_shape, kfuncs = _examine()
+            self.shape, self.silent, self.slab_shape, self.pin_shape, kfuncs = _examine()
             _check_mode(options, self.shape)
             geometry = ring_geometry(options.buffer_mib, options.default_buffer_mib)
             defines = self.shape.defines() | self.silent.defines() | kfuncs.defines()
@@ -194,13 +195,14 @@ class Session:
         )
 
 
-def _examine() -> tuple[KernelShape, silent_paths.SilentCoverage, SlabShape | None, Kfuncs]:
+def _examine() -> tuple[KernelShape, silent_paths.SilentCoverage, SlabShape | None, PinShape | None, Kfuncs]:
     types = Btf()
     try:
         return (
             examine(types),
             silent_paths.examine(types),
             shape.examine(types, possible_nodes()),
+            pin_shape.examine(types),
             Kfuncs(types),
         )
     finally:

@@ -21,6 +21,7 @@ from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.pairer import Pairer
+from slabtrace.analysis.pairing.pins import Pins
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
@@ -110,6 +111,11 @@ class Recorded:
     def slabs(self) -> SlabStates:
         """slabs.arrow: which objects were free in their slabs at the end of the recording."""
         return SlabStates(self.reader.table("slabs"))
+
+    @cached_property
+    def pins(self) -> Pins:
+        """pins.arrow: which dentries and inodes were pinned at the end of the recording."""
+        return Pins(self.reader.table("pins"))
 
     @cached_property
     def tasks(self) -> Tasks:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 FORMAT = "slabtrace"
 MAJOR = 2
-MINOR = 0
+MINOR = 1
 
 MANIFEST = "manifest.json"
 EVENTS_DIR = "events"
@@ -167,6 +167,16 @@ SLABS = pa.schema(
     ]
 )
 
+# Dentries and inodes that were in use on these slabs at the end.  For an object that was allocated before
+# ts_ns and not freed later, `pinned` holds at some time after ts_ns.
+PINS = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("ptr", pa.uint64()),
+        ("pinned", pa.uint8()),  # 1: somebody holds it; 0: the kernel gives it up when memory is short
+    ]
+)
+
 BINS_PER_OCTAVE = 2  # of lifetime_bin: bins for each doubling of the lifetime
 LIFETIME_BINS = 52 * BINS_PER_OCTAVE  # from 1 ns to 52 days
 
@@ -193,11 +203,16 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "losses": LOSSES,
     "slabinfo": SLABINFO,
     "slabs": SLABS,
+    "pins": PINS,
     "counted": COUNTED,
     "marks": MARKS,
 }
 
-SINCE = {"slabs": (1, 1), "counted": (1, 2)}  # version from which on traces have this side table
+SINCE = {
+    "slabs": (1, 1),
+    "counted": (1, 2),
+    "pins": (2, 1),
+}  # version from which on traces have this side table
 
 # What a part of a series has from the parts before it, with times before its started_ns.
 CARRIED: dict[str, pa.Schema] = {

@@ -55,13 +55,14 @@ class WindowReader(TraceReader):
     def table(self, name: str) -> pa.Table:
         """As TraceReader.table; of slabinfo the last samples before the window, and those within it.
 
-        The states of the slabs are those at the end of the recording; a window that ends earlier has none.
+        The states of slabs and of their objects are those at the end of the recording; a window that ends
+        earlier has none.
         """
         table = super().table(name)
         if name == "counted" and len(table):
             middle = plain(table.column("begin_ns")) // 2 + plain(table.column("end_ns")) // 2
             return table.filter(pa.array((middle >= self._begin) & (middle < self._end)))
-        if name == "slabs" and len(table):
+        if name in ("slabs", "pins") and len(table):
             return table.filter(pa.array(plain(table.column("ts_ns")) <= self._end))
         if name != "slabinfo" or not len(table):
             return table
