@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.statistics.binomial import at_least
 from slabtrace.analysis.statistics.discovery import LEVEL
-from slabtrace.analysis.statistics.dispersion import dispersion
+from slabtrace.analysis.statistics.dispersion import dispersion, parts_filled
 from slabtrace.analysis.statistics.ending import ended
 from slabtrace.analysis.statistics.plateau import Beyond
 from slabtrace.analysis.statistics.rates import Rate, of_difference
@@ -36,6 +36,7 @@ Times = NDArray[np.float64]
 
 LEAST_KEPT = 8  # with fewer objects nothing is tested
 LEAST_DEATH_RATE = 2.0  # a suspect's old objects do not die within half a recording on average, nearly surely
+LEAST_FILLED = 6.0  # of 16 parts of the time in which objects came: with fewer they came in bursts
 SLOW_DEATH_RATE, SLOW_LEVEL = 0.5, 0.05  # nor within two recordings, rather surely
 
 
@@ -74,8 +75,8 @@ class Tested(NamedTuple):
 
     `p`: how well no leak explains the data; `p_growth`: how well a steady population does; `least_p`: the
     least that as many objects could have given.  `horizon`: where p is least, 0 without any; `kept`,
-    `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `ended`: no more come.
-    `rate`: objects a recording.
+    `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `steady`: objects
+    came in most parts of the time.  `ended`: no more come.  `rate`: objects a recording.
     """
 
     p: float = 1.0
@@ -86,12 +87,17 @@ class Tested(NamedTuple):
     older: float = 0.0
     died: int = 0
     dispersion: float = 1.0
+    steady: bool = False
     ended: bool = False
     rate: Rate = Rate(0.0, 0.0, 0.0)
 
 
 def tested(evidence: Evidence) -> Tested:
-    """The tests at each horizon; of these the one with the least p, and the rate where it is most certain."""
+    """The tests at each horizon, of these the one with the least p; and the rate where it is most certain.
+
+    The horizon for the rate is chosen by the deaths alone: they are independent of the two counts, so
+    that the choice does not bend the interval.
+    """
     if not len(evidence.horizons) or not len(evidence.kept(float(evidence.horizons[0]))):
         return Tested()
     over = ended(evidence.born, evidence.until, dispersion(evidence.born, evidence.until))
@@ -124,10 +130,11 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         older=gone,
         died=int(evidence.died[at]),
         dispersion=spread,
+        steady=parts_filled(kept, length) >= LEAST_FILLED,
         rate=of_difference(len(kept), gone, spread, length),
     )
     still = not ended(kept, length, spread)
-    if number < LEAST_KEPT or p_growth > LEVEL:
+    if number < LEAST_KEPT or p_growth > LEVEL or not result.steady:
         return result, still
     beyond = Beyond(result.died, float(evidence.beyond[at]), length - kept)
     slow = beyond.p_all_die(SLOW_DEATH_RATE) <= SLOW_LEVEL

@@ -26,7 +26,7 @@ from slabtrace.analysis.statistics.discovery import number_of_tests, stand_out
 
 CLASSES = ("suspect", "growing", "replacing", "retained", "young", "reclaimable")
 SUSPECT, GROWING, REPLACING, RETAINED, YOUNG, RECLAIMABLE = CLASSES
-FEW_BURSTS, BURST = 12, 2.0  # objects that count as so few events, each of several objects, came in bursts
+GROWS = 0.05  # the level for growth, which claims less than a leak
 REPLACED_SHARE = 0.5  # of the kept objects: as many older ones went
 
 
@@ -61,16 +61,11 @@ def judge(results: list[Tested], about: Circumstances) -> Judged:
     counts &= np.array([each.kept >= LEAST_KEPT for each in results], np.bool_)
     leak, grows = np.zeros(len(results), np.bool_), np.zeros(len(results), np.bool_)
     leak[counts] = stand_out(p[counts], least[counts])
-    grows[counts] = stand_out(growth[counts], least[counts])
+    grows[counts] = stand_out(growth[counts], least[counts], GROWS)
     classes = [
         _class(result, bool(leak[at]), bool(grows[at]), about, at) for at, result in enumerate(results)
     ]
     return Judged(classes, max(number_of_tests(least[counts]), 1))
-
-
-def in_bursts(kept: int, dispersion: float) -> bool:
-    """Whether so many objects came in a few bursts."""
-    return kept >= LEAST_KEPT and dispersion >= BURST and kept / dispersion < FEW_BURSTS
 
 
 def _class(result: Tested, leak: bool, grows: bool, about: Circumstances, at: int) -> str:
@@ -82,8 +77,9 @@ def _class(result: Tested, leak: bool, grows: bool, about: Circumstances, at: in
         return SUSPECT
     if result.older >= REPLACED_SHARE * result.kept:
         return REPLACING
-    if grows and not result.ended:
+    bursts = result.kept >= LEAST_KEPT and not result.steady
+    if grows and not result.ended and not bursts and not about.expected[at]:
         return GROWING
-    if result.ended or in_bursts(result.kept, result.dispersion) or about.expected[at]:
+    if result.ended or bursts or about.expected[at]:
         return RETAINED
     return YOUNG

@@ -2,7 +2,7 @@
 """The evidence for each group of outstanding objects, gathered from what one scan counted, and its tests.
 
 Example: fixtures/slow-leak.slab, msg_msg-128.  In 24.5 s 48 objects leaked, one every 0.5 s, 4,800 others
-were freed: 44 of the 48 are older than 2.1 s, no old object was freed, and no object from before was.
+were freed: 45 of the 48 are older than 2.1 s, no old object was freed, and no object from before was.
 """
 
 from __future__ import annotations

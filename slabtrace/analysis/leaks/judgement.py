@@ -9,10 +9,10 @@ class of the gravest finding that they hold objects of.  The method with its sou
 Example: fixtures/slow-leak.slab.  In 24.5 s 48 objects leaked, one every 0.5 s; 4,800 others were freed.
 
     horizon    2.15 s    the least age tried, a 16th of the recording or more
-    kept       44        allocated in the first 22.4 s; all of them are live
-    older      0         frees of objects from before the recording: p of a steady population is 3 x 2^-44
+    kept       45        allocated in the first 22.4 s; all of them are live
+    older      0         frees of objects from before the recording: p of a steady population is 3 x 2^-45
     died       0         no object that was older than 2.15 s was freed
-    rate       1.97 a second (1.46 to 2.64): 44 in 22.4 s
+    rate       2.01 a second (1.47 to 2.69): 45 in 22.4 s
     class      suspect
 """
 

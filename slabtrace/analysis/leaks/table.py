@@ -54,6 +54,7 @@ def tables(verdicts: Verdicts, length_ns: int, horizons: int) -> Tables:
     frame["confidence"] = _worst(groups, finding)
     frame["maybe_freed"] = _maybe_freed(groups, finding)
     frame["doubt"] = verdicts.doubts
+    frame["bursts"] = [not each.steady and not each.ended for each in verdicts.results]
     frame["known"] = ["" if each is None else each.reason for each in verdicts.known]
     frame["longer_ns"] = _longer(frame, verdicts.judged.tests, length_ns, horizons)
     order = _order(frame)

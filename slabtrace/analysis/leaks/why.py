@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slabtrace.analysis.leaks.findings import in_bursts
 from slabtrace.units import count, duration, plural, size, unknown
 
 MINUTE = 60
@@ -71,8 +70,6 @@ def _when(row: dict[Any, Any]) -> Iterator[str]:
     if row["old"] < 2:
         return
     if row["class"] == "retained" and not row["known"]:
-        yield (
-            "they came in a few bursts" if in_bursts(row["old"], row["dispersion"]) else "they no longer come"
-        )
+        yield ("they came in a few bursts" if row["bursts"] else "they no longer come")
     elif row["class"] == "young":
         yield "too few to decide"

@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
@@ -19,9 +15,6 @@ from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.tables.outstanding import outstanding
 from slabtrace.analysis.trust.confidence import OF_OBJECTS, filtered, prove
-
-if TYPE_CHECKING:
-    from slabtrace.trace.format.batch import EventBatch
 
 
 class Judging:
@@ -77,12 +70,9 @@ class Judging:
         part = recorded.manifest.part
         whole = part is None or part.number < 2  # the kernel's count is of this part alone
         return Known(
-            pinned=self._pinned(kept.objects.live),
+            pinned=recorded.pins.pinned(kept.objects.live),
             kernel_change={names[at]: int(account.kernel[at]) for at in counted if whole},
             slack={names[at]: int(account.slack[at]) for at in counted},
             older_unseen=filtered(recorded.manifest, OF_OBJECTS),
             one_in=recorded.manifest.sampled_one_in,
         )
-
-    def _pinned(self, live: EventBatch) -> NDArray[np.int8]:
-        return np.full(live.size, -1, np.int8)

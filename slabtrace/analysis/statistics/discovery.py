@@ -16,24 +16,26 @@ from numpy.typing import NDArray
 LEVEL = 0.01
 
 
-def stand_out(p: NDArray[np.float64], least_p: NDArray[np.float64]) -> NDArray[np.bool_]:
+def stand_out(
+    p: NDArray[np.float64], least_p: NDArray[np.float64], level: float = LEVEL
+) -> NDArray[np.bool_]:
     """Which of the tests with these `p` stand out, shape (n,).
 
-    `least_p`: the least p that each test could have had with as many objects.
+    `least_p`: the least p that each test could have had with as many objects.  `level`: of the whole.
     """
-    tests = number_of_tests(least_p)
+    tests = number_of_tests(least_p, level)
     order = np.argsort(p, kind="stable")
-    below = p[order] <= LEVEL * np.arange(1, len(p) + 1) / max(tests, 1)
+    below = p[order] <= level * np.arange(1, len(p) + 1) / max(tests, 1)
     found = np.zeros(len(p), np.bool_)
     if below.any():
         found[order[: int(np.flatnonzero(below)[-1]) + 1]] = True
-    return found & (least_p <= LEVEL / max(tests, 1))
+    return found & (least_p <= level / max(tests, 1))
 
 
-def number_of_tests(least_p: NDArray[np.float64]) -> int:
-    """The least number k so that at most k tests could reach LEVEL / k."""
+def number_of_tests(least_p: NDArray[np.float64], level: float = LEVEL) -> int:
+    """The least number k so that at most k tests could reach `level` / k."""
     ordered = np.sort(least_p)
     for tests in range(1, len(ordered) + 1):
-        if np.searchsorted(ordered, LEVEL / tests, side="right") <= tests:
+        if np.searchsorted(ordered, level / tests, side="right") <= tests:
             return tests
     return len(ordered)

@@ -52,9 +52,7 @@ def kept(times: list[float], base: int = 0x20_0000, **fields: Any) -> list[Event
     return [alloc(int(t * S), base + 64 * number, **fields) for number, t in enumerate(times)]
 
 
-def judged(
-    tmp_path: Path, *parts: list[Event], pid: int = 0, seconds: int = SECONDS, **more: Any
-) -> Any:
+def judged(tmp_path: Path, *parts: list[Event], pid: int = 0, seconds: int = SECONDS, **more: Any) -> Any:
     events = sorted((event for part in parts for event in part), key=lambda event: event.ts)
     tables = {"tasks": TASKS, "symbols": SYMBOLS, "caches": CACHES, **more}
     manifest = Manifest(status="complete", recorder=RecorderUse(pid=pid))
@@ -159,7 +157,10 @@ def test_objects_of_another_task_or_time_are_findings_of_their_own(tmp_path: Pat
 def test_an_owner_and_what_hangs_on_it_are_one_finding(tmp_path: Path) -> None:
     sockets = kept(STEADY, 0x90_0000, call_site=0x160, bytes_alloc=2368)
     inodes = kept([t - 20e-6 for t in STEADY[1:]], 0xA0_0000, call_site=0x170, bytes_alloc=832)
-    blobs = [kept([t + d for t in STEADY], base, call_site=0x120) for d, base in ((3e-5, 0x20_0000), (6e-5, 0x30_0000))]
+    blobs = [
+        kept([t + d for t in STEADY], base, call_site=0x120)
+        for d, base in ((3e-5, 0x20_0000), (6e-5, 0x30_0000))
+    ]
     judged(tmp_path, sockets, inodes, *blobs)
     finding = only(slabtrace.open(tmp_path / "t.slab").findings())
     assert (finding["class"], finding["outstanding"], finding["objects"]) == ("suspect", 128, 128 + 127 + 256)

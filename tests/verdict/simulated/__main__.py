@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""python -m tests.verdict.simulated [--recordings N] [--groups N] [--seed N] [--only REGEX]
+
+Flat loads: recordings of --groups groups, all of one scenario; how many of them have any suspect.
+Leaks: one leaking group among --groups of flat ones; how often it is a suspect, growing, or neither.
+Intervals: of groups with 10 objects or more, how often the rate's interval holds the true rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from slabtrace.analysis.leaks.evidence import Tested
+from slabtrace.analysis.leaks.findings import GROWS
+from slabtrace.analysis.statistics.discovery import LEVEL
+from tests.verdict.simulated.judging import evidence, recording, tested
+from tests.verdict.simulated.scenarios import FLAT, LEAKS
+
+COUNTED = 10  # objects in an interval's two counts, at least
+STATIONARY = ("exponential", "fixed", "lognormal", "ring", "pool", "processes")
+
+
+def flat_recording(name: str, groups: int, seed: list[int]) -> Counter[str]:
+    """The classes in one recording of a flat scenario, and whether its intervals hold 0."""
+    rng = np.random.default_rng(seed)
+    classes, results = recording([FLAT[name](rng) for _ in range(groups)])
+    found = Counter(classes)
+    found["any"] = int("suspect" in classes)
+    if name in STATIONARY:
+        found.update(covered(results, 0.0))
+    return found
+
+
+def covered(results: list[Tested], truth: float) -> Counter[str]:
+    """How many intervals there are, and how many hold the true rate."""
+    some = [each.rate for each in results if each.kept + each.older >= COUNTED]
+    return Counter(intervals=len(some), hold=sum(each.low <= truth <= each.high for each in some))
+
+
+def leaking_group(name: str, groups: int, seed: list[int]) -> Counter[str]:
+    """The class of one leaking group among so many tests."""
+    rng = np.random.default_rng(seed)
+    group = LEAKS[name](rng)
+    result = tested(evidence(group))
+    level = LEVEL / groups
+    class_ = (
+        "suspect" if result.p <= level else "growing" if result.p_growth <= GROWS / groups else "undecided"
+    )
+    return Counter([class_]) + covered([result], group.leaks)
+
+
+def main() -> None:
+    """Print a table for each part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--recordings", type=int, default=100, help="of each flat scenario")
+    parser.add_argument("--leaks", type=int, default=500, help="groups of each leaking scenario")
+    parser.add_argument("--groups", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="")
+    asked = parser.parse_args()
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        print(
+            "| flat | recordings | with a suspect | growing | interval holds 0 |\n|---|---:|---:|---:|---:|"
+        )
+        for name in filter(re.compile(asked.only).search, FLAT):
+            jobs = [
+                pool.submit(flat_recording, name, asked.groups, [asked.seed, n])
+                for n in range(asked.recordings)
+            ]
+            total = sum((job.result() for job in jobs), Counter[str]())
+            grew = total["growing"] / (asked.groups * asked.recordings)
+            print(
+                f"| {name} | {asked.recordings} | {total['any']} | {grew:.2%} of groups | {_held(total)} |",
+                flush=True,
+            )
+        print("\n| leak | groups | suspect | growing | interval holds the rate |\n|---|---:|---:|---:|---:|")
+        for name in filter(re.compile(asked.only).search, LEAKS):
+            jobs = [
+                pool.submit(leaking_group, name, asked.groups, [asked.seed, n]) for n in range(asked.leaks)
+            ]
+            total = sum((job.result() for job in jobs), Counter[str]())
+            shares = " | ".join(f"{total[each] / asked.leaks:.1%}" for each in ("suspect", "growing"))
+            print(f"| {name} | {asked.leaks} | {shares} | {_held(total)} |", flush=True)
+
+
+def _held(total: Counter[str]) -> str:
+    return f"{total['hold'] / total['intervals']:.1%}" if total["intervals"] else "-"
+
+
+if __name__ == "__main__":
+    main()
