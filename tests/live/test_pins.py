@@ -20,6 +20,7 @@ from slabtrace.analysis.pairing.scan import scan
 from slabtrace.capture.kernel.btf import Btf
 from slabtrace.capture.slabs import pin_shape
 from tests.live.conftest import PATIENCE_S, Recording, wait_for
+from tests.live.ordinary_user import NOBODY
 
 SOCKETS, PIPES, OPEN, NEGATIVE, CLOSED = 41, 37, 31, 43, 29
 PINNED, FREEABLE = 1, 0
@@ -91,6 +92,15 @@ def test_what_is_held_is_pinned_and_what_is_only_cached_is_not(hold: Callable[..
     assert states["sock_inode_cache"] == {PINNED: SOCKETS}
     assert states["inode_cache"] == {PINNED: PIPES}
     assert files_of(states) == {PINNED: OPEN, FREEABLE: CLOSED}
+
+
+def test_a_recorder_behind_sudo_reads_it_too(
+    hold: Callable[..., States], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is nobody by then, with few capabilities."""
+    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    monkeypatch.setenv("SUDO_GID", str(NOBODY))
+    assert hold()["dentry"] == {PINNED: SOCKETS + PIPES + OPEN, FREEABLE: NEGATIVE + CLOSED}
 
 
 def test_after_settle_only_what_is_held_is_left(hold: Callable[..., States]) -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.pins import Pins
+from slabtrace.analysis.pairing.scan import scan
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import PINS
+from slabtrace.trace.redaction.redact import redact
 from tests.places import FIXTURES
 from tests.unit.synthetic import START, alloc, write_trace
 
@@ -53,7 +55,20 @@ def test_traces_older_than_the_table_are_whole_and_say_nothing() -> None:
 
 def test_a_window_that_ends_before_the_check_has_no_states(tmp_path: Path) -> None:
     rows = [{"ts_ns": START + 800_000_000, "ptr": 0x1000, "pinned": 1}]
-    trace = write_trace(tmp_path / "t.slab", [alloc(START + 5, 0x1000)], {"pins": rows})
+    trace = write_trace(tmp_path / "t.slab", [alloc(5, 0x1000)], {"pins": rows})
     assert len(Recorded(trace).pins) == 1
     assert len(Recorded(trace, (0, 900_000_000)).pins) == 1
     assert len(Recorded(trace, (0, 700_000_000)).pins) == 0
+
+
+def test_a_redacted_trace_has_the_same_states(tmp_path: Path) -> None:
+    ptr = [0xFFFF_8880_0420_4000, 0xFFFF_8880_0420_40C0, 0xFFFF_88A7_1000_0000]
+    rows = [{"ts_ns": START + 90, "ptr": each, "pinned": index % 2} for index, each in enumerate(ptr[:2])]
+    trace = write_trace(tmp_path / "t.slab", [alloc(5, each) for each in ptr], {"pins": rows})
+    (tmp_path / "redacted").mkdir()
+    redact(trace, tmp_path / "redacted")
+    for each in (trace, tmp_path / "redacted"):
+        recorded = Recorded(each)
+        live = scan(recorded.events(), recorded.pairer(), [])
+        assert recorded.pins.pinned(live).tolist() == [0, 1, -1]
+    assert not set(live.ptr.tolist()) & set(ptr)
