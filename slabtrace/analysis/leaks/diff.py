@@ -131,19 +131,19 @@ def _what_is_compared(both: pd.DataFrame, recordings: Recordings) -> NDArray[np.
 
 def _numbers_by_chance(both: pd.DataFrame, recordings: Recordings) -> Numbers:
     """p of the numbers of outstanding objects; in a sample of one in N there are as many fewer."""
-    clump = both[["dispersion_old", "dispersion_new"]].max(axis=1).fillna(1.0)
     share = recordings["old"].one_in / (recordings["old"].one_in + recordings["new"].one_in)
     old, new = _floats(both, "outstanding")
-    return numbers_differ(old, new, share, clump.to_numpy(float))
+    return numbers_differ(old, new, share, np.fmax(*_floats(both, "dispersion")))
 
 
 def _rates_by_chance(both: pd.DataFrame, recordings: Recordings) -> Numbers:
     """p of the rates."""
     rates, variances = _floats(both, "rate_per_s"), _floats(both, "rate_variance")
+    clumps = _floats(both, "dispersion")
     p = rates_differ(*rates, *variances)
     for here, there in ((0, 1), (1, 0)):
         none, seconds = _none_since(both, SIDES[there], recordings[SIDES[there]])
-        p = np.where(none, none_came(rates[here], variances[here], seconds), p)
+        p = np.where(none, none_came(rates[here], variances[here], clumps[here], seconds), p)
     return p
 
 

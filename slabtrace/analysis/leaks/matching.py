@@ -66,8 +66,7 @@ def _keyed(groups: pd.DataFrame, several: set[Key]) -> pd.DataFrame:
     )
     frame["key"] = pd.Series(keys, dtype=object, index=frame.index)
     same = frame[np.array(known, np.bool_)].groupby("key", sort=False)
-    ways = dict.fromkeys(SUMMED, "sum") | dict.fromkeys(OF_FIRST, "first")
-    ways |= {"dispersion": "max", "oldest_ns": "min", "newest_ns": "max"}
-    joined = same.agg(ways)
+    ways = dict.fromkeys(OF_FIRST, "first") | {"dispersion": "max", "oldest_ns": "min", "newest_ns": "max"}
+    joined = same[list(SUMMED)].sum(min_count=1).join(same.agg(ways))  # not known and not known is not 0
     joined.index = pd.Index(list(joined.index), tupleize_cols=False)
     return joined

@@ -43,17 +43,19 @@ def rates_differ(old: Numbers, new: Numbers, old_variance: Numbers, new_variance
     return np.array([erfc(each / sqrt(2)) for each in np.nan_to_num(away).tolist()], float)
 
 
-def none_came(rate: Numbers, variance: Numbers, seconds: Numbers) -> Numbers:
+def none_came(rate: Numbers, variance: Numbers, dispersion: Numbers, seconds: Numbers) -> Numbers:
     """Two-sided p that nothing comes in `seconds` where objects come at `rate`, each of shape (n,).
 
-    A rate r with the variance v is that of n = r^2 / v clumps in n / r seconds.  That all of them are there
-    and none is here has the probability (1 + seconds v / r)^-n.
+    A rate r with the variance v and the dispersion d is that of n = r^2 / v clumps in t = d r / v seconds.
+    That all of them are there and none is here has the probability (1 + seconds / t)^-n.
     """
     known = np.nan_to_num(rate) > 0
     certain = np.where(known, rate, 1.0)
     spread = np.maximum(np.nan_to_num(variance), LEAST * certain)
     clumps = certain**2 / spread
-    p: Numbers = 2 * np.exp(-clumps * np.log1p(np.maximum(seconds, 0) * spread / certain))
+    p: Numbers = 2 * np.exp(
+        -clumps * np.log1p(np.maximum(seconds, 0) * spread / (certain * np.maximum(dispersion, 1)))
+    )
     return np.where(known, np.minimum(p, 1.0), 1.0)
 
 
