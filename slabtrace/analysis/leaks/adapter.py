@@ -7,6 +7,7 @@ finding.  Until then a group is a finding of its own, and its rate is its growth
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 GROWTH = ("growth_bytes_per_s", "growth_low", "growth_high")
@@ -20,10 +21,16 @@ def as_findings(groups: pd.DataFrame, one_in: int = 1) -> pd.DataFrame:
 
 
 def with_rates(groups: pd.DataFrame, one_in: int = 1) -> pd.DataFrame:
-    """Rows of Trace.leaks() of a sample of `one_in`, with the rates for all objects."""
+    """Rows of Trace.leaks() of a sample of `one_in`, with the rates for all objects.
+
+    The interval of a slope is too narrow for a rate: it is at least that of as many objects at random.
+    """
     if "rate_per_s" in groups:
         return groups
-    size = groups["bytes_alloc"] / groups["outstanding"].where(groups["outstanding"] > 0)
+    objects = groups["outstanding"].clip(lower=1)
+    size = groups["bytes_alloc"] / objects
     growth = {name: groups[name] * one_in for name in GROWTH}
-    rates = {rate: growth[name] / size for rate, name in zip(RATES, GROWTH, strict=True)}
-    return groups.assign(dispersion=1.0, finding=0, **growth, **rates)
+    rate, low, high = (growth[name] / size for name in GROWTH)
+    error = 1.96 * rate.abs() / objects**0.5
+    rates = (rate, np.minimum(low, rate - error), np.maximum(high, rate + error))
+    return groups.assign(dispersion=1.0, finding=0, **growth, **dict(zip(RATES, rates, strict=True)))
