@@ -7,9 +7,8 @@
     cache = "msg_msg-*"
     module = "nf_*"
 
-All that is given must match; patterns are those of the shell.  A function is compared without offset, a
-function and a cache also by the name that other kernels give it (names/frames.py): kmalloc-64 matches
-kmalloc-rnd-05-64.  A finding is matched by its owner.
+All that is given must match; patterns are those of the shell.  Functions (without offset) and caches match by
+their own name or by the one that other kernels have (names/frames.py).  A finding is matched by its owner.
 """
 
 from __future__ import annotations
