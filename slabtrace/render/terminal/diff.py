@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.terminal.text import escape, write_paragraph
@@ -17,10 +17,12 @@ LEAST_P = 1e-99  # a smaller probability is shown as less than this
 
 
 def write_diff(out: TextIO, groups: pd.DataFrame) -> None:
-    """Write `groups` (rows of analysis' diff())."""
-    for number, row in enumerate(groups.to_dict("records")):
+    """Write `groups` (rows of analysis' diff()); those of one finding are one paragraph."""
+    for number, (row, *others) in enumerate(_by_finding(groups.to_dict("records"))):
         out.write("\n" if number else "")
         _write_group(out, row)
+        if others:
+            write_paragraph(out, f"  with it: {'; '.join(_member(each) for each in others)}")
     if groups.empty:
         out.write("no significant difference, and nothing that grows in both recordings\n")
 
@@ -28,12 +30,10 @@ def write_diff(out: TextIO, groups: pd.DataFrame) -> None:
 def write_found(out: TextIO, chance: int, found: int) -> None:
     """Write two totals, those that are not 0.
 
-    `chance`: groups whose difference chance explains, not shown; `found`: groups that make the exit code 1.
+    `chance`: groups without a significant difference, not shown; `found`: groups that make the exit code 1.
     """
     if chance:
-        write_paragraph(
-            out, f"{plural(chance, 'group')} with a difference that chance explains (--all shows them)"
-        )
+        write_paragraph(out, f"{plural(chance, 'group')} without a significant difference (--all shows them)")
     if found:
         write_paragraph(
             out, f"found: {plural(found, 'group')} new or grown, and suspect, growing or retained"
@@ -44,6 +44,19 @@ def write_notes(out: TextIO, notes: Sequence[str]) -> None:
     """Write a line for each way in which the recordings differ."""
     for note in notes:
         write_paragraph(out, f"note: {note}")
+
+
+def _by_finding(rows: Sequence[dict[Any, Any]]) -> Iterable[list[dict[Any, Any]]]:
+    """The rows of each finding together, where they have one state; the others one by one."""
+    found: dict[Any, list[dict[Any, Any]]] = {}
+    for number, row in enumerate(rows):
+        key = (row["state"], row["significant"], row["finding"]) if row["finding"] else number
+        found.setdefault(key, []).append(row)
+    return found.values()
+
+
+def _member(row: dict[Any, Any]) -> str:
+    return f"{row['cache']}, {_outstanding(row, 'old')} -> {_outstanding(row, 'new')} objects"
 
 
 def _write_group(out: TextIO, row: dict[Any, Any]) -> None:
