@@ -2,31 +2,40 @@
 """Rules for a trace, and what breaks them.
 
 [check]
-max_suspects = 0            # groups of the class suspect
-max_growth = "1 MiB/min"    # of any group, where the lower bound of its growth exceeds it
-max_outstanding = "64 MiB"  # of all groups together
-max_mismatches = 0          # double, invalid and wrong-cache frees
+max_suspects = 0            # findings of the class suspect
+max_growth = "1 MiB/min"    # of a suspect or growing finding, where the lower end of its growth exceeds it
+max_outstanding = "64 MiB"  # of all findings together
+max_mismatches = 0          # double, invalid and wrong-cache frees that the evidence supports
 max_lost = 0                # events
 exact = true                # no event can have been missed
+reclaimable = true          # max_growth and max_outstanding count reclaimable findings as well
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import UsageError
 from slabtrace.units import count, parse_growth, parse_size, plural, size
+from slabtrace.units import growth as growth_text
 
 COLUMNS = BROKEN_RULES.names
+OF_FINDING = COLUMNS[2:]
+GROWS, RECLAIMABLE = ("suspect", "growing"), "reclaimable"
 
 
 @dataclass
 class Rules:
-    """The limits; None: no limit.  `max_growth`: bytes a second; `max_outstanding`: bytes."""
+    """The limits; None: no limit.  `max_growth`: bytes a second; `max_outstanding`: bytes.
+
+    `reclaimable` is no limit: whether reclaimable findings count.
+    """
 
     max_suspects: int | None = None
     max_growth: float | None = None
@@ -34,11 +43,32 @@ class Rules:
     max_mismatches: int | None = None
     max_lost: int | None = None
     exact: bool = False
+    reclaimable: bool = False
 
     @property
     def any(self) -> bool:
-        """Whether there is any rule."""
-        return self != Rules()
+        """Whether there is any limit."""
+        return replace(self, reclaimable=False) != Rules()
+
+    @property
+    def asked(self) -> list[str]:
+        """The names of the limits."""
+        values = vars(replace(self, reclaimable=False))
+        return [name for name, value in values.items() if value is not None and value is not False]
+
+
+@dataclass
+class NotCounted:
+    """What no rule counted: findings, bytes of all their outstanding objects, and mismatches.
+
+    `growing`: findings of that class where max_suspects is asked for and max_growth is not.
+    """
+
+    reclaimable: int = 0
+    reclaimable_bytes: int = 0
+    own: int = 0
+    growing: int = 0
+    mismatches: int = 0
 
 
 def parse(table: Any, origin: str) -> Rules:
@@ -70,20 +100,23 @@ def amount(text: str) -> float:
 
 
 def broken(
-    rules: Rules, groups: pd.DataFrame, mismatches: pd.DataFrame | None, completeness: Any
+    rules: Rules,
+    findings: pd.DataFrame,
+    mismatches: pd.DataFrame | None,
+    completeness: Any,
+    one_in: int = 1,
 ) -> pd.DataFrame:
     """What breaks the rules, one row each: COLUMNS; empty if nothing does.
 
-    `groups`: rows of Trace.leaks(), suppressed ones left out; those of slabtrace itself never count.
-    `mismatches`: of Trace.mismatches(), needed where a rule is about them.
+    `findings`: rows of Trace.findings(), suppressed ones left out; those of slabtrace itself never count,
+    reclaimable ones if the rules say so.  Their growth is that of all objects; outstanding bytes of a sample
+    of one in `one_in` are multiplied here.  `mismatches`: of Trace.mismatches(), needed where a rule is about
+    them.
     """
-    others = groups[~groups["own"].astype(bool)]
-    found = [*_suspects(rules, others), *_growing(rules, others), *_outstanding(rules, others)]
-    if rules.max_mismatches is not None and mismatches is not None and len(mismatches) > rules.max_mismatches:
-        found += [
-            {"rule": "max_mismatches", "finding": each["kind"], "cache": each["cache"]}
-            for each in mismatches.to_dict("records")
-        ]
+    counted = findings[_counted(rules, findings)]
+    found = [*_suspects(rules, counted), *_growing(rules, counted), *_outstanding(rules, counted, one_in)]
+    if mismatches is not None:
+        found += _mismatches(rules, mismatches)
     if rules.max_lost is not None and completeness.lost > rules.max_lost:
         found.append({"rule": "max_lost", "finding": f"{plural(completeness.lost, 'event')} lost"})
     if rules.exact and not completeness.exact:
@@ -91,44 +124,90 @@ def broken(
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def _suspects(rules: Rules, groups: pd.DataFrame) -> list[dict[str, Any]]:
-    suspects = groups[groups["class"] == "suspect"]
+def not_counted(
+    rules: Rules, findings: pd.DataFrame, mismatches: pd.DataFrame | None, one_in: int = 1
+) -> NotCounted:
+    """What the rules left out; the parameters are those of `broken`."""
+    own = findings["own"].to_numpy(bool)
+    others = findings[~own & ~_counted(rules, findings)]
+    growing = rules.max_suspects is not None and rules.max_growth is None
+    return NotCounted(
+        reclaimable=len(others),
+        reclaimable_bytes=int(others["bytes_alloc"].sum()) * one_in,
+        own=int(own.sum()),
+        growing=int(((findings["class"] == "growing") & ~own).sum()) if growing else 0,
+        mismatches=0 if mismatches is None else int((~_supported(mismatches)).sum()),
+    )
+
+
+def _counted(rules: Rules, findings: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which findings the rules are about."""
+    reclaimable = (findings["class"] == RECLAIMABLE).to_numpy(bool)
+    counted: NDArray[np.bool_] = ~findings["own"].to_numpy(bool) & (~reclaimable | rules.reclaimable)
+    return counted
+
+
+def _suspects(rules: Rules, findings: pd.DataFrame) -> list[dict[str, Any]]:
+    suspects = findings[findings["class"] == "suspect"]
     if rules.max_suspects is None or len(suspects) <= rules.max_suspects:
         return []
-    return [_row("max_suspects", f"suspect, score {each['score']:.2f}", each) for each in _records(suspects)]
+    return [_row("max_suspects", f"suspect, {_grows(each)}", each) for each in _records(suspects)]
 
 
-def _growing(rules: Rules, groups: pd.DataFrame) -> list[dict[str, Any]]:
+def _growing(rules: Rules, findings: pd.DataFrame) -> list[dict[str, Any]]:
     if rules.max_growth is None:
         return []
-    growing = groups[(groups["growth_low"] > rules.max_growth) & (groups["class"] != "reclaimable")]
+    classes = (*GROWS, RECLAIMABLE) if rules.reclaimable else GROWS
+    growing = findings[(findings["growth_low"] > rules.max_growth) & findings["class"].isin(classes)]
+    return [_row("max_growth", _grows(each), each) for each in _records(growing)]
+
+
+def _outstanding(rules: Rules, findings: pd.DataFrame, one_in: int) -> list[dict[str, Any]]:
+    total = int(findings["bytes_alloc"].sum()) * one_in
+    if rules.max_outstanding is None or total <= rules.max_outstanding:
+        return []
+    objects = count(int(findings["objects"].sum()) * one_in)
+    estimated = " (estimated from a sample)" if one_in > 1 else ""
+    text = f"{size(total)} in {objects} objects outstanding{estimated}"
+    return [{"rule": "max_outstanding", "finding": text}]
+
+
+def _mismatches(rules: Rules, mismatches: pd.DataFrame) -> list[dict[str, Any]]:
+    supported = mismatches[_supported(mismatches)]
+    if rules.max_mismatches is None or len(supported) <= rules.max_mismatches:
+        return []
     return [
-        _row("max_growth", f"grows by {size(60 * each['growth_bytes_per_s'])}/min", each)
-        for each in _records(growing)
+        {"rule": "max_mismatches", "finding": each["kind"], "cache": each["cache"]}
+        for each in _records(supported)
     ]
 
 
-def _outstanding(rules: Rules, groups: pd.DataFrame) -> list[dict[str, Any]]:
-    total = int(groups["bytes_alloc"].sum())
-    if rules.max_outstanding is None or total <= rules.max_outstanding:
-        return []
-    objects = count(int(groups["outstanding"].sum()))
-    return [{"rule": "max_outstanding", "finding": f"{size(total)} in {objects} objects outstanding"}]
+def _supported(mismatches: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which mismatches the evidence supports; all, if nothing says which."""
+    if "supported" not in mismatches:
+        return np.ones(len(mismatches), bool)
+    return mismatches["supported"].to_numpy(bool)
+
+
+def _grows(finding: dict[Any, Any]) -> str:
+    """How fast a finding grows, at least."""
+    least = growth_text(max(finding["growth_low"], 0.0))
+    return f"grows by {growth_text(finding['growth_bytes_per_s'])} (at least {least})"
 
 
 def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     return frame.to_dict("records")
 
 
-def _row(rule: str, finding: str, group: dict[Any, Any]) -> dict[str, Any]:
-    return {"rule": rule, "finding": finding, **{name: group[name] for name in COLUMNS[2:]}}
+def _row(rule: str, finding: str, of: dict[Any, Any]) -> dict[str, Any]:
+    return {"rule": rule, "finding": finding, **{name: of[name] for name in OF_FINDING}}
 
 
 def _value(name: str, value: Any, origin: str) -> Any:
     if name in ("max_growth", "max_outstanding"):
         text = str(value)
         return growth(text) if name == "max_growth" else amount(text)
-    wanted = bool if name == "exact" else int
+    wanted = bool if name in ("exact", "reclaimable") else int
     if type(value) is not wanted or value < 0:
         raise UsageError(
             f"{origin}: {name} = {value!r} must be {'true or false' if wanted is bool else 'a whole number'}"

@@ -7,7 +7,8 @@
     cache = "msg_msg-*"
     module = "nf_*"
 
-All that is given must match; patterns are those of the shell.  Functions are compared without offset.
+All that is given must match; patterns are those of the shell.  Functions (without offset) and caches match by
+their own name or by the one that other kernels have (names/frames.py).  A finding is matched by its owner.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from slabtrace.analysis.names.frames import function, module_of
+from slabtrace.analysis.names.frames import comparable_cache, comparable_function, function, module_of
 from slabtrace.errors import UsageError
 
 KEYS = {"name", "stack", "cache", "module"}
@@ -35,18 +36,19 @@ class Suppression:
     module: str = ""
 
     def matches(self, group: Mapping[Any, Any]) -> bool:
-        """Whether the rule is about this row of Trace.leaks()."""
+        """Whether the rule is about this row of Trace.leaks() or Trace.findings()."""
         frames = list(group["stack"]) or [group["symbol"]]
+        cache = group["cache"], comparable_cache(group["cache"])
         return (
-            (not self.cache or fnmatchcase(group["cache"], self.cache))
-            and (not self.module or any(fnmatchcase(module_of(frame), self.module) for frame in frames))
-            and _in_order(self.stack, [function(frame) for frame in frames])
+            (not self.cache or _any_matches(cache, self.cache))
+            and (not self.module or _any_matches(map(module_of, frames), self.module))
+            and _in_order(self.stack, [(function(each), comparable_function(each)) for each in frames])
         )
 
 
 @dataclass
 class Used:
-    """How often a suppression matched: groups and their outstanding objects and bytes."""
+    """What a suppression matched: groups, or findings, and their outstanding objects and bytes."""
 
     name: str
     groups: int = 0
@@ -61,7 +63,10 @@ class Suppressions:
     rules: list[Suppression] = field(default_factory=list)
 
     def apply(self, groups: pd.DataFrame) -> tuple[pd.DataFrame, list[Used]]:
-        """The rows of `groups` (of Trace.leaks()) that no rule matches, and what each rule removed."""
+        """The rows of `groups` that no rule matches, and what each rule removed.
+
+        `groups`: of Trace.leaks(), or of Trace.findings(), which have all their members' `objects`.
+        """
         used = [Used(rule.name) for rule in self.rules]
         if not self.rules or groups.empty:
             return groups, used
@@ -72,7 +77,7 @@ class Suppressions:
         for rule, count in zip(self.rules, used, strict=True):
             if rule.matches(group):
                 count.groups += 1
-                count.objects += int(group["outstanding"])
+                count.objects += int(group.get("objects", group["outstanding"]))
                 count.bytes += int(group["bytes_alloc"])
                 return count
         return None
@@ -99,7 +104,11 @@ def _rule(entry: Any, origin: str) -> Suppression:
     return Suppression(name or described, tuple(stack), cache, module)
 
 
-def _in_order(patterns: Sequence[str], functions: Iterable[str]) -> bool:
-    """Whether each pattern matches a function, in this order."""
+def _in_order(patterns: Sequence[str], functions: Iterable[Iterable[str]]) -> bool:
+    """Whether each pattern matches a function, by one of its names, in this order."""
     following = iter(functions)
-    return all(any(fnmatchcase(name, pattern) for name in following) for pattern in patterns)
+    return all(any(_any_matches(names, pattern) for names in following) for pattern in patterns)
+
+
+def _any_matches(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)

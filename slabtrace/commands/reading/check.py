@@ -9,15 +9,16 @@ import click
 
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
-from slabtrace.cli.options import by_option, trace_argument
+from slabtrace.cli.options import trace_argument
 from slabtrace.cli.rules_file import read_suppressions, read_toml, suppressions_option
 from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import FOUND
 
 if TYPE_CHECKING:
-    from slabtrace.analysis.leaks.checks import Rules
+    import pandas as pd
 
-BY = ["stack", "call-site", "module", "cache"]
+    from slabtrace.analysis.leaks.checks import Rules
+    from slabtrace.api import Trace
 
 
 @click.command("check")
@@ -26,19 +27,25 @@ BY = ["stack", "call-site", "module", "cache"]
 @click.option(
     "--max-suspects", type=click.IntRange(min=0), metavar="N", help="At most N suspects (default 0)."
 )
-@click.option("--max-growth", metavar="SIZE/TIME", help="No group certainly grows faster, like 1MiB/min.")
+@click.option("--max-growth", metavar="SIZE/TIME", help="No finding certainly grows faster, like 1MiB/min.")
 @click.option("--max-outstanding", metavar="SIZE", help="At most this outstanding in all, like 64MiB.")
-@click.option("--max-mismatches", type=click.IntRange(min=0), metavar="N", help="At most N mismatches.")
+@click.option(
+    "--max-mismatches", type=click.IntRange(min=0), metavar="N", help="At most N supported mismatches."
+)
 @click.option("--max-lost", type=click.IntRange(min=0), metavar="N", help="At most N events lost.")
 @click.option("--exact", is_flag=True, default=None, help="No event may have been missed.")
-@by_option(BY, "stack", "Group the objects of each cache by this.")
+@click.option(
+    "--reclaimable",
+    is_flag=True,
+    default=None,
+    help="Count reclaimable findings as growth and outstanding too.",
+)
 @suppressions_option
 @window_options
 @answer_options()
 def command(
     trace: str,
     rules_file: str | None,
-    by: str,
     suppressions: str | None,
     begin: str | None,
     end: str | None,
@@ -48,8 +55,9 @@ def command(
     """Check a trace against rules, for CI: exit code 0 if it keeps them all, 1 if not.
 
     Rules come from a file and from options, which override the file. Without any rule, the trace may
-    have no suspect. Suppressed groups do not count; the output says how many each suppression matched.
-    Groups of slabtrace itself never count.
+    have no suspect. The rules count findings: an owner and what comes with it, one with one. Suppressed
+    findings do not count; the output says how many each suppression matched. Findings of slabtrace itself
+    never count, reclaimable ones only with --reclaimable; the output says how many were left out.
 
     \b
     Examples:
@@ -65,19 +73,37 @@ def command(
       [[suppress]]
       stack = ["load_msg", "do_msgsnd"]
     """
-    from slabtrace.analysis.leaks.checks import broken
+    from slabtrace.analysis.leaks.checks import broken, not_counted
     from slabtrace.render.terminal.check import write_check
 
     rules = _rules(rules_file, options)
     known = read_suppressions(rules_file, suppressions)
     opened = open_trace(trace, begin, end)
-    groups, used = known.apply(opened.leaks(by=by))
+    findings, used = known.apply(_findings(opened))
     mismatches = opened.mismatches() if rules.max_mismatches is not None else None
-    findings = broken(rules, groups, mismatches, opened.completeness())
-    rows = Rows(BROKEN_RULES, findings)
-    more = {"passed": findings.empty, "suppressed": used}
-    answer(form, "check", trace, opened, rows, lambda out, shown: write_check(out, shown, rules, used), more)
-    return 0 if findings.empty else FOUND
+    one_in = opened.manifest.sampled_one_in
+    failed = broken(rules, findings, mismatches, opened.completeness(), one_in)
+    left_out = not_counted(rules, findings, mismatches, one_in)
+    rows = Rows(BROKEN_RULES, failed)
+    more = {"passed": failed.empty, "not_counted": left_out, "suppressed": used}
+    answer(
+        form,
+        "check",
+        trace,
+        opened,
+        rows,
+        lambda out, shown: write_check(out, shown, rules, left_out, used),
+        more,
+    )
+    return 0 if failed.empty else FOUND
+
+
+def _findings(trace: Trace) -> pd.DataFrame:
+    """The findings of `trace`; its groups, while Trace has no findings (leaks/adapter.py)."""
+    from slabtrace.analysis.leaks.adapter import as_findings
+
+    findings = getattr(trace, "findings", None)
+    return findings() if callable(findings) else as_findings(trace.leaks(), trace.manifest.sampled_one_in)
 
 
 def _rules(path: str | None, options: dict[str, Any]) -> Rules:

@@ -27,7 +27,12 @@ BY = ["stack", "call-site", "module", "cache"]
 @click.argument("old", metavar="OLD", type=click.Path(path_type=str))
 @click.argument("new", metavar="NEW", type=click.Path(path_type=str))
 @by_option(BY, "stack", "Group the objects of each cache by this.")
-@click.option("--all", "every", is_flag=True, help="Also show differences that chance explains.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Also show differences that chance explains, and what was not compared.",
+)
 @cache_option
 @suppressions_option
 @answer_options(LIMIT)
@@ -40,15 +45,16 @@ def command(
     suppressions: str | None,
     form: Form,
 ) -> int:
-    """Compare what two recordings left outstanding: new, gone, grown and shrunk groups.
+    """Compare what two recordings left outstanding: new, gone, grown and shrunk groups, and what grows in
+    both.
 
     Groups are matched by cache and by the functions of their stack, so the recordings may come from
-    different boots and builds of a kernel. Rates are compared, so their lengths may differ. A
-    difference is significant if chance does not explain it, judged by the number of outstanding
-    objects or by their growth.
+    different boots and builds of a kernel. What grows is compared by its rate, what came once by the
+    number of objects, so the lengths of the recordings may differ. A difference is significant if chance
+    does not explain it. Recordings with different filters are refused.
 
-    The exit code is 1 if a significant group is new or grew, and is a suspect or retained; groups of
-    slabtrace itself do not count.
+    The exit code is 1 if a significant group is new or grew, and is suspect, growing or retained; groups
+    of slabtrace itself do not count, nor does what grows in both at the same rate.
 
     \b
     Examples:
@@ -56,21 +62,26 @@ def command(
       slabtrace diff old.slab new.slab --by cache --all
       slabtrace diff old.slab new.slab --json | jq '.groups[] | select(.state == "new")'
     """
-    from slabtrace.analysis.leaks.diff import diff
-    from slabtrace.render.terminal.diff import write_diff, write_found
+    from slabtrace.analysis.leaks import diff as differences
+    from slabtrace.analysis.leaks.comparability import notes, refuse_unlike
+    from slabtrace.render.terminal.diff import write_diff, write_found, write_notes
     from slabtrace.render.terminal.suppressed import write_suppressed
     from slabtrace.render.terminal.verdict import write_verdict
 
     rules = read_suppressions(suppressions)
     before, after = open_trace(old), open_trace(new)
+    manifests, lengths = (before.manifest, after.manifest), (before.length_ns, after.length_ns)
+    refuse_unlike(*manifests, by, caches)
     groups_before, _ = _groups(before, by, caches, rules)
     groups_after, used = _groups(after, by, caches, rules)
-    table = diff(groups_before, groups_after, before.length_ns, after.length_ns)
-    found = int(_counts(table).sum())
-    wanted = table if every else table[table["significant"]]
+    one_in = manifests[0].sampled_one_in, manifests[1].sampled_one_in
+    table = differences.diff(groups_before, groups_after, *lengths, one_in)
+    found, noted = len(differences.found(table)), notes(*manifests, *lengths)
+    wanted = table if every else differences.worth_showing(table)
 
-    def notes(out: TextIO) -> None:
+    def below(out: TextIO) -> None:
         write_found(out, len(table) - len(wanted), found)
+        write_notes(out, noted)
         write_suppressed(out, used)
 
     def verdicts(out: TextIO, path: str, completeness: Any, damage: Sequence[str]) -> None:
@@ -79,7 +90,7 @@ def command(
 
     more = {"suppressed": used, "old": old, "old_completeness": before.completeness(), "found": found}
     rows = Rows(DIFF, wanted, "group")
-    answer(form, "diff", new, after, rows, write_diff, more, notes, verdicts)
+    answer(form, "diff", new, after, rows, write_diff, more | {"notes": noted}, below, verdicts)
     return EXIT_FOUND if found else 0
 
 
@@ -87,9 +98,3 @@ def _groups(trace: Trace, by: str, caches: tuple[str, ...], rules: Any) -> Any:
     """The groups of a recording that the suppressions leave, and what each suppression matched."""
     groups = trace.leaks(by=by)
     return rules.apply(filters.chooser(trace, caches)(groups))
-
-
-def _counts(table: Any) -> Any:
-    """Which rows make the exit code 1."""
-    more = table["significant"] & table["state"].isin(["new", "grown"])
-    return more & table["class"].isin(["suspect", "retained"]) & ~table["own"].astype(bool)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.terminal.suppressed import Used, write_suppressed
 from slabtrace.render.terminal.text import escape, write_paragraph
-from slabtrace.units import plural
+from slabtrace.units import plural, size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,18 +16,31 @@ if TYPE_CHECKING:
 FRAMES_SHOWN = 8
 
 
-def write_check(out: TextIO, findings: pd.DataFrame, rules: Any, used: Sequence[Used]) -> None:
-    """Write `findings` (rows of analysis' broken()); `rules`: a dataclass, None: not asked."""
+def write_check(out: TextIO, findings: pd.DataFrame, rules: Any, left_out: Any, used: Sequence[Used]) -> None:
+    """Write `findings` (rows of analysis' broken()); `rules`: its Rules, `left_out`: its NotCounted."""
     for row in findings.to_dict("records"):
         where = f" {row['cache']}:" if isinstance(row["cache"], str) else ""
         write_paragraph(out, f"{row['rule']}:{where} {row['finding']}")
-        if isinstance(row["why"], str):
-            write_paragraph(out, f"  {row['why']}")
+        for text in (row["why"], row["next"]):
+            if isinstance(text, str) and text:
+                write_paragraph(out, f"  {text}")
         frames = list(row["stack"]) if isinstance(row["stack"], list) else []
         frames = frames or ([row["symbol"]] if isinstance(row["symbol"], str) and row["symbol"] else [])
         out.writelines(f"    {escape(frame)}\n" for frame in frames[:FRAMES_SHOWN])
-    asked = [name for name, value in vars(rules).items() if value is not None and value is not False]
-    checked = f"checked: {', '.join(asked)}"
     verdict = f"failed: {plural(len(findings), 'finding')}" if len(findings) else "passed"
-    write_paragraph(out, f"{verdict} ({checked})")
-    write_suppressed(out, used)
+    write_paragraph(out, f"{verdict} (checked: {', '.join(rules.asked)})")
+    if text := "; ".join(_not_counted(left_out)):
+        write_paragraph(out, f"not counted: {text}")
+    write_suppressed(out, used, "finding")
+
+
+def _not_counted(left_out: Any) -> Iterator[str]:
+    if left_out.reclaimable:
+        held = f"{plural(left_out.reclaimable, 'reclaimable finding')}, {size(left_out.reclaimable_bytes)}"
+        yield f"{held} (--reclaimable counts them)"
+    if left_out.growing:
+        yield f"{plural(left_out.growing, 'growing finding')} (--max-growth counts them)"
+    if left_out.own:
+        yield f"{left_out.own:,} of slabtrace itself"
+    if left_out.mismatches:
+        yield f"{plural(left_out.mismatches, 'mismatch')} that the evidence does not support"

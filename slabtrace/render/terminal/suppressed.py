@@ -19,13 +19,13 @@ class Used(Protocol):
     bytes: int
 
 
-def write_suppressed(out: TextIO, used: Sequence[Used]) -> None:
-    """Write a line for each suppression; nothing if there are none."""
+def write_suppressed(out: TextIO, used: Sequence[Used], noun: str = "group") -> None:
+    """Write a line for each suppression; nothing if there are none.  `noun`: what one of them matches."""
     if used:
         out.write("\n")
     for each in used:
         if each.groups:
-            held = f"{plural(each.groups, 'group')}, {plural(each.objects, 'object')}, {size(each.bytes)}"
+            held = f"{plural(each.groups, noun)}, {plural(each.objects, 'object')}, {size(each.bytes)}"
             write_paragraph(out, f"suppressed: {each.name}: {held}")
         else:
             write_paragraph(out, f"suppressed: {each.name}: matched nothing; is it still needed?")

@@ -111,8 +111,17 @@ def test_check_passes_and_fails_for_ci(printed: Any, tmp_path: Path) -> None:
     )
     code, out, _ = printed("check", "slow-leak.slab", "--rules", str(rules))
     assert code == 0
-    assert "suppressed: load_msg: 1 group, 48 objects, 6.0 KiB" in out
+    assert "suppressed: load_msg: 1 finding, 48 objects, 6.0 KiB" in out
     assert "suppressed: in x: matched nothing; is it still needed?" in out
+
+
+def test_check_counts_reclaimable_findings_on_request(printed: Any) -> None:
+    code, out, _ = printed("check", "dentries.slab", "--max-outstanding", "299KiB")
+    assert code == 0 and "not counted: 1 reclaimable finding, 300.0 KiB" in out
+    code, out, _ = printed("check", "dentries.slab", "--max-outstanding", "299KiB", "--reclaimable")
+    assert code == 1 and "max_outstanding: 300.0 KiB in 1,600 objects" in out and "not counted" not in out
+    document = json.loads(printed("check", "dentries.slab", "--json")[1])
+    assert document["passed"] and document["not_counted"]["reclaimable_bytes"] == 300 * 1024
 
 
 def test_check_holds_mismatches_against_their_number(printed: Any) -> None:
@@ -120,11 +129,37 @@ def test_check_holds_mismatches_against_their_number(printed: Any) -> None:
     assert rows_of(printed, "check", "double-free.slab", "--max-mismatches", "42", key="findings") == []
 
 
-def test_diff_finds_what_is_new_and_exits_with_1(printed: Any) -> None:
+def test_diff_finds_a_leak_that_is_new_and_exits_with_1(printed: Any) -> None:
+    """101 objects that came at once, and 2 a second: of different kinds, so rates are compared."""
     code, out, _ = printed("diff", "burst-then-flat.slab", "slow-leak.slab")
-    assert code == 0 and "shrunk" in out  # 101 in 17 s, 48 in 25 s
+    assert code == 1 and "grown: msg_msg-128: none -> 2/s (15.0 KiB/min)" in out
+    assert "retained -> suspect" in out and "found: 1 group new or grown" in out
     code, out, _ = printed("diff", "slow-leak.slab", "burst-then-flat.slab")
-    assert code == 1 and "grown: msg_msg-128: 48 -> 101 objects" in out
+    assert code == 0 and "shrunk: msg_msg-128: 2/s (15.0 KiB/min) -> none" in out
+    assert "note: the recordings lasted 24.5 s and 16.7 s" in out
+
+
+def test_diff_names_a_leak_that_is_in_both(printed: Any) -> None:
+    """The same leak, recorded in both modes."""
+    code, out, _ = printed("diff", "slow-leak.slab", "survivors.slab")
+    assert code == 0 and out.startswith(
+        "grows in both: msg_msg-128: 2/s (15.0 KiB/min) -> 1.99/s (14.9 KiB/min)"
+    )
+    assert "note: the newer recording was recorded with --mode survivors" in out
+    (row,) = rows_of(printed, "diff", "slow-leak.slab", "survivors.slab", key="groups")
+    assert (row["state"], row["significant"], row["compared"]) == ("growing", False, "rate")
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("dentries.slab", "with --cache kmalloc-cg-128, msg_msg-*, the newer recording with --cache dentry"),
+        ("lossy.slab", "the newer recording has no stacks"),
+    ],
+)
+def test_diff_refuses_recordings_of_different_things(printed: Any, new: str, message: str) -> None:
+    code, out, err = printed("diff", "slow-leak.slab", new)
+    assert (code, out) == (2, "") and message in err
 
 
 def test_a_window_shows_only_what_was_then(printed: Any) -> None:
