@@ -76,7 +76,7 @@ class Tested(NamedTuple):
     `p`: how well no leak explains the data; `p_growth`: how well a steady population does; `least_p`: the
     least that as many objects could have given.  `horizon`: where p is least, 0 without any; `kept`,
     `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `steady`: objects
-    came in most parts of the time.  `ended`: no more come.  `rate`: objects a recording.
+    came in most parts of the time.  `ended`: no more come.  `rate`: objects a recording, and `counted`: those that came or went that it rests on.
     """
 
     p: float = 1.0
@@ -90,13 +90,14 @@ class Tested(NamedTuple):
     steady: bool = False
     ended: bool = False
     rate: Rate = Rate(0.0, 0.0, 0.0)
+    counted: float = 0.0
 
 
 def tested(evidence: Evidence) -> Tested:
-    """The tests at each horizon, of these the one with the least p; and the rate where it is most certain.
+    """The tests at each horizon, of these the one with the least p; and the rate where little dies.
 
-    The horizon for the rate is chosen by the deaths alone: they are independent of the two counts, so
-    that the choice does not bend the interval.
+    The horizon for the rate is chosen by the deaths alone.  They are independent of the two counts, so
+    the choice does not bend the interval.
     """
     if not len(evidence.horizons) or not len(evidence.kept(float(evidence.horizons[0]))):
         return Tested()
@@ -107,9 +108,12 @@ def tested(evidence: Evidence) -> Tested:
         over = over or not still
         found.append(result._replace(p=1.0, ended=True) if over else result)
     best = min(found, key=lambda each: (each.p, each.p_growth))
-    most_certain = min(found, key=lambda each: each.rate.high - each.rate.low)
+    quiet = min(found, key=lambda each: (each.died + LEAST_KEPT) / (1.0 - each.horizon) ** 2)
     return best._replace(
-        rate=most_certain.rate, least_p=min(each.least_p for each in found), ended=found[0].ended
+        rate=quiet.rate,
+        counted=quiet.kept + quiet.older,
+        least_p=min(each.least_p for each in found),
+        ended=found[0].ended,
     )
 
 

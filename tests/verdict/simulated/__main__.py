@@ -39,7 +39,7 @@ def flat_recording(name: str, groups: int, seed: list[int]) -> Counter[str]:
 
 def covered(results: list[Tested], truth: float) -> Counter[str]:
     """How many intervals there are, and how many hold the true rate."""
-    some = [each.rate for each in results if each.kept + each.older >= COUNTED]
+    some = [each.rate for each in results if each.counted >= COUNTED]
     return Counter(intervals=len(some), hold=sum(each.low <= truth <= each.high for each in some))
 
 
