@@ -11,6 +11,7 @@ Status 1 if any run failed.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from tests.verdict.scenario import Scenario
 
 def main() -> int:
     """Do it; 1 if a run failed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # load and recorder end first
     arguments = _arguments()
     if arguments.list:
         for each in ALL:

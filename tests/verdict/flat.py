@@ -7,7 +7,7 @@ from tests.verdict.loads import cgroups, files, messages, network, others, proce
 from tests.verdict.loads.load import Load
 from tests.verdict.scenario import EVERYWHERE, Scenario
 
-GROWING = (*EVERYWHERE, "growing")
+GROWING = (*EVERYWHERE, "growing")  # of a load that really holds more at the end
 
 
 def _flat(name: str, load: type[Load], **more: object) -> Scenario:
@@ -18,7 +18,7 @@ FLAT = (
     _flat("message-ring", messages.Ring, seconds=60),
     _flat("warm-up", messages.WarmUp, begins="with"),
     _flat("waves", sockets.Waves),
-    _flat("ramp", sockets.Ramp, begins="with", may=GROWING, note="it holds more at the end than at the start"),
+    _flat("ramp", sockets.Ramp, begins="with", may=GROWING),
     _flat("daemon-start", processes.DaemonStart, begins="with", also_first=10.0),
     _flat("killed-recorder", processes.Forks, killed=True),
     _flat("missing-names", files.MissingNames),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules by which a run passes.  They take rows and numbers, and look nothing up.
 
-A leak: the first finding is a suspect, has the owner's cache, and its bytes are within 2 % of the truth (of a sample:
-its rate's interval holds the truth); there is no other suspect.  A flat load: no suspect at all, and no finding of the
-load's own processes has a class that its scenario does not allow.
+A leak: the first finding is a suspect, has the owner's cache, and its bytes are within 2 % of the truth (of
+a sample: its rate's interval holds the truth); there is no other suspect.  A flat load: no suspect at all,
+and no finding of the load's own processes has a class that its scenario does not allow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Finding = Mapping[str, Any]
 class Outcome:
     """What became of one run; it passed if `wrong` is empty.
 
-    `off`: how far the first finding's bytes are from the truth, as a share of it; None where they are not compared.
+    `off`: how far the first finding's bytes are from the truth, as a share of it; None: not compared.
     """
 
     scenario: str
@@ -76,9 +76,9 @@ def _judge_bytes(truth: Truth, first: Finding, outcome: Outcome) -> None:
         outcome.wrong.append(f"bytes off by {outcome.off:+.1%}")
 
 
-def off(found: float, truth: Truth, bytes_each: float) -> float:
+def off(found: float, truth: Truth, bytes_each: tuple[float, float]) -> float:
     """How far `found` bytes are from the range that the truth allows, as a share of its middle."""
-    least, most = truth.least * bytes_each, truth.most * bytes_each
+    least, most = truth.least * bytes_each[0], truth.most * bytes_each[1]
     beyond = found - min(max(found, least), most)
     return beyond / ((least + most) / 2) if most else float("inf")
 
@@ -89,9 +89,7 @@ def _judge_rate(truth: Truth, first: Finding, outcome: Outcome) -> None:
         outcome.wrong.append(f"rate {first['rate_low']:.2f} to {first['rate_high']:.2f}/s, not {least:.2f}")
 
 
-def _without_second_owner(
-    scenario: Scenario, truth: Truth, suspects: Sequence[Finding]
-) -> Sequence[Finding]:
+def _without_second_owner(scenario: Scenario, truth: Truth, suspects: Sequence[Finding]) -> Sequence[Finding]:
     """Without one that the load's second owner explains: it does leak."""
     for each in suspects:
         if scenario.beside and is_own(each, truth) and set(scenario.beside) & set(each["caches"]):

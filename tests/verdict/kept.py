@@ -14,8 +14,8 @@ Step = tuple[int, int, int]  # begin, end (CLOCK_MONOTONIC ns), owners left behi
 class Kept:
     """One run of a scenario.
 
-    `left`: the steps that left owners behind.  `sizes`: bytes of an object, by cache.  `shown`: the name that the
-    kernel shows for each name of a cache.  `pids`: processes of the load.
+    `left`: the steps that left owners behind.  `sizes`: bytes of an object, by cache.  `shown`: the name that
+    the kernel shows for each name of a cache.  `pids`: processes of the load.
     """
 
     scenario: str

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import slabtrace
+from slabtrace.api import Trace
 from tests.verdict.catalogue import NAMED
 from tests.verdict.judging import Outcome, judge
 from tests.verdict.kept import Kept
@@ -33,7 +34,7 @@ def judge_kept(path: Path) -> Outcome:
     return outcome
 
 
-def findings(trace: slabtrace.Trace, between: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+def findings(trace: Trace, between: tuple[int, int] | None = None) -> list[dict[str, Any]]:
     """Rows of Trace.findings(); of a version that has none yet, those of leaks(), each as a finding."""
     if hasattr(trace, "findings"):
         rows: list[dict[str, Any]] = trace.findings(between=between).to_dict("records")

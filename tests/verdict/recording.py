@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scenario recorded by `slabtrace record`: the load and the recorder, each a process; what is kept of it."""
+"""A scenario recorded by `slabtrace record`: the load and the recorder are processes of their own."""
 
 from __future__ import annotations
 
@@ -76,7 +76,17 @@ def _tell(load: subprocess.Popen[str], line: str, answer: bool = False) -> str:
 def _record(scenario: Scenario, seconds: float, output: Path, load: subprocess.Popen[str]) -> None:
     """The recorder, from its start to its end; a load that begins with the recording is started meanwhile."""
     duration = () if scenario.killed else ("-d", f"{seconds:g}s")
-    argv = [sys.executable, "-m", "slabtrace", "record", "-q", "-o", str(output), *duration, *scenario.options]
+    argv = [
+        sys.executable,
+        "-m",
+        "slabtrace",
+        "record",
+        "-q",
+        "-o",
+        str(output),
+        *duration,
+        *scenario.options,
+    ]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as recorder:
         try:
             if scenario.begins == "with" or scenario.killed:

@@ -16,7 +16,9 @@ def line(outcome: Outcome) -> str:
     """One outcome: how it went, then what was wrong, a line each."""
     off = "" if outcome.off is None else f"{outcome.off:+.1%}"
     aside = "aside" if outcome.scenario in ASIDE else ""
-    head = f"{'pass' if outcome.passed else 'FAIL':4} {outcome.truth:4} {outcome.scenario:18} {aside:5} {off:>7}"
+    head = (
+        f"{'pass' if outcome.passed else 'FAIL':4} {outcome.truth:4} {outcome.scenario:18} {aside:5} {off:>7}"
+    )
     return "\n".join([f"{head}  {outcome.first}".rstrip(), *(f"     {each}" for each in outcome.wrong)])
 
 

@@ -13,15 +13,15 @@ from tests.verdict.scenario import Scenario
 class Truth(NamedTuple):
     """Of one recording.
 
-    `least` to `most` owners: those of a step during which it began or ended may count or not.  `bytes_each`: of an
-    owner with all that hangs on it, without and with the second owner, where there is one.  `owner`: its cache,
-    by the name that the kernel shows.
+    `least` to `most` owners: those of a step during which it began or ended may count or not.  `bytes_each`:
+    (least, most) of an owner with all that hangs on it; where there is a second owner, of each and of both.
+    `owner`: its cache, by the name that the kernel shows.
     """
 
     least: int
     most: int
     seconds: float
-    bytes_each: tuple[float, ...]
+    bytes_each: tuple[tuple[float, float], ...]
     owner: str
     pids: frozenset[int]
 
@@ -29,10 +29,13 @@ class Truth(NamedTuple):
 def truth(scenario: Scenario, kept: Kept, begin_ns: int, end_ns: int) -> Truth:
     """The truth of what came from `begin_ns` to `end_ns`, CLOCK_MONOTONIC."""
     least, most = owners_within(kept.left, begin_ns, end_ns)
-    first, second = _bytes(scenario.each, kept), _bytes(scenario.beside, kept)
+    first, second, perhaps = (
+        _bytes(table, kept) for table in (scenario.each, scenario.beside, scenario.perhaps)
+    )
     wholes = (first, second, first + second) if second else (first,)
+    bytes_each = tuple((whole, whole + perhaps) for whole in wholes)
     owner = kept.shown.get(scenario.owner, scenario.owner)
-    return Truth(least, most, (end_ns - begin_ns) / 1e9, wholes, owner, frozenset(kept.pids))
+    return Truth(least, most, (end_ns - begin_ns) / 1e9, bytes_each, owner, frozenset(kept.pids))
 
 
 def owners_within(left: Iterable[Step], begin_ns: int, end_ns: int) -> tuple[int, int]:

@@ -3,9 +3,9 @@
 
     python -m tests.verdict.work NAME MOST-SECONDS
 
-It prints "ready" when it is set up, steps from "go" until the next line, prints what it left behind and when as one
-JSON object, and gives everything back at the line after that.  Should stdin close, a SIGTERM come or the time be over,
-it gives everything back, too.
+It prints "ready" when it is set up, steps from "go" until the next line, prints what it left behind and when
+as one JSON object, and gives everything back at the line after that.  Should stdin close, a SIGTERM come or
+the time be over, it gives everything back, too.
 """
 
 from __future__ import annotations

@@ -92,7 +92,14 @@ def send(queue: int, kind: int = 1) -> None:
 
 def receive(queue: int, kind: int = 0) -> None:
     """One message less: the oldest, or the oldest of a kind."""
-    _call("msgrcv", queue, ctypes.create_string_buffer(8 + MESSAGE), ctypes.c_size_t(MESSAGE), ctypes.c_long(kind), 0)
+    _call(
+        "msgrcv",
+        queue,
+        ctypes.create_string_buffer(8 + MESSAGE),
+        ctypes.c_size_t(MESSAGE),
+        ctypes.c_long(kind),
+        0,
+    )
 
 
 def remove_queue(queue: int) -> None:
@@ -180,7 +187,10 @@ def new_map(value_size: int, most: int) -> int:
 
 def update(map_fd: int, key: int, value_size: int) -> None:
     """One element more, or in place of the one of this key."""
-    keys, values = ctypes.create_string_buffer(struct.pack("=Q", key), 8), ctypes.create_string_buffer(value_size)
+    keys, values = (
+        ctypes.create_string_buffer(struct.pack("=Q", key), 8),
+        ctypes.create_string_buffer(value_size),
+    )
     _bpf(2, struct.pack("=I4xQQQ", map_fd, ctypes.addressof(keys), ctypes.addressof(values), 0))
 
 

@@ -23,7 +23,7 @@ class Load:
     rate = 4.0
 
     def __init__(self) -> None:
-        self.random = random.Random(18)  # noqa: S311
+        self.random = random.Random(18)
         self.undo = contextlib.ExitStack()
 
     def setup(self) -> None:

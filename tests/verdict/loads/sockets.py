@@ -206,7 +206,7 @@ class DeadSenders(Load):
 
 
 class OtherNamespace(DeadSenders):
-    """L12: datagrams come through softirq to an unread socket in another network namespace than the tools'."""
+    """L12: datagrams come through softirq to an unread socket in a network namespace of its own."""
 
     rate = 8.0
 
