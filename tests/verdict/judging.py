@@ -43,16 +43,19 @@ class Outcome:
 def judge(scenario: Scenario, truth: Truth, findings: Sequence[Finding]) -> Outcome:
     """The outcome of a run; `findings`: rows of Trace.findings(), as ranked."""
     outcome = Outcome(scenario.name, scenario.truth, first=in_words(findings[0]) if findings else "none")
-    suspects = [each for each in findings if each["class"] == "suspect"]
     if scenario.truth == "leak":
         _judge_leak(scenario, truth, findings, outcome)
-        suspects = suspects[1:] if findings and suspects and suspects[0] is findings[0] else suspects
-        suspects = _without_second_owner(scenario, truth, suspects)
+        others = _without_second_owner(truth, _suspects(findings[1:]))
     else:
         _judge_own(scenario, truth, findings, outcome)
-    outcome.others = [_named(each, truth) for each in suspects]
+        others = _suspects(findings)
+    outcome.others = [_named(each, truth) for each in others]
     outcome.wrong += [f"suspect: {each}" for each in outcome.others]
     return outcome
+
+
+def _suspects(findings: Sequence[Finding]) -> list[Finding]:
+    return [each for each in findings if each["class"] == "suspect"]
 
 
 def _judge_leak(scenario: Scenario, truth: Truth, findings: Sequence[Finding], outcome: Outcome) -> None:
@@ -89,11 +92,11 @@ def _judge_rate(truth: Truth, first: Finding, outcome: Outcome) -> None:
         outcome.wrong.append(f"rate {first['rate_low']:.2f} to {first['rate_high']:.2f}/s, not {least:.2f}")
 
 
-def _without_second_owner(scenario: Scenario, truth: Truth, suspects: Sequence[Finding]) -> Sequence[Finding]:
+def _without_second_owner(truth: Truth, suspects: Sequence[Finding]) -> Sequence[Finding]:
     """Without one that the load's second owner explains: it does leak."""
-    for each in suspects:
-        if scenario.beside and is_own(each, truth) and set(scenario.beside) & set(each["caches"]):
-            return [other for other in suspects if other is not each]
+    for number, each in enumerate(suspects):
+        if is_own(each, truth) and truth.beside & set(each["caches"]):
+            return [*suspects[:number], *suspects[number + 1 :]]
     return suspects
 
 

@@ -15,7 +15,7 @@ class Truth(NamedTuple):
 
     `least` to `most` owners: those of a step during which it began or ended may count or not.  `bytes_each`:
     (least, most) of an owner with all that hangs on it; where there is a second owner, of each and of both.
-    `owner`: its cache, by the name that the kernel shows.
+    `owner`: its cache, `beside`: those of the second owner, by the names that the kernel shows.
     """
 
     least: int
@@ -24,6 +24,7 @@ class Truth(NamedTuple):
     bytes_each: tuple[tuple[float, float], ...]
     owner: str
     pids: frozenset[int]
+    beside: frozenset[str] = frozenset()
 
 
 def truth(scenario: Scenario, kept: Kept, begin_ns: int, end_ns: int) -> Truth:
@@ -34,8 +35,9 @@ def truth(scenario: Scenario, kept: Kept, begin_ns: int, end_ns: int) -> Truth:
     )
     wholes = (first, second, first + second) if second else (first,)
     bytes_each = tuple((whole, whole + perhaps) for whole in wholes)
-    owner = kept.shown.get(scenario.owner, scenario.owner)
-    return Truth(least, most, (end_ns - begin_ns) / 1e9, bytes_each, owner, frozenset(kept.pids))
+    owner, *beside = (kept.shown.get(each, each) for each in (scenario.owner, *scenario.beside))
+    seconds, pids = (end_ns - begin_ns) / 1e9, frozenset(kept.pids)
+    return Truth(least, most, seconds, bytes_each, owner, pids, frozenset(beside))
 
 
 def owners_within(left: Iterable[Step], begin_ns: int, end_ns: int) -> tuple[int, int]:
