@@ -23,6 +23,7 @@ from tests.verdict.judging import Outcome
 from tests.verdict.kept import Kept
 from tests.verdict.reading import judge_kept
 from tests.verdict.recording import FailedError, record
+from tests.verdict.report import markdown
 from tests.verdict.scenario import Scenario
 
 
@@ -41,6 +42,8 @@ def main() -> int:
     print(table.summary(outcomes))
     if arguments.json:
         table.save(outcomes, arguments.json)
+    if arguments.report:
+        arguments.report.write_text(markdown(outcomes))
     return int(not outcomes or not all(each.passed for each in outcomes))
 
 
@@ -55,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--part", choices=("tune", "aside"), help="only this half of the scenarios")
     parser.add_argument("--record-only", action="store_true", help="with --keep: judge nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes here, too")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write tables in Markdown here, too")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(NAMED)
     if unknown:

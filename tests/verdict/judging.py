@@ -31,6 +31,7 @@ class Outcome:
     truth: str
     wrong: list[str] = field(default_factory=list)
     first: str = ""
+    first_class: str = "none"
     off: float | None = None
     others: list[str] = field(default_factory=list)
 
@@ -42,7 +43,9 @@ class Outcome:
 
 def judge(scenario: Scenario, truth: Truth, findings: Sequence[Finding]) -> Outcome:
     """The outcome of a run; `findings`: rows of Trace.findings(), as ranked."""
-    outcome = Outcome(scenario.name, scenario.truth, first=in_words(findings[0]) if findings else "none")
+    outcome = Outcome(scenario.name, scenario.truth)
+    if findings:
+        outcome.first, outcome.first_class = in_words(findings[0]), findings[0]["class"]
     if scenario.truth == "leak":
         _judge_leak(scenario, truth, findings, outcome)
         others = _without_second_owner(truth, _suspects(findings[1:]))

@@ -60,5 +60,8 @@ LEAKS = (
     _leak("neighbours", network.Neighbours, "kmalloc-512", {"kmalloc-512": 1}),
     _leak("keys", others.Keys, "key_jar", owners.KEY, perhaps=owners.KEYRING),
     _leak("timers", others.Timers, "posix_timers_cache", {"posix_timers_cache": 1}),
-    _leak("bpf-elements", others.BpfElements, "kmalloc-cg-512", {"kmalloc-cg-512": 1}),
+    _leak(
+        "bpf-elements", others.BpfElements, "kmalloc-cg-512", {"kmalloc-cg-512": 1},
+        perhaps=owners.CHARGES,
+    ),
 )  # fmt: skip

@@ -66,5 +66,6 @@ NETNS = {
 NAME = {"dentry": 1, **LONG_NAME}
 DIRECTORY = {**NAME, "radix_tree_node": 0.3}
 KEYRING = {"kmalloc-192": 0.2}
+CHARGES = {"kmalloc-128": 1 / 16}  # one a slab of kmalloc-cg-512: who is charged for each object
 LOOKED_UP = {"proc_inode_cache": 2, "dentry": 4, "lsm_inode_cache": 4}
 STACK = {"vmap_area": 2, "kmalloc-192": 2, "kmalloc-96": 1, "kmalloc-32": 1}

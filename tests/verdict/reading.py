@@ -15,7 +15,7 @@ from tests.verdict.truth import truth
 
 
 def judge_kept(path: Path) -> Outcome:
-    """The outcome of the run that NAME.json at `path` tells of."""
+    """The outcome of the run whose NAME.json is at `path`."""
     kept = Kept.load(path)
     scenario = NAMED[kept.scenario]
     trace = slabtrace.open(path.parent / kept.trace)

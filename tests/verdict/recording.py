@@ -35,9 +35,9 @@ def record(scenario: Scenario, seconds: float, folder: Path, stem: str) -> Kept:
             _tell(load, "go")
             time.sleep(scenario.lead)
         _record(scenario, seconds, folder / f"{stem}.slab", load)
-        told = json.loads(_tell(load, "stop", answer=True))
+        said = json.loads(_tell(load, "stop", answer=True))
     (trace,) = sorted(folder.glob(f"{stem}.*slab"))[-1:]  # the newest part
-    kept = Kept(scenario.name, trace.name, seconds, platform.release(), told["pids"], told["left"])
+    kept = Kept(scenario.name, trace.name, seconds, platform.release(), said["pids"], said["left"])
     kept.sizes, kept.shown = sizes(), shown_names()
     kept.save(folder / f"{stem}.json")
     return kept

@@ -30,7 +30,7 @@ def _over(*_: object) -> None:
 
 
 def main(name: str, most_seconds: float) -> None:
-    """Set up, step, tell, give back."""
+    """Set up, step, report, give back."""
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _over)
     signal.setitimer(signal.ITIMER_REAL, most_seconds)
