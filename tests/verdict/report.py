@@ -54,9 +54,8 @@ def _row(scenario: Scenario, outcomes: Sequence[Outcome]) -> str:
         return ""
     name = f"{scenario.name}{' (aside)' if scenario.name in ASIDE else ''}"
     passed = f"{sum(each.passed for each in runs)} of {len(runs)}"
-    classes = ", ".join(
-        f"{kind} {count}" for kind, count in Counter(each.first_class for each in runs).items()
-    )
+    firsts = Counter(each.first_class for each in runs)
+    classes = ", ".join(f"{kind} {count}" for kind, count in firsts.items())
     offs = [each.off for each in runs if each.off is not None]
     worst = f"{max(offs, key=abs):+.1%}" if offs else ""
     others = sum(len(each.others) for each in runs) or ""

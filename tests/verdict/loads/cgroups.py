@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 
-from tests.verdict.loads import libc
 from tests.verdict.loads.load import Load
 
 _UNIFIED = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup")
@@ -72,7 +71,7 @@ class DyingGroups(Directories):
     def step(self, since: float) -> int:
         group, path = f"{self.top}/{self.stamp()}", f"{self.files}/{self.stamp()}"
         os.mkdir(group)
-        libc.in_a_child(lambda: self._write(group, path))
+        self.in_a_child(lambda: self._write(group, path))
         os.rmdir(group)
         if not self.kept:
             os.unlink(path)

@@ -18,7 +18,7 @@ IPC_PRIVATE, IPC_RMID = 0, 0
 MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 0x1000, 0x4000, 0x40000, 2
 USER_KEYRING = -4
 SIGEV_NONE = 1
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_PR_SET_PDEATHSIG = 1
 _KEYCTL_UNLINK, _KEYCTL_CLEAR = 9, 7
 
 
@@ -44,12 +44,6 @@ def unshare(flags: int) -> None:
     _call("unshare", flags)
 
 
-def end_with_parent(name: str) -> None:
-    """Be called `name`, and be killed when the parent ends."""
-    _call("prctl", _PR_SET_NAME, name.encode())
-    _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def forked(work: Callable[[], object]) -> int:
     """The pid of a child that does `work` and ends without a word."""
     pid = os.fork()
@@ -61,14 +55,6 @@ def forked(work: Callable[[], object]) -> int:
             status = 0
         finally:
             os._exit(status)
-    return pid
-
-
-def in_a_child(work: Callable[[], object]) -> int:
-    """Do `work` in a child and wait for it; returns its pid.  Raises ChildProcessError if it failed."""
-    pid = forked(work)
-    if os.waitpid(pid, 0)[1]:
-        raise ChildProcessError(f"the child {pid} failed")
     return pid
 
 

@@ -14,6 +14,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 
+from tests.verdict.loads import libc
+
 MOST_FILES = 20_000
 
 
@@ -25,6 +27,7 @@ class Load:
     def __init__(self) -> None:
         self.random = random.Random(18)
         self.undo = contextlib.ExitStack()
+        self.short_lived: list[int] = []
 
     def setup(self) -> None:
         """What has to be there before the first step."""
@@ -38,8 +41,8 @@ class Load:
         self.undo.close()
 
     def pids(self) -> list[int]:
-        """Processes of the load besides the one that steps."""
-        return []
+        """Processes that the load had, besides the one that steps."""
+        return self.short_lived
 
     # ---- for the loads ---------------------------------------------------------------------------------
 
@@ -51,6 +54,13 @@ class Load:
                 give_back(*arguments)
 
         self.undo.callback(quietly)
+
+    def in_a_child(self, work: Callable[[], object]) -> None:
+        """Do `work` in a process of its own and wait for it.  Raises ChildProcessError if it failed."""
+        pid = libc.forked(work)
+        self.short_lived.append(pid)
+        if os.waitpid(pid, 0)[1]:
+            raise ChildProcessError(f"the child {pid} failed")
 
     def folder(self, where: str) -> str:
         """A folder of one's own in `where`, removed at the end with all that is in it."""

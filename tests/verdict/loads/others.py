@@ -25,7 +25,7 @@ class Keys(Load):
         self.later(libc.unlink_key, self.keyring, libc.USER_KEYRING)
 
     def step(self, since: float) -> int:
-        libc.in_a_child(self._add)
+        self.in_a_child(self._add)
         return 0 if self.removed else 1
 
     def _add(self) -> None:

@@ -201,7 +201,7 @@ class DeadSenders(Load):
         self.address = self.receiver.getsockname()
 
     def step(self, since: float) -> int:
-        libc.in_a_child(lambda: _send(self.address))
+        self.in_a_child(lambda: _send(self.address))
         return 1
 
 
