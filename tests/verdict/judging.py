@@ -124,6 +124,5 @@ def in_words(finding: Finding) -> str:
     """Class, caches, objects and rate of a finding in one line."""
     caches, count = finding["caches"], len(finding["caches"])
     names = " ".join(caches[:2]) + (f" +{count - 2}" if count > 2 else "")
-    rate = f"{finding['rate_low']:.2f}..{finding['rate_high']:.2f}/s" if "rate_low" in finding else ""
-    numbers = f"{finding['outstanding']} owners {finding['bytes_alloc']} B {rate}"
-    return f"{finding['class']} {names} {numbers}".rstrip()
+    rate = f"{finding['rate_low']:.2f}..{finding['rate_high']:.2f}/s"
+    return f"{finding['class']} {names} {finding['outstanding']} owners {finding['bytes_alloc']} B {rate}"

@@ -40,4 +40,5 @@ def findings(trace: Trace, between: tuple[int, int] | None = None) -> list[dict[
         rows: list[dict[str, Any]] = trace.findings(between=between).to_dict("records")
         return rows
     groups = trace.leaks(between=between).to_dict("records")
-    return [{**each, "caches": [each["cache"]]} for each in groups if not each["own"]]
+    unknown = {"rate_low": float("nan"), "rate_high": float("nan")}
+    return [{**unknown, **each, "caches": [each["cache"]]} for each in groups if not each["own"]]
