@@ -3,6 +3,7 @@
 #
 #   sudo make demo      leak a known number of kernel objects and find them
 #   make test           lint, types, unit tests; as root the live tests too, quiet and beside noise
+#   sudo make verdict   leaks and flat loads whose truth is known, recorded and judged (three hours)
 #   sudo make install   put `slabtrace` where `sudo slabtrace record` finds it
 #
 # deps lint unit bench kernels releases dist deb lock uninstall clean: see below.
@@ -33,7 +34,7 @@ PYTEST_FLAGS := -p no:cacheprovider
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lint unit test demo install uninstall bench kernels releases dist deb lock need-root clean
+.PHONY: help deps lint unit test demo verdict install uninstall bench kernels releases dist deb lock need-root clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -67,6 +68,10 @@ test: lint
 
 demo: need-root $(VENV)/.stamp
 	$(BIN)/slabtrace demo --force
+
+verdict: need-root $(VENV)/.stamp
+	@tools/apt-need $(LIVE_DEB)
+	$(BIN)/python -m tests.verdict --times 3
 
 bench: $(VENV)/.stamp
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kept run judged: its trace is opened as a user would, and its findings meet the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import slabtrace
+from slabtrace.api import Trace
+from tests.verdict.catalogue import NAMED
+from tests.verdict.judging import Outcome, judge
+from tests.verdict.kept import Kept
+from tests.verdict.truth import truth
+
+
+def judge_kept(path: Path) -> Outcome:
+    """The outcome of the run whose NAME.json is at `path`."""
+    kept = Kept.load(path)
+    scenario = NAMED[kept.scenario]
+    trace = slabtrace.open(path.parent / kept.trace)
+    begin, end = trace.span_ns
+    if (part := trace.manifest.part) is not None:  # it knows what is outstanding of all parts
+        begin = part.series_started_ns
+    between = None
+    if scenario.between is not None:
+        times = [round(each * 1e9) for each in scenario.between]
+        begin, end, between = begin + times[0], begin + times[1], (times[0], times[1])
+    outcome = judge(scenario, truth(scenario, kept, begin, end), findings(trace, between))
+    if scenario.also_first:
+        first = trace.window(0, round(scenario.also_first * 1e9))
+        part_of = judge(scenario, truth(scenario, kept, *first.span_ns), findings(first))
+        outcome.wrong += [f"first {scenario.also_first:g} s: {each}" for each in part_of.wrong]
+    return outcome
+
+
+def findings(trace: Trace, between: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+    """Rows of Trace.findings(); of a version that has none yet, those of leaks(), each as a finding."""
+    if hasattr(trace, "findings"):
+        rows: list[dict[str, Any]] = trace.findings(between=between).to_dict("records")
+        return rows
+    groups = trace.leaks(between=between).to_dict("records")
+    unknown = {"rate_low": float("nan"), "rate_high": float("nan")}
+    return [{**unknown, **each, "caches": [each["cache"]]} for each in groups if not each["own"]]
