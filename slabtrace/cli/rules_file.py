@@ -13,7 +13,7 @@ import click
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
-    from slabtrace.analysis.leaks.suppressions import Suppressions
+    from slabtrace.analysis.rules.suppressions import Suppressions
 
 F = TypeVar("F", bound=Callable[..., Any])
 TABLES = {"check", "suppress"}
@@ -51,7 +51,7 @@ def read_toml(path: str) -> dict[str, Any]:
 
 def read_suppressions(*paths: str | None) -> Suppressions:
     """The [[suppress]] rules of files, in order; a path None has none."""
-    from slabtrace.analysis.leaks.suppressions import Suppressions, parse
+    from slabtrace.analysis.rules.suppressions import Suppressions, parse
 
     rules = [
         rule for path in paths if path for rule in parse(read_toml(path).get("suppress", []), path).rules

@@ -14,7 +14,7 @@ def _of_both(name: str, dtype: str, unit: str, meaning: str, nullable: bool = Fa
 
 
 DIFF = Table(
-    "diff", "a group of outstanding objects in two recordings", "(analysis.leaks.diff.diff)",
+    "diff", "a group of outstanding objects in two recordings", "(analysis.comparing.diff.diff)",
     (
         Column(
             "state", TEXT, "", "new, gone, grown or shrunk; growing: it grows in both, at rates that do not differ "
@@ -42,7 +42,7 @@ DIFF = Table(
 )  # fmt: skip
 
 BROKEN_RULES = Table(
-    "broken rules", "a rule of `check` and what breaks it", "(analysis.leaks.checks.broken)",
+    "broken rules", "a rule of `check` and what breaks it", "(analysis.rules.checks.broken)",
     (
         Column("rule", TEXT, "", "the rule as written in the rules file or option"),
         Column("finding", TEXT, "", "what breaks it"),

@@ -76,7 +76,8 @@ class Tested(NamedTuple):
     `p`: how well no leak explains the data; `p_growth`: how well a steady population does; `least_p`: the
     least that as many objects could have given.  `horizon`: where p is least, 0 without any; `kept`,
     `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `steady`: objects
-    came in most parts of the time.  `ended`: no more come.  `rate`: objects a recording, and `counted`: those that came or went that it rests on.
+    came in most parts of the time.  `ended`: no more come.  `rate`: objects a recording, and `counted`:
+    those that came or went that it rests on.
     """
 
     p: float = 1.0

@@ -15,10 +15,7 @@ from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import FOUND
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from slabtrace.analysis.leaks.checks import Rules
-    from slabtrace.api import Trace
+    from slabtrace.analysis.rules.checks import Rules
 
 
 @click.command("check")
@@ -73,13 +70,13 @@ def command(
       [[suppress]]
       stack = ["load_msg", "do_msgsnd"]
     """
-    from slabtrace.analysis.leaks.checks import broken, not_counted
+    from slabtrace.analysis.rules.checks import broken, not_counted
     from slabtrace.render.terminal.check import write_check
 
     rules = _rules(rules_file, options)
     known = read_suppressions(rules_file, suppressions)
     opened = open_trace(trace, begin, end)
-    findings, used = known.apply(_findings(opened))
+    findings, used = known.apply(opened.findings())
     mismatches = opened.mismatches() if rules.max_mismatches is not None else None
     one_in = opened.manifest.sampled_one_in
     failed = broken(rules, findings, mismatches, opened.completeness(), one_in)
@@ -98,17 +95,9 @@ def command(
     return 0 if failed.empty else FOUND
 
 
-def _findings(trace: Trace) -> pd.DataFrame:
-    """The findings of `trace`; its groups, while Trace has no findings (leaks/adapter.py)."""
-    from slabtrace.analysis.leaks.adapter import as_findings
-
-    findings = getattr(trace, "findings", None)
-    return findings() if callable(findings) else as_findings(trace.leaks(), trace.manifest.sampled_one_in)
-
-
 def _rules(path: str | None, options: dict[str, Any]) -> Rules:
     """The rules of the file, overridden by the options; without any, no suspect is allowed."""
-    from slabtrace.analysis.leaks import checks
+    from slabtrace.analysis.rules import checks
 
     rules = checks.parse(read_toml(path).get("check", {}), path) if path else checks.Rules()
     for name, value in options.items():

@@ -62,8 +62,8 @@ def command(
       slabtrace diff old.slab new.slab --by cache --all
       slabtrace diff old.slab new.slab --json | jq '.groups[] | select(.state == "new")'
     """
-    from slabtrace.analysis.leaks import diff as differences
-    from slabtrace.analysis.leaks.comparability import notes, refuse_unlike
+    from slabtrace.analysis.comparing import diff as differences
+    from slabtrace.analysis.comparing.comparability import notes, refuse_unlike
     from slabtrace.render.terminal.diff import write_diff, write_found, write_notes
     from slabtrace.render.terminal.suppressed import write_suppressed
     from slabtrace.render.terminal.verdict import write_verdict

@@ -11,7 +11,7 @@ from slabtrace.units import plural, size
 
 
 class Used(Protocol):
-    """analysis.leaks.suppressions.Used."""
+    """analysis.rules.suppressions.Used."""
 
     name: str
     groups: int

@@ -11,7 +11,7 @@ import pytest
 
 import slabtrace
 from slabtrace import columns
-from slabtrace.analysis.leaks.diff import diff
+from slabtrace.analysis.comparing.diff import diff
 from slabtrace.api import Trace
 from slabtrace.columns.page import page
 from slabtrace.columns.table import Column, Table

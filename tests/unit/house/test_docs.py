@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from slabtrace.analysis.leaks import checks, suppressions
+from slabtrace.analysis.rules import checks, suppressions
 from tests.places import ROOT
 
 FINDINGS = (ROOT / "docs" / "findings.md").read_text()

@@ -46,7 +46,8 @@ MAY_IMPORT = {
 LAYERS = {
     "trace": ["format", "files", "manifest.py memory.py", "reading", "writing", "redaction"],
     "analysis": [
-        "names", "pairing", "counting", "trust", "grouping", "tables", "leaks", "mismatches", "opened",
+        "statistics", "names", "pairing", "counting", "trust", "grouping", "tables", "leaks", "mismatches",
+        "comparing rules", "opened",
         "live.py",
     ],
     "capture": [

@@ -16,10 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from slabtrace.analysis.leaks.evidence import Tested
+from slabtrace.analysis.leaks.evidence import Tested, tested
 from slabtrace.analysis.leaks.findings import GROWS
 from slabtrace.analysis.statistics.discovery import LEVEL
-from tests.verdict.simulated.judging import evidence, recording, tested
+from tests.verdict.simulated.judging import evidence, recording
 from tests.verdict.simulated.scenarios import FLAT, LEAKS
 
 COUNTED = 10  # objects in an interval's two counts, at least

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -57,7 +58,7 @@ def stationary(rng: np.random.Generator, rate: float, lives: object, history: fl
     came = rng.random(rng.poisson(rate))
     gone = []
     ages = np.concatenate([[0.0], np.geomspace(1e-3, history, 40)])
-    for young, old in zip(ages[:-1], ages[1:], strict=True):
+    for young, old in pairwise(ages):
         number = int(rng.poisson(rate * (old - young)))
         age = rng.uniform(young, old, number)
         left = draw(number) - age

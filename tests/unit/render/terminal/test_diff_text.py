@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from slabtrace.analysis.leaks.diff import diff
+from slabtrace.analysis.comparing.diff import diff
 from slabtrace.render.terminal.diff import write_diff, write_found, write_notes
 from tests.unit.fake_trace import HOSTILE
 from tests.unit.findings_frames import frame, group

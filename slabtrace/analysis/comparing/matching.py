@@ -13,7 +13,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from slabtrace.analysis.leaks.significance import variance_of
+from slabtrace.analysis.comparing.significance import variance_of
 from slabtrace.analysis.names.frames import NO_SYMBOL, comparable, comparable_cache, module_of
 
 Key = tuple[str, ...]

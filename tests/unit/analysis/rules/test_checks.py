@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from slabtrace.analysis.leaks import checks, suppressions
-from slabtrace.analysis.leaks.checks import NotCounted, Rules
+from slabtrace.analysis.rules import checks, suppressions
+from slabtrace.analysis.rules.checks import NotCounted, Rules
 from slabtrace.analysis.trust.completeness import Completeness
 from slabtrace.cli.rules_file import read_suppressions
 from slabtrace.errors import UsageError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slabtrace.analysis.leaks.comparability import notes, refuse_unlike, unlike_lengths
+from slabtrace.analysis.comparing.comparability import notes, refuse_unlike, unlike_lengths
 from slabtrace.errors import UsageError
 from slabtrace.trace.manifest import Manifest
 

@@ -8,7 +8,7 @@ from math import exp
 import numpy as np
 import pytest
 
-from slabtrace.analysis.leaks.significance import none_came, numbers_differ, rates_differ, variance_of
+from slabtrace.analysis.comparing.significance import none_came, numbers_differ, rates_differ, variance_of
 
 
 def numbers(old: int, new: int, share: float = 0.5, dispersion: float = 1.0) -> float:

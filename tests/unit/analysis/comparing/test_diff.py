@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from slabtrace.analysis.leaks.diff import diff, found, worth_showing
+from slabtrace.analysis.comparing.diff import diff, found, worth_showing
 from slabtrace.columns import DIFF
 from slabtrace.errors import UsageError
 from tests.unit.findings_frames import STACK, frame, group

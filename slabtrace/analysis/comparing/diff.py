@@ -23,10 +23,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.leaks.adapter import with_rates
-from slabtrace.analysis.leaks.comparability import unlike_lengths
-from slabtrace.analysis.leaks.matching import OF_FIRST, SIDES, side_by_side
-from slabtrace.analysis.leaks.significance import none_came, numbers_differ, rates_differ
+from slabtrace.analysis.comparing.comparability import unlike_lengths
+from slabtrace.analysis.comparing.matching import OF_FIRST, SIDES, side_by_side
+from slabtrace.analysis.comparing.significance import none_came, numbers_differ, rates_differ
 from slabtrace.columns import DIFF
 from slabtrace.errors import UsageError
 
@@ -70,7 +69,7 @@ def diff(
     can be matched.
     """
     recordings = {"old": Recording(old_ns, one_in[0]), "new": Recording(new_ns, one_in[1])}
-    both = side_by_side(with_rates(old, one_in[0]), with_rates(new, one_in[1]))
+    both = side_by_side(old, new)
     if len(old) and len(new) and len(both) and not (~both["missing_old"] & ~both["missing_new"]).any():
         raise UsageError(
             "the two traces have no group in common: their stacks cannot be matched",
