@@ -1,48 +1,103 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects that the kernel keeps on purpose, though their cache is not marked so: they grow without a leak."""
+"""Objects that the kernel keeps on purpose, or that belong to something else: they grow without a leak."""
 
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import NamedTuple
 
 
+class Fate(Enum):
+    """What becomes of such objects."""
+
+    KEPT = "kept"  # they stay
+    SHRUNK = "shrunk"  # the kernel frees them when memory is short
+    PROCESS = "process"  # they are freed when the process ends
+
+
 class Design(NamedTuple):
-    """`reason`: why the kernel keeps it.  `shrinks`: whether the kernel frees it when memory is short."""
+    """Objects of a `cache`, allocated in a stack with the function `symbol`; `reason`: what they are."""
 
     cache: re.Pattern[str]
     symbol: re.Pattern[str]
-    shrinks: bool
+    fate: Fate
     reason: str
 
 
+INNER = 12  # frames of a stack that are looked at: deeper ones say what was done, not what for
 ANY = re.compile("")
+_OF_PROCESS = "belongs to a process, and is freed when that ends"
 
 KNOWN = (
     # mm/slub.c: one vector per slab, for as long as the slab lives; named after memcg before 6.10
     Design(
         ANY,
         re.compile(r"^(alloc_slab_obj_exts|memcg_alloc_(slab|page)_(obj_)?cgroups)\b"),
-        False,
+        Fate.KEPT,
         "bookkeeping of the slab allocator, which grows with the slabs of other caches",
     ),
     # mm/slub.c, 6.18: per-CPU arrays of free objects
     Design(
         ANY,
         re.compile(r"^(_*alloc_(empty|full)_sheaf|__pcs_replace_(empty|full)_main)\b"),
-        False,
+        Fate.KEPT,
         "free objects that the slab allocator keeps for itself",
     ),
     # mm/vmalloc.c, 6.9: freed areas stay in pools by size, which a shrinker ("vmap-node") empties
     Design(
         re.compile(r"^vmap_area$"),
         ANY,
-        True,
+        Fate.SHRUNK,
         "vmalloc keeps freed areas in pools, and frees them when memory is short",
+    ),
+    # fs/buffer.c: freed with the page of the page cache
+    Design(
+        re.compile(r"^buffer_head$"),
+        re.compile(r"^alloc_buffer_head\b"),
+        Fate.SHRUNK,
+        "belongs to the page cache, which the kernel frees when memory is short",
+    ),
+    # mm/filemap.c: nodes of the page cache; shmem's are not among them, its pages stay
+    Design(
+        re.compile(r"^radix_tree_node$"),
+        re.compile(r"^(_*filemap_add_folio|page_cache_ra_\w+|workingset_\w+)\b"),
+        Fate.SHRUNK,
+        "belongs to the page cache, which the kernel frees when memory is short",
+    ),
+    # fs/ext4/extents_status.c: a shrinker of its own
+    Design(
+        ANY,
+        re.compile(r"^(__es_insert_extent|ext4_es_insert_extent)\b"),
+        Fate.SHRUNK,
+        "cached extents of ext4, which the kernel frees when memory is short",
+    ),
+    # mm/vma.c, mm/mmap.c, mm/rmap.c, lib/maple_tree.c: the address space of a process
+    Design(
+        ANY,
+        re.compile(r"^(vm_area_(alloc|dup)|__?anon_vma_\w+|anon_vma_(clone|fork)|mas_\w+|mm_alloc|dup_mm)\b"),
+        Fate.PROCESS,
+        _OF_PROCESS,
+    ),
+    # kernel/fork.c, kernel/cred.c, kernel/pid.c, fs/file.c
+    Design(
+        ANY,
+        re.compile(
+            r"^(copy_process|dup_task_struct|alloc_pid|copy_signal|copy_sighand|dup_fd|copy_fs_struct)\b"
+        ),
+        Fate.PROCESS,
+        _OF_PROCESS,
     ),
 )
 
 
-def by_design(cache: str, symbol: str) -> Design | None:
-    """The known design that objects of `cache` allocated at `symbol` ("": not distinguished) are part of."""
-    return next((each for each in KNOWN if each.cache.search(cache) and each.symbol.search(symbol)), None)
+def by_design(cache: str, symbol: str, stack: list[str] | None = None) -> Design | None:
+    """The known design that objects of `cache` are part of.
+
+    `symbol`: who called the allocator ("": not distinguished); `stack`: the frames above it, innermost first.
+    """
+    frames = [symbol, *(stack or [])[:INNER]]
+    for each in KNOWN:
+        if each.cache.search(cache) and any(each.symbol.search(frame) for frame in frames):
+            return each
+    return None

@@ -8,17 +8,18 @@ were freed: 45 of the 48 are older than 2.1 s, no old object was freed, and no o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
-from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.attribution import Shares, attributed
 from slabtrace.analysis.leaks.cache_balance import confirms, gained
 from slabtrace.analysis.leaks.evidence import Evidence, Tested, tested
 from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.analysis.statistics.discovery import LEVEL
 
 
 @dataclass
@@ -29,44 +30,60 @@ class GroupTests:
     in_cache: NDArray[np.bool_]
 
 
-class Gatherer:
-    """Makes the evidence for the k groups of a table; `row`: which of them each of `groups` is (-1: none)."""
+@dataclass
+class Rows:
+    """k rows that are tested: groups, or findings by their owners.
 
-    def __init__(self, kept: Kept, groups: Groups, row: Positions, doubtful: Counts) -> None:
-        self._kept, self._doubtful = kept, doubtful
+    `group_of_site`, shape (s,), `cache_of_group`, shape (g,): the groups.  `group`, shape (k,): of each row.
+    `member`, shape (n,): the row of each live object, -1 for none.  `doubtful`, shape (k,): how many of the
+    objects of each row may have been freed unseen.
+    """
+
+    group_of_site: Positions
+    cache_of_group: Positions
+    group: Positions
+    member: Positions
+    doubtful: Counts
+
+
+class Gatherer:
+    """Makes the evidence for `rows`."""
+
+    def __init__(self, kept: Kept, rows: Rows) -> None:
+        self._kept, self._rows = kept, rows
         ages, live = kept.ages, kept.objects.live
         self._length = float(ages.length_ns)
         self._horizons = ages.horizons_ns / self._length
-        of_site = row[groups.of_site]
-        order = np.lexsort((live.ts_ns, of_site[live.site]))
+        order = np.lexsort((live.ts_ns, rows.member))
         self._born = (live.ts_ns[order] - ages.begin_ns) / self._length
-        self._begin = np.searchsorted(of_site[live.site][order], np.arange(len(doubtful) + 1))
+        self._begin = np.searchsorted(rows.member[order], np.arange(len(rows.group) + 1))
+        groups = len(rows.cache_of_group)
         self._died, self._beyond = (
-            _by_row(each, of_site, len(doubtful)) for each in (ages.died, ages.beyond_ns)
+            _by_group(each, rows.group_of_site, groups) for each in (ages.died, ages.beyond_ns)
         )
-        self._cache = np.zeros(len(doubtful), np.intp)
-        self._cache[row[row >= 0]] = groups.cache[np.flatnonzero(row[: len(groups)] >= 0)]
-        self._shares = self._attributed(of_site)
+        self._cache_of_object = kept.caches.of_site[live.site]
+        self._shares = self._attributed()
 
     def tests(self) -> GroupTests:
-        """The tests of all groups."""
-        results = [tested(self._evidence(row)) for row in range(len(self._doubtful))]
+        """The tests of all rows."""
+        results = [tested(self._evidence(row)) for row in range(len(self._rows.group))]
         in_cache = np.ones(len(results), np.bool_)
         for row, result in enumerate(results):
-            if result.horizon and result.older < result.kept:
+            if result.horizon and result.p_growth < LEVEL:
                 in_cache[row] = self._cache_grew(row, result)
         return GroupTests(results, in_cache)
 
     def _evidence(self, row: int) -> Evidence:
-        times, weights = self._older(self._shares.of_group(row))
+        group = int(self._rows.group[row])
+        times, weights = self._older(self._shares.of_group(group))
         return Evidence(
             horizons=self._horizons,
             born=self._born_of(row),
-            died=self._died[row].astype(np.int64),
-            beyond=self._beyond[row] / self._length,
+            died=self._died[group].astype(np.int64),
+            beyond=self._beyond[group] / self._length,
             older=times,
             weight=weights,
-            doubtful=int(self._doubtful[row]),
+            doubtful=int(self._rows.doubtful[row]),
             until=self._kept.until(),
         )
 
@@ -86,11 +103,10 @@ class Gatherer:
         return when[order], weight[order]
 
     def _cache_grew(self, row: int, result: Tested) -> bool:
-        """Whether the group's cache gained enough to hold what the group did."""
-        cache = self._cache[row]
-        born = np.concatenate(
-            [self._born_of(other) for other in np.flatnonzero(self._cache == cache).tolist()]
-        )
+        """Whether the row's cache gained enough to hold what the row did."""
+        cache = self._rows.cache_of_group[self._rows.group[row]]
+        begin_ns, live = self._kept.ages.begin_ns, self._kept.objects.live
+        born = (live.ts_ns[self._cache_of_object == cache] - begin_ns) / self._length
         frees = np.unique(self._kept.older.site)
         here = frees[self._kept.caches.of_site[frees] == cache]
         when, _ = self._older([(site, 1.0) for site in here.tolist()])
@@ -98,19 +114,19 @@ class Gatherer:
         gone = when[when >= result.horizon]
         return confirms(gained(old, gone, result.horizon), result.kept - result.older)
 
-    def _attributed(self, of_site: Positions) -> Shares:
+    def _attributed(self) -> Shares:
+        """The shares of all groups in the older frees."""
         first = self._horizons[0] if len(self._horizons) else 2.0
-        old = [
-            int(np.searchsorted(self._born_of(row), 1.0 - first, side="right"))
-            for row in range(len(self._doubtful))
-        ]
+        live, rows = self._kept.objects.live, self._rows
+        old = live.ts_ns - self._kept.ages.begin_ns <= (1.0 - first) * self._length
+        kept = np.bincount(rows.group_of_site[live.site[old]], minlength=len(rows.cache_of_group))
         of_cache, pairs = self._kept.caches.of_site, self._kept.ages.pairs()
-        return attributed(self._kept.older, pairs, of_site, of_cache, self._cache, np.array(old, np.int64))
+        return attributed(self._kept.older, pairs, rows.group_of_site, of_cache, rows.cache_of_group, kept)
 
 
-def _by_row(of_site: NDArray[np.generic], row_of_site: Positions, rows: int) -> NDArray[np.float64]:
-    """Sums over the sites of each row: shape (rows, j)."""
-    summed = np.zeros((rows, of_site.shape[1]))
-    member = np.flatnonzero(row_of_site >= 0)
-    np.add.at(summed, row_of_site[member], of_site[member])
+def _by_group(of_site: NDArray[Any], group_of_site: Positions, groups: int) -> NDArray[np.float64]:
+    """Sums over the sites of each group: shape (groups, j)."""
+    summed = np.zeros((groups, of_site.shape[1]))
+    member = np.flatnonzero(group_of_site >= 0)
+    np.add.at(summed, group_of_site[member], of_site[member])
     return summed

@@ -19,21 +19,23 @@ Example: fixtures/slow-leak.slab.  In 24.5 s 48 objects leaked, one every 0.5 s;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.percentiles import percentile
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
-from slabtrace.analysis.leaks import reclaim
-from slabtrace.analysis.leaks.by_design import Design, by_design
+from slabtrace.analysis.leaks.by_design import Design, Fate, by_design
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.findings import CLASSES, Circumstances, Judged, judge
-from slabtrace.analysis.leaks.group_tests import Gatherer
-from slabtrace.analysis.leaks.owners import findings_of
+from slabtrace.analysis.leaks.group_tests import Gatherer, Rows
+from slabtrace.analysis.leaks.owners import Owned, owned
 from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds, Proof
 
 KERNEL_SHARE = 0.5  # of what a group gained, that the kernel's own count of its cache must show
 
@@ -42,12 +44,13 @@ KERNEL_SHARE = 0.5  # of what a group gained, that the kernel's own count of its
 class Known:
     """What else is known of a recording.
 
-    `pinned`, shape (n,): of each live object, 1 pinned, 0 not, -1 not known.  `kernel_change`: of the
-    kernel's own count, by name of the cache; `slack`: how far it may be wrong.  `older_unseen`: frees of
-    older objects were not recorded (a filter by task or size).  `one_in`: of so many addresses one was
-    recorded.
+    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1 pinned, 0
+    not, -1 not known.  `kernel_change`: of the kernel's own count, by name of the cache; `slack`: how far it
+    may be wrong.  `older_unseen`: frees of older objects were not recorded (a filter by task or size).
+    `one_in`: of so many addresses one was recorded.
     """
 
+    proof: Proof
     pinned: NDArray[np.int8]
     kernel_change: dict[str, int]
     slack: dict[str, int]
@@ -57,73 +60,79 @@ class Known:
 
 @dataclass
 class Verdicts:
-    """What was found of the groups by stack.
+    """What was found.
 
-    `groups`: the rows of analysis.tables.outstanding, with what the tests say; `finding`, shape (k,): of
-    each; `judged`: the classes of the findings; `owner`, `held`, shape (f,): the row of each finding's
-    owner, and reclaim.Held; `known`: the design that each finding is part of; `of_site`, shape (s,): the
-    finding of each site, -1 for none.
+    `owned`: the findings; `row`, shape (f,): the row of each finding's owner in the table of groups by stack;
+    `results`, `bounds`, `designs`, `doubts`: of each finding; `judged`: the classes.
     """
 
-    groups: pd.DataFrame
-    finding: Positions
-    judged: Judged
-    owner: Positions
-    held: NDArray[np.int8]
-    known: list[Design | None]
-    of_site: Positions
+    owned: Owned
+    row: Positions
     results: list[Tested]
+    bounds: Bounds
+    designs: list[Design | None]
     doubts: list[str]
+    judged: Judged
 
 
-def judged(kept: Kept, outstanding: pd.DataFrame, groups: Groups, known: Known) -> Verdicts:
-    """The findings of a trace; `outstanding` and `groups` are by stack."""
-    row = row_of_group(outstanding, groups)
-    of_site = np.append(row, -1)[groups.of_site]
-    live, member = kept.objects.live, of_site[kept.objects.live.site]
-    tests = Gatherer(kept, groups, row, doubtful(outstanding)).tests()
-    frame = with_tests(outstanding, tests.results, kept, of_site, known.one_in)
-    each = (frame["bytes_alloc"] / frame["outstanding"].clip(lower=1)).to_numpy().astype(np.int64)
-    first = findings_of(live, member, each)
-    _, finding = np.unique(first, return_inverse=True)
-    owner = _owners(frame, finding)
-    held = reclaim.of_findings(reclaim.held(known.pinned, member, len(frame)), finding)
-    designs = [by_design(*each) for each in zip(frame["cache"], frame["symbol"], strict=True)]
-    design = [designs[at] for at in owner.tolist()]
-    results = [tests.results[at] for at in owner.tolist()]
-    doubts = _doubts(frame, owner, results, tests.in_cache, held, known)
+def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> Verdicts:
+    """The findings of a trace; `by_stack`: analysis.tables.outstanding of `groups`, which are by stack."""
+    live = kept.objects.live
+    member = groups.of_site[live.site]
+    found = owned(live, member, sizes(kept, groups), known.pinned)
+    bounds = known.proof.bounds(live, found.finding, groups.cache[found.owner])
+    of_owner = np.where(member == found.owner[found.finding], found.finding, -1)
+    rows = Rows(groups.of_site, groups.cache, found.owner, of_owner, _doubtful(found, of_owner, bounds))
+    tests = Gatherer(kept, rows).tests()
+    row = row_of_group(by_stack, groups)[found.owner]
+    owners = by_stack.iloc[row]
+    designs = [
+        by_design(*each) for each in zip(owners["cache"], owners["symbol"], owners["stack"], strict=True)
+    ]
+    unknown = np.bincount(found.finding, known.pinned < 0, len(row)) > 0
+    doubts = [
+        _doubt(owner, result, grew, bool(whether), known)
+        for owner, result, grew, whether in zip(
+            owners.to_dict("records"), tests.results, tests.in_cache.tolist(), unknown, strict=True
+        )
+    ]
     about = Circumstances(
-        reclaimable=(held == reclaim.Held.UNPINNED)
-        | np.array([d is not None and d.shrinks for d in design], bool),
-        expected=np.array([d is not None for d in design], bool) | frame["own"].to_numpy(bool)[owner],
-        doubted=np.array([bool(doubt) for doubt in doubts], np.bool_),
+        reclaimable=found.freeable | _has_fate(designs, Fate.SHRUNK),
+        expected=_has_fate(designs, Fate.KEPT) | owners["own"].to_numpy(bool),
+        doubted=_has_fate(designs, Fate.PROCESS) | np.array([bool(doubt) for doubt in doubts], np.bool_),
     )
-    verdict = judge(results, about)
-    of_site = np.where(of_site >= 0, np.append(finding, -1)[of_site], -1)
-    return Verdicts(frame, finding, verdict, owner, held, design, of_site, results, doubts)
+    return Verdicts(found, row, tests.results, bounds, designs, doubts, judge(tests.results, about))
 
 
-def row_of_group(outstanding: pd.DataFrame, groups: Groups) -> Positions:
-    """The row of each group in the table, -1 for none, shape (g,)."""
-    row = np.full(len(groups), -1, np.intp)
-    row[outstanding["group"].to_numpy()] = np.arange(len(outstanding))
-    return row
+def groups_tested(
+    kept: Kept, outstanding: pd.DataFrame, groups: Groups, known: Known, verdicts: Verdicts
+) -> pd.DataFrame:
+    """`outstanding` of `groups` of any kind with what the tests say of each, and `finding`.
 
-
-def doubtful(outstanding: pd.DataFrame) -> NDArray[np.int64]:
-    """How many objects of each group may have been freed unseen: those not in use, if no bound is known."""
+    `finding` is the number of the gravest finding that holds objects of the group, of several that of most.
+    """
+    row, live = row_of_group(outstanding, groups), kept.objects.live
+    of_site = np.append(row, -1)[groups.of_site]
+    group = np.zeros(len(outstanding), np.intp)
+    group[row[row >= 0]] = np.flatnonzero(row >= 0)
     others = outstanding["outstanding"] - outstanding["in_use"]
-    return outstanding["maybe_freed"].fillna(others).to_numpy(np.int64)
+    doubtful = outstanding["maybe_freed"].fillna(others).to_numpy(np.int64)
+    member = of_site[live.site]
+    rows = Rows(groups.of_site, groups.cache, group, member, doubtful)
+    frame = with_tests(outstanding, Gatherer(kept, rows).tests().results, kept, of_site, known.one_in)
+    return frame.assign(finding=_gravest(member, verdicts, len(frame)))
 
 
 def with_tests(
-    outstanding: pd.DataFrame, results: list[Tested], kept: Kept, of_site: Positions, one_in: int
+    frame: pd.DataFrame, results: list[Tested], kept: Kept, of_site: Positions, one_in: int
 ) -> pd.DataFrame:
-    """`outstanding` with what the tests say: see columns.leaks.  Rates are those of all objects."""
+    """`frame` with what the tests say: see columns.leaks.  Rates are those of all objects, sampled or not."""
     length_ns = kept.ages.length_ns
     per_s = one_in / (length_ns / 1e9)
-    size = outstanding["bytes_alloc"] / outstanding["outstanding"].clip(lower=1)
-    frame = outstanding.assign(
+    lived = np.zeros((len(frame), kept.ages.lived.shape[1]), np.int64)
+    member = of_site >= 0
+    np.add.at(lived, of_site[member], kept.ages.lived[member])
+    return frame.assign(
         p=[each.p for each in results],
         rate_per_s=[each.rate.rate * per_s for each in results],
         rate_low=[each.rate.low * per_s for each in results],
@@ -133,67 +142,60 @@ def with_tests(
         older_freed=[each.older for each in results],
         horizon_ns=[round(each.horizon * length_ns) for each in results],
         dispersion=[each.dispersion for each in results],
+        sibling_ns=np.minimum(percentile(lived, 0.5), length_ns),
     )
-    for name, rate in (
-        ("growth_bytes_per_s", "rate_per_s"),
-        ("growth_low", "rate_low"),
-        ("growth_high", "rate_high"),
-    ):
-        frame[name] = frame[rate] * size
-    lived = np.zeros((len(frame), kept.ages.lived.shape[1]), np.int64)
-    member = of_site >= 0
-    np.add.at(lived, of_site[member], kept.ages.lived[member])
-    return frame.assign(sibling_ns=np.minimum(percentile(lived, 0.5), length_ns))
 
 
-def of_other_groups(
-    kept: Kept, outstanding: pd.DataFrame, groups: Groups, known: Known, verdicts: Verdicts
-) -> pd.DataFrame:
-    """Groups that are not by stack, tested themselves; finding: the gravest that each holds objects of."""
-    row = row_of_group(outstanding, groups)
-    of_site = np.append(row, -1)[groups.of_site]
-    tests = Gatherer(kept, groups, row, doubtful(outstanding)).tests()
-    frame = with_tests(outstanding, tests.results, kept, of_site, known.one_in)
+def sizes(kept: Kept, groups: Groups) -> Counts:
+    """The size of an object of each group (bytes), shape (g,); of several the largest."""
+    size = np.zeros(len(groups), np.int64)
+    member = groups.of_site >= 0
+    np.maximum.at(size, groups.of_site[member], kept.sites["bytes_alloc"].astype(np.int64)[member])
+    return size
+
+
+def row_of_group(outstanding: pd.DataFrame, groups: Groups) -> Positions:
+    """The row of each group in the table, -1 for none, shape (g,)."""
+    row = np.full(len(groups), -1, np.intp)
+    row[outstanding["group"].to_numpy()] = np.arange(len(outstanding))
+    return row
+
+
+def _doubtful(found: Owned, of_owner: Positions, bounds: Bounds) -> Counts:
+    """How many owners of each finding may have been freed unseen: those not in use, if no bound is known."""
+    findings = len(found.owner)
+    owners = np.bincount(of_owner[of_owner >= 0], minlength=findings)
+    objects = np.bincount(found.finding, minlength=findings)
+    unused = np.round(owners * (1.0 - bounds.in_use / np.maximum(objects, 1)))
+    return np.where(bounds.maybe_freed == NO_BOUND, unused, bounds.maybe_freed).astype(np.int64)
+
+
+def _gravest(member: Positions, verdicts: Verdicts, rows: int) -> Positions:
+    """The finding of each row, shape (rows,): of the gravest class, of these with most objects; -1: none."""
+    finding = verdicts.owned.finding
+    number = np.int64(len(verdicts.row) + 1)
+    keys, objects = np.unique(member[member >= 0] * number + finding[member >= 0], return_counts=True)
+    row, of = keys // number, keys % number
     grave = np.array([CLASSES.index(each) for each in verdicts.judged.classes], np.int64)
-    chosen = np.full(len(frame), -1, np.intp)
-    held = kept.objects.held
-    sites = np.flatnonzero((of_site >= 0) & (verdicts.of_site >= 0) & (held > 0))
-    order = sites[np.lexsort((-held[sites], grave[verdicts.of_site[sites]]))][::-1]
-    chosen[of_site[order]] = verdicts.of_site[order]
-    return frame.assign(finding=chosen)
+    order = np.lexsort((objects, -grave[of], row))
+    found = np.full(rows, -1, np.intp)
+    found[row[order]] = of[order]
+    return found
 
 
-def _owners(frame: pd.DataFrame, finding: Positions) -> Positions:
-    """The row of each finding's owner: the group with most bytes, shape (f,)."""
-    order = np.lexsort((frame["bytes_alloc"].to_numpy(), finding))
-    last = np.searchsorted(finding[order], np.arange(int(finding.max(initial=-1)) + 1), side="right") - 1
-    owners: Positions = order[last]
-    return owners
+def _has_fate(designs: list[Design | None], fate: Fate) -> NDArray[np.bool_]:
+    return np.array([each is not None and each.fate == fate for each in designs], np.bool_)
 
 
-def _doubts(
-    frame: pd.DataFrame,
-    owner: Positions,
-    results: list[Tested],
-    in_cache: NDArray[np.bool_],
-    held: NDArray[np.int8],
-    known: Known,
-) -> list[str]:
-    """What speaks against each finding being a leak, "" where nothing does."""
-    return [
-        _doubt(frame.iloc[at], result, bool(in_cache[at]), int(state), known)
-        for at, result, state in zip(owner.tolist(), results, held.tolist(), strict=True)
-    ]
-
-
-def _doubt(group: pd.Series, result: Tested, in_cache: bool, state: int, known: Known) -> str:
+def _doubt(owner: dict[Any, Any], result: Tested, in_cache: bool, unknown: bool, known: Known) -> str:
+    """What speaks against a finding being a leak, "" if nothing does."""
     if not in_cache:
-        return "as many older objects of this cache were freed meanwhile, perhaps of this group"
-    if bool(group["reclaimable"]) and state == reclaim.Held.UNKNOWN:
+        return "as many older objects of this cache were freed meanwhile, perhaps of this kind"
+    if owner["reclaimable"] and unknown:
         return "the kernel may be able to free these when memory is short: the trace does not say"
-    claim = (result.kept - result.older) * known.one_in
-    change = known.kernel_change.get(str(group["cache"]))
-    if change is not None and change + known.slack.get(str(group["cache"]), 0) < KERNEL_SHARE * claim:
+    claim, cache = (result.kept - result.older) * known.one_in, str(owner["cache"])
+    change = known.kernel_change.get(cache)
+    if change is not None and change + known.slack.get(cache, 0) < KERNEL_SHARE * claim:
         return "by the kernel's own count this cache did not grow by so much"
     if known.older_unseen and (change is None or change < KERNEL_SHARE * claim):
         return "the filter left out frees of older objects, and the kernel's own count shows no such growth"

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups whose objects came one with one: an owner, such as a socket, and what hangs on it.
+"""Findings: live objects that came one with one, such as a socket and what hangs on it.
 
-Live objects that one task allocated without a pause of TOGETHER_NS are of one act, such as a system call.  An
-act that is a loop is cut where its largest object comes again.  Two groups belong together if nearly every
-act with objects of one has objects of the other.  If all happened in very few acts, there must be as many
-objects of both.
+Live objects that one task allocated without a pause of TOGETHER_NS are of one act, such as a system
+call.  An act that is a loop is cut where its largest object comes again.  Groups belong together if
+nearly every act with objects of one has objects of the other.  If nearly every act of a group has objects
+of a larger, common group, then just these objects belong to it: of all open files those of the sockets.
+If all happened in very few acts, there must be as many objects of both.  Objects that the kernel can give
+up (reclaim.py) are apart.
 
 Example: a task opens sockets.  Each act has a sock_inode_cache, a TCP, a filp, a dentry and two kmalloc-16.
-One finding: 41 owners (TCP, the largest), with 5 more objects on each.  The filp of other sockets that were
-closed do not matter, since they are not live.
+One finding: 41 owners (TCP, the largest), with 5 more objects on each.  Other filp are another finding.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,34 +24,100 @@ from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.batch import EventBatch
 
 TOGETHER_NS = 200_000  # the longest pause within an act
-SHARE = 0.9  # of the acts of both groups
+SHARE = 0.9  # of the acts of a group
 FEW_ACTS = 3  # with fewer, the numbers must be equal too
 MOST_PAIRS = 1 << 22  # meetings of two groups that are looked at
 
 
-def findings_of(live: EventBatch, member: Positions, size: Counts) -> Positions:
-    """The finding that each of g groups belongs to, shape (g,): numbered by their first groups.
-
-    `member`: the group of each live object, shape (n,); `size`: of an object of each group (bytes), shape
-    (g,).
+class Owned(NamedTuple):
+    """`finding`, shape (n,): of each live object.  `owner`, `freeable`, shape (f,): of each finding the group
+    that owns the others, and whether the kernel can give its objects up.
     """
-    act, member = _acts(live, member, size)
-    pairs = _some_acts(np.unique(np.stack([act, member]), axis=1) if len(act) else np.empty((2, 0), np.intp))
-    acts = np.bincount(pairs[1], minlength=len(size))
-    objects = np.bincount(member, minlength=len(size))
-    one, other, common = _together(pairs)
-    linked = common >= SHARE * np.maximum(acts[one], acts[other])
-    few = np.maximum(acts[one], acts[other]) < FEW_ACTS
-    linked &= ~few | (objects[one] == objects[other])
-    return _joined(len(size), one[linked], other[linked])
+
+    finding: Positions
+    owner: Positions
+    freeable: NDArray[np.bool_]
 
 
-def _acts(live: EventBatch, member: Positions, size: Counts) -> tuple[Positions, Positions]:
-    """(act, group) of each live object, ordered by task and time."""
+def owned(live: EventBatch, member: Positions, size: Counts, pinned: NDArray[np.int8]) -> Owned:
+    """The findings that n live objects of g groups make.
+
+    `member`: the group of each object, shape (n,); `size`: of an object of each group (bytes), shape (g,);
+    `pinned`, shape (n,): 1 pinned, 0 not, -1 not known.
+    """
     order = np.lexsort((live.ts_ns, live.tid))
-    tid, ts_ns, member = live.tid[order], live.ts_ns[order], member[order]
+    act, sorted_member = _acts(live, member[order], order, size)
+    core, above = _linked(act, sorted_member, size)
+    of = _owner_of(act, sorted_member, core, above)
+    freeable = _freeable(act, of, pinned[order])
+    finding = np.empty(len(order), np.intp)
+    keys, finding[order] = np.unique(of * 2 + freeable, return_inverse=True)
+    return Owned(finding, _heaviest(finding, member, core, keys // 2, size), (keys % 2).astype(np.bool_))
+
+
+def _linked(act: Positions, member: Positions, size: Counts) -> tuple[Positions, dict[int, list[int]]]:
+    """(the cluster of each group, named by its first; for each cluster the common groups that hang on it)."""
+    pairs = _some_acts(np.unique(np.stack([act, member]), axis=1) if len(act) else np.empty((2, 0), np.intp))
+    acts, objects = (np.bincount(each, minlength=len(size)) for each in (pairs[1], member))
+    one, other, common = _together(pairs)
+    least, most = np.minimum(acts[one], acts[other]), np.maximum(acts[one], acts[other])
+    alike = (most >= FEW_ACTS) | (objects[one] == objects[other])
+    mutual = (common >= SHARE * most) & alike
+    core = _joined(len(size), one[mutual], other[mutual])
+    hangs = (common >= SHARE * least) & ~mutual & (least >= FEW_ACTS) & (core[one] != core[other])
+    above: dict[int, list[int]] = {}
+    for first, second in zip(one[hangs].tolist(), other[hangs].tolist(), strict=True):
+        specific, general = (first, second) if acts[first] < acts[second] else (second, first)
+        above.setdefault(general, []).append(int(core[specific]))
+    return core, above
+
+
+def _owner_of(act: Positions, member: Positions, core: Positions, above: dict[int, list[int]]) -> Positions:
+    """The cluster that owns each object: its group's, or one of its act that its group hangs on."""
+    of = core[member]
+    number = np.int64(len(core) + 1)
+    here = np.unique(act * number + of)
+    for general, clusters in above.items():
+        places = np.flatnonzero(member == general)
+        free = np.ones(len(places), np.bool_)
+        for cluster in clusters:
+            key = act[places] * number + cluster
+            at = np.minimum(np.searchsorted(here, key), len(here) - 1)
+            hangs = free & (here[at] == key)
+            of[places[hangs]] = cluster
+            free &= ~hangs
+    return of
+
+
+def _freeable(act: Positions, of: Positions, pinned: NDArray[np.int8]) -> NDArray[np.intp]:
+    """1 for objects in whose act a part of the same finding can be given up, and none is pinned; else 0."""
+    key = act * (int(of.max(initial=0)) + 1) + of
+    names, which = np.unique(key, return_inverse=True)
+    loose, held = (np.bincount(which[pinned == state], minlength=len(names)) for state in (0, 1))
+    found: NDArray[np.intp] = ((loose > 0) & (held == 0))[which].astype(np.intp)
+    return found
+
+
+def _heaviest(
+    finding: Positions, member: Positions, core: Positions, cluster: Positions, size: Counts
+) -> Positions:
+    """The owner of each finding: of the groups of its cluster the one with most bytes in it."""
+    number = np.int64(len(core) + 1)
+    keys, objects = np.unique(finding * number + member, return_counts=True)
+    of, group = keys // number, keys % number
+    own = core[group] == cluster[of]
+    of, group, weight = of[own], group[own], objects[own] * size[group[own]]
+    order = np.lexsort((-group, weight, of))
+    last = np.searchsorted(of[order], np.arange(len(cluster)), side="right") - 1
+    heaviest: Positions = group[order][last]
+    return heaviest
+
+
+def _acts(live: EventBatch, member: Positions, order: Positions, size: Counts) -> tuple[Positions, Positions]:
+    """(act, group) of each live object, in `order`: by task and time."""
     if not len(order):
         return order, member
+    tid, ts_ns = live.tid[order], live.ts_ns[order]
     starts = np.concatenate([[True], (tid[1:] != tid[:-1]) | (np.diff(ts_ns) > TOGETHER_NS)])
     act = np.cumsum(starts) - 1
     return _cut_loops(act, member, size), member

@@ -3,96 +3,148 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.counting.summary import Lookup
+from slabtrace.analysis.grouping.groups import Groups
+from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks import why
-from slabtrace.analysis.leaks.findings import CLASSES, GROWING, SUSPECT
-from slabtrace.analysis.leaks.judgement import Verdicts
+from slabtrace.analysis.leaks.findings import CLASSES, GROWING, SUSPECT, YOUNG
+from slabtrace.analysis.leaks.judgement import Verdicts, with_tests
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.limits import factor_to_decide
-from slabtrace.analysis.trust.confidence import BOUNDED, EXACT, UNPROVABLE
+from slabtrace.analysis.tables.outstanding import ages_of, own_of, tasks_of
+from slabtrace.analysis.trust.confidence import NO_BOUND, confidence_of
 from slabtrace.columns import FINDINGS, LEAKS
 
 OF_OWNER = (
-    "cache", "call_site", "symbol", "stack", "module", "outstanding", "rate_per_s", "rate_low",
-    "rate_high", "old", "old_freed", "older_freed", "horizon_ns", "sibling_ns", "dispersion", "p",
-    "oldest_ns", "newest_ns", "comms", "pids", "own", "stack_of", "stacked", "stacks", "allocated",
-    "freed",
+    "cache", "call_site", "symbol", "stack", "module", "stack_of", "stacked", "stacks", "allocated", "freed",
 )  # fmt: skip
-SURENESS = (EXACT, BOUNDED, UNPROVABLE)
+GROWTH = {"growth_bytes_per_s": "rate_per_s", "growth_low": "rate_low", "growth_high": "rate_high"}
 
 
 class Tables(NamedTuple):
-    """`findings` and `groups` by stack, ranked: columns.FINDINGS, columns.LEAKS.  `rank`: of each finding."""
+    """`findings`: columns.FINDINGS, ranked.  `rank`, shape (f,): of each finding of the Verdicts."""
 
     findings: pd.DataFrame
-    groups: pd.DataFrame
     rank: Positions
 
 
-def tables(verdicts: Verdicts, length_ns: int, horizons: int) -> Tables:
-    """The tables of what was found in so long a time, judged at so many horizons."""
-    groups, finding = verdicts.groups, verdicts.finding
-    frame = groups.iloc[verdicts.owner][list(OF_OWNER)].reset_index(drop=True)
-    frame["class"] = verdicts.judged.classes
-    frame["objects"], frame["bytes_alloc"] = (
-        _summed(groups[name], finding) for name in ("outstanding", "bytes_alloc")
-    )
-    frame["bytes_each"] = frame["bytes_alloc"] / frame["outstanding"].clip(lower=1)
-    frame["bytes_req"], frame["in_use"] = (_summed(groups[name], finding) for name in ("bytes_req", "in_use"))
-    for name, rate in (
-        ("growth_bytes_per_s", "rate_per_s"),
-        ("growth_low", "rate_low"),
-        ("growth_high", "rate_high"),
-    ):
+def findings_table(
+    kept: Kept, by_stack: pd.DataFrame, groups: Groups, lookup: Lookup, verdicts: Verdicts, one_in: int
+) -> Tables:
+    """The table of findings; `by_stack`: analysis.tables.outstanding of `groups`, which are by stack."""
+    frame = by_stack.iloc[verdicts.row][list(OF_OWNER)].reset_index(drop=True)
+    frame = _sized(frame, kept, groups, verdicts)
+    frame = _described(frame, kept, lookup, verdicts)
+    row = np.full(len(groups), -1, np.intp)
+    row[verdicts.owned.owner] = np.arange(len(frame))
+    of_site = np.append(row, -1)[groups.of_site]
+    frame = with_tests(frame, verdicts.results, kept, of_site, one_in)
+    for name, rate in GROWTH.items():
         frame[name] = frame[rate] * frame["bytes_each"]
-    frame["confidence"] = _worst(groups, finding)
-    frame["maybe_freed"] = _maybe_freed(groups, finding)
-    frame["doubt"] = verdicts.doubts
-    frame["bursts"] = [not each.steady and not each.ended for each in verdicts.results]
-    frame["known"] = ["" if each is None else each.reason for each in verdicts.known]
-    frame["longer_ns"] = _longer(frame, verdicts.judged.tests, length_ns, horizons)
+    frame["class"], frame["doubt"] = verdicts.judged.classes, verdicts.doubts
+    length_ns, tried = kept.ages.length_ns, len(kept.ages.horizons_ns)
+    frame["longer_ns"] = _longer(frame, verdicts.judged.tests, length_ns, tried)
+    frame["why"], frame["next"] = _words(frame, verdicts)
     order = _order(frame)
-    place = np.empty(len(order), np.intp)
-    place[order] = np.arange(len(order))
-    groups = _ranked(groups.assign(finding=place[finding] + 1))
+    rank = np.empty(len(order), np.intp)
+    rank[order] = np.arange(1, len(order) + 1)
     frame = frame.iloc[order].reset_index(drop=True)
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
-    frame["groups"] = _members(groups, len(frame), "rank")
-    frame["caches"] = [list(dict.fromkeys(names)) for names in _members(groups, len(frame), "cache")]
-    rows = [{**each, "length_ns": length_ns} for each in frame.to_dict("records")]
-    frame["why"] = [why.why(each) for each in rows]
-    frame["next"] = [why.what_next(each) for each in rows]
-    return Tables(frame[list(FINDINGS.names)], with_findings(groups, frame), place + 1)
+    return Tables(frame, rank)
 
 
-def other_groups(groups: pd.DataFrame, made: Tables) -> pd.DataFrame:
-    """Groups that are not by stack (judgement.of_other_groups), ranked."""
-    rank = np.append(made.rank, 0)[groups["finding"].to_numpy(np.intp)]
-    return with_findings(_ranked(groups.assign(finding=rank)), made.findings)
-
-
-def with_findings(groups: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """`groups` (column finding: a rank, 0 for none) with the class and the reason of their finding."""
-    by_rank = findings.set_index("rank")
-    known = groups["finding"].where(groups["finding"] > 0)
-    frame = groups.assign(
-        **{"class": known.map(by_rank["class"]).fillna("young"), "why": known.map(by_rank["why"]).fillna("")}
+def groups_table(groups: pd.DataFrame, made: Tables) -> pd.DataFrame:
+    """Groups (judgement.groups_tested), ranked by their findings: columns.LEAKS."""
+    frame = groups.assign(finding=np.append(made.rank, 0)[groups["finding"].to_numpy(np.intp)])
+    size = frame["bytes_alloc"] / frame["outstanding"].clip(lower=1)
+    frame = frame.assign(**{name: frame[rate] * size for name, rate in GROWTH.items()})
+    by_rank = made.findings.set_index("rank")
+    known = frame["finding"].where(frame["finding"] > 0)
+    frame = frame.assign(
+        **{"class": known.map(by_rank["class"]).fillna(YOUNG), "why": known.map(by_rank["why"]).fillna("")}
     )
-    return frame[list(LEAKS.names)]
-
-
-def _ranked(groups: pd.DataFrame) -> pd.DataFrame:
-    last = groups["finding"].where(groups["finding"] > 0, len(groups) + 1)
-    order = np.lexsort((-groups["bytes_alloc"], last, groups["own"].astype(bool)))
-    ranked = groups.iloc[order].reset_index(drop=True)
+    last = frame["finding"].where(frame["finding"] > 0, len(by_rank) + 1)
+    order = np.lexsort([-frame["bytes_alloc"].to_numpy(), last.to_numpy(), frame["own"].to_numpy(bool)])
+    ranked = frame.iloc[order].reset_index(drop=True)
     ranked.insert(0, "rank", np.arange(1, len(ranked) + 1))
-    return ranked
+    return ranked[list(LEAKS.names)]
+
+
+def with_groups(findings: pd.DataFrame, by_stack: pd.DataFrame) -> pd.DataFrame:
+    """`findings` with the ranks of their groups by stack (groups_table): columns.FINDINGS."""
+    members: list[list[int]] = [[] for _ in range(len(findings))]
+    for finding, rank in zip(by_stack["finding"].tolist(), by_stack["rank"].tolist(), strict=True):
+        if finding:
+            members[finding - 1].append(rank)
+    return findings.assign(groups=pd.Series(members, dtype=object))[list(FINDINGS.names)]
+
+
+def _sized(frame: pd.DataFrame, kept: Kept, groups: Groups, verdicts: Verdicts) -> pd.DataFrame:
+    """How much each finding is: owners, objects, bytes, and the caches of its parts."""
+    live, finding, number = kept.objects.live, verdicts.owned.finding, len(frame)
+    member = groups.of_site[live.site]
+    owner = finding[member == verdicts.owned.owner[finding]]
+    bytes_alloc, bytes_req = (
+        np.bincount(finding, kept.sites[name].astype(np.float64)[live.site], number).astype(np.int64)
+        for name in ("bytes_alloc", "bytes_req")
+    )
+    outstanding = np.bincount(owner, minlength=number)
+    return frame.assign(
+        outstanding=outstanding,
+        objects=np.bincount(finding, minlength=number),
+        bytes_alloc=bytes_alloc,
+        bytes_req=bytes_req,
+        bytes_each=bytes_alloc / np.maximum(outstanding, 1),
+        caches=pd.Series(_caches(kept, groups, verdicts), dtype=object),
+    )
+
+
+def _caches(kept: Kept, groups: Groups, verdicts: Verdicts) -> list[list[str]]:
+    """The names of the caches of each finding's parts, the owner's first, then by bytes."""
+    live, names = kept.objects.live, kept.caches.names
+    caches = np.int64(len(names) + 1)
+    key = verdicts.owned.finding * caches + kept.caches.of_site[live.site]
+    keys, which = np.unique(key, return_inverse=True)
+    size = np.bincount(which, kept.sites["bytes_alloc"].astype(np.float64)[live.site])
+    found = [[names[groups.cache[owner]]] for owner in verdicts.owned.owner.tolist()]
+    for at in np.argsort(-size, kind="stable").tolist():
+        finding, name = int(keys[at] // caches), names[int(keys[at] % caches)]
+        if name not in found[finding]:
+            found[finding].append(name)
+    return found
+
+
+def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdicts) -> pd.DataFrame:
+    """Who allocated the objects, when, and how sure it is that they were not freed."""
+    live, finding, every = kept.objects.live, verdicts.owned.finding, np.arange(len(frame))
+    oldest, newest = ages_of(live.ts_ns - lookup.started_ns, finding, every)
+    comms, pids = tasks_of(live, finding, every, lookup.tasks)
+    bounds = verdicts.bounds
+    maybe = [None if n == NO_BOUND else n for n in bounds.maybe_freed.tolist()]
+    return frame.assign(
+        oldest_ns=oldest,
+        newest_ns=newest,
+        comms=pd.Series(comms, dtype=object),
+        pids=pd.Series(pids, dtype=object),
+        own=own_of(live, finding, every, lookup),
+        confidence=confidence_of(bounds.maybe_freed, bounds.assumed),
+        maybe_freed=pd.array(maybe, "Int64"),
+        in_use=bounds.in_use,
+    )
+
+
+def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str]]:
+    """(why, what next) of each finding."""
+    reasons = ["" if each is None else each.reason for each in verdicts.designs]
+    bursts = [not each.steady and not each.ended for each in verdicts.results]
+    rows = frame.assign(known=reasons, bursts=bursts).to_dict("records")
+    return [why.why(each) for each in rows], [why.what_next(each) for each in rows]
 
 
 def _order(frame: pd.DataFrame) -> Positions:
@@ -106,35 +158,6 @@ def _order(frame: pd.DataFrame) -> Positions:
     return order
 
 
-def _summed(column: pd.Series, finding: Positions) -> Counts:
-    total = np.zeros(int(finding.max(initial=-1)) + 1, np.int64)
-    np.add.at(total, finding, column.to_numpy(np.int64))
-    return total
-
-
-def _worst(groups: pd.DataFrame, finding: Positions) -> list[str]:
-    rank = np.zeros(int(finding.max(initial=-1)) + 1, np.int64)
-    np.maximum.at(rank, finding, [SURENESS.index(each) for each in groups["confidence"]])
-    return [SURENESS[each] for each in rank.tolist()]
-
-
-def _maybe_freed(groups: pd.DataFrame, finding: Positions) -> Any:
-    total = _summed(groups["maybe_freed"].fillna(0), finding)
-    missing = np.bincount(finding, groups["maybe_freed"].isna().to_numpy(), len(total)) > 0
-    return pd.array(
-        [None if gone else number for gone, number in zip(missing, total.tolist(), strict=True)], "Int64"
-    )
-
-
-def _members(groups: pd.DataFrame, findings: int, column: str) -> list[list[Any]]:
-    """The values of a column of the groups of each finding, those with most bytes first."""
-    members: list[list[Any]] = [[] for _ in range(findings)]
-    for finding, value in zip(groups["finding"].tolist(), groups[column].tolist(), strict=True):
-        if finding:
-            members[finding - 1].append(value)
-    return members
-
-
 def _longer(frame: pd.DataFrame, tests: int, length_ns: int, horizons: int) -> NDArray[np.float64]:
     """How much longer (ns) the recording would have to be to decide; NaN where more time does not help."""
     longer = np.full(len(frame), np.nan)
@@ -142,7 +165,7 @@ def _longer(frame: pd.DataFrame, tests: int, length_ns: int, horizons: int) -> N
     for at, (class_, kept, gone, spread) in enumerate(numbers):
         if class_ == GROWING:
             longer[at] = 3 * length_ns
-        elif class_ == "young":
+        elif class_ == YOUNG:
             factor = factor_to_decide(kept, gone, spread, tests, horizons) if kept else None
             longer[at] = np.nan if factor is None else (factor - 1) * length_ns
     return longer

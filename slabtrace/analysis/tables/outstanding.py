@@ -35,9 +35,9 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     kept = np.flatnonzero(totals["outstanding"])
     member = groups.of_site[live.site]
     frame = pd.DataFrame({name: column[kept] for name, column in totals.items()})
-    frame["oldest_ns"], frame["newest_ns"] = _ages(live.ts_ns - lookup.started_ns, member, kept)
-    frame["comms"], frame["pids"] = _tasks_of(live, member, kept, lookup.tasks)
-    frame["own"] = _own(live, member, kept, lookup)
+    frame["oldest_ns"], frame["newest_ns"] = ages_of(live.ts_ns - lookup.started_ns, member, kept)
+    frame["comms"], frame["pids"] = tasks_of(live, member, kept, lookup.tasks)
+    frame["own"] = own_of(live, member, kept, lookup)
     frame["cache"] = [caches.names[row] for row in groups.cache[kept].tolist()]
     frame["reclaimable"] = [caches.reclaimable[row] for row in groups.cache[kept].tolist()]
     frame["call_site"], frame["module"] = groups.call_site[kept], groups.module[kept]
@@ -71,7 +71,7 @@ def _totals(sites: Sites, objects: Objects, groups: Groups) -> dict[str, NDArray
     return totals
 
 
-def _ages(
+def ages_of(
     ts_ns: NDArray[np.int64], member: Positions, kept: Positions
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(oldest, newest) time of the live objects of each group in `kept`."""
@@ -82,7 +82,7 @@ def _ages(
     return ordered[begin], ordered[end - 1]
 
 
-def _tasks_of(
+def tasks_of(
     live: EventBatch, member: Positions, kept: Positions, tasks: Tasks
 ) -> tuple[list[list[str]], list[list[int]]]:
     """(comms, pids) of each group in `kept`, those with most objects first."""
@@ -97,7 +97,7 @@ def _tasks_of(
     return [list(names) for names in comms.values()], [list(ids) for ids in pids.values()]
 
 
-def _own(live: EventBatch, member: Positions, kept: Positions, lookup: Lookup) -> NDArray[np.bool_]:
+def own_of(live: EventBatch, member: Positions, kept: Positions, lookup: Lookup) -> NDArray[np.bool_]:
     """Whether every live object of each group in `kept` is the recorder's."""
     tgid = np.append(lookup.tasks.tgid, np.uint32(0))  # row -1, an unknown task: the last
     mine = tgid[lookup.tasks.rows(live.tid, live.ts_ns)] == lookup.recorder_pid
