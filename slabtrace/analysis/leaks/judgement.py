@@ -18,6 +18,7 @@ Example: fixtures/slow-leak.slab.  In 24.5 s 48 objects leaked, one every 0.5 s;
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,16 +80,25 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
     """The findings of a trace; `by_stack`: analysis.tables.outstanding of `groups`, which are by stack."""
     live = kept.objects.live
     member = groups.of_site[live.site]
-    found = owned(live, member, sizes(kept, groups), known.pinned)
+    alone = np.zeros(len(groups), np.bool_)
+    every = [by_design(*each) for each in _named(by_stack)]
+    alone[by_stack["group"].to_numpy()] = _has_fate(every, Fate.KEPT) | _has_fate(every, Fate.SHRUNK)
+    several = np.zeros(len(groups), np.bool_)
+    several[by_stack["group"].to_numpy()] = by_stack["stacks"].to_numpy() > 1
+    found = owned(live, member, sizes(kept, groups), known.pinned, alone, several)
     bounds = known.proof.bounds(live, found.finding, groups.cache[found.owner])
     of_owner = np.where(member == found.owner[found.finding], found.finding, -1)
-    rows = Rows(groups.of_site, groups.cache, found.owner, of_owner, _doubtful(found, of_owner, bounds))
+    rows = Rows(
+        groups.of_site,
+        groups.cache,
+        found.owner,
+        of_owner,
+        _doubtful(kept, groups, found, of_owner, known.proof),
+    )
     tests = Gatherer(kept, rows).tests()
     row = row_of_group(by_stack, groups)[found.owner]
     owners = by_stack.iloc[row]
-    designs = [
-        by_design(*each) for each in zip(owners["cache"], owners["symbol"], owners["stack"], strict=True)
-    ]
+    designs = [every[at] for at in row.tolist()]
     unknown = np.bincount(found.finding, known.pinned < 0, len(row)) > 0
     doubts = [
         _doubt(owner, result, grew, bool(whether), known)
@@ -161,13 +171,13 @@ def row_of_group(outstanding: pd.DataFrame, groups: Groups) -> Positions:
     return row
 
 
-def _doubtful(found: Owned, of_owner: Positions, bounds: Bounds) -> Counts:
+def _doubtful(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, proof: Proof) -> Counts:
     """How many owners of each finding may have been freed unseen: those not in use, if no bound is known."""
-    findings = len(found.owner)
-    owners = np.bincount(of_owner[of_owner >= 0], minlength=findings)
-    objects = np.bincount(found.finding, minlength=findings)
-    unused = np.round(owners * (1.0 - bounds.in_use / np.maximum(objects, 1)))
-    return np.where(bounds.maybe_freed == NO_BOUND, unused, bounds.maybe_freed).astype(np.int64)
+    owners = np.flatnonzero(of_owner >= 0)
+    live = kept.objects.live.take(owners)
+    bounds = proof.bounds(live, of_owner[owners], groups.cache[found.owner])
+    number = np.bincount(of_owner[owners], minlength=len(found.owner))
+    return np.where(bounds.maybe_freed == NO_BOUND, number - bounds.in_use, bounds.maybe_freed)
 
 
 def _gravest(member: Positions, verdicts: Verdicts, rows: int) -> Positions:
@@ -181,6 +191,10 @@ def _gravest(member: Positions, verdicts: Verdicts, rows: int) -> Positions:
     found = np.full(rows, -1, np.intp)
     found[row[order]] = of[order]
     return found
+
+
+def _named(frame: pd.DataFrame) -> Iterator[tuple[str, str, list[str]]]:
+    return zip(frame["cache"], frame["symbol"], frame["stack"], strict=True)
 
 
 def _has_fate(designs: list[Design | None], fate: Fate) -> NDArray[np.bool_]:

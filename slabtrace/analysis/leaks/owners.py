@@ -39,15 +39,24 @@ class Owned(NamedTuple):
     freeable: NDArray[np.bool_]
 
 
-def owned(live: EventBatch, member: Positions, size: Counts, pinned: NDArray[np.int8]) -> Owned:
+def owned(
+    live: EventBatch,
+    member: Positions,
+    size: Counts,
+    pinned: NDArray[np.int8],
+    alone: NDArray[np.bool_],
+    several: NDArray[np.bool_],
+) -> Owned:
     """The findings that n live objects of g groups make.
 
-    `member`: the group of each object, shape (n,); `size`: of an object of each group (bytes), shape (g,);
-    `pinned`, shape (n,): 1 pinned, 0 not, -1 not known.
+    `member`: the group of each object, shape (n,); `size`: of an object of each group (bytes), shape
+    (g,); `pinned`, shape (n,): 1 pinned, 0 not, -1 not known; `alone`, shape (g,): groups that belong to
+    no others and own none, such as what the slab allocator itself allocates now and then; `several`,
+    shape (g,): groups whose objects have several stacks.
     """
     order = np.lexsort((live.ts_ns, live.tid))
     act, sorted_member = _acts(live, member[order], order, size)
-    core, above = _linked(act, sorted_member, size)
+    core, above = _linked(act, sorted_member, size, alone, several)
     of = _owner_of(act, sorted_member, core, above)
     freeable = _freeable(act, of, pinned[order])
     finding = np.empty(len(order), np.intp)
@@ -55,21 +64,42 @@ def owned(live: EventBatch, member: Positions, size: Counts, pinned: NDArray[np.
     return Owned(finding, _heaviest(finding, member, core, keys // 2, size), (keys % 2).astype(np.bool_))
 
 
-def _linked(act: Positions, member: Positions, size: Counts) -> tuple[Positions, dict[int, list[int]]]:
+def _linked(
+    act: Positions, member: Positions, size: Counts, alone: NDArray[np.bool_], several: NDArray[np.bool_]
+) -> tuple[Positions, dict[int, list[int]]]:
     """(the cluster of each group, named by its first; for each cluster the common groups that hang on it)."""
     pairs = _some_acts(np.unique(np.stack([act, member]), axis=1) if len(act) else np.empty((2, 0), np.intp))
     acts, objects = (np.bincount(each, minlength=len(size)) for each in (pairs[1], member))
     one, other, common = _together(pairs)
     least, most = np.minimum(acts[one], acts[other]), np.maximum(acts[one], acts[other])
     alike = (most >= FEW_ACTS) | (objects[one] == objects[other])
+    alike &= ~alone[one] & ~alone[other]
     mutual = (common >= SHARE * most) & alike
     core = _joined(len(size), one[mutual], other[mutual])
-    hangs = (common >= SHARE * least) & ~mutual & (least >= FEW_ACTS) & (core[one] != core[other])
+    hangs = (common >= SHARE * least) & ~mutual & alike & (least >= FEW_ACTS) & (core[one] != core[other])
+    fewer = np.where(acts[one] < acts[other], one, other)[hangs]
+    return _hung(core, fewer, (one[hangs] + other[hangs]) - fewer, size, several)
+
+
+def _hung(
+    core: Positions, specific: Positions, general: Positions, size: Counts, several: NDArray[np.bool_]
+) -> tuple[Positions, dict[int, list[int]]]:
+    """Which of two groups hangs on the other, where all acts of the `specific` one have the `general` one.
+
+    If the general one has several stacks, or is smaller, just those of its objects hang on the specific one.
+    Otherwise the specific one is a detail of the general one, such as a larger array now and then.
+    """
+    weight = np.zeros(len(size), np.int64)
+    np.maximum.at(weight, core, size)
     above: dict[int, list[int]] = {}
-    for first, second in zip(one[hangs].tolist(), other[hangs].tolist(), strict=True):
-        specific, general = (first, second) if acts[first] < acts[second] else (second, first)
-        above.setdefault(general, []).append(int(core[specific]))
-    return core, above
+    detail = ~several[general] & (weight[core[specific]] <= weight[core[general]])
+    for one, other in zip(specific[~detail].tolist(), general[~detail].tolist(), strict=True):
+        above.setdefault(other, []).append(int(core[one]))
+    joined = core.copy()
+    order = np.lexsort((general, specific))
+    for at in order[detail[order]].tolist():
+        joined[core == core[specific[at]]] = joined[general[at]]
+    return joined, above
 
 
 def _owner_of(act: Positions, member: Positions, core: Positions, above: dict[int, list[int]]) -> Positions:
