@@ -5,7 +5,7 @@
 max_suspects = 0            # groups of the class suspect
 max_growth = "1 MiB/min"    # of any group, where the lower bound of its growth exceeds it
 max_outstanding = "64 MiB"  # of all groups together
-max_mismatches = 0          # double, invalid and wrong-cache frees
+max_mismatches = 0          # double, invalid and wrong-cache frees that the evidence supports
 max_lost = 0                # events
 exact = true                # no event can have been missed
 """
@@ -79,11 +79,8 @@ def broken(
     """
     others = groups[~groups["own"].astype(bool)]
     found = [*_suspects(rules, others), *_growing(rules, others), *_outstanding(rules, others)]
-    if rules.max_mismatches is not None and mismatches is not None and len(mismatches) > rules.max_mismatches:
-        found += [
-            {"rule": "max_mismatches", "finding": each["kind"], "cache": each["cache"]}
-            for each in mismatches.to_dict("records")
-        ]
+    if mismatches is not None:
+        found += _wrong_frees(rules, mismatches[mismatches["supported"].astype(bool)])
     if rules.max_lost is not None and completeness.lost > rules.max_lost:
         found.append({"rule": "max_lost", "finding": f"{plural(completeness.lost, 'event')} lost"})
     if rules.exact and not completeness.exact:
@@ -114,6 +111,15 @@ def _outstanding(rules: Rules, groups: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     objects = count(int(groups["outstanding"].sum()))
     return [{"rule": "max_outstanding", "finding": f"{size(total)} in {objects} objects outstanding"}]
+
+
+def _wrong_frees(rules: Rules, mismatches: pd.DataFrame) -> list[dict[str, Any]]:
+    if rules.max_mismatches is None or len(mismatches) <= rules.max_mismatches:
+        return []
+    return [
+        {"rule": "max_mismatches", "finding": each["kind"], "cache": each["cache"]}
+        for each in _records(mismatches)
+    ]
 
 
 def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:

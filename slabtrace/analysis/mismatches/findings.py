@@ -138,7 +138,10 @@ class Findings:
         first: EventBatch,
         second: EventBatch | None,
     ) -> dict[str, Any]:
-        """A finding, as support.judge needs it; a free that names no cache (kfree_bulk) takes its allocation's."""
+        """A finding, as support.judge needs it.
+
+        A free that names no cache (kfree_bulk) takes its allocation's.
+        """
         nameless = self.sites["cache"][free.site[0]] == 0 and alloc is not None
         evidence = (described(each, self.sites, self.caches, self.lookup) for each in (alloc, first, second))
         return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sure a mismatch is: how many missed events it would take to explain it without a bug, and what they are.
+"""How sure a mismatch is: how many missed events would explain it without a bug, and why they can be missing.
 
 double-free: one allocation missed between the two frees would explain it.  So it is sure if no allocation can
 be among the events lost between them, and every path of allocations is traced.

@@ -31,9 +31,9 @@ Row = dict[str, Any]
 
 
 class Unsupported(NamedTuple):
-    """How many findings are not supported, and what explains them, in words; ("" if there are none)."""
+    """How many findings are not supported, and what explains them, in words ("" if there are none)."""
 
-    count: int
+    number: int
     cause: str
 
 

@@ -38,9 +38,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run_command
 
 
-def printed_json(run: Run, *args: str, **kwargs: Any) -> dict[str, Any]:
-    code, out, err = run(*args, "--json", **kwargs)
-    assert (code, err) == (0, "")
+def printed_json(run: Run, *args: str, code: int = 0, **kwargs: Any) -> dict[str, Any]:
+    ended, out, err = run(*args, "--json", **kwargs)
+    assert (ended, err) == (code, "")
     document: dict[str, Any] = json.loads(out)
     return document
 
@@ -51,7 +51,7 @@ READING = ["info", "leaks", "stat", "caches", "mismatches"]
 @pytest.mark.parametrize("command", READING)
 def test_text_fits_80_columns_and_is_harmless(run: Run, command: str) -> None:
     code, out, err = run(command, "t.slab", trace=FakeTrace([MISMATCH]))
-    assert (code, err) == (0, "")
+    assert (code, err) == (1 if command == "mismatches" else 0, "")
     assert max(len(line) for line in out.splitlines()) <= 80
     assert "\x1b" not in out and "\x07" not in out
 
@@ -116,7 +116,8 @@ def test_info_json_has_the_manifest(run: Run) -> None:
 
 
 def test_mismatches_json(run: Run) -> None:
-    (finding,) = printed_json(run, "mismatches", "t.slab", trace=FakeTrace([MISMATCH]))["findings"]
+    trace = FakeTrace([MISMATCH])
+    (finding,) = printed_json(run, "mismatches", "t.slab", trace=trace, code=1)["findings"]
     assert (finding["kind"], finding["ptr"]) == ("double-free", "0xffff888004205500")
     assert finding["second_free"]["ts_ns"] == 3_000
 
@@ -337,7 +338,41 @@ def test_mismatches_say_which_kind_may_be_hidden(run: Run) -> None:
 
 
 def test_no_mismatches_is_said(run: Run) -> None:
-    assert run("mismatches", "t.slab")[1].startswith("no mismatches")
+    code, out, _ = run("mismatches", "t.slab")
+    assert code == 0 and out.startswith("no mismatches") and "Not listed" not in out
+
+
+EXPLAINED = MISMATCH | {"ptr": 0xFFFF888004205600, "confidence": "unprovable", "supported": False}
+EXPLAINED["explained_by"] = "allocations that cannot be traced"
+
+
+def test_what_missed_events_explain_is_one_sentence(run: Run) -> None:
+    trace = FakeTrace([EXPLAINED] * 12)
+    code, out, _ = run("mismatches", "t.slab", trace=trace)
+    assert code == 0 and out.startswith("no mismatches") and "double-free" not in out
+    sentence = "Not listed: 12 apparent wrong frees explained by allocations that cannot be traced; --all lists them."
+    assert sentence in " ".join(out.split())
+    code, out, _ = run("mismatches", "t.slab", "--all", "-l", "0", trace=trace)
+    listed = " ".join(out.split())
+    assert code == 0 and "Not listed" not in out
+    assert listed.count("unverified: allocations that cannot be traced could explain it") == 12
+
+
+def test_json_lists_what_is_supported_and_counts_the_rest(run: Run) -> None:
+    code, out, _ = run("mismatches", "t.slab", "--json", trace=FakeTrace([EXPLAINED, MISMATCH, EXPLAINED]))
+    document = json.loads(out)
+    assert code == 1 and [each["ptr"] for each in document["findings"]] == ["0xffff888004205500"]
+    assert document["unsupported"] == {"count": 2, "cause": "allocations that cannot be traced"}
+    code, out, _ = run("mismatches", "t.slab", "--json", "--all", trace=FakeTrace([EXPLAINED]))
+    assert code == 0 and [each["supported"] for each in json.loads(out)["findings"]] == [False]
+
+
+AT_ONCE = MISMATCH | {"confidence": "unprovable"}
+
+
+def test_what_supports_an_unverified_double_free_is_said(run: Run) -> None:
+    out = " ".join(run("mismatches", "t.slab", trace=FakeTrace([AT_ONCE]))[1].split())
+    assert "unverified, but one task allocated it and freed it twice within 1 us, from two call sites" in out
 
 
 def test_info_distinguishes_lost_and_recovered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
