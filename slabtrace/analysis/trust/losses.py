@@ -18,7 +18,7 @@ Example: the ledger of ten seconds; the trace has 4 allocations by kmalloc that 
        6-7   RECURSION  mm_page_free      8  nothing: it records no event
        8-9   LATE                         3  3 stored out of order
     total: 10 + 1 + 3 = 14;  since second 1: 14, since 5: 4, since 7.5: 3, since 11: 0
-    between seconds 4.5 and 7: 1, which may be an allocation; it is none if kfree was skipped, not kmalloc
+    between seconds 4.5 and 7: 1 + 3 = 4, for late events may be older than their row
 """
 
 from __future__ import annotations
