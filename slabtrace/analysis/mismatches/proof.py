@@ -33,11 +33,12 @@ FOREVER = 2**63 - 1  # ns
 # the caches it chooses every event is there.  --sample does not: it has all events of an address, or none.
 HIDE_ALLOCATIONS = ("min_size", "max_size", "pid", "comm", "budget")
 
-DAMAGED = "files of the trace are damaged or unfinished"
-FILTERED = "the recording left out events on request"
+# What could explain a finding: each follows "that" and is followed by "could explain".
+DAMAGED = "events missing in damaged or unfinished files"
+FILTERED = "events left out on request"
 LOST = "lost events"
-REUSED = "a free of the same address was missed before"
-KFENCE = "the address may be that of a KFENCE object, which may begin anywhere"
+REUSED = "an allocation missed like a free of the same address before"
+KFENCE = "objects of KFENCE, which may begin anywhere,"
 
 
 class Explanation(NamedTuple):

@@ -60,7 +60,7 @@ def unsupported(findings: pd.DataFrame) -> Unsupported:
     if len(causes) < 2:
         return Unsupported(int(causes.sum()), "".join(causes.index))
     each = (f"{cause} ({number:,})" for cause, number in causes.items())
-    return Unsupported(int(causes.sum()), "; ".join(each))
+    return Unsupported(int(causes.sum()), " or ".join(each))
 
 
 def _beyond_losses(rows: Iterable[Row], lost: Callable[[int, int], int], events_each: int) -> Iterator[Row]:

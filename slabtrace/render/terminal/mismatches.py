@@ -31,7 +31,7 @@ def unsupported(number: int, cause: str) -> str:
     """Say how many frees are not called wrong, and why; "" if there are none."""
     if not number:
         return ""
-    return f"{plural(number, 'apparent wrong free')} explained by {cause}"
+    return f"{plural(number, 'apparent wrong free')} that {cause} could explain"
 
 
 def write_unsupported(out: TextIO, number: int, cause: str) -> None:

@@ -87,7 +87,7 @@ def test_frees_that_no_program_checked_are_left_to_the_analysis() -> None:
 
 def test_new_sites_are_looked_at_once() -> None:
     """The work of a batch depends on the sites that are new with it, and not on all that there are."""
-    watch, batches = new(), 40
+    watch, batches, layouts = new(), 40, []
     for number in range(batches):
         at = 1000 * number
         batch, sites = intern([alloc(at + i, OTHER, call_site=at + i) for i in range(25)])
@@ -95,7 +95,9 @@ def test_new_sites_are_looked_at_once() -> None:
         batch = batch._replace(site=batch.site + len(watch.sites))
         watch.add_sites(sites)
         assert not list(watch.add(batch, SHAPES))
-    assert watch.layout is not None and watch.layout.visited == len(watch.sites) == 25 * batches
+        layouts.append(watch.layout)
+    assert all(each is layouts[0] for each in layouts), "else it was made anew"
+    assert layouts[0] is not None and layouts[0].visited == len(watch.sites) == 25 * batches
 
 
 def test_sites_that_come_one_by_one_have_the_layout_of_all_at_once() -> None:
