@@ -7,7 +7,8 @@ A healthy machine has no supported finding.  One is supported if no missed event
   double-free     if one task allocated the object and freed it twice, from two call sites, at once: an
                   allocation that was missed would have to fit in between.  Only of a cache without other
                   unexplained second frees, for those show that its allocations are missed
-  wrong-cache     if the slab, read at the end, is still of the cache that the object was allocated from
+  wrong-cache     if the slab, read at the end, is of the cache of the allocation, or if one task allocated
+                  the object and freed it at once: no time to give the slab away
 
 Example: bulk allocations cannot be traced.  All frees are of one cache.
 
@@ -49,6 +50,7 @@ def judge(rows: list[Row], proof: MismatchProof) -> None:
     supported |= {id(row) for row in _beyond_losses(doubles, proof.lost_allocations, 1)}
     supported |= {id(row) for row in _beyond_losses(wrong, proof.lost_events, 2)}
     supported |= {id(row) for row in _freed_at_once(doubles)}
+    supported |= {id(row) for row in wrong if _by_one_task(row, row["alloc"], row["first_free"])}
     for row in rows:
         row["supported"] = id(row) in supported
         row["explained_by"] = "" if row["supported"] else row["cause"]
@@ -99,10 +101,15 @@ def _freed_at_once(doubles: Iterable[Row]) -> list[Row]:
 
 def _is_at_once(row: Row) -> bool:
     """Whether one task allocated the object and freed it twice on one CPU, from two places, at once."""
-    events = row["alloc"], row["first_free"], row["second_free"]
-    if None in events or row["cause"] in (FILTERED, REUSED):
+    made, first, second = row["alloc"], row["first_free"], row["second_free"]
+    if made is None or made["tid"] != first["tid"] or not _by_one_task(row, first, second):
         return False
-    first, second = events[1:]
-    tids = {event["tid"] for event in events}
-    together = first["cpu"] == second["cpu"] and first["call_site"] != second["call_site"]
-    return len(tids) == 1 and tids != {0} and together and second["ts_ns"] - first["ts_ns"] < CLOSE_NS
+    return bool(first["cpu"] == second["cpu"] and first["call_site"] != second["call_site"])
+
+
+def _by_one_task(row: Row, first: Row | None, second: Row) -> bool:
+    """Whether one task (no idle task, which interrupts share) did both at once, and no event was left out."""
+    if first is None or row["cause"] in (FILTERED, REUSED):
+        return False
+    apart = second["ts_ns"] - first["ts_ns"]
+    return bool(first["tid"] == second["tid"] != 0 and apart < CLOSE_NS)

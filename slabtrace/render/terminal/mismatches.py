@@ -81,7 +81,7 @@ def confidence(finding: Mapping[Any, Any]) -> str:
     if not finding["supported"]:
         return f"unverified: {finding['explained_by']} could explain it"
     if finding["kind"] != "double-free":
-        return "unverified, but its slab was still of the object's cache at the end"
+        return "unverified, but its slab can hardly have been given to another cache in between"
     apart = duration(finding["second_free"]["ts_ns"] - finding["first_free"]["ts_ns"])
     return f"unverified, but one task allocated it and freed it twice within {apart}, from two call sites"
 

@@ -161,6 +161,18 @@ def test_a_slab_that_is_still_of_its_cache_supports_a_wrong_cache_free(
     assert frame["confidence"].tolist() == ["unprovable"]
 
 
+@pytest.mark.parametrize(
+    ("apart", "tids", "supported"),
+    [(MS, (7, 7), True), (CLOSE_NS, (7, 7), False), (MS, (7, 8), False), (MS, (0, 0), False)],
+)
+def test_a_slab_has_no_time_to_change_its_cache(
+    tmp_path: Path, apart: int, tids: tuple[int, int], supported: bool
+) -> None:
+    made, freed = wrong_cache()
+    events = [replace(made, tid=tids[0]), replace(freed, ts=made.ts + apart, tid=tids[1])]
+    assert [each[:2] for each in judged(found(tmp_path, events))] == [("wrong-cache-free", supported)]
+
+
 @pytest.mark.parametrize(("count", "supported"), [(1, True), (2, False)])
 def test_two_lost_events_explain_a_wrong_cache_free(tmp_path: Path, count: int, supported: bool) -> None:
     frame = found(tmp_path, wrong_cache(), WHOLE, losses=[lost(0, count)])
