@@ -243,16 +243,15 @@ class Trace:
 
     @documented(tables.MISMATCHES)
     def mismatches(self) -> pd.DataFrame:
-        """Double, invalid and wrong-cache frees, with the evidence."""
+        """Double, invalid and wrong-cache frees, with the evidence; also those that it does not support."""
         from slabtrace.analysis.mismatches.findings import Findings
         from slabtrace.analysis.mismatches.proof import MismatchProof
 
         recorded, wrong_frees = self._recorded, self._passes.wrong_frees()
         proof = MismatchProof(self.manifest, self._vouched.losses, self._vouched.known_until_ns)
         preemptible = self.manifest.coverage.programs_preemptible
-        findings = Findings(
-            recorded.sites, recorded.caches, recorded.lookup, recorded.layout, proof, preemptible
-        )
+        side_tables = recorded.sites, recorded.caches, recorded.lookup, recorded.layout
+        findings = Findings(*side_tables, proof, recorded.slabs, preemptible)
         return findings.table(wrong_frees, recorded.reader.events())
 
     # ---- totals ----------------------------------------------------------------------------------------

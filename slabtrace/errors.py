@@ -7,7 +7,7 @@ their `exit_code`.
 
 from __future__ import annotations
 
-FOUND = 1  # `check` and `diff` found something
+FOUND = 1  # `check`, `diff` and `mismatches` found something
 USAGE = 2
 BAD_TRACE = 3
 CANNOT_TRACE = 4

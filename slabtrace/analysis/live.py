@@ -18,11 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.mismatches.proof import allocations_unseen
 from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN_CACHE
 from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
 from slabtrace.analysis.pairing.paired import How, Paired
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Manifest
 
 WINDOW = 60  # snapshots over which growth is measured
@@ -78,14 +80,15 @@ class LiveTables:
 class LiveTrace:
     """A trace.writing.sink.Sink that counts by site; `table` may be called from any thread.
 
-    `mismatches`: frees of objects that were free already, each a double free or a missed allocation.
+    `second_frees`: frees of objects that were free already.  `mismatches` of them are double frees; missed
+    allocations explain the others.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self.tables = LiveTables()
         self.bytes = self.segments = 0
-        self.events_seen = self.mismatches = 0
+        self.events_seen = self.second_frees = 0
         self.ended = False
         self._lock = threading.Lock()
         self._sites = Sites()
@@ -93,6 +96,15 @@ class LiveTrace:
         self._allocated: Counts = np.zeros(0, np.int64)
         self._gone: Counts = np.zeros(0, np.int64)
         self._snapshots: deque[Snapshot] = deque(maxlen=WINDOW)
+
+    @property
+    def mismatches(self) -> int:
+        """Double frees, at least: as many as events were lost may be missed allocations; so may all if some
+        allocations cannot be seen.
+        """
+        totals = self.manifest.totals
+        lost = totals.dropped + totals.late + max(totals.recursion_missed - totals.recovered, 0)
+        return 0 if allocations_unseen(self.manifest) else max(self.second_frees - lost, 0)
 
     def rows(self, table: str, columns: Mapping[str, Any]) -> None:
         """Take rows of a side table."""
@@ -148,7 +160,9 @@ class LiveTrace:
         twice = np.bincount(paired.ended_site[paired.how == How.DUPLICATE], minlength=size)
         self._allocated += np.bincount(paired.site[paired.allocs], minlength=size) - twice
         self._gone += np.bincount(paired.ended_site, minlength=size) - twice
-        self.mismatches += len(paired.second_frees)
+        # what the twin recorded may be the first free again, by a task that was preempted (findings.py)
+        flags = self._sites["flags"][paired.site[paired.second_frees]]
+        self.second_frees += int(((flags & np.uint8(Flag.RECOVERED)) == 0).sum())
 
     def _keys(self, by: str, choice: Mapping[str, int]) -> tuple[NDArray[np.intp], pd.DataFrame] | None:
         """The sites to count, and their grouping columns."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -33,6 +34,7 @@ class Watch:
         self._say = say or _to_stderr
         self._live: Any = None
         self._lines: Counter[str] = Counter()
+        self._skipped = 0  # events that the kernel skipped without a twin's record, at most
 
     def sites(self, rows: Mapping[str, Any]) -> None:
         """Take sites as they are stored."""
@@ -46,6 +48,7 @@ class Watch:
         """Take events as they are stored, and report wrong frees."""
         from slabtrace.analysis.mismatches.object_layout import Shape
 
+        self._note_skipped()
         caches = self._session.caches.values()
         shapes = {cache.address: Shape(cache.size, cache.order, cache.red_left_pad) for cache in caches}
         for finding in self._started().add(batch, shapes):
@@ -54,6 +57,20 @@ class Watch:
                 self._say(self._line(finding))
             elif self._lines[finding.kind] == MOST_LINES + 1:
                 self._say(f"more like this {finding.kind} follow; `slabtrace mismatches` will show them all")
+
+    def _note_skipped(self) -> None:
+        """Note that events are missing if the kernel skipped some until now; it counts them at once.
+
+        The ledger has them only a second later, and one of them may be an allocation between two frees.
+        """
+        from slabtrace.analysis.trust.losses import HARMLESS, TWIN
+
+        misses = self._session.programs.recursion_misses()
+        last = (name for name in misses if name.endswith(TWIN) or name + TWIN not in misses)
+        skipped = sum(misses[name] for name in last if name not in HARMLESS)
+        if skipped != self._skipped:
+            self._skipped = skipped
+            self._started().lost(time.monotonic_ns())
 
     def _started(self) -> Any:
         """The detector, made with the first sites: by then the programs are attached."""

@@ -24,6 +24,11 @@ MISMATCHES = Table(
         ),
         Column("offset", "Int64", "B", "of an invalid free, how far into the object; else missing", nullable=True),
         Column("named_cache", TEXT, "", "of a wrong-cache free, the cache that was named; missing where hidden", nullable=True),
+        Column(
+            "supported", "bool", "", "whether what was seen supports the finding: missed events do not explain it. Only "
+            "such findings are listed and counted (`--all` lists the others)",
+        ),
+        Column("explained_by", TEXT, "", "what explains a finding that is not supported; else empty"),
         Column("alloc", EVENT, "", "the allocation, where it was seen", nullable=True),
         Column("first_free", EVENT, "", "the first free", nullable=True),
         Column("second_free", EVENT, "", "the free that contradicts it", nullable=True),

@@ -24,6 +24,7 @@ def check_bad_free(bad: BadFree) -> Callable[[Findings], None]:
         equal("caches", {each["cache"] for each in found}, {bad.cache})
         unsure = {each["confidence"] for each in found} - {"exact", "bounded"}
         equal("confidence", unsure, set())
+        equal("supported", {bool(each["supported"]) for each in found}, {True})
         for each in found:
             _check_events(each, bad)
 

@@ -208,11 +208,11 @@ def load(build: Callable[[str], Path]) -> Iterator[Callable[[], subprocess.Popen
         process.wait()
 
 
-def slabtrace_json(*arguments: str) -> dict[str, Any]:
-    """The JSON object a command prints."""
+def slabtrace_json(*arguments: str, code: int = 0) -> dict[str, Any]:
+    """The JSON object a command prints, which ends with the exit code `code`."""
     done = subprocess.run(
         [*SLABTRACE, *arguments, "--json"], capture_output=True, text=True, timeout=PATIENCE_S
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     content: dict[str, Any] = json.loads(done.stdout)
     return content

@@ -160,6 +160,8 @@ MISMATCH = {
     "ptr": 0xFFFF888004205500,
     "cache": "kmalloc-cg-192",
     "confidence": "exact",
+    "supported": True,
+    "explained_by": "",
     "alloc": {"ts_ns": 1_000, "cpu": 0, "comm": "pipes", "pid": 4321, "stack": ["alloc_pipe_info+0x57"]},
     "first_free": {"ts_ns": 2_000, "cpu": 1, "comm": HOSTILE, "pid": 4321, "stack": ["free_pipe_info+0x9"]},
     "second_free": {"ts_ns": 3_000, "cpu": 1, "comm": HOSTILE, "pid": 4321, "symbol": "kfree_sensitive+0x1"},

@@ -7,7 +7,7 @@
 
 These are not findings: a completion of kfree_rcu (duplicates.py); an address allocated again after a missed
 free, which is inferred; the free of an object older than the recording; kfree of an object of any cache,
-which is allowed.  How sure a finding is: proof.py.
+which is allowed.  How sure a finding is: proof.py.  Whether the evidence supports it: support.py.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ import pandas as pd
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.mismatches.evidence import History, described
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout
-from slabtrace.analysis.mismatches.proof import MismatchProof, confidence
+from slabtrace.analysis.mismatches.proof import Explanation, MismatchProof, confidence
+from slabtrace.analysis.mismatches.support import judge
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.confidence import NO_BOUND
 from slabtrace.columns import MISMATCHES
 from slabtrace.trace.format.batch import EventBatch
@@ -38,7 +40,7 @@ COLUMNS = MISMATCHES.names
 class Findings:
     """Makes a table of contradictory frees, and looks up their evidence.
 
-    `preemptible`: see Pairer.
+    `slabs`: the slabs as they were read at the end of the recording.  `preemptible`: see Pairer.
     """
 
     sites: Sites
@@ -46,6 +48,7 @@ class Findings:
     lookup: Lookup
     layout: ObjectLayout
     proof: MismatchProof
+    slabs: SlabStates
     preemptible: bool = False
 
     def table(self, wrong_frees: WrongFrees, batches: Iterable[EventBatch]) -> pd.DataFrame:
@@ -53,8 +56,9 @@ class Findings:
 
         kind, ptr, cache (the object's), confidence, maybe_missed (Int64: events missed that could
         explain it; <NA> where nothing bounds them), offset (invalid-free: bytes into the object; else
-        <NA>), named_cache (wrong-cache-free: that was named, None where the kernel hides it), alloc,
-        first_free, second_free (dicts as evidence.described; None for what was not seen or there is not).
+        <NA>), named_cache (wrong-cache-free: that was named, None where the kernel hides it), supported and
+        explained_by (support.py), alloc, first_free, second_free (dicts as evidence.described; None for what
+        was not seen or there is not).
         """
         double, invalid, wrong = (
             each.events() for each in (wrong_frees.double, wrong_frees.invalid, wrong_frees.wrong_cache)
@@ -67,6 +71,7 @@ class Findings:
         rows = [row for e in double if (row := self._double(e, history))]
         rows += [self._wrong_cache(e, history) for e in wrong]
         rows += [self._invalid(e, history) for e in invalid]
+        judge(rows, self.proof)
         return _table(rows)
 
     def _double(self, second: EventBatch, history: History) -> dict[str, Any] | None:
@@ -78,8 +83,9 @@ class Findings:
         alloc, first, clear = history.before(int(second.ptr[0]), int(second.ts_ns[0]))
         if first is None or (self._is_recovered(second) and self._is_one_call(first, second)):
             return None
-        missed = self.proof.double(int(first.ts_ns[0]), int(second.ts_ns[0]), clear)
-        return self._row("double-free", second, missed, alloc, first, second)
+        since_ns = int(first.ts_ns[0])
+        missed = self.proof.double(since_ns, int(second.ts_ns[0]), clear)
+        return self._row("double-free", second, missed, alloc, first, second) | {"since_ns": since_ns}
 
     def _is_recovered(self, event: EventBatch) -> bool:
         return bool(self.sites["flags"][event.site[0]] & np.uint8(Flag.RECOVERED))
@@ -95,10 +101,12 @@ class Findings:
         complained = int(self.sites["kind"][free.site[0]]) == Kind.WRONG_CACHE_FREE
         alloc_ns = int(alloc.ts_ns[0]) if alloc else 0
         missed = self.proof.wrong_cache(alloc_ns, int(free.ts_ns[0]), complained)
-        row = self._row("wrong-cache-free", free, missed, alloc, free, None)
+        row = self._row("wrong-cache-free", free, missed, alloc, free, None) | {"since_ns": alloc_ns}
         named = self._cache_name(free)
         if alloc is not None:
             row["cache"] = self._cache_name(alloc)
+            made_in = int(self.sites["cache"][alloc.site[0]])
+            row["slab_agrees"] = made_in == self.slabs.cache_at(int(free.ptr[0]))
         return row | {"named_cache": named if named != row["cache"] else None}
 
     def _invalid(self, free: EventBatch, history: History) -> dict[str, Any]:
@@ -125,22 +133,28 @@ class Findings:
         self,
         kind: str,
         free: EventBatch,
-        missed: int,
+        missed: Explanation,
         alloc: EventBatch | None,
         first: EventBatch,
         second: EventBatch | None,
     ) -> dict[str, Any]:
-        """The columns of a finding; a free that names no cache (kfree_bulk) takes its allocation's."""
+        """A finding, as support.judge needs it.
+
+        A free that names no cache (kfree_bulk) takes its allocation's.
+        """
         nameless = self.sites["cache"][free.site[0]] == 0 and alloc is not None
         evidence = (described(each, self.sites, self.caches, self.lookup) for each in (alloc, first, second))
         return {
             "kind": kind,
             "ptr": int(free.ptr[0]),
             "cache": self._cache_name(alloc if nameless and alloc else free),
-            "maybe_missed": missed,
+            "maybe_missed": missed.missed,
+            "cause": missed.cause,
             "offset": None,
             "named_cache": None,
             **dict(zip(("alloc", "first_free", "second_free"), evidence, strict=True)),
+            "slab_agrees": False,
+            "since_ns": 0,
             "ts_ns": int(free.ts_ns[0]),
         }
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
+from slabtrace.analysis.mismatches.proof import allocations_unseen
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.sites import Array, Sites
 from slabtrace.analysis.pairing.pairer import Pairer
-from slabtrace.analysis.trust.confidence import FREES, filtered
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Manifest
@@ -46,21 +46,19 @@ class LiveMismatches:
 
     def __init__(self, manifest: Manifest) -> None:
         coverage = manifest.coverage
-        untraced = {path.path for path in coverage.unattached} - FREES
         self.sites = Sites()
         self._manifest = manifest
         self._named = not coverage.free_traced_after
-        self._allocs_seen = not untraced and not filtered(manifest)
+        self._allocs_seen = not allocations_unseen(manifest)
         self._judged = coverage.frees_judged
         self._pairer: Pairer | None = None
-        self._layout: ObjectLayout | None = None
+        self.layout: ObjectLayout | None = None  # of the sites until now; made with the first events
         self._lost_until_ns = 0
         self.skipped = 0  # batches
 
     def add_sites(self, rows: Mapping[str, Array]) -> None:
         """Append sites, as Sites.extend."""
         self.sites.extend(rows)
-        self._layout = None
 
     def lost(self, until_ns: int) -> None:
         """Events from before this time were lost, so batches that begin before it are skipped."""
@@ -78,9 +76,9 @@ class LiveMismatches:
         paired = self._pairer.flush()
         if paired is None:
             return
-        if self._layout is None:
-            self._layout = ObjectLayout(shapes, self.sites, self._manifest.host.page_size)
-        wrong_frees = WrongFrees(self.sites, self._layout, self._named, self._judged)
+        self.layout = self.layout or ObjectLayout(shapes, Sites(), self._manifest.host.page_size)
+        self.layout.extend(shapes, self.sites)
+        wrong_frees = WrongFrees(self.sites, self.layout, self._named, self._judged)
         wrong_frees.add(paired)
         if self._allocs_seen:
             yield from self._findings("double-free", wrong_frees.double.events())

@@ -57,23 +57,40 @@ def recorded_shapes(caches: pa.Table, host: Host) -> dict[int, Shape]:
 
 
 class ObjectLayout:
-    """The layout of every site's cache.  `shapes`: by address of the cache; it may lack some."""
+    """The layout of every site's cache.  `shapes`: by address of the cache; it may lack some.
+
+    `extend` takes sites that were added since; `visited` counts the sites looked at so far.
+    """
 
     def __init__(self, shapes: Mapping[int, Shape], sites: Sites, page_size: int) -> None:
-        found = [shapes.get(cache, NO_SHAPE) for cache in sites["cache"].tolist()]
         self._page = page_size
-        self._size, usual, self._pad = np.array(found, np.int64).reshape(-1, len(NO_SHAPE)).T
-        pages = np.maximum(-(-self._size // page_size), 1)
-        least = np.ceil(np.log2(pages)).astype(np.int64)
-        self._slab_bytes = tuple(page_size << order for order in (usual, least))
-        self.large: NDArray[np.bool_] = (sites["flags"] & np.uint8(Flag.LARGE)) != 0
+        self._row: dict[int, int] = {}  # of each cache, in _shapes
+        self._shapes = np.empty((0, len(NO_SHAPE)), np.int64)
+        self._cache = np.empty(0, np.intp)  # row of each site's cache
+        self.large: NDArray[np.bool_] = np.empty(0, np.bool_)
+        self.visited = 0
+        self.extend(shapes, sites)
+
+    def extend(self, shapes: Mapping[int, Shape], sites: Sites) -> None:
+        """Take the sites after those that were taken; also the shapes of caches that were not known yet.
+
+        The work grows with the number of new sites and of caches, not with that of all sites.
+        """
+        caches = sites["cache"][len(self._cache) :]
+        self.large = np.append(self.large, (sites["flags"][len(self.large) :] & np.uint8(Flag.LARGE)) != 0)
+        found, of_site = np.unique(caches, return_inverse=True)
+        rows = [self._row.setdefault(cache, len(self._row)) for cache in found.tolist()]
+        self._cache = np.append(self._cache, np.array(rows, np.intp)[of_site])
+        self.visited += len(caches)
+        known = [shapes.get(cache, NO_SHAPE) for cache in self._row]
+        self._shapes = np.array(known, np.int64).reshape(-1, len(NO_SHAPE))
 
     def into(self, frees: EventBatch) -> NDArray[np.int64]:
         """How many bytes into an object each freed address lies, shape (n,): 0 at its start.
 
         By the usual order, if it is not a start by either.  NO_LAYOUT where the layout is not known.
         """
-        by_usual, by_least = (self._into(frees, slab_bytes) for slab_bytes in self._slab_bytes)
+        by_usual, by_least = (self._into(frees, slab_bytes) for slab_bytes in self._slab_bytes(frees))
         into: NDArray[np.int64] = np.where(by_least == 0, 0, by_usual)
         page: NDArray[np.int64] = (frees.ptr % np.uint64(self._page)).astype(np.int64)
         return np.where(self.large[frees.site], page, into)
@@ -84,12 +101,18 @@ class ObjectLayout:
         if self.large[site]:
             # a large kmalloc is a power of two pages, at a multiple of its size
             return [ptr & -(self._page << order) for order in range(LARGEST_ORDER + 1)]
-        return [ptr - int(self._into(free, slab_bytes)[0]) for slab_bytes in self._slab_bytes]
+        return [ptr - int(self._into(free, slab_bytes)[0]) for slab_bytes in self._slab_bytes(free)]
 
-    def _into(self, frees: EventBatch, slab_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
-        site = frees.site
-        size, whole = self._size[site], slab_bytes[site]
-        within = (frees.ptr & (whole - 1).astype(np.uint64)).astype(np.int64) - self._pad[site]
+    def _slab_bytes(self, frees: EventBatch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The size of each object's slab, of the usual order and of the least, shape (n,)."""
+        size, usual, _ = self._shapes[self._cache[frees.site]].T
+        pages = np.maximum(-(-size // self._page), 1)
+        least = np.ceil(np.log2(pages)).astype(np.int64)
+        return self._page << usual, self._page << least
+
+    def _into(self, frees: EventBatch, whole: NDArray[np.int64]) -> NDArray[np.int64]:
+        size, _, pad = self._shapes[self._cache[frees.site]].T
+        within = (frees.ptr & (whole - 1).astype(np.uint64)).astype(np.int64) - pad
         stride = np.maximum(size, 1)
         into = np.where(
             (within < 0) | (within // stride >= whole // stride), np.maximum(within, 1), within % stride

@@ -59,37 +59,38 @@ class WrongFrees:
         self._every_free_recorded = every_free_recorded
         self.double, self.invalid, self.wrong_cache = Found(), Found(), Found()
         self._layout = layout
-        kind, cache = sites["kind"], sites["cache"]
-        named = (
-            np.isin(kind, (Kind.CACHE_FREE, Kind.BULK_FREE)) if cache_is_named else np.zeros(len(kind), bool)
-        )
-        self._named = np.where(named, cache, np.uint64(0))
-        self._cache = cache
-        self._complaint: NDArray[np.bool_] = kind == np.uint8(Kind.WRONG_CACHE_FREE)
-        self._interior: NDArray[np.bool_] = (sites["flags"] & np.uint8(Flag.INTERIOR)) != 0
-        self._unjudged: NDArray[np.bool_] = (kind == np.uint8(Kind.BULK_FREE)) | (not judged)
+        self._sites, self._cache_is_named, self._judged = sites, cache_is_named, judged
 
     def add(self, paired: Paired) -> None:
         """Take one chunk."""
         events, second = paired.events, paired.second_frees
         unmatched = np.concatenate([paired.old_frees, second])
         site = paired.site[unmatched]
-        bad = self._interior[site]
-        unjudged = np.flatnonzero(self._unjudged[site])
+        bad = (self._sites["flags"][site] & np.uint8(Flag.INTERIOR)) != 0
+        unjudged = np.flatnonzero(self._is(Kind.BULK_FREE, site) | (not self._judged))
         bad[unjudged] = self._layout.into(events.take(unmatched[unjudged])) > 0
         self.invalid.add(events, unmatched[bad])
-        complained = self._complaint[paired.site[second]]
+        complained = self._is(Kind.WRONG_CACHE_FREE, paired.site[second])
         if self._every_free_recorded:
             self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])
         self.wrong_cache.add(events, self._wrong_cache(paired))
 
     def _wrong_cache(self, paired: Paired) -> Positions:
         """Frees that the kernel complained about, and those that name another cache than their allocation."""
-        pairs = paired.ended(How.FREED)
-        end = paired.end[pairs]
-        named = self._named[paired.site[end]]
-        cache = self._cache[paired.site[paired.alloc[pairs]]]
-        found = [end[(named != 0) & (cache != 0) & (named != cache)]]
-        if self._complaint.any():
-            found.append(np.flatnonzero(self._complaint[paired.site[paired.own]]) + paired.begin)
+        found = [np.empty(0, np.intp)]
+        if self._cache_is_named:
+            pairs = paired.ended(How.FREED)
+            end, cache = paired.end[pairs], self._sites["cache"]
+            named, made_in = cache[paired.site[end]], cache[paired.site[paired.alloc[pairs]]]
+            differ = (named != 0) & (made_in != 0) & (named != made_in)
+            end, site = end[differ], paired.site[end[differ]]
+            found.append(end[self._is(Kind.CACHE_FREE, site) | self._is(Kind.BULK_FREE, site)])
+        if (self._sites["kind"] == np.uint8(Kind.WRONG_CACHE_FREE)).any():
+            complained = self._is(Kind.WRONG_CACHE_FREE, paired.site[paired.own])
+            found.append(np.flatnonzero(complained) + paired.begin)
         return np.unique(np.concatenate(found))
+
+    def _is(self, kind: Kind, site: Positions) -> NDArray[np.bool_]:
+        """Whether each of these sites is of a kind."""
+        same: NDArray[np.bool_] = self._sites["kind"][site] == np.uint8(kind)
+        return same

@@ -66,6 +66,13 @@ class SlabStates:
         slab, index = slab[used], index[used]
         return self._slab[slab] + self._stride[slab] * index.astype(np.uint64), self.cache[slab]
 
+    def cache_at(self, ptr: int) -> int:
+        """The cache of the slab around an address when it was read; 0 if it was not."""
+        slab = int(np.searchsorted(self._slab, np.uint64(ptr), side="right")) - 1
+        if slab < 0 or ptr >= int(self._slab[slab]) + int(self._stride[slab]) * int(self._objects[slab]):
+            return 0
+        return int(self.cache[slab])
+
     def _find(self, live: EventBatch) -> tuple[Positions, Positions]:
         """(slab, bit) of each object; (-1, 0) where its state is not known."""
         if not len(self):

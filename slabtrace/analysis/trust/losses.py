@@ -18,6 +18,7 @@ Example: the ledger of ten seconds; the trace has 4 allocations by kmalloc that 
        6-7   RECURSION  mm_page_free      8  nothing: it records no event
        8-9   LATE                         3  3 stored out of order
     total: 10 + 1 + 3 = 14;  since second 1: 14, since 5: 4, since 7.5: 3, since 11: 0
+    between seconds 4.5 and 7: 1 + 3 = 4, for late events may be older than their row
 """
 
 from __future__ import annotations
@@ -37,6 +38,16 @@ from slabtrace.trace.manifest import Manifest
 
 TWIN = "_twin"  # how the names of twin programs end
 HARMLESS = ("mm_page_free", "task_newtask", "task_rename")  # record no allocation and no free
+# Programs that record frees alone.  Any other program may have missed an allocation.
+FREES = (
+    "kfree",
+    "kmem_cache_free",
+    "on_kmem_cache_free_bulk",
+    "on_kvfree_call_rcu",
+    "on_kfree_call_rcu_nolock",
+    "on_kfree_nolock",
+    "on_wrong_cache_free",
+)
 MOST_TWINS = 64  # twins looked at (recorders have ten): misses of programs beyond count as lost
 SLACK_NS = 1_000_000_000  # a row may end so much later: counters are read one by one, after the clock
 
@@ -50,10 +61,10 @@ class Losses:
 
     def __init__(self, table: pa.Table, manifest: Manifest, recovered: Recovered | None = None) -> None:
         kind, count = plain(table.column("kind")), plain(table.column("count")).astype(np.int64)
-        end, totals = plain(table.column("end_ns")) + SLACK_NS, manifest.totals
+        times, totals = _times(table), manifest.totals
         self._skipped = _Skipped(table, manifest, recovered or Recovered())
         drops = (kind == Loss.RING_FULL) | (kind == Loss.NESTING)
-        others = _Since(end, count, drops | (kind == Loss.LATE))
+        others = _Since(*times, count, drops | (kind == Loss.LATE))
         self.recursion_missed, self.skipped = self._skipped.missed, self._skipped.total
         self.stacks_lost = max(int(count[kind == Loss.STACK].sum()), totals.stacks_lost)
         self.late = max(int(count[kind == Loss.LATE].sum()), totals.late)
@@ -70,20 +81,49 @@ class Losses:
         """Events lost, at most, or stored out of order at each time or later: shape (n,)."""
         return self._others.at(ts_ns) + self._untimed + self._skipped.since(ts_ns)
 
+    def between(self, begin_ns: int, end_ns: int, allocations: bool = False) -> int:
+        """Events that can be lost, or stored out of order, between two times, at most.
+
+        `allocations`: without the events of programs that record frees alone.
+        """
+        begin, end = np.array([begin_ns]), np.array([end_ns])
+        found = self._others.at(begin, end) + self._untimed + self._skipped.since(begin, end, allocations)
+        return int(found[0])
+
 
 class _Since:
     """The sum of counts at a time or later: of those `rows` whose interval ends after it."""
 
-    def __init__(self, end_ns: NDArray[np.int64], count: Counts, rows: NDArray[np.bool_]) -> None:
-        end_ns, count = end_ns[rows], count[rows]
-        order = np.argsort(end_ns)
-        self._end_ns = end_ns[order]
-        self._left = np.append(np.cumsum(count[order][::-1])[::-1], 0)
+    def __init__(
+        self, begin_ns: NDArray[np.int64], end_ns: NDArray[np.int64], count: Counts, rows: NDArray[np.bool_]
+    ) -> None:
+        self._end_ns, self._left = _summed(end_ns[rows], count[rows])
+        self._begin_ns, self._later = _summed(begin_ns[rows], count[rows])
         self.total = int(self._left[0])
 
-    def at(self, ts_ns: NDArray[np.int64]) -> Counts:
+    def at(self, ts_ns: NDArray[np.int64], until_ns: NDArray[np.int64] | None = None) -> Counts:
+        """The sums, without the rows that begin after `until_ns`, if it is given: shape (n,)."""
         left: Counts = self._left[np.searchsorted(self._end_ns, ts_ns, side="right")]
-        return left
+        if until_ns is None:
+            return left
+        later: Counts = self._later[np.searchsorted(self._begin_ns, until_ns, side="right")]
+        return left - later
+
+
+def _summed(ts_ns: NDArray[np.int64], count: Counts) -> tuple[NDArray[np.int64], Counts]:
+    """(times ascending, the sum of the counts from each of them on), the sum of none at the end."""
+    order = np.argsort(ts_ns)
+    return ts_ns[order], np.append(np.cumsum(count[order][::-1])[::-1], 0)
+
+
+def _times(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """When each row of the ledger begins and ends: its losses were in between.
+
+    A late event is counted when it is stored, so it may be older than its row.
+    """
+    late = plain(table.column("kind")) == Loss.LATE
+    begin = np.where(late, np.iinfo(np.int64).min, plain(table.column("begin_ns")))
+    return begin, plain(table.column("end_ns")) + SLACK_NS
 
 
 class _Rows(NamedTuple):
@@ -93,6 +133,7 @@ class _Rows(NamedTuple):
     twin.  `twinned`: whether it is a twin or has one.
     """
 
+    begin_ns: NDArray[np.int64]
     end_ns: NDArray[np.int64]
     missed: Counts
     name: NDArray[np.object_]
@@ -100,7 +141,7 @@ class _Rows(NamedTuple):
     twinned: NDArray[np.bool_]
 
     def since(self, rows: NDArray[np.bool_]) -> _Since:
-        return _Since(self.end_ns, self.missed, rows)
+        return _Since(self.begin_ns, self.end_ns, self.missed, rows)
 
 
 class _Skipped:
@@ -111,9 +152,11 @@ class _Skipped:
 
     def __init__(self, table: pa.Table, manifest: Manifest, recovered: Recovered) -> None:
         rows = _skip_rows(table, manifest)
-        self._alone = rows.since(~rows.twinned)
+        frees = np.isin(rows.name.astype(str), FREES)
+        self._alone, self._alone_allocs = rows.since(~rows.twinned), rows.since(~rows.twinned & ~frees)
         self._pairs = [
             _WithTwin(
+                frees=name in FREES,
                 first=rows.since(~rows.twin & (rows.name == name)),
                 twin=rows.since(rows.twin & (rows.name == name)),
                 stored=recovered.stored.get(name, 0),
@@ -127,31 +170,40 @@ class _Skipped:
         self.missed = self._alone.total + first + self._untimed
         self.total = int(self.since(np.array([np.iinfo(np.int64).min]))[0])
 
-    def since(self, ts_ns: NDArray[np.int64]) -> Counts:
-        """Events lost at each time or later, at most: shape (n,)."""
-        by_pairs = sum((pair.lost(ts_ns) for pair in self._pairs), np.zeros(len(ts_ns), np.int64))
-        return self._alone.at(ts_ns) + np.minimum(by_pairs + self._untimed, self._most)
+    def since(
+        self, ts_ns: NDArray[np.int64], until_ns: NDArray[np.int64] | None = None, allocations: bool = False
+    ) -> Counts:
+        """Events lost at each time or later, and not after `until_ns`, at most: shape (n,).
+
+        `allocations`: without those that were frees.
+        """
+        pairs = [pair for pair in self._pairs if not (allocations and pair.frees)]
+        by_pairs = sum((pair.lost(ts_ns, until_ns) for pair in pairs), np.zeros(len(ts_ns), np.int64))
+        alone = self._alone_allocs if allocations else self._alone
+        return alone.at(ts_ns, until_ns) + np.minimum(by_pairs + self._untimed, self._most)
 
 
 class _WithTwin(NamedTuple):
     """How often a program (`first`) and its `twin` were skipped.
 
     `stored`: events in the trace that only the twin recorded.  `repeated`: allocations by the twin that were
-    taken for repetitions (duplicates.py).
+    taken for repetitions (duplicates.py).  `frees`: whether they record frees alone.
     """
 
+    frees: bool
     first: _Since
     twin: _Since
     stored: int
     repeated: int
 
-    def lost(self, ts_ns: NDArray[np.int64]) -> Counts:
-        """Events lost at each time or later, at most: shape (n,).
+    def lost(self, ts_ns: NDArray[np.int64], until_ns: NDArray[np.int64] | None) -> Counts:
+        """Events lost at each time or later, and not after `until_ns`, at most: shape (n,).
 
         A record taken for a repetition may be another allocation, of which the first program was skipped.
         Then the free between the two was missed, so as many count as lost as the first program missed.
         """
-        both_skipped = self.twin.at(ts_ns) + np.minimum(self.first.at(ts_ns), self.repeated)
+        both_skipped = self.twin.at(ts_ns, until_ns)
+        both_skipped = both_skipped + np.minimum(self.first.at(ts_ns, until_ns), self.repeated)
         return np.minimum(both_skipped, max(self.first.total - self.stored, 0))
 
 
@@ -166,7 +218,7 @@ def _skip_rows(table: pa.Table, manifest: Manifest) -> _Rows:
     twinned = np.array([name + TWIN in twins for name in stem], np.bool_)
     paired = sorted({name for name, has_twin in zip(names, twinned.tolist(), strict=True) if has_twin})
     return _Rows(
-        plain(table.column("end_ns")) + SLACK_NS,
+        *_times(table),
         plain(table.column("count")).astype(np.int64),
         np.array(names, dtype=object),
         twin,

@@ -55,8 +55,10 @@ def write_report(trace: str, output: Path, quiet: bool = False) -> None:
 
 
 def _tables(opened: Trace) -> Tables:
+    from slabtrace.analysis.mismatches.support import unsupported
     from slabtrace.render.html.report import Tables
 
+    mismatches = opened.mismatches()
     return Tables(
         usage=opened.usage(),
         manifest=opened.manifest,
@@ -65,7 +67,8 @@ def _tables(opened: Trace) -> Tables:
         completeness=opened.completeness(),
         leaks=opened.leaks(),
         arrivals=opened.arrivals(),
-        mismatches=opened.mismatches(),
+        mismatches=mismatches,
+        unsupported=unsupported(mismatches),
         caches=opened.caches(),
         stack_totals=opened.stack_totals(),
         damage=opened.damage,  # complete once events were read

@@ -16,7 +16,7 @@ from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
 from slabtrace.render.terminal.info import fields
 from slabtrace.render.terminal.leaks import of_all, who
-from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence
+from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.verdict import claim
 from slabtrace.units import unknown
@@ -56,6 +56,7 @@ class Tables:
     leaks: pd.DataFrame
     arrivals: pd.DataFrame
     mismatches: pd.DataFrame
+    unsupported: tuple[int, str]  # how many mismatches missed events explain, and why events are missing
     caches: pd.DataFrame
     usage: pd.DataFrame
     stack_totals: pd.DataFrame
@@ -63,7 +64,8 @@ class Tables:
 
 def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> bytes:
     """The page about the trace called `name`, made by slabtrace `version`, as UTF-8."""
-    groups, findings, caches = tables.leaks, tables.mismatches, _busy(tables.caches)
+    groups, caches = tables.leaks, _busy(tables.caches)
+    findings = tables.mismatches[tables.mismatches["supported"].astype(bool)]
     return render(
         "report.html",
         version,
@@ -73,7 +75,9 @@ def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> by
         hidden_groups=max(len(groups) - GROUPS, 0),
         classes=_classes(groups),
         findings=[_finding(row) for row in findings.head(FINDINGS).to_dict("records")],
+        mismatches=len(findings),
         hidden_findings=max(len(findings) - FINDINGS, 0),
+        unsupported=unsupported(*tables.unsupported),
         caches=_caches(caches.head(CACHES), tables.usage),
         hidden_caches=max(len(tables.caches) - CACHES, 0) if len(caches) > CACHES else 0,
         idle_caches=len(tables.caches) - len(caches),

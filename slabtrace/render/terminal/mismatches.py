@@ -20,11 +20,25 @@ SINGLE = (("alloc", "allocated"), ("first_free", "freed"))
 def write_mismatches(out: TextIO, findings: pd.DataFrame) -> None:
     """Write `findings` (rows of analysis' mismatches())."""
     if findings.empty:
-        out.write("no mismatches: no allocation or free contradicts another\n")
+        out.write("no mismatches: no free contradicts what was seen before\n")
         return
     for number, finding in enumerate(findings.to_dict("records")):
         out.write("\n" if number else "")
         _write_finding(out, finding)
+
+
+def unsupported(number: int, cause: str) -> str:
+    """Say how many frees are not called wrong, and why; "" if there are none."""
+    if not number:
+        return ""
+    return f"{plural(number, 'apparent wrong free')} that {cause} could explain"
+
+
+def write_unsupported(out: TextIO, number: int, cause: str) -> None:
+    """Write what is not listed, as one paragraph; nothing if there is none."""
+    if number:
+        out.write("\n")
+        write_paragraph(out, f"Not listed: {unsupported(number, cause)}; --all lists them.")
 
 
 def write_unseen_kind(out: TextIO) -> None:
@@ -59,12 +73,17 @@ def _headline(finding: Mapping[Any, Any]) -> str:
 
 
 def confidence(finding: Mapping[Any, Any]) -> str:
-    """How sure the finding is: missed events can look like a mismatch."""
+    """How sure the finding is, and what supports it: missed events can look like a mismatch."""
     if finding["confidence"] == "bounded":
         return f"not confirmed: {plural(int(finding['maybe_missed']), 'missed event')} could explain it"
-    if finding["confidence"] == "unprovable":
-        return "unverified: events on paths that were not traced could explain it"
-    return "confirmed"
+    if finding["confidence"] != "unprovable":
+        return "confirmed"
+    if not finding["supported"]:
+        return f"unverified: {finding['explained_by']} could explain it"
+    if finding["kind"] != "double-free":
+        return "unverified, but its slab can hardly have been given to another cache in between"
+    apart = duration(finding["second_free"]["ts_ns"] - finding["first_free"]["ts_ns"])
+    return f"unverified, but one task allocated it and freed it twice within {apart}, from two call sites"
 
 
 def _write_event(out: TextIO, words: str, event: Mapping[str, Any]) -> None:

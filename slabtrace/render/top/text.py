@@ -66,8 +66,8 @@ def chosen(
 
 def head(frame: pd.DataFrame, seconds: float, live: LiveTrace) -> str:
     """The line above the table `frame`, `seconds` after the start."""
-    manifest, totals = live.manifest, live.manifest.totals
-    second = "repeated frees (or missed allocations)" if manifest.coverage.unattached else "double frees"
+    totals = live.manifest.totals
+    explained = live.second_frees - live.mismatches
     skipped = max(totals.recursion_missed - totals.recovered, 0)
     parts = [
         f"{seconds:.0f} s",
@@ -75,9 +75,10 @@ def head(frame: pd.DataFrame, seconds: float, live: LiveTrace) -> str:
         f"{rate(frame['frees_per_s'].sum())} frees",
         f"{count(frame['outstanding'].sum())} outstanding, {size(int(frame['bytes'].sum()))}",
         f"{int(frame['steady'].sum())} growing steadily",
-        f"{count(live.mismatches)} {second}",
+        plural(live.mismatches, "double free"),
         f"{plural(totals.dropped + totals.late, 'event')} lost",
         *([f"up to {count(skipped)} skipped"] if skipped else []),
+        *([f"{plural(explained, 'second free')} explained by missed allocations"] if explained else []),
     ]
     return "; ".join(parts)
 

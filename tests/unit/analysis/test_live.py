@@ -14,6 +14,7 @@ from textual.widgets import DataTable
 from slabtrace.analysis.live import LEAST, LiveTrace
 from slabtrace.render.top.app import TopApp
 from slabtrace.render.top.text import chosen, head, write_moment
+from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Manifest, Unattached
 from tests.unit.synthetic import START, Event, alloc, free, intern
 
@@ -101,14 +102,29 @@ def test_text_is_sorted_filtered_and_harmless() -> None:
     assert "\x1b" not in out.getvalue() and "evil\\x1b[2J[red]<b>" in out.getvalue()
 
 
-def test_the_head_says_what_a_second_free_may_be() -> None:
-    live = fed(growing(3))
-    assert "0 double frees" in head(live.table("cache"), 3, live)
-    live.manifest.coverage.unattached = [Unattached("kmem_cache_alloc_bulk", "refused")]
+def test_the_head_counts_only_double_frees_that_nothing_explains() -> None:
+    frees = [free(10 + i, 0x1000, call_site=0x400 + i) for i in range(11)]
+    live = fed([[alloc(0, 0x1000), *frees]])
+
+    def words() -> str:
+        return head(live.table("cache"), 3, live)
+
+    assert "10 double frees; 0 events lost" in words() and "explained" not in words()
     live.manifest.totals.dropped, live.manifest.totals.recursion_missed = 5, 7
     live.manifest.totals.recovered = 4
-    words = head(live.table("cache"), 3, live)
-    assert "0 repeated frees (or missed allocations); 5 events lost; up to 3 skipped" in words
+    assert "2 double frees; 5 events lost; up to 3 skipped" in words()
+    assert words().endswith("; 8 second frees explained by missed allocations")
+    live.manifest.coverage.unattached = [Unattached("kmem_cache_free_bulk", "refused")]
+    assert "2 double frees;" in words(), "it hides no allocation"
+    live.manifest.coverage.unattached = [Unattached("kmem_cache_alloc_bulk", "refused")]
+    assert "0 double frees;" in words()
+    assert words().endswith("; 10 second frees explained by missed allocations")
+
+
+def test_a_twins_late_record_of_a_free_is_not_counted() -> None:
+    again = {"call_site": 0x400, "flags": Flag.RECOVERED}
+    events = [alloc(0, 0x1000), free(10, 0x1000, call_site=0x400), free(SECOND // 2, 0x1000, **again)]
+    assert fed([events]).second_frees == 0
 
 
 @pytest.mark.parametrize("by", ["cache", "call_site"])

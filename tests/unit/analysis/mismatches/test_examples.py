@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worked examples in the docstrings of object_layout and proof, run as they are written."""
+"""The worked examples in the docstrings of object_layout, proof and support, run as they are written."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def lost(second: int, count: int) -> dict[str, Any]:
         ([], {}, 0, "exact"),
         ([lost(4, 2)], {}, 2, "bounded"),
         ([lost(1, 9)], {}, 0, "exact"),
+        ([lost(7, 9)], {}, 0, "exact"),
+        ([lost(4, 9) | {"kind": Loss.RECURSION, "program": "kfree"}], {}, 0, "exact"),
         (
             [],
             {"coverage": Coverage(unattached=[Unattached("kmem_cache_alloc_bulk", "")])},
@@ -56,3 +58,15 @@ def test_proof(
     (found,) = slabtrace.open(path).mismatches().to_dict("records")
     assert (found["kind"], found["confidence"]) == ("double-free", confidence)
     assert (None if pd.isna(found["maybe_missed"]) else found["maybe_missed"]) == maybe_missed
+
+
+@pytest.mark.parametrize(("other_cache", "supported"), [(0xC0, [False, False]), (0xC1, [True, False])])
+def test_support(tmp_path: Path, other_cache: int, supported: list[bool]) -> None:
+    ms, f, g, rcu = S // 1000, 0x111, 0x222, 0x333
+    close = [alloc(ms, 0x10), free(2 * ms, 0x10, call_site=f), free(3 * ms, 0x10, call_site=g)]
+    of: dict[str, Any] = {"cache": other_cache, "call_site": rcu, "tid": 0}
+    apart = [alloc(ms, 0x20, cache=other_cache), free(5 * ms, 0x20, **of), free(900 * ms, 0x20, **of)]
+    events = sorted([*close, *apart], key=lambda event: event.ts)
+    path = write_trace(tmp_path / "t", events, manifest=Manifest(status="complete", coverage=UNTRACED))
+    frame = slabtrace.open(path).mismatches().sort_values("ptr")
+    assert frame["supported"].tolist() == supported

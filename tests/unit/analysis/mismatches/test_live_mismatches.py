@@ -9,10 +9,11 @@ import pytest
 
 from slabtrace.analysis.mismatches import live
 from slabtrace.analysis.mismatches.live import LiveFinding, LiveMismatches
-from slabtrace.analysis.mismatches.object_layout import Shape
+from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
+from slabtrace.analysis.names.sites import Sites
 from slabtrace.trace.format.schema import Flag, Kind
 from slabtrace.trace.manifest import Coverage, Host, Manifest, Unattached
-from tests.unit.synthetic import START, Event, alloc, free, intern
+from tests.unit.synthetic import START, Event, alloc, free, intern, sites_of
 
 SHAPES = {0xC0: Shape(size=208, order=1, red_left_pad=0)}
 OBJECT = 0xFFFF888000126000 + 3 * 208
@@ -82,6 +83,36 @@ def test_frees_that_no_program_checked_are_left_to_the_analysis() -> None:
     """An odd address may belong to an object of KFENCE."""
     kinds = {finding.kind for finding in reported(new(judged=False), GONE_WRONG)}
     assert kinds == {"double-free", "wrong-cache-free"}
+
+
+def test_new_sites_are_looked_at_once() -> None:
+    """The work of a batch depends on the sites that are new with it, and not on all that there are."""
+    watch, batches, layouts = new(), 40, []
+    for number in range(batches):
+        at = 1000 * number
+        batch, sites = intern([alloc(at + i, OTHER, call_site=at + i) for i in range(25)])
+        assert len(sites["kind"]) == 25
+        batch = batch._replace(site=batch.site + len(watch.sites))
+        watch.add_sites(sites)
+        assert not list(watch.add(batch, SHAPES))
+        layouts.append(watch.layout)
+    assert all(each is layouts[0] for each in layouts), "else it was made anew"
+    assert layouts[0] is not None and layouts[0].visited == len(watch.sites) == 25 * batches
+
+
+def test_sites_that_come_one_by_one_have_the_layout_of_all_at_once() -> None:
+    """Also the sites of a cache that becomes known after them."""
+    shapes = {0xC0 + n: Shape(64 << n, n % 3, 64 * (n % 2)) for n in range(7)}
+    events = [free(i, 0xFFFF888000100000 + 24 * i, cache=0xC0 + i % 8, call_site=i) for i in range(200)]
+    batch, sites = intern(events)
+    whole = ObjectLayout(shapes, sites_of(sites), 4096)
+    growing = ObjectLayout({}, Sites(), 4096)
+    for upto in (1, 2, 50, 200):
+        part = sites_of({name: column[:upto] for name, column in sites.items()})
+        growing.extend(shapes if upto > 2 else {}, part)
+    assert growing.visited == whole.visited == 200
+    assert growing.into(batch).tolist() == whole.into(batch).tolist()
+    assert (whole.into(batch) > 0).any() and (whole.into(batch) == -1).any()
 
 
 def test_under_load_batches_are_skipped_and_state_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ def test_losses() -> None:
     table = pa.Table.from_pylist(rows, schema.LOSSES)
     losses = Losses(table, Manifest(), Recovered({"kmalloc": 4}, {}, 4))
     assert (losses.dropped, losses.skipped, losses.late, losses.total) == (10, 1, 3, 14)
+    assert losses.between(9 * S // 2, 7 * S) == losses.between(9 * S // 2, 7 * S, allocations=True) == 4
     since = losses.since(np.array([1 * S, 5 * S, 15 * S // 2, 11 * S]))
     assert since.tolist() == [14, 4, 3, 0]
 

@@ -46,6 +46,7 @@ def huge(groups: int, caches: int, stacks: int) -> Tables:
         leaks=pd.DataFrame([{**first, "rank": i + 1} for i in range(groups)]),
         arrivals=pd.DataFrame([{**first, "objects": [0, 3, 41]}]),
         mismatches=pd.DataFrame([MISMATCH] * groups),
+        unsupported=(0, ""),
         caches=pd.DataFrame(cache_rows).astype(known),
         usage=usage,
         stack_totals=totals,
