@@ -185,6 +185,7 @@ class FakeCompleteness:
     late: int = 0
     counted: int = 0
     sampled_one_in: int = 1
+    filters: list[str] = field(default_factory=list)
     damaged: bool = False
     unattached: list[str] = field(default_factory=lambda: ["kfree_rcu"])
     exact: bool = False

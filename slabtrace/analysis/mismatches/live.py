@@ -18,7 +18,8 @@ from slabtrace.analysis.mismatches.object_layout import ObjectLayout, Shape
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.sites import Array, Sites
 from slabtrace.analysis.pairing.pairer import Pairer
-from slabtrace.analysis.trust.confidence import FREES, filtered
+from slabtrace.analysis.trust.confidence import FREES
+from slabtrace.analysis.trust.filters import filtered
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Manifest

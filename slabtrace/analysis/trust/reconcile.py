@@ -10,7 +10,8 @@ import pandas as pd
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.trust.account import Account
-from slabtrace.analysis.trust.confidence import ALLOCATIONS, FREES, filtered
+from slabtrace.analysis.trust.confidence import ALLOCATIONS, FREES
+from slabtrace.analysis.trust.filters import FILTERS, PARTIAL_FILTERS, filtered, recorded_caches
 from slabtrace.analysis.trust.losses import Losses
 from slabtrace.columns import RECONCILIATION
 from slabtrace.trace.manifest import Manifest
@@ -23,12 +24,14 @@ def reconcile(
 ) -> pd.DataFrame:
     """One row for each cache that slabinfo knows, largest difference first: COLUMNS.
 
+    Caches that --cache left out of the recording have no row: there is nothing to compare.
     `inferred`: inferred frees by cache, shape (c,).
     """
     columns = {name: getattr(account, name) for name in ("kernel", "traced", "residue", "slack", "known")}
     columns["inferred"] = inferred
     frame = pd.DataFrame({"cache": caches.names, "aliases": caches.aliases, **columns})
-    frame = frame[frame["known"]].copy()
+    recorded = recorded_caches(manifest, caches.names, caches.aliases)
+    frame = frame[frame["known"] & recorded].copy()
     larger = frame[["kernel", "traced"]].abs().max(axis=1).clip(lower=1)
     frame["explained"] = (1 - frame["residue"].abs() / larger).clip(lower=0)
     frame["why"] = [_why(row, losses, manifest) for row in frame.to_dict("records")]
@@ -41,7 +44,7 @@ def _why(row: dict[Any, Any], losses: Losses, manifest: Manifest) -> str:
     residue = row["residue"]
     if residue == 0:
         return ""
-    if filtered(manifest):
+    if filtered(manifest, FILTERS if manifest.redacted else PARTIAL_FILTERS):
         return "the recording was filtered"
     missed_frees = residue < 0 and row["inferred"] > 0
     if abs(residue) <= row["slack"] and not missed_frees:
