@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 BUCKETS = 600
+OUTSTANDING_BY = ("stack", "call_site", "module", "process", "cache")
 
 
 class Trace:
@@ -92,12 +93,17 @@ class Trace:
     def window(self, begin: str | int = 0, end: str | int | None = None) -> Trace:
         """The trace from `begin` to `end` as one of its own, as if nothing else had been recorded.
 
-        Each is ns since the recording's start, or the text of a mark (the first of that text, for
-        `end` the first one after `begin`); `end` None: the recording's end.  Raises UsageError for
-        a mark that does not exist, and where nothing lies between.
+        Each is ns since this trace's start, or the text of a mark (the first of that text, for
+        `end` the first one after `begin`); `end` None: this trace's end.  A window of a window never
+        reaches beyond it.  `progress` stays set.  Raises UsageError for a mark that does not exist, and
+        where nothing lies between.
         """
         begin_ns, end_ns = self.moments(begin, end)
-        return Trace(self._recorded.reader.path, (begin_ns, end_ns))
+        before = self.span_ns[0] - self.manifest.started_ns  # what an outer window left out
+        inside = before + max(begin_ns, 0), before + min(end_ns, self.length_ns)
+        window = Trace(self._recorded.reader.path, inside)
+        window.progress = self.progress
+        return window
 
     def moments(self, begin: str | int = 0, end: str | int | None = None) -> tuple[int, int]:
         """The times, ns since the start, that `begin` and `end` mean: see `window`."""
@@ -123,7 +129,7 @@ class Trace:
         """The marks set while recording."""
         import pandas as pd
 
-        rows = self._recorded.reader.table("marks").to_pylist()
+        rows = self._recorded.marks.to_pylist()
         times = [row["ts_ns"] - self.span_ns[0] for row in rows]
         return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
 
@@ -161,7 +167,8 @@ class Trace:
     def completeness(self) -> Completeness:
         """What was seen, what was lost, and whether anything was."""
         summary = self._passes.summary
-        return assess(summary, self._recorded.slabs, self.manifest, self._vouched.losses, self.damage)
+        vouched = self._vouched
+        return assess(summary, self._recorded.slabs, self.manifest, vouched.losses, vouched.damage)
 
     @documented(tables.RECONCILIATION)
     def reconciliation(self) -> pd.DataFrame:
@@ -237,12 +244,19 @@ class Trace:
 
     @documented(tables.CACHES)
     def caches(self) -> pd.DataFrame:
-        """Every slab cache, traced beside the kernel's own count, most allocations first."""
+        """Every slab cache, traced beside the kernel's own count, most allocations first.
+
+        `cache_names` has their names alone, without a pass over the events.
+        """
         from slabtrace.analysis.tables.caches import cache_table
 
         _, peaks = self._passes.timelines(BUCKETS)
         slabinfo = self._recorded.slabinfo
         return cache_table(self._passes.summary, peaks.peak, slabinfo, self.reconciliation())
+
+    def cache_names(self) -> dict[str, list[str]]:
+        """Every slab cache and the names merged into it; reads no event."""
+        return self._recorded.caches.known(self._recorded.sites)
 
     @documented(tables.STAT)
     def stat(self, by: str = "call_site") -> pd.DataFrame:
@@ -253,6 +267,7 @@ class Trace:
         from slabtrace.analysis.counting.by_pointer import Pointers
         from slabtrace.analysis.tables.stat import stat
 
+        _check_by(by, ("call_site", "cache", "ptr"))
         if by == "ptr":
             pointers = Pointers(self._recorded.sites)
             self._passes.run([pointers])
@@ -270,6 +285,7 @@ class Trace:
     @documented(tables.LIFETIMES)
     def lifetime_table(self, by: str = "call_site") -> pd.DataFrame:
         """How long objects lived, by "stack", "call_site", "module" or "cache"."""
+        _check_by(by, ("stack", "call_site", "module", "cache"))
         from slabtrace.analysis.grouping.groups import group_sites, modules
         from slabtrace.analysis.tables.lifetime_table import Temporaries, lifetime_table
 
@@ -341,12 +357,13 @@ class Trace:
         from slabtrace.analysis.tables.outstanding import outstanding
         from slabtrace.analysis.trust.confidence import prove
 
+        _check_by(by, OUTSTANDING_BY)
         lookup, vouched = self._recorded.lookup, self._vouched
         kept = self._passes.kept(question._replace(by_process=by == "process"))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
         account, missed, losses = vouched.account, vouched.missed, vouched.losses
-        damaged = bool(self.damage)  # known once all was read
+        damaged = bool(vouched.damage)
         proof = prove(self._recorded.slabs, account, missed, losses, self.manifest, damaged)
         return outstanding(kept, lookup, groups, proof), groups, kept
 
@@ -359,3 +376,9 @@ class Trace:
         errors = hits.errors(one_in, key)
         error = [errors[each] for each in frame[by].tolist()]
         return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)
+
+
+def _check_by(by: str, known: Sequence[str]) -> None:
+    """Raise ValueError for a grouping that a table does not have, before any event is read."""
+    if by not in known:
+        raise ValueError(f"by is one of {', '.join(known)}, not {by!r}")

@@ -241,6 +241,9 @@ class FakeTrace:
         known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
         return pd.DataFrame(CACHES).astype(known)
 
+    def cache_names(self) -> dict[str, list[str]]:
+        return {cache["cache"]: cache["aliases"] for cache in CACHES}
+
     def reconciliation(self) -> pd.DataFrame:
         rows = [
             {

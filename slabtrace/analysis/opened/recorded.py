@@ -105,6 +105,11 @@ class Recorded:
         return SlabStates(self.reader.table("slabs"))
 
     @cached_property
+    def marks(self) -> pa.Table:
+        """marks.arrow: the marks that were set while recording."""
+        return self.reader.table("marks")
+
+    @cached_property
     def tasks(self) -> Tasks:
         """tasks.arrow: the process and the name of each task over time."""
         return Tasks(self.reader.table("tasks"))

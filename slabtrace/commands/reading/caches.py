@@ -54,8 +54,7 @@ def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, 
     from slabtrace.render.terminal.caches import write_caches
 
     opened = watched(slabtrace.open(trace))
-    table = opened.caches()
-    table = filters.by_cache(table, caches, filters.aliases(table))
+    table = filters.chooser(opened, caches)(opened.caches())
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")
     rows = Rows(CACHES, table, "cache")
     answer(form, "caches", trace, opened, rows, lambda out, shown: write_caches(out, shown, with_aliases))

@@ -17,7 +17,7 @@ from tests.unit.synthetic import alloc, free, write_trace
 
 EVENTS = [alloc(1, 0x10), free(2, 0x10), alloc(3, 0x20)]
 REDUCED = [
-    ({"cache": ["kmalloc-*", "tcp"]}, "--cache 'kmalloc-*', --cache tcp", ["--cache 'kmalloc-*'", "--cache tcp"]),
+    ({"cache": ["kmalloc-*", "t"]}, "--cache 'kmalloc-*', --cache t", ["--cache 'kmalloc-*'", "--cache t"]),
     ({"pid": 12, "comm": "two words"}, "--pid 12, --comm 'two words'", ["--pid 12", "--comm 'two words'"]),
     ({"min_size": 64, "max_size": 128}, "--min-size 64, --max-size 128", ["--min-size 64", "--max-size 128"]),
     ({"sample": 16}, "a sample of 1/16", []),
