@@ -121,9 +121,9 @@ class Passes:
         return chosen(choice, recorded.events(), recorded.pairer(), recorded.caches, ages)
 
     def _answer_by_process(self, question: Question) -> Kept:
-        """Every site is split by the process that allocated there, which takes a pass more."""
+        """Every site is split by the processes that left objects there, which the summary knows."""
         recorded, choice = self._recorded, question.choice(self._recorded.tasks)
-        split = SitesByProcess(recorded.reader.events(), recorded.sites, recorded.tasks)
+        split = SitesByProcess(self.summary.live, recorded.sites, recorded.tasks)
         ages = Ages(len(split.sites), *recorded.span_ns, choice)
         caches, events = by_process(split, recorded.caches), split.events(recorded.events())
         kept = chosen(choice, events, recorded.pairer(split.sites), caches, ages)
