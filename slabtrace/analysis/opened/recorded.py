@@ -117,8 +117,9 @@ class Recorded:
     @cached_property
     def lookup(self) -> Lookup:
         """Names of addresses, stacks and tasks."""
-        recorder_pid = self.manifest.recorder.pid
-        return Lookup(self.symbols, self.stacks, self.tasks, self.span_ns[0], recorder_pid)
+        recorder = self.manifest.recorder
+        started_ns = self.span_ns[0]
+        return Lookup(self.symbols, self.stacks, self.tasks, started_ns, recorder.pid, recorder.helpers)
 
     @cached_property
     def symbols(self) -> Symbols:

@@ -7,9 +7,8 @@ missed; it is inferred.  Of two frees, the second is a double free, or the alloc
 A free at an address not seen before is that of an object older than the recording.
 Special cases have modules of their own: duplicates, traced_after, page_ends, slab_states.
 
-Memory: the live objects (26 bytes each; beyond LONGEST_CHUNK up to 54), one chunk of events, 8 bytes for each
-address ever freed, and where programs are preemptible the frees of the last second.  How the stream is cut
-into batches changes nothing.
+Memory: 26 bytes for each live object (up to 54 beyond LONGEST_CHUNK), one chunk of events, 8 bytes for each
+address ever freed, and where programs are preemptible the frees of the last second.
 
 Example:
 

@@ -42,12 +42,9 @@ def filter_options(manifest: Manifest) -> list[str]:
 def recorded_caches(
     manifest: Manifest, names: Sequence[str], aliases: Sequence[Sequence[str]]
 ) -> NDArray[np.bool_]:
-    """Whether the events of each cache were recorded (it, or a name merged into it, matches --cache): (c,).
-
-    A redacted trace has made-up patterns, which match nothing: any of its caches may have been recorded.
-    """
+    """Whether the events of each cache were recorded (it, or a name merged into it, matches --cache): (c,)."""
     globs = manifest.options.get("cache")
-    if not isinstance(globs, list) or not globs or manifest.redacted:
+    if not isinstance(globs, list) or not globs:
         return np.ones(len(names), np.bool_)
     found = (
         any(fnmatchcase(each, str(glob)) for each in (name, *others) for glob in globs)

@@ -11,7 +11,7 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.trust.account import Account
 from slabtrace.analysis.trust.confidence import ALLOCATIONS, FREES
-from slabtrace.analysis.trust.filters import FILTERS, PARTIAL_FILTERS, filtered, recorded_caches
+from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filtered, recorded_caches
 from slabtrace.analysis.trust.losses import Losses
 from slabtrace.columns import RECONCILIATION
 from slabtrace.trace.manifest import Manifest
@@ -44,7 +44,7 @@ def _why(row: dict[Any, Any], losses: Losses, manifest: Manifest) -> str:
     residue = row["residue"]
     if residue == 0:
         return ""
-    if filtered(manifest, FILTERS if manifest.redacted else PARTIAL_FILTERS):
+    if filtered(manifest, PARTIAL_FILTERS):
         return "the recording was filtered"
     missed_frees = residue < 0 and row["inferred"] > 0
     if abs(residue) <= row["slack"] and not missed_frees:
