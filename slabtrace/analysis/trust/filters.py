@@ -42,7 +42,7 @@ def filter_options(manifest: Manifest) -> list[str]:
 def recorded_caches(
     manifest: Manifest, names: Sequence[str], aliases: Sequence[Sequence[str]]
 ) -> NDArray[np.bool_]:
-    """Whether the events of each cache were recorded (it, or a name merged into it, matches --cache): (c,)."""
+    """Whether each cache, or a name merged into it, matches --cache, so that its events were recorded."""
     globs = manifest.options.get("cache")
     if not isinstance(globs, list) or not globs:
         return np.ones(len(names), np.bool_)
