@@ -17,6 +17,8 @@ from slabtrace.columns import RECONCILIATION
 from slabtrace.trace.manifest import Manifest
 
 COLUMNS = RECONCILIATION.names
+FILTERED = "the recording was filtered"  # by something else than --cache: the counts cannot be compared
+PARKED = "free objects parked on CPUs, which the kernel counts as in use"
 
 
 def reconcile(
@@ -45,10 +47,10 @@ def _why(row: dict[Any, Any], losses: Losses, manifest: Manifest) -> str:
     if residue == 0:
         return ""
     if filtered(manifest, PARTIAL_FILTERS):
-        return "the recording was filtered"
+        return FILTERED
     missed_frees = residue < 0 and row["inferred"] > 0
     if abs(residue) <= row["slack"] and not missed_frees:
-        return "free objects parked on CPUs, which the kernel counts as in use"
+        return PARKED
     paths = ALLOCATIONS if residue > 0 else FREES
     untraced = [path.path for path in manifest.coverage.unattached if path.path in paths]
     reasons = [f"through {' or '.join(untraced)}, which cannot be traced on this kernel"] if untraced else []
