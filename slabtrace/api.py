@@ -311,7 +311,8 @@ class Trace:
 
         timeline, _ = self._passes.timelines(buckets)
         recorded, page_size = self._recorded, self.manifest.host.page_size
-        return usage(timeline, recorded.caches, recorded.slabinfo, self.span_ns[0], page_size)
+        parked, started_ns = self._vouched.account.parked, self.span_ns[0]
+        return usage(timeline, recorded.caches, recorded.slabinfo, started_ns, page_size, parked)
 
     @documented(tables.CALL_SITE_USAGE)
     def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:

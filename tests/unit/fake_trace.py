@@ -283,6 +283,10 @@ class FakeTrace:
                     "active_objs": i * 1.0,
                     "num_objs": 64.0,
                     "reserved": 4096.0,
+                    "room": 64.0,
+                    "maybe_freed": i * k // 2,
+                    "objects_expected": i * k * 0.75,
+                    "bytes_expected": i * k * 48.0,
                 }
                 for cache, k in (("msg_msg-128", 1), ("kmalloc-cg-192", 2), ("_odd$name", 3))
                 for i in range(20)
@@ -296,7 +300,8 @@ class FakeTrace:
             for g in GROUPS[:top]
             for i in range(20)
         ]
-        return pd.DataFrame(rows, columns=["ts_ns", "call_site", "symbol", "objects", "bytes"])
+        table = pd.DataFrame(rows, columns=["ts_ns", "call_site", "symbol", "objects", "bytes"])
+        return table.assign(bytes_expected=table["bytes"].astype(float))
 
     def size_classes(self) -> pd.DataFrame:
         """Allocations of 128 and 256 bytes."""

@@ -33,6 +33,7 @@ from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.scan import Accumulator, scan
 from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
 from slabtrace.analysis.trust.account import Unsampled
+from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filtered
 
 
 class Passes:
@@ -143,7 +144,9 @@ class Passes:
     def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:
         """What a pass is to fill."""
         recorded = self._recorded
-        timeline = self._timeline = Timeline(recorded.sites, recorded.caches, *recorded.span_ns, buckets)
+        whole = not filtered(recorded.manifest, PARTIAL_FILTERS)
+        timeline = Timeline(recorded.sites, recorded.caches, *recorded.span_ns, buckets, old_frees=whole)
+        self._timeline = timeline
         peaks = self._peaks = Peaks(recorded.caches)
         histogram = self._histogram = self._new_histogram()
         return timeline, peaks, histogram

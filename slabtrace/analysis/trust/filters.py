@@ -29,11 +29,11 @@ def filtered(manifest: Manifest, filters: tuple[str, ...] = FILTERS) -> bool:
     return any(_is_set(manifest.options.get(name)) for name in filters)
 
 
-def filter_options(manifest: Manifest) -> list[str]:
+def filter_options(manifest: Manifest, filters: Sequence[str] = FILTERS) -> list[str]:
     """The filters of the recording, without the sample, as they are typed: "--comm 'a b'", "--pid 12"."""
     found = []
-    for name, typed in TYPED.items():
-        value = manifest.options.get(name)
+    for name in (each for each in filters if each in TYPED):
+        typed, value = TYPED[name], manifest.options.get(name)
         values = value if isinstance(value, list) else [value]
         found += [f"{typed} {shlex.quote(str(each))}" for each in values if _is_set(each)]
     return found

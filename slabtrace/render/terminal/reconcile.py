@@ -61,7 +61,8 @@ def sentence(row: dict[Any, Any]) -> str:
     said, change = match({**row, "unexplained": row["residue"]}), f"kernel {row['kernel']:+,}"
     change += f", traced {row['traced']:+,}"
     if said.startswith("within") and row["why"] == PARKED:
-        return f"{_name(row)}: {change}; {said} free objects that CPUs may keep, which the kernel counts as in use"
+        change += f"; {said} free objects that CPUs may keep, which the kernel counts as in use"
+        return f"{_name(row)}: {change}"
     matching = "" if row["why"] == FILTERED else f", match {percent(row['explained'])}"
     why = f"; difference explained by: {row['why']}" if row["why"] else ""
     return f"{_name(row)}: {change}{matching}{why}"
