@@ -16,7 +16,8 @@ from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.tables.outstanding import outstanding
-from slabtrace.analysis.trust.confidence import OF_OBJECTS, Proof, filtered, prove
+from slabtrace.analysis.trust.confidence import Proof, prove
+from slabtrace.analysis.trust.filters import BY_ALLOCATION, filtered
 
 
 class Judging:
@@ -57,7 +58,7 @@ class Judging:
     def _proof(self) -> Proof:
         recorded, vouched = self._recorded, self._vouched
         account, missed, losses = vouched.account, vouched.missed, vouched.losses
-        damaged = bool(recorded.reader.damage)  # known once all was read
+        damaged = bool(vouched.damage)
         return prove(recorded.slabs, account, missed, losses, recorded.manifest, damaged)
 
     def _judged(self, question: Question) -> _Judged:
@@ -81,7 +82,7 @@ class Judging:
             pinned=recorded.pins.pinned(kept.objects.live),
             kernel_change={names[at]: int(account.kernel[at]) for at in counted if whole},
             slack={names[at]: int(account.slack[at]) for at in counted},
-            older_unseen=filtered(recorded.manifest, OF_OBJECTS),
+            older_unseen=filtered(recorded.manifest, BY_ALLOCATION),
             one_in=recorded.manifest.sampled_one_in,
         )
 

@@ -17,6 +17,7 @@ from slabtrace.render.html.spark import spark
 from slabtrace.render.terminal.info import fields
 from slabtrace.render.terminal.leaks import of_all, who
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
+from slabtrace.render.terminal.reconcile import match
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.verdict import claim
 from slabtrace.units import unknown
@@ -141,7 +142,11 @@ def _caches(caches: pd.DataFrame, usage: pd.DataFrame) -> list[dict[Any, Any]]:
     """Rows of the table of caches, each with the sparkline of its objects."""
     series = {str(name): rows["objects"].tolist() for name, rows in usage.groupby("cache")}
     return [
-        {**row, "spark": spark(_fewer(series.get(row["cache"], [])), f"Objects of {row['cache']} in use")}
+        {
+            **row,
+            "spark": spark(_fewer(series.get(row["cache"], [])), f"Objects of {row['cache']} in use"),
+            "match": match(row),
+        }
         for row in caches.to_dict("records")
     ]
 

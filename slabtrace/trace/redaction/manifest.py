@@ -33,7 +33,11 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
         host=_redacted_host(manifest.host, caches),
         options={name: _option(name, each, pids, comms, caches) for name, each in manifest.options.items()},
         command=command and _redacted_command(command, pids),
-        recorder=replace(recorder, pid=int(pids.of([recorder.pid])[0])),
+        recorder=replace(
+            recorder,
+            pid=int(pids.of([recorder.pid])[0]),
+            helpers=[replace(each, pid=int(pids.of([each.pid])[0])) for each in recorder.helpers],
+        ),
     )
 
 
@@ -76,6 +80,7 @@ def _is_pid(value: Any) -> TypeGuard[int]:
 def pids_of(manifest: Manifest) -> list[int]:
     """All process numbers in the manifest.  Raises TraceError for one that no process can have."""
     found = [manifest.recorder.pid, manifest.command.pid if manifest.command else 0]
+    found += [each.pid for each in manifest.recorder.helpers]
     if not all(map(_is_pid, found)):
         raise TraceError(f"{MANIFEST} has a number that is not a pid: {found}", "The trace is damaged.")
     option = manifest.options.get("pid")
