@@ -88,6 +88,17 @@ class RecorderUse:
 
 
 @dataclass
+class Processes:
+    """Processes (pids) that began while recording and were there at its end: `running`, or `ended` and
+    not yet collected by their parents (zombies); `parents` of the latter.
+    """
+
+    running: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+
+
+@dataclass
 class Unattached:
     """A silent path that no program traces, and the kernel's reason."""
 
@@ -187,6 +198,7 @@ class Manifest:
     coverage: Coverage = field(default_factory=Coverage)
     totals: Totals = field(default_factory=Totals)
     steps: list[Step] = field(default_factory=list)
+    processes: Processes | None = None
     part: Part | None = None
     redacted: bool = False
 

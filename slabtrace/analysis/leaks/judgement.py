@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,31 +29,31 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.percentiles import percentile
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
+from slabtrace.analysis.leaks import doubts
 from slabtrace.analysis.leaks.by_design import Design, Fate, by_design
+from slabtrace.analysis.leaks.doubts import Holders, KernelCount
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.findings import CLASSES, Circumstances, Judged, judge
-from slabtrace.analysis.leaks.group_tests import Gatherer, Rows
+from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
 from slabtrace.analysis.leaks.owners import Owned, owned
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds, Proof
-
-KERNEL_SHARE = 0.5  # of what a group gained, that the kernel's own count of its cache must show
 
 
 @dataclass
 class Known:
     """What else is known of a recording.
 
-    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1 pinned, 0
-    not, -1 not known.  `kernel_change`: of the kernel's own count, by name of the cache; `slack`: how far it
-    may be wrong.  `older_unseen`: frees of older objects were not recorded (a filter by task or size).
-    `one_in`: of so many addresses one was recorded.
+    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1
+    pinned, 0 not, -1 not known.  `holders`: the processes that allocated.  `kernel`: its own count.
+    `older_unseen`: frees of older objects were not recorded (a filter by task or size). `one_in`: of so
+    many addresses one was recorded.
     """
 
     proof: Proof
     pinned: NDArray[np.int8]
-    kernel_change: dict[str, int]
-    slack: dict[str, int]
+    holders: Holders
+    kernel: KernelCount
     older_unseen: bool = False
     one_in: int = 1
 
@@ -99,19 +98,13 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
     row = row_of_group(by_stack, groups)[found.owner]
     owners = by_stack.iloc[row]
     designs = [every[at] for at in row.tolist()]
-    unknown = np.bincount(found.finding, known.pinned < 0, len(row)) > 0
-    doubts = [
-        _doubt(owner, result, grew, bool(whether), known)
-        for owner, result, grew, whether in zip(
-            owners.to_dict("records"), tests.results, tests.in_cache.tolist(), unknown, strict=True
-        )
-    ]
+    said = _doubts(owners, found, tests, designs, known)
     about = Circumstances(
         reclaimable=found.freeable | _has_fate(designs, Fate.SHRUNK),
         expected=_has_fate(designs, Fate.KEPT) | owners["own"].to_numpy(bool),
-        doubted=_has_fate(designs, Fate.PROCESS) | np.array([bool(doubt) for doubt in doubts], np.bool_),
+        doubted=np.array([bool(each) for each in said], np.bool_),
     )
-    return Verdicts(found, row, tests.results, bounds, designs, doubts, judge(tests.results, about))
+    return Verdicts(found, row, tests.results, bounds, designs, said, judge(tests.results, about))
 
 
 def groups_tested(
@@ -201,16 +194,18 @@ def _has_fate(designs: list[Design | None], fate: Fate) -> NDArray[np.bool_]:
     return np.array([each is not None and each.fate == fate for each in designs], np.bool_)
 
 
-def _doubt(owner: dict[Any, Any], result: Tested, in_cache: bool, unknown: bool, known: Known) -> str:
-    """What speaks against a finding being a leak, "" if nothing does."""
-    if not in_cache:
-        return "as many older objects of this cache were freed meanwhile, perhaps of this kind"
-    if owner["reclaimable"] and unknown:
-        return "the kernel may be able to free these when memory is short: the trace does not say"
-    claim, cache = (result.kept - result.older) * known.one_in, str(owner["cache"])
-    change = known.kernel_change.get(cache)
-    if change is not None and change + known.slack.get(cache, 0) < KERNEL_SHARE * claim:
-        return "by the kernel's own count this cache did not grow by so much"
-    if known.older_unseen and (change is None or change < KERNEL_SHARE * claim):
-        return "the filter left out frees of older objects, and the kernel's own count shows no such growth"
-    return ""
+def _doubts(
+    owners: pd.DataFrame, found: Owned, tests: GroupTests, designs: list[Design | None], known: Known
+) -> list[str]:
+    """What speaks against each finding being a leak, "" if nothing does."""
+    not_known = np.bincount(found.finding, known.pinned < 0, len(found.owner)) > 0
+    processes = known.holders.new_processes(found)
+    held = np.bincount(found.finding, minlength=len(found.owner))
+    return [
+        doubts.of_process(designs[at], int(held[at]), known.holders)
+        or doubts.of_many(int(processes[at]))
+        or doubts.of_balance(bool(tests.in_cache[at]))
+        or doubts.of_memory(owner, bool(not_known[at]))
+        or doubts.of_kernel(owner["cache"], tests.results[at], known.kernel, known.older_unseen, known.one_in)
+        for at, owner in enumerate(owners.to_dict("records"))
+    ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
+from slabtrace.analysis.leaks.doubts import Holders, KernelCount
 from slabtrace.analysis.leaks.judgement import Known, Verdicts, groups_tested, judged
 from slabtrace.analysis.leaks.table import Tables, findings_table, groups_table, with_groups
 from slabtrace.analysis.leaks.verdict import Verdict, verdict
+from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
@@ -80,11 +83,22 @@ class Judging:
         return Known(
             proof=self._proof(),
             pinned=recorded.pins.pinned(kept.objects.live),
-            kernel_change={names[at]: int(account.kernel[at]) for at in counted if whole},
-            slack={names[at]: int(account.slack[at]) for at in counted},
+            holders=self._holders(kept),
+            kernel=KernelCount(
+                {names[at]: int(account.kernel[at]) for at in counted if whole},
+                {names[at]: int(account.slack[at]) for at in counted},
+            ),
             older_unseen=filtered(recorded.manifest, BY_ALLOCATION),
             one_in=recorded.manifest.sampled_one_in,
         )
+
+    def _holders(self, kept: Kept) -> Holders:
+        tasks, live = self._recorded.tasks, kept.objects.live
+        tgid = np.append(tasks.tgid, UNKNOWN_TGID)[tasks.rows(live.tid, live.ts_ns)]  # row -1: the last
+        at_end = self._recorded.manifest.processes
+        if at_end is None:
+            return Holders(tgid)
+        return Holders(tgid, frozenset(at_end.running), len(at_end.ended))
 
 
 class _Judged(NamedTuple):

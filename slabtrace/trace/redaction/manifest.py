@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from slabtrace.errors import TraceError
 from slabtrace.trace.format.schema import MANIFEST
-from slabtrace.trace.manifest import COMPLETE, FAILED, RECORDING, Command, Host, Manifest
+from slabtrace.trace.manifest import COMPLETE, FAILED, RECORDING, Command, Host, Manifest, Processes
 from slabtrace.trace.redaction.made_up import CacheNames, Names, Pids
 
 KEPT_OPTIONS = {
@@ -32,6 +32,7 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
         realtime_minus_monotonic_ns=0,
         host=_redacted_host(manifest.host, caches),
         options={name: _option(name, each, pids, comms, caches) for name, each in manifest.options.items()},
+        processes=manifest.processes and _redacted_processes(manifest.processes, pids),
         command=command and _redacted_command(command, pids),
         recorder=replace(
             recorder,
@@ -39,6 +40,11 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
             helpers=[replace(each, pid=int(pids.of([each.pid])[0])) for each in recorder.helpers],
         ),
     )
+
+
+def _redacted_processes(processes: Processes, pids: Pids) -> Processes:
+    each = (processes.running, processes.ended, processes.parents)
+    return Processes(*([int(pid) for pid in pids.of(some)] for some in each))
 
 
 def _redacted_host(host: Host, caches: CacheNames) -> Host:
