@@ -40,31 +40,30 @@ def usage(
     """
     changed = np.flatnonzero((timeline.came != 0).any(axis=0) | (timeline.went != 0).any(axis=0))
     busy, of_sort = np.unique(timeline.cache[changed], return_inverse=True)
-    came, went = (_summed(table[:, changed], of_sort, len(busy)) for table in (timeline.came, timeline.went))
-    size = timeline.size[changed]
-    change, change_bytes = (
-        np.cumsum(_summed((timeline.came - timeline.went)[:, changed] * each, of_sort, len(busy)), axis=0)
-        for each in (1, size)
-    )
-    open_, weight = timeline.maybe_freed(changed)
-    freed, freed_bytes = (_summed((open_ - weight) * each, of_sort, len(busy)) for each in (1.0, size))
-    maybe_freed = _summed(open_, of_sort, len(busy))
+
+    def of_cache(table: NDArray[Number]) -> NDArray[Number]:
+        return _summed(table, of_sort, len(busy))
+
+    came, went, size = timeline.came[:, changed], timeline.went[:, changed], timeline.size[changed]
+    change = np.cumsum(came - went, axis=0)
+    maybe_freed, weight = timeline.maybe_freed(changed)
     names = [caches.names[row] for row in busy.tolist()]
     samples = [slabinfo.get(name) for name in names]
     most = np.zeros(len(busy), np.int64) if parked is None else parked[busy]
-    whole = timeline.old_frees
-    objects = _first_counts(samples, timeline, started_ns, change - maybe_freed, most) * whole
-    size_of = np.array([int(each.objsize[0]) if each else 0 for each in samples], np.int64)
-    seconds = np.diff(timeline.ends_ns, prepend=0)[:, None] / 1e9
+    least = of_cache(change - maybe_freed)
+    first = _first_counts(samples, timeline, started_ns, least, most) * timeline.old_frees
+    first_bytes = first * np.array([int(each.objsize[0]) if each else 0 for each in samples], np.int64)
+    allocs, frees, seconds = of_cache(came), of_cache(went), np.diff(timeline.ends_ns, prepend=0) / 1e9
+    expected = change - maybe_freed + weight
     tables = (
-        objects + change,
-        objects * size_of + change_bytes,
-        *(came, went, came / seconds, went / seconds),
+        first + of_cache(change),
+        first_bytes + of_cache(change * size),
+        *(allocs, frees, allocs / seconds[:, None], frees / seconds[:, None]),
         *_sampled(samples, started_ns + timeline.ends_ns, page_size),
         _room(samples, slabinfo, started_ns + timeline.ends_ns),
-        maybe_freed,
-        objects + change - freed,
-        objects * size_of + change_bytes - freed_bytes,
+        of_cache(maybe_freed),
+        first + of_cache(expected),
+        first_bytes + of_cache(expected * size),
     )
     columns = (
         np.tile(timeline.ends_ns, len(busy)),

@@ -12,15 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slabtrace.analysis.trust.reconcile import FILTERED, PARKED
 from slabtrace.commands import main
 from slabtrace.render.terminal.leaks import Listing, write_leaks
-from slabtrace.render.terminal.reconcile import match
 from slabtrace.render.terminal.text import escape
 from slabtrace.units import duration
 from tests.places import FIXTURES
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import CACHES, GROUPS, HOSTILE, MISMATCH, FakeCompleteness, FakeTrace
+from tests.unit.fake_trace import GROUPS, HOSTILE, MISMATCH, FakeCompleteness, FakeTrace
 
 READING = ["info", "leaks", "stat", "caches", "mismatches"]
 
@@ -339,33 +337,3 @@ def test_no_number_is_too_long_or_too_small_to_be_refused(
     assert main.run(words) == 2
     assert main.run(["leaks", str(trace), "--from", time, "--to", time]) == 2
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_the_sums_of_caches_add_up_and_say_what_was_inferred(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inferred = {**CACHES[0], "frees": 9_000, "inferred": 1_007}
-    monkeypatch.setattr(FakeTrace, "caches", lambda _: pd.DataFrame([inferred]))
-    _, out, _ = run("caches", "t.slab")
-    row = next(line.split() for line in out.splitlines() if line.startswith("msg_msg-128"))
-    assert row[2:5] == ["10,030", "10,007", "+23"]
-    assert "frees include 1,007 frees not seen but inferred" in out
-
-
-@pytest.mark.parametrize(
-    ("difference", "explained", "slack", "why", "said"),
-    [
-        (-45, 0.0, 312, PARKED, "within 312"),  # TCP 945 900 +45 +0: parked objects, not a wrong trace
-        (-45, 0.0, 44, "frees", "0.0%"),
-        (312, 0.5, 312, PARKED, "within 312"),
-        (5, 0.996, 312, PARKED, "99.6%"),
-        (0, 1.0, 312, "", "100.0%"),
-        (-45, 0.0, 312, FILTERED, "filtered"),
-        (pd.NA, float("nan"), float("nan"), float("nan"), "-"),
-    ],
-)
-def test_a_match_says_what_the_kernels_count_can_resolve(
-    difference: Any, explained: float, slack: float, why: Any, said: str
-) -> None:
-    row = {"unexplained": difference, "explained": explained, "slack": slack, "why": why}
-    assert match(row) == said
