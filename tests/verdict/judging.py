@@ -25,7 +25,7 @@ class Outcome:
     """What became of one run; it passed if `wrong` is empty.
 
     `off`: how far the first finding's bytes are from the truth, as a share of it; None: not compared.
-    `own_off`: the same of the load's own processes alone, where other processes may have added to the finding.
+    `own_off`: the same of the load's own processes alone, where others may have added to the finding.
     """
 
     scenario: str
