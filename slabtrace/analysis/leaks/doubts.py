@@ -7,16 +7,20 @@ other, and none went.  But 40 processes hold them that began meanwhile and still
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.leaks.by_design import Design, Fate
 from slabtrace.analysis.leaks.evidence import Tested
+from slabtrace.analysis.leaks.group_tests import GroupTests
 from slabtrace.analysis.leaks.owners import Owned
+from slabtrace.analysis.trust.confidence import Proof
 from slabtrace.units import count
 
 KERNEL_SHARE = 0.5  # of what a finding gained, that the kernel's own count of its cache must show
@@ -57,6 +61,44 @@ class Holders:
         return np.where(many, processes, 0)
 
 
+@dataclass
+class Known:
+    """What else is known of a recording.
+
+    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1 pinned, 0
+    not, -1 not known.  `holders`: the processes that allocated.  `kernel`: its own count.  `older_unseen`:
+    frees of older objects were not recorded (a filter by task or size).  `one_in`: of so many addresses one
+    was recorded.
+    """
+
+    proof: Proof
+    pinned: NDArray[np.int8]
+    holders: Holders
+    kernel: KernelCount
+    older_unseen: bool = False
+    one_in: int = 1
+
+
+def doubts_of(
+    owners: pd.DataFrame, found: Owned, tests: GroupTests, designs: Sequence[Design | None], known: Known
+) -> list[str]:
+    """The doubt about each of f findings, "" where nothing speaks against it.
+
+    `owners`: the rows of their owners (tables.outstanding); `designs`: what these are known to be part of.
+    """
+    not_known = np.bincount(found.finding, known.pinned < 0, len(found.owner)) > 0
+    processes = known.holders.new_processes(found)
+    held = np.bincount(found.finding, minlength=len(found.owner))
+    return [
+        of_process(designs[at], int(held[at]), known.holders)
+        or of_many(int(processes[at]))
+        or of_balance(bool(tests.in_cache[at]))
+        or of_memory(owner, bool(not_known[at]))
+        or of_kernel(owner["cache"], tests.results[at], known)
+        for at, owner in enumerate(owners.to_dict("records"))
+    ]
+
+
 def of_process(design: Design | None, outstanding: int, holders: Holders) -> str:
     """The doubt about what belongs to processes, unless these have ended."""
     if design is None or design.fate != Fate.PROCESS or 2 * holders.ended >= outstanding:
@@ -83,12 +125,12 @@ def of_balance(in_cache: bool) -> str:
     )
 
 
-def of_kernel(cache: str, result: Tested, kernel: KernelCount, older_unseen: bool, one_in: int) -> str:
+def of_kernel(cache: str, result: Tested, known: Known) -> str:
     """The doubt where the kernel's own count of the cache contradicts, or is needed and does not agree."""
-    claim = KERNEL_SHARE * (result.kept - result.older) * one_in
-    change = kernel.change.get(cache)
-    if change is not None and change + kernel.slack.get(cache, 0) < claim:
+    claim = KERNEL_SHARE * (result.kept - result.older) * known.one_in
+    change = known.kernel.change.get(cache)
+    if change is not None and change + known.kernel.slack.get(cache, 0) < claim:
         return "by the kernel's own count this cache did not grow by so much"
-    if older_unseen and (change is None or change < claim):
+    if known.older_unseen and (change is None or change < claim):
         return "the filter left out frees of older objects, and the kernel's own count shows no such growth"
     return ""

@@ -6,7 +6,7 @@ call.  An act that is a loop is cut where its largest object comes again.  Group
 nearly every act with objects of one has objects of the other.  If nearly every act of a group has objects
 of a larger, common group, then just these objects belong to it: of all open files those of the sockets.
 If all happened in very few acts, there must be as many objects of both.  Objects that the kernel can give
-up (reclaim.py) are apart.
+up (pairing/pins.py) are apart.
 
 Example: a task opens sockets.  Each act has a sock_inode_cache, a TCP, a filp, a dentry and two kmalloc-16.
 One finding: 41 owners (TCP, the largest), with 5 more objects on each.  Other filp are another finding.

@@ -10,8 +10,9 @@ import pandas as pd
 
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
-from slabtrace.analysis.leaks.doubts import Holders, KernelCount
-from slabtrace.analysis.leaks.judgement import Known, Verdicts, groups_tested, judged
+from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
+from slabtrace.analysis.leaks.judgement import Verdicts, judged
+from slabtrace.analysis.leaks.of_groups import groups_tested
 from slabtrace.analysis.leaks.table import Tables, findings_table, groups_table, with_groups
 from slabtrace.analysis.leaks.verdict import Verdict, verdict
 from slabtrace.analysis.names.tasks import UNKNOWN_TGID
@@ -41,7 +42,7 @@ class Judging:
         if by == "stack":
             return found.by_stack
         frame, groups, kept = self.grouped(by, question)
-        tested = groups_tested(kept, frame, groups, self._known(kept), found.verdicts)
+        tested = groups_tested(kept, frame, groups, found.verdicts, self._one_in)
         return groups_table(tested, found.tables)
 
     def verdict(self, question: Question) -> Verdict:
@@ -58,6 +59,11 @@ class Judging:
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
         return outstanding(kept, lookup, groups, self._proof()), groups, kept
 
+    @property
+    def _one_in(self) -> int:
+        """Of so many addresses one was recorded."""
+        return self._recorded.manifest.sampled_one_in
+
     def _proof(self) -> Proof:
         recorded, vouched = self._recorded, self._vouched
         account, missed, losses = vouched.account, vouched.missed, vouched.losses
@@ -67,10 +73,9 @@ class Judging:
     def _judged(self, question: Question) -> _Judged:
         if question not in self._last:
             frame, groups, kept = self.grouped("stack", question)
-            known = self._known(kept)
-            found = judged(kept, frame, groups, known)
-            made = findings_table(kept, frame, groups, self._recorded.lookup, found, known.one_in)
-            by_stack = groups_table(groups_tested(kept, frame, groups, known, found), made)
+            found = judged(kept, frame, groups, self._known(kept))
+            made = findings_table(kept, frame, groups, self._recorded.lookup, found, self._one_in)
+            by_stack = groups_table(groups_tested(kept, frame, groups, found, self._one_in), made)
             self._last = {question: _Judged(found, made, with_groups(made.findings, by_stack), by_stack)}
         return self._last[question]
 
@@ -89,7 +94,7 @@ class Judging:
                 {names[at]: int(account.slack[at]) for at in counted},
             ),
             older_unseen=filtered(recorded.manifest, BY_ALLOCATION),
-            one_in=recorded.manifest.sampled_one_in,
+            one_in=self._one_in,
         )
 
     def _holders(self, kept: Kept) -> Holders:
