@@ -20,12 +20,14 @@ from slabtrace.analysis.leaks.by_design import Design, Fate
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.group_tests import GroupTests
 from slabtrace.analysis.leaks.owners import Owned
+from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import Proof
 from slabtrace.units import count
 
 KERNEL_SHARE = 0.5  # of what a finding gained, that the kernel's own count of its cache must show
 OF_MANY, NO_ONE = 0.8, 0.5  # the share of new processes together, at least; of any one of them, at most
 LEAST_PROCESSES = 4
+PINNED_SHARE = 0.9  # of the owners, to be sure that the kernel cannot give them up
 
 
 @dataclass
@@ -80,13 +82,22 @@ class Known:
 
 
 def doubts_of(
-    owners: pd.DataFrame, found: Owned, tests: GroupTests, designs: Sequence[Design | None], known: Known
+    owners: pd.DataFrame,
+    found: Owned,
+    of_owner: Positions,
+    tests: GroupTests,
+    designs: Sequence[Design | None],
+    known: Known,
 ) -> list[str]:
     """The doubt about each of f findings, "" where nothing speaks against it.
 
-    `owners`: the rows of their owners (tables.outstanding); `designs`: what these are known to be part of.
+    `owners`: the rows of their owners (tables.outstanding); `of_owner`, shape (n,): the finding that each live
+    object is an owner of, -1 for none; `designs`: what the owners are known to be part of.
     """
-    not_known = np.bincount(found.finding, known.pinned < 0, len(found.owner)) > 0
+    own = np.flatnonzero(of_owner >= 0)
+    number = np.bincount(of_owner[own], minlength=len(found.owner))
+    pinned = np.bincount(of_owner[own], known.pinned[own] == 1, len(found.owner))
+    not_known = pinned < PINNED_SHARE * number
     processes = known.holders.new_processes(found)
     held = np.bincount(found.finding, minlength=len(found.owner))
     return [
