@@ -91,8 +91,8 @@ def doubts_of(
 ) -> list[str]:
     """The doubt about each of f findings, "" where nothing speaks against it.
 
-    `owners`: the rows of their owners (tables.outstanding); `of_owner`, shape (n,): the finding that each live
-    object is an owner of, -1 for none; `designs`: what the owners are known to be part of.
+    `owners`: the rows of their owners (tables.outstanding); `of_owner`, shape (n,): the finding that each
+    live object is an owner of, -1 for none; `designs`: what the owners are known to be part of.
     """
     own = np.flatnonzero(of_owner >= 0)
     number = np.bincount(of_owner[own], minlength=len(found.owner))
