@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slabtrace.analysis.counting.percentiles import percentile
+from slabtrace.analysis.statistics.percentiles import percentile
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.evidence import Tested

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.ages import OCTAVES
 from slabtrace.analysis.counting.by_site import Counts, by_group
-from slabtrace.analysis.counting.percentiles import percentile
+from slabtrace.analysis.statistics.percentiles import percentile
 from slabtrace.analysis.counting.summary import Lookup, Objects
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
