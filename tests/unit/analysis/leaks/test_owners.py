@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -123,10 +124,15 @@ def test_a_detail_now_and_then_does_not_divide_its_owner() -> None:
     assert found(acts) == [(TCP, 0, {TCP: 65, SMALL: 5})]
 
 
-def test_a_detail_of_a_detail_belongs_to_the_same_owner() -> None:
-    """192 bytes with each 6th socket, 16 bytes with each third of these."""
-    acts = [*every([TCP], 60), *every([TCP, DENTRY], 9, 100_000), *every([TCP, DENTRY, SMALL], 3, 200_000)]
-    assert found(acts) == [(TCP, 0, {TCP: 72, DENTRY: 12, SMALL: 3})]
+@pytest.mark.parametrize("numbers", list(permutations(range(3))))
+def test_a_detail_of_a_detail_belongs_to_the_same_owner(numbers: tuple[int, ...]) -> None:
+    """However the groups are numbered."""
+    owner, detail, inner = numbers
+    sizes = [0] * 3
+    for number, size in zip(numbers, (2000, 200, 20), strict=True):
+        sizes[number] = size
+    acts = [*every([owner], 60), *every([owner, detail], 9, 100_000), *every(numbers, 3, 200_000)]
+    assert found(acts, sizes) == [(owner, 0, {owner: 72, detail: 12, inner: 3})]
 
 
 def test_what_came_in_two_acts_of_many_is_a_finding_of_its_own() -> None:
@@ -192,22 +198,22 @@ def meetings(pairs: np.ndarray) -> int:
 
 
 def test_a_million_objects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two kinds of acts, 40 groups each, by turns; the work is bounded, and both kinds are recognised."""
-    kinds, acts = 40, 25_000
-    member = (np.arange(kinds)[None, :] + kinds * (np.arange(acts) % 2)[:, None]).ravel()
-    ts_ns = (np.arange(acts)[:, None] * 1_000_000 + np.arange(kinds)[None, :] * US).ravel()
+    """Three kinds of acts, 20 groups each, by turns; the work is bounded, and all kinds are recognised."""
+    kinds, parts, acts = 3, 20, 50_000
+    member = (np.arange(parts)[None, :] + parts * (np.arange(acts) % kinds)[:, None]).ravel()
+    ts_ns = (np.arange(acts)[:, None] * 1_000_000 + np.arange(parts)[None, :] * US).ravel()
     looked_at: list[int] = []
     together = owners._together
     monkeypatch.setattr(
         owners, "_together", lambda pairs: (looked_at.append(meetings(pairs)), together(pairs))[1]
     )
-    size, none = np.arange(2 * kinds, 0, -1) * 8, np.zeros(2 * kinds, np.bool_)
+    size, none = np.arange(kinds * parts, 0, -1) * 8, np.zeros(kinds * parts, np.bool_)
     live = batch(ts_ns, np.full(len(ts_ns), 7))
     result = owned(live, member, size, np.full(len(ts_ns), -1, np.int8), none, none)
-    assert len(ts_ns) == 1_000_000 and acts * kinds * (kinds - 1) // 2 > MOST_PAIRS
+    assert len(ts_ns) == 1_000_000 and acts * parts * (parts - 1) // 2 > 2 * MOST_PAIRS
     assert 0.9 * MOST_PAIRS < looked_at[0] <= MOST_PAIRS
-    assert result.owner.tolist() == [0, kinds]
-    assert np.bincount(result.finding).tolist() == [500_000, 500_000]
+    assert result.owner.tolist() == [0, parts, 2 * parts]
+    assert np.bincount(result.finding).tolist() == [333_340, 333_340, 333_320]
 
 
 def test_an_act_of_very_many_groups_is_not_looked_at() -> None:
