@@ -27,6 +27,8 @@ TOGETHER_NS = 200_000  # the longest pause within an act
 SHARE = 0.9  # of the acts of a group
 FEW_ACTS = 3  # with fewer, the numbers must be equal too
 MOST_PAIRS = 1 << 22  # meetings of two groups that are looked at
+MOST_GROUPS = 256  # of an act: one with more is of a task that never pauses
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio: its multiples mix the order of acts
 
 
 class Owned(NamedTuple):
@@ -92,15 +94,26 @@ def _hung(
     """
     weight = np.zeros(len(size), np.int64)
     np.maximum.at(weight, core, size)
-    above: dict[int, list[int]] = {}
     detail = ~several[general] & (weight[core[specific]] <= weight[core[general]])
+    joined = _details_joined(core, specific[detail], general[detail])
+    above: dict[int, list[int]] = {}
     for one, other in zip(specific[~detail].tolist(), general[~detail].tolist(), strict=True):
-        above.setdefault(other, []).append(int(core[one]))
-    joined = core.copy()
-    order = np.lexsort((general, specific))
-    for at in order[detail[order]].tolist():
-        joined[core == core[specific[at]]] = joined[general[at]]
+        above.setdefault(other, []).append(int(joined[one]))
     return joined, above
+
+
+def _details_joined(core: Positions, detail: Positions, general: Positions) -> Positions:
+    """The cluster of each group, where clusters with a `detail` belong to that of its `general` group.
+
+    A detail of several is one of the last of them alone, so that those are not joined.
+    """
+    joined, known = core.copy(), set()
+    for at in np.lexsort((general, detail))[::-1].tolist():
+        cluster = int(core[detail[at]])
+        if cluster not in known:
+            known.add(cluster)
+            joined[joined == joined[detail[at]]] = joined[general[at]]
+    return joined
 
 
 def _owner_of(act: Positions, member: Positions, core: Positions, above: dict[int, list[int]]) -> Positions:
@@ -178,11 +191,17 @@ def _cut_loops(act: Positions, member: Positions, size: Counts) -> Positions:
 
 
 def _some_acts(pairs: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(act, group), sorted; of so many that MOST_PAIRS groups would meet, every k-th act."""
-    act = pairs[0]
-    in_act = np.bincount(act)
-    step = -(-int((in_act * (in_act - 1) // 2).sum()) // MOST_PAIRS)
-    return pairs if step <= 1 else pairs[:, act % step == 0]
+    """(act, group), sorted, of acts with few groups; of so many as MOST_PAIRS allow, from the whole time.
+
+    Which acts are taken follows no order: tasks often do two things by turns.
+    """
+    in_act = np.bincount(pairs[0])
+    met = np.where(in_act <= MOST_GROUPS, in_act * (in_act - 1) // 2, 0)
+    mixed = np.argsort(np.arange(len(in_act), dtype=np.uint64) * GOLDEN)
+    taken = np.zeros(len(in_act), np.bool_)
+    taken[mixed] = np.cumsum(met[mixed]) <= MOST_PAIRS
+    taken &= in_act <= MOST_GROUPS
+    return pairs[:, taken[pairs[0]]]
 
 
 def _together(pairs: NDArray[np.intp]) -> tuple[Positions, Positions, Counts]:

@@ -51,7 +51,7 @@ def kept(came: Times, leaks: float = 0.0) -> Population:
 def stationary(rng: np.random.Generator, rate: float, lives: object, history: float = 64.0) -> Population:
     """Objects that have come at random times, at this rate, for so long before the recording.
 
-    `lives(n)`: n lifetimes.  Older ones are taken by age, finer for young ones, so that short lives cost
+    `lives(n)`: n lifetimes.  Older ones are sampled by age, finer for young ones, so that short lives cost
     nothing.
     """
     draw = lives if callable(lives) else (lambda n: np.full(n, lives))

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which live objects make a finding: acts of tasks, written as lists of groups."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slabtrace.analysis.leaks import owners
+from slabtrace.analysis.leaks.owners import MOST_GROUPS, MOST_PAIRS, TOGETHER_NS, owned
+from slabtrace.trace.format.batch import EventBatch
+
+# Groups, and the size of an object of each: what a socket consists of.
+TCP, INODE, FILP, DENTRY, SMALL = range(5)
+SIZES = (2368, 832, 256, 192, 16)
+SOCKET = (INODE, TCP, FILP, DENTRY, SMALL, SMALL)
+US = 1000
+
+
+class Act(NamedTuple):
+    """Objects that a task allocated, a microsecond apart, from `at_us` on."""
+
+    groups: Sequence[int]
+    at_us: int
+    tid: int = 7
+    pinned: int = -1
+
+
+Found = list[tuple[int, int, dict[int, int]]]
+
+
+def found(
+    acts: Iterable[Act],
+    sizes: Sequence[int] = SIZES,
+    alone: Sequence[int] = (),
+    several: Sequence[int] = (),
+    shuffled: int | None = None,
+) -> Found:
+    """(owner, freeable, objects of each group) of each finding, most objects first."""
+    rows = [
+        (act.at_us * US + US * number, act.tid, group, act.pinned)
+        for act in acts
+        for number, group in enumerate(act.groups)
+    ]
+    ts_ns, tid, member, pinned = np.array(rows, np.int64).reshape(-1, 4).T
+    order = (
+        np.arange(len(rows)) if shuffled is None else np.random.default_rng(shuffled).permutation(len(rows))
+    )
+    live = batch(ts_ns, tid).take(order)
+    flags = [np.isin(np.arange(len(sizes)), each) for each in (alone, several)]
+    result = owned(live, member[order], np.array(sizes), pinned[order].astype(np.int8), *flags)
+    made: Found = []
+    for number, (owner, freeable) in enumerate(zip(result.owner.tolist(), result.freeable, strict=True)):
+        parts = Counter(member[order][result.finding == number].tolist())
+        made.append((owner, int(freeable), dict(parts)))
+    return sorted(made, key=lambda each: -sum(each[2].values()))
+
+
+def batch(ts_ns: np.ndarray, tid: np.ndarray) -> EventBatch:
+    number = len(ts_ns)
+    return EventBatch(
+        ts_ns.astype(np.int64),
+        64 * np.arange(number, dtype=np.uint64),
+        np.zeros(number, np.uint32),
+        tid.astype(np.uint32),
+        np.zeros(number, np.uint16),
+    )
+
+
+def every(groups: Sequence[int], number: int, start_us: int = 0, tid: int = 7) -> list[Act]:
+    """So many acts, a millisecond apart."""
+    return [Act(groups, start_us + 1000 * at, tid) for at in range(number)]
+
+
+def test_the_example_sockets_among_other_files() -> None:
+    acts = [*every(SOCKET, 41), *every([FILP], 30, 500)]
+    assert found(acts) == [
+        (TCP, 0, {INODE: 41, TCP: 41, FILP: 41, DENTRY: 41, SMALL: 82}),
+        (FILP, 0, {FILP: 30}),
+    ]
+
+
+def test_the_order_of_the_objects_changes_nothing() -> None:
+    acts = [*every(SOCKET, 41), *every([FILP], 30, 500)]
+    assert found(acts, shuffled=1) == found(acts)
+
+
+def test_other_files_of_the_same_system_calls_are_not_owned() -> None:
+    """Only in nearly every act do groups belong together; half of them is not enough."""
+    acts = [*every([TCP, FILP], 20), *every([TCP], 20, 300), *every([FILP], 20, 600)]
+    assert found(acts) == [(TCP, 0, {TCP: 40}), (FILP, 0, {FILP: 40})]
+
+
+def test_a_loop_without_pauses_is_cut_where_its_largest_object_comes_again() -> None:
+    """500 rounds in half a millisecond; each 20th is without the small object."""
+    rounds = [TCP if part == 0 else SMALL for at in range(500) for part in range(2 if at % 20 else 1)]
+    assert found([Act(rounds, 0)]) == [(TCP, 0, {TCP: 500, SMALL: 475})]
+
+
+def test_a_pause_divides_acts() -> None:
+    apart = TOGETHER_NS // US
+    near = [Act([TCP], 10_000 * at) for at in range(9)] + [
+        Act([SMALL], 10_000 * at + apart) for at in range(9)
+    ]
+    far = [act._replace(at_us=act.at_us + 1) if act.groups == [SMALL] else act for act in near]
+    assert found(near) == [(TCP, 0, {TCP: 9, SMALL: 9})]
+    assert len(found(far)) == 2
+
+
+def test_tasks_at_the_same_time_are_distinguished() -> None:
+    acts = [*every([TCP], 9, tid=7), *every([SMALL], 9, tid=8)]
+    assert found(acts) == [(TCP, 0, {TCP: 9}), (SMALL, 0, {SMALL: 9})]
+
+
+def test_a_detail_now_and_then_does_not_divide_its_owner() -> None:
+    acts = [*every([TCP], 60), *every([TCP, SMALL], 5, 100_000)]
+    assert found(acts) == [(TCP, 0, {TCP: 65, SMALL: 5})]
+
+
+@pytest.mark.parametrize("numbers", list(permutations(range(3))))
+def test_a_detail_of_a_detail_belongs_to_the_same_owner(numbers: tuple[int, ...]) -> None:
+    """However the groups are numbered."""
+    owner, detail, inner = numbers
+    sizes = [0] * 3
+    for number, size in zip(numbers, (2000, 200, 20), strict=True):
+        sizes[number] = size
+    acts = [*every([owner], 60), *every([owner, detail], 9, 100_000), *every(numbers, 3, 200_000)]
+    assert found(acts, sizes) == [(owner, 0, {owner: 72, detail: 12, inner: 3})]
+
+
+def test_what_came_in_two_acts_of_many_is_a_finding_of_its_own() -> None:
+    acts = [*every([TCP], 60), *every([TCP, SMALL], 2, 100_000)]
+    assert found(acts) == [(TCP, 0, {TCP: 62}), (SMALL, 0, {SMALL: 2})]
+
+
+def test_of_a_group_with_sampled_stacks_just_the_objects_of_its_acts_hang_on_another() -> None:
+    """The group is of many stacks: what is true of some of its objects is not of all."""
+    acts = [*every([TCP], 60), *every([TCP, SMALL], 9, 100_000)]
+    assert found(acts, several=[TCP]) == [(TCP, 0, {TCP: 60}), (SMALL, 0, {TCP: 9, SMALL: 9})]
+
+
+def test_several_owners_of_one_common_group() -> None:
+    sizes = (2000, 1000, 100)
+    acts = [*every([0, 2], 20), *every([1, 2], 10, 100_000), *every([2], 7, 200_000)]
+    assert found(acts, sizes) == [(0, 0, {0: 20, 2: 20}), (1, 0, {1: 10, 2: 10}), (2, 0, {2: 7})]
+
+
+@pytest.mark.parametrize("group", [TCP, SMALL])
+def test_groups_that_are_alone_own_nothing_and_belong_to_nothing(group: int) -> None:
+    assert len(found(every([TCP, SMALL], 30), alone=[group])) == 2
+
+
+@pytest.mark.parametrize(("smalls", "findings"), [([1, 1], 1), ([2, 2], 2), ([2, 2, 2], 1)])
+def test_in_very_few_acts_there_must_be_as_many_of_both(smalls: list[int], findings: int) -> None:
+    acts = [Act([TCP] + [SMALL] * number, 1000 * at) for at, number in enumerate(smalls)]
+    assert len(found(acts)) == findings
+
+
+def test_pinned_objects_are_apart_from_those_that_the_kernel_can_give_up() -> None:
+    held = [act._replace(pinned=1) for act in every([DENTRY, SMALL], 12)]
+    loose = [act._replace(pinned=0) for act in every([DENTRY, SMALL], 20, 500)]
+    assert found(held + loose) == [(DENTRY, 1, {DENTRY: 20, SMALL: 20}), (DENTRY, 0, {DENTRY: 12, SMALL: 12})]
+
+
+def test_what_is_not_known_of_a_part_does_not_matter_beside_one_that_is() -> None:
+    """A dentry that can be given up takes its small object along, of which nothing is known."""
+    ts_ns = np.concatenate([np.arange(9) * 1_000_000, np.arange(9) * 1_000_000 + 5000])
+    member, pinned = np.repeat([DENTRY, SMALL], 9), np.repeat([0, -1], 9).astype(np.int8)
+    none = np.zeros(5, np.bool_)
+    result = owned(batch(ts_ns, np.full(18, 7)), member, np.array(SIZES), pinned, none, none)
+    assert result.finding.tolist() == [0] * 18 and result.freeable.tolist() == [True]
+
+
+def test_no_objects() -> None:
+    assert found([]) == []
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.integers(-1, 1)), max_size=40)
+)
+def test_every_object_is_in_one_finding_with_an_owner(acts: list[tuple[list[int], int]]) -> None:
+    made = found([Act(groups, 500 * at, pinned=pinned) for at, (groups, pinned) in enumerate(acts)])
+    assert sum(sum(parts.values()) for _, _, parts in made) == sum(len(groups) for groups, _ in acts)
+    assert all(parts.get(owner) for owner, _, parts in made)
+    assert len({(owner, freeable) for owner, freeable, _ in made}) == len(made)
+
+
+def meetings(pairs: np.ndarray) -> int:
+    in_act = np.bincount(pairs[0])
+    return int((in_act * (in_act - 1) // 2).sum())
+
+
+def test_a_million_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three kinds of acts, 20 groups each, by turns; the work is bounded, and all kinds are recognised."""
+    kinds, parts, acts = 3, 20, 50_000
+    member = (np.arange(parts)[None, :] + parts * (np.arange(acts) % kinds)[:, None]).ravel()
+    ts_ns = (np.arange(acts)[:, None] * 1_000_000 + np.arange(parts)[None, :] * US).ravel()
+    looked_at: list[int] = []
+    together = owners._together
+    monkeypatch.setattr(
+        owners, "_together", lambda pairs: (looked_at.append(meetings(pairs)), together(pairs))[1]
+    )
+    size, none = np.arange(kinds * parts, 0, -1) * 8, np.zeros(kinds * parts, np.bool_)
+    live = batch(ts_ns, np.full(len(ts_ns), 7))
+    result = owned(live, member, size, np.full(len(ts_ns), -1, np.int8), none, none)
+    assert len(ts_ns) == 1_000_000 and acts * parts * (parts - 1) // 2 > 2 * MOST_PAIRS
+    assert 0.9 * MOST_PAIRS < looked_at[0] <= MOST_PAIRS
+    assert result.owner.tolist() == [0, parts, 2 * parts]
+    assert np.bincount(result.finding).tolist() == [333_340, 333_340, 333_320]
+
+
+def test_an_act_of_very_many_groups_is_not_looked_at() -> None:
+    """A task that never pauses and has a thousand stacks: their pairs mean nothing, and would be many."""
+    many = 3 * MOST_GROUPS
+    made = found([Act(list(range(many)), 10_000 * at) for at in range(4)], [64] * many)
+    assert len(made) == many
