@@ -187,6 +187,7 @@ class FakeCompleteness:
     late: int = 0
     counted: int = 0
     sampled_one_in: int = 1
+    filters: list[str] = field(default_factory=list)
     damaged: bool = False
     unattached: list[str] = field(default_factory=lambda: ["kfree_rcu"])
     exact: bool = False
@@ -242,6 +243,9 @@ class FakeTrace:
         known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
         return pd.DataFrame(CACHES).astype(known)
 
+    def cache_names(self) -> dict[str, list[str]]:
+        return {cache["cache"]: cache["aliases"] for cache in CACHES}
+
     def reconciliation(self) -> pd.DataFrame:
         rows = [
             {
@@ -281,6 +285,10 @@ class FakeTrace:
                     "active_objs": i * 1.0,
                     "num_objs": 64.0,
                     "reserved": 4096.0,
+                    "room": 64.0,
+                    "maybe_freed": i * k // 2,
+                    "objects_expected": i * k * 0.75,
+                    "bytes_expected": i * k * 48.0,
                 }
                 for cache, k in (("msg_msg-128", 1), ("kmalloc-cg-192", 2), ("_odd$name", 3))
                 for i in range(20)
@@ -294,7 +302,8 @@ class FakeTrace:
             for g in GROUPS[:top]
             for i in range(20)
         ]
-        return pd.DataFrame(rows, columns=["ts_ns", "call_site", "symbol", "objects", "bytes"])
+        table = pd.DataFrame(rows, columns=["ts_ns", "call_site", "symbol", "objects", "bytes"])
+        return table.assign(bytes_expected=table["bytes"].astype(float))
 
     def size_classes(self) -> pd.DataFrame:
         """Allocations of 128 and 256 bytes."""

@@ -25,6 +25,7 @@ class Outcome:
     """What became of one run; it passed if `wrong` is empty.
 
     `off`: how far the first finding's bytes are from the truth, as a share of it; None: not compared.
+    `own_off`: the same of the load's own processes alone, where others may have added to the finding.
     """
 
     scenario: str
@@ -33,6 +34,7 @@ class Outcome:
     first: str = ""
     first_class: str = "none"
     off: float | None = None
+    own_off: float | None = None
     others: list[str] = field(default_factory=list)
 
     @property
@@ -77,9 +79,14 @@ def _judge_leak(scenario: Scenario, truth: Truth, findings: Sequence[Finding], o
 
 
 def _judge_bytes(truth: Truth, first: Finding, outcome: Outcome) -> None:
-    outcome.off = min((off(first["bytes_alloc"], truth, each) for each in truth.bytes_each), key=abs)
+    outcome.off = least_off(truth, first)
     if abs(outcome.off) > OFF:
         outcome.wrong.append(f"bytes off by {outcome.off:+.1%}")
+
+
+def least_off(truth: Truth, finding: Finding) -> float:
+    """How far the bytes of a finding are from those of one owner, of the second, or of both."""
+    return min((off(finding["bytes_alloc"], truth, each) for each in truth.bytes_each), key=abs)
 
 
 def off(found: float, truth: Truth, bytes_each: tuple[float, float]) -> float:

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known of one group of objects, and what the tests say of it.
 
-In a population that neither grows nor shrinks, as many objects become old as old ones go.  With h a horizon:
-
-    kept    allocated since the begin, alive at the end, and older than h
-    older   frees, later than h after the begin, of objects from before the begin
-
-Of objects that come at random times, whatever their lifetimes are, both are Poisson counts with the same
-mean, the rate times the integral of the survival curve from h to the length of the recording.  So an
-excess of `kept` is growth.  It is a leak if, besides, those that are old are not freed any more
-(statistics/plateau.py).
+In a population that neither grows nor shrinks, as many objects become old as old ones go.  With h an age,
+the horizon: `kept` were allocated since the begin, are alive at the end, and older than h; `older` are
+frees, later than h after the begin, of objects from before it.  If objects come at random times, both are
+Poisson counts with one mean, whatever the lifetimes are: the rate times the integral of the survival curve
+from h to the length of the recording.  So an excess of `kept` is growth.  It is a leak if, besides, old
+objects are not freed any more (statistics/plateau.py).
 
 Example: a ring of 200 messages, every half second the oldest goes and a new one comes; 64 s, h = 4.3 s.
 119 are kept, and 119 older ones went: balanced.  A leak of one a second: 60 are kept, none went.
@@ -36,7 +33,8 @@ Times = NDArray[np.float64]
 
 LEAST_KEPT = 8  # with fewer objects nothing is tested
 LEAST_DEATH_RATE = 2.0  # a suspect's old objects do not die within half a recording on average, nearly surely
-LEAST_FILLED = 6.0  # of 16 parts of the time in which objects came: with fewer they came in bursts
+LEAST_FILLED = 6.0  # of 16 parts of the time in which objects came: with fewer they did not come all along
+FEW_FILLED = 2.0  # nor in a time that ended, but in a burst or two
 SLOW_DEATH_RATE, SLOW_LEVEL = 0.5, 0.05  # nor within two recordings, rather surely
 
 
@@ -75,8 +73,8 @@ class Tested(NamedTuple):
 
     `p`: how well no leak explains the data; `p_growth`: how well a steady population does; `least_p`: the
     least that as many objects could have given.  `horizon`: where p is least, 0 without any; `kept`,
-    `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `steady`: objects
-    came in most parts of the time.  `ended`: no more come.  `rate`: objects a recording, and `counted`:
+    `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `filled`: in how many
+    of 16 parts of the time objects came.  `ended`: no more come.  `rate`: objects a recording, and `counted`:
     those that came or went that it rests on.
     """
 
@@ -88,10 +86,20 @@ class Tested(NamedTuple):
     older: float = 0.0
     died: int = 0
     dispersion: float = 1.0
-    steady: bool = False
+    filled: float = 0.0
     ended: bool = False
     rate: Rate = Rate(0.0, 0.0, 0.0)
     counted: float = 0.0
+
+    @property
+    def steady(self) -> bool:
+        """Whether objects came in most parts of the time."""
+        return self.filled >= LEAST_FILLED
+
+    @property
+    def bursts(self) -> bool:
+        """Whether objects came in a few bursts, and not all along until an end."""
+        return not self.steady and not (self.ended and self.filled >= FEW_FILLED)
 
 
 def tested(evidence: Evidence) -> Tested:
@@ -135,7 +143,7 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         older=gone,
         died=int(evidence.died[at]),
         dispersion=spread,
-        steady=parts_filled(kept, length) >= LEAST_FILLED,
+        filled=parts_filled(kept, length),
         rate=of_difference(len(kept), gone, spread, length),
     )
     still = not ended(kept, length, spread)

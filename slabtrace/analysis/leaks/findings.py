@@ -1,17 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Findings: owners and what hangs on them, each with one class, its whole size and its rate.
 
-The evidence for a finding is that for its owner, the group with most bytes: its objects came one with one, so
-what is true of the owner is true of all.  Classes, the first that applies:
-
-reclaimable   the kernel can give up these very objects when memory is short (reclaim.py)
-young         no object is old enough, or too few came to decide
-suspect       objects keep coming that nobody frees, and the cache grew by it
-growing       certainly more than before; whether it is a leak is not certain
-replacing     about as many older objects of the group went as new ones stay
-retained      came once, in bursts, or no longer comes
-
-What slabtrace itself holds and what the kernel keeps by design (by_design.py) is never suspect or growing.
+The evidence for a finding is that for its owner, the group with most bytes: its objects came one with one,
+so what is true of the owner is true of all.  The classes: see CLASSES, and `_class` for their order.  What
+slabtrace itself holds and what the kernel keeps by design (by_design.py) is never suspect or growing.
 """
 
 from __future__ import annotations
@@ -24,7 +16,14 @@ from numpy.typing import NDArray
 from slabtrace.analysis.leaks.evidence import LEAST_KEPT, Tested
 from slabtrace.analysis.statistics.discovery import number_of_tests, stand_out
 
-CLASSES = ("suspect", "growing", "replacing", "retained", "young", "reclaimable")
+CLASSES = (
+    "suspect",  # objects keep coming that nobody frees, and the cache grew by it
+    "growing",  # certainly more than before; whether it is a leak is not certain
+    "replacing",  # about as many older objects of the group went as new ones stay
+    "retained",  # came once, in bursts, or no longer comes
+    "young",  # no object is old enough, or too few came to decide
+    "reclaimable",  # the kernel can give up these very objects when memory is short
+)
 SUSPECT, GROWING, REPLACING, RETAINED, YOUNG, RECLAIMABLE = CLASSES
 GROWS = 0.05  # the level for growth, which claims less than a leak
 REPLACED_SHARE = 0.5  # of the kept objects: as many older ones went

@@ -14,7 +14,8 @@ from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks import why
 from slabtrace.analysis.leaks.findings import CLASSES, GROWING, SUSPECT, YOUNG
-from slabtrace.analysis.leaks.judgement import Verdicts, with_tests
+from slabtrace.analysis.leaks.judgement import Verdicts
+from slabtrace.analysis.leaks.of_groups import with_tests
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.limits import factor_to_decide
 from slabtrace.analysis.tables.outstanding import ages_of, own_of, tasks_of
@@ -60,7 +61,7 @@ def findings_table(
 
 
 def groups_table(groups: pd.DataFrame, made: Tables) -> pd.DataFrame:
-    """Groups (judgement.groups_tested), ranked by their findings: columns.LEAKS."""
+    """Groups (of_groups.groups_tested), ranked by their findings: columns.LEAKS."""
     frame = groups.assign(finding=np.append(made.rank, 0)[groups["finding"].to_numpy(np.intp)])
     size = frame["bytes_alloc"] / frame["outstanding"].clip(lower=1)
     frame = frame.assign(**{name: frame[rate] * size for name, rate in GROWTH.items()})
@@ -142,8 +143,8 @@ def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdic
 def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str]]:
     """(why, what next) of each finding."""
     reasons = ["" if each is None else each.reason for each in verdicts.designs]
-    bursts = [not each.steady and not each.ended for each in verdicts.results]
-    rows = frame.assign(known=reasons, bursts=bursts).to_dict("records")
+    said = {name: [getattr(each, name) for each in verdicts.results] for name in ("bursts", "ended")}
+    rows = frame.assign(known=reasons, **said).to_dict("records")
     return [why.why(each) for each in rows], [why.what_next(each) for each in rows]
 
 

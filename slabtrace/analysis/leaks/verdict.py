@@ -69,7 +69,9 @@ def limits(manifest: Manifest) -> list[str]:
         for name, words in given.items()
         if manifest.options.get(name) not in (None, False, [], "", 0)
     ]
-    return [f"Only objects {', '.join(said)} were recorded: this says nothing of others."] if said else []
+    return (
+        [f"Only objects {', '.join(said)} were recorded: other objects were not looked for."] if said else []
+    )
 
 
 def _found(made: Verdict) -> str:

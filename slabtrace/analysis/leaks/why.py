@@ -70,6 +70,7 @@ def _when(row: dict[Any, Any]) -> Iterator[str]:
     if row["old"] < 2:
         return
     if row["class"] == "retained" and not row["known"]:
-        yield ("they came in a few bursts" if row["bursts"] else "they no longer come")
+        if row["bursts"] or row["ended"]:
+            yield "they came in a few bursts" if row["bursts"] else "they no longer come"
     elif row["class"] == "young":
         yield "too few to decide"

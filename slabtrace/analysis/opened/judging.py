@@ -5,18 +5,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
-from slabtrace.analysis.leaks.judgement import Known, Verdicts, groups_tested, judged
+from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
+from slabtrace.analysis.leaks.judgement import Verdicts, judged
+from slabtrace.analysis.leaks.of_groups import groups_tested
 from slabtrace.analysis.leaks.table import Tables, findings_table, groups_table, with_groups
 from slabtrace.analysis.leaks.verdict import Verdict, verdict
+from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.tables.outstanding import outstanding
-from slabtrace.analysis.trust.confidence import OF_OBJECTS, Proof, filtered, prove
+from slabtrace.analysis.trust.confidence import Proof, prove
+from slabtrace.analysis.trust.filters import BY_ALLOCATION, filtered
 
 
 class Judging:
@@ -37,7 +42,7 @@ class Judging:
         if by == "stack":
             return found.by_stack
         frame, groups, kept = self.grouped(by, question)
-        tested = groups_tested(kept, frame, groups, self._known(kept), found.verdicts)
+        tested = groups_tested(kept, frame, groups, found.verdicts, self._one_in)
         return groups_table(tested, found.tables)
 
     def verdict(self, question: Question) -> Verdict:
@@ -54,19 +59,23 @@ class Judging:
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
         return outstanding(kept, lookup, groups, self._proof()), groups, kept
 
+    @property
+    def _one_in(self) -> int:
+        """Of so many addresses one was recorded."""
+        return self._recorded.manifest.sampled_one_in
+
     def _proof(self) -> Proof:
         recorded, vouched = self._recorded, self._vouched
         account, missed, losses = vouched.account, vouched.missed, vouched.losses
-        damaged = bool(recorded.reader.damage)  # known once all was read
+        damaged = bool(vouched.damage)
         return prove(recorded.slabs, account, missed, losses, recorded.manifest, damaged)
 
     def _judged(self, question: Question) -> _Judged:
         if question not in self._last:
             frame, groups, kept = self.grouped("stack", question)
-            known = self._known(kept)
-            found = judged(kept, frame, groups, known)
-            made = findings_table(kept, frame, groups, self._recorded.lookup, found, known.one_in)
-            by_stack = groups_table(groups_tested(kept, frame, groups, known, found), made)
+            found = judged(kept, frame, groups, self._known(kept))
+            made = findings_table(kept, frame, groups, self._recorded.lookup, found, self._one_in)
+            by_stack = groups_table(groups_tested(kept, frame, groups, found, self._one_in), made)
             self._last = {question: _Judged(found, made, with_groups(made.findings, by_stack), by_stack)}
         return self._last[question]
 
@@ -79,11 +88,22 @@ class Judging:
         return Known(
             proof=self._proof(),
             pinned=recorded.pins.pinned(kept.objects.live),
-            kernel_change={names[at]: int(account.kernel[at]) for at in counted if whole},
-            slack={names[at]: int(account.slack[at]) for at in counted},
-            older_unseen=filtered(recorded.manifest, OF_OBJECTS),
-            one_in=recorded.manifest.sampled_one_in,
+            holders=self._holders(kept),
+            kernel=KernelCount(
+                {names[at]: int(account.kernel[at]) for at in counted if whole},
+                {names[at]: int(account.slack[at]) for at in counted},
+            ),
+            older_unseen=filtered(recorded.manifest, BY_ALLOCATION),
+            one_in=self._one_in,
         )
+
+    def _holders(self, kept: Kept) -> Holders:
+        tasks, live = self._recorded.tasks, kept.objects.live
+        tgid = np.append(tasks.tgid, UNKNOWN_TGID)[tasks.rows(live.tid, live.ts_ns)]  # row -1: the last
+        at_end = self._recorded.manifest.processes
+        if at_end is None:
+            return Holders(tgid)
+        return Holders(tgid, frozenset(at_end.running), len(at_end.ended))
 
 
 class _Judged(NamedTuple):

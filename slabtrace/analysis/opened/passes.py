@@ -18,6 +18,9 @@ Example: tables asked for one after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from slabtrace.analysis.counting.ages import Ages
 from slabtrace.analysis.counting.carried_objects import CarriedObjects
@@ -25,6 +28,7 @@ from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.counting.peaks import Peaks
+from slabtrace.analysis.counting.sampling import SampledHits
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
@@ -34,6 +38,10 @@ from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.scan import Accumulator, scan
 from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
 from slabtrace.analysis.trust.account import Unsampled
+from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filtered
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVERYTHING = Question()
 
@@ -107,6 +115,17 @@ class Passes:
         self._summary = Summary(recorded.sites, recorded.caches, counts, live, *tallied)
         return self._summary
 
+    def with_estimated_hits(self, frame: pd.DataFrame, by: str) -> pd.DataFrame:
+        """The table of totals of a sample, with what its hits stand for; `by`: "call_site" or "cache"."""
+        recorded, one_in = self._recorded, self._recorded.manifest.sampled_one_in
+        hits = SampledHits(len(recorded.sites))
+        self.run([hits])
+        names = np.array(recorded.caches.names, object)
+        key = recorded.sites["call_site"] if by == "call_site" else names[recorded.caches.of_site]
+        errors = hits.errors(one_in, key)
+        error = [errors[each] for each in frame[by].tolist()]
+        return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)
+
     def new_ages(self) -> Ages:
         """Ages of all objects; those that were only counted are in them from the start."""
         ages = self._ages_of(len(self._recorded.sites), Question())
@@ -130,9 +149,9 @@ class Passes:
         return kept
 
     def _answer_by_process(self, question: Question) -> Kept:
-        """Every site is split by the process that allocated there, which takes a pass more."""
+        """Every site is split by the processes that left objects there, which the summary knows."""
         recorded, choice = self._recorded, question.choice(self._recorded.tasks)
-        split = SitesByProcess(recorded.reader.events(), recorded.sites, recorded.tasks)
+        split = SitesByProcess(self.summary.live, recorded.sites, recorded.tasks)
         ages = self._ages_of(len(split.sites), question)
         older = self._new_older(ages, question)
         caches, events = by_process(split, recorded.caches), split.events(recorded.events())
@@ -169,7 +188,9 @@ class Passes:
     def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:
         """What a pass is to fill."""
         recorded = self._recorded
-        timeline = self._timeline = Timeline(recorded.sites, recorded.caches, *recorded.span_ns, buckets)
+        whole = not filtered(recorded.manifest, PARTIAL_FILTERS)
+        timeline = Timeline(recorded.sites, recorded.caches, *recorded.span_ns, buckets, old_frees=whole)
+        self._timeline = timeline
         peaks = self._peaks = Peaks(recorded.caches)
         histogram = self._histogram = self._new_histogram()
         return timeline, peaks, histogram

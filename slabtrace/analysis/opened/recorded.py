@@ -118,6 +118,11 @@ class Recorded:
         return Pins(self.reader.table("pins"))
 
     @cached_property
+    def marks(self) -> pa.Table:
+        """marks.arrow: the marks that were set while recording."""
+        return self.reader.table("marks")
+
+    @cached_property
     def tasks(self) -> Tasks:
         """tasks.arrow: the process and the name of each task over time."""
         return Tasks(self.reader.table("tasks"))
@@ -125,8 +130,9 @@ class Recorded:
     @cached_property
     def lookup(self) -> Lookup:
         """Names of addresses, stacks and tasks."""
-        recorder_pid = self.manifest.recorder.pid
-        return Lookup(self.symbols, self.stacks, self.tasks, self.span_ns[0], recorder_pid)
+        recorder = self.manifest.recorder
+        started_ns = self.span_ns[0]
+        return Lookup(self.symbols, self.stacks, self.tasks, started_ns, recorder.pid, recorder.helpers)
 
     @cached_property
     def symbols(self) -> Symbols:

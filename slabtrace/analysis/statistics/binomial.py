@@ -23,9 +23,11 @@ def at_least(found: int, total: int, share: float = 0.5) -> float:
 
 def at_most(found: int, total: int, share: float = 0.5) -> float:
     """Probability that of `total` events, each of the kind with probability `share`, at most `found` are."""
+    if found < 0:
+        return 0.0
     if found >= total or share <= 0.0:
         return 1.0
-    if found < 0 or share >= 1.0:
+    if share >= 1.0:
         return 0.0
     if total > MANY:
         away = (found + 0.5 - total * share) / sqrt(total * share * (1.0 - share))

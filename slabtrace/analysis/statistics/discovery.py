@@ -34,8 +34,6 @@ def stand_out(
 
 def number_of_tests(least_p: NDArray[np.float64], level: float = LEVEL) -> int:
     """The least number k so that at most k tests could reach `level` / k."""
-    ordered = np.sort(least_p)
-    for tests in range(1, len(ordered) + 1):
-        if np.searchsorted(ordered, level / tests, side="right") <= tests:
-            return tests
-    return len(ordered)
+    tests = np.arange(1, len(least_p) + 1)
+    could = np.searchsorted(np.sort(least_p), level / tests, side="right")
+    return int(np.argmax(could <= tests)) + 1 if len(tests) else 0

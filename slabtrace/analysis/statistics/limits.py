@@ -3,7 +3,8 @@
 it takes.
 
 Example: 300 groups were tested at 3 horizons.  A pure leak stands out from 17 old objects on
-(3 x 2^-17 = 2.3e-05 < 0.01 / 300).  At least 17 come in 95 of 100 cases where 25 are expected.
+(3 x 2^-17 = 2.3e-05 < 0.01 / 300).  At least 17 come in 98 of 100 cases where 26.5 are expected, and 97 of
+100 of these pass the tests for an end.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ Objects that live at the end are censored.  The hypothesis "none is kept: q = 0,
 degree of freedom).
 
 Example, times in units of the recording: 22 objects that live, on average 0.5 beyond h, and none died.
-If they died at a rate of 2, that would have the likelihood exp(-2 x 22 x 0.5) = 3e-10.
+If they died at a rate of 2, that would have the likelihood exp(-2 x 22 x 0.5) = 3e-10; if
+they are never freed, 1.  So p = 3e-11.
 """
 
 from __future__ import annotations

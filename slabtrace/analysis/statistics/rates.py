@@ -5,7 +5,7 @@ Each count has the score interval of a Poisson mean, n + z²/2 ± z √(n + z²/
 The difference has the interval that follows from the two (MOVER: G. Zou and A. Donner, "Construction of
 confidence limits about effect measures", Statistics in Medicine 27, 2008).
 
-Example: 64 came and 9 went in 60 s: 55 in 60 s, 0.92 a second (0.63 to 1.23).
+Example: 64 came and 9 went in 60 s: 55 in 60 s, 0.92 a second (0.65 to 1.22).
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ def command(trace: str, output: Path, force: bool) -> None:
     """Write one HTML page about a trace, for a bug report.
 
     It begins with what was found, what would have been found, and how complete the trace is. Then come
-    the findings, mismatches, each slab cache beside the kernel's own count, plots, flame graphs, and how the trace was recorded. The page
-    is one file; it loads nothing, works without JavaScript, and can be printed.
+    the findings, mismatches, each slab cache beside the kernel's own count, plots, flame graphs, and how
+    the trace was recorded. The page is one file; it loads nothing, works without JavaScript, and can be
+    printed.
 
     \b
     Examples:

@@ -18,6 +18,7 @@ from slabtrace.render.terminal.findings import GROWS, amount, caches, claim_of_a
 from slabtrace.render.terminal.info import fields
 from slabtrace.render.terminal.leaks import who
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
+from slabtrace.render.terminal.reconcile import match
 from slabtrace.render.terminal.sampling import estimated
 from slabtrace.units import count, growth, size, unknown
 
@@ -147,7 +148,11 @@ def _caches(caches: pd.DataFrame, usage: pd.DataFrame) -> list[dict[Any, Any]]:
     """Rows of the table of caches, each with the sparkline of its objects."""
     series = {str(name): rows["objects"].tolist() for name, rows in usage.groupby("cache")}
     return [
-        {**row, "spark": spark(_fewer(series.get(row["cache"], [])), f"Objects of {row['cache']} in use")}
+        {
+            **row,
+            "spark": spark(_fewer(series.get(row["cache"], [])), f"Objects of {row['cache']} in use"),
+            "match": match(row),
+        }
         for row in caches.to_dict("records")
     ]
 

@@ -11,7 +11,7 @@ import pytest
 import slabtrace
 from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import Manifest, RecorderUse
-from tests.unit.synthetic import Event, alloc, free, write_trace
+from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
 SECONDS = 64
 S, MS = 1_000_000_000, 1_000_000
@@ -129,7 +129,7 @@ def test_a_reclaimable_cache_of_which_nothing_is_known_is_growing(tmp_path: Path
 
 
 def pins(events: list[Event], pinned: int) -> dict[str, Any]:
-    rows = [{"ts_ns": SECONDS * S, "ptr": event.ptr, "pinned": pinned} for event in events]
+    rows = [{"ts_ns": START + SECONDS * S, "ptr": event.ptr, "pinned": pinned} for event in events]
     return {"pins": rows}
 
 
@@ -142,6 +142,14 @@ def test_reference_counts_say_whether_objects_can_be_reclaimed(
     leaks = judged(tmp_path, dentries, blobs, **pins(dentries, pinned))
     assert leaks["class"].tolist() == [expected, expected]
     assert leaks["finding"].tolist() == [1, 1]
+
+
+def test_objects_that_came_after_the_pins_were_read_do_not_make_a_group_young(tmp_path: Path) -> None:
+    dentries = kept(STEADY, cache=0xC1)
+    group = only(judged(tmp_path, dentries, **pins(dentries[:-2], 0)))
+    assert group["class"] == "reclaimable"
+    findings = slabtrace.open(tmp_path / "t.slab").findings()
+    assert findings[["class", "outstanding"]].to_numpy().tolist() == [["young", 2], ["reclaimable", 126]]
 
 
 @pytest.mark.parametrize("fields", [{"tid": 9}, {"late": 1}])
