@@ -19,8 +19,6 @@ MESSAGE_BYTES = 64
 PIPES_KEPT = 31  # kept open, one after the other at an even pace: the leak
 PIPES_CLOSED = 70  # of 101 made
 
-# The recording goes on for a second or three after the end.  With more pipes, or less time, that would
-# look as if no more came.
 STEP_S = 0.64  # between two kept pipes
 MESSAGES_A_STEP = 7  # so a message waits for two seconds
 WAITING, PASSED = 1, 2  # message types
