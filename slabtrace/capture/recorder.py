@@ -172,6 +172,7 @@ class Recorder:
         entry = self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
         try:
             self._record_until(deadline, running=lambda: command.poll() is None)
+            entry.ended_ns = None if command.poll() is None else time.monotonic_ns()
             self._record_until(min(deadline, time.monotonic() + plan.grace_s))
         finally:
             entry.exit_status = command.terminate()

@@ -54,11 +54,15 @@ class Host:
 
 @dataclass
 class Command:
-    """The command that was traced; `exit_status` stays None until it ends."""
+    """The command that was traced; `exit_status` stays None until it ends.
+
+    `ended_ns` (CLOCK_MONOTONIC): when it was seen to have ended; None if it was still running then.
+    """
 
     argv: list[str] = field(default_factory=list)
     pid: int = 0
     exit_status: int | None = None
+    ended_ns: int | None = None
 
 
 @dataclass

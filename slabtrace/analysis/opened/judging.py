@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
@@ -22,6 +24,7 @@ from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.tables.outstanding import outstanding
 from slabtrace.analysis.trust.confidence import Proof, prove
 from slabtrace.analysis.trust.filters import BY_ALLOCATION, filtered
+from slabtrace.trace.reading.window import WindowReader
 
 
 class Judging:
@@ -55,6 +58,11 @@ class Judging:
         """What is outstanding of the objects asked for, with the groups it is in."""
         lookup = self._recorded.lookup
         kept = self._passes.kept(question)
+        command = self._recorded.manifest.command
+        if command is not None and question.between is None:
+            kept = replace(kept, until_ns=command.ended_ns)  # what it did cannot go on
+        if self._of_the_command(question):
+            kept = replace(kept, older=OlderFrees(0))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
         return outstanding(kept, lookup, groups, self._proof()), groups, kept
@@ -73,18 +81,28 @@ class Judging:
     def _judged(self, question: Question) -> _Judged:
         if question not in self._last:
             frame, groups, kept = self.grouped("stack", question)
-            found = judged(kept, frame, groups, self._known(kept))
+            found = judged(kept, frame, groups, self._known(kept, question))
             made = findings_table(kept, frame, groups, self._recorded.lookup, found, self._one_in)
             by_stack = groups_table(groups_tested(kept, frame, groups, found, self._one_in), made)
             self._last = {question: _Judged(found, made, with_groups(made.findings, by_stack), by_stack)}
         return self._last[question]
 
-    def _known(self, kept: Kept) -> Known:
+    def _of_the_command(self, question: Question) -> bool:
+        """Whether only the recorded command is asked about: none of its objects is older than the recording.
+
+        So no free of an older object balances what it leaves, nor does the kernel's count of all processes.
+        """
+        command, whole = self._recorded.manifest.command, not isinstance(self._recorded.reader, WindowReader)
+        asked = set(question.pids) if question.between is None and whole else set()
+        return command is not None and asked == {command.pid}
+
+    def _known(self, kept: Kept, question: Question) -> Known:
         recorded, account = self._recorded, self._vouched.account
         names = recorded.caches.names
         counted = [at for at, known in enumerate(account.known.tolist()) if known]
         part = recorded.manifest.part
         whole = part is None or part.number < 2  # the kernel's count is of this part alone
+        whole = whole and not self._of_the_command(question)
         return Known(
             proof=self._proof(),
             pinned=recorded.pins.pinned(kept.objects.live),

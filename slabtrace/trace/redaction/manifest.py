@@ -63,7 +63,7 @@ def _redacted_host(host: Host, caches: CacheNames) -> Host:
 def _redacted_command(command: Command, pids: Pids) -> Command:
     """The number of its arguments, and its exit status."""
     argv = ["command", *(f"argument-{i}" for i in range(1, len(command.argv)))][: len(command.argv)]
-    return Command(argv, int(pids.of([command.pid])[0]), command.exit_status)
+    return Command(argv, int(pids.of([command.pid])[0]), command.exit_status, command.ended_ns)
 
 
 def _option(name: str, value: Any, pids: Pids, comms: Names, caches: CacheNames) -> Any:
