@@ -22,12 +22,13 @@ SITE_BITS = np.uint64(32)  # of a key: site | tgid
 class SitesByProcess:
     """p pairs of a site and a process.
 
-    `site` (an index) and `process` (a tgid) have shape (p,).  `sites`: the pairs as sites.
+    `site` (an index) and `process` (a tgid) have shape (p,).  `sites`: the pairs as sites.  Every site of
+    frees is one pair, even if none is among the events: earlier parts of a series may have had some there.
     """
 
     def __init__(self, batches: Iterable[EventBatch], sites: Sites, tasks: Tasks) -> None:
         self._free, self._tasks = sites.free, tasks
-        known = np.empty(0, np.uint64)
+        known = np.flatnonzero(sites.free).astype(np.uint64) << SITE_BITS | np.uint64(UNKNOWN_TGID)
         for batch in batches:
             known = np.union1d(known, self._keys(batch))
         self._known = known

@@ -47,8 +47,8 @@ class Known:
 
     `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1 pinned, 0
     not, -1 not known.  `kernel_change`: of the kernel's own count, by name of the cache; `slack`: how far it
-    may be wrong.  `older_unseen`: frees of older objects were not recorded (a filter by task or size).
-    `one_in`: of so many addresses one was recorded.
+    may be wrong.  `older_unseen`: frees of older objects are missing (a filter by task or size, a series
+    recorded by an old version).  `one_in`: of so many addresses one was recorded.
     """
 
     proof: Proof
@@ -212,5 +212,5 @@ def _doubt(owner: dict[Any, Any], result: Tested, in_cache: bool, unknown: bool,
     if change is not None and change + known.slack.get(cache, 0) < KERNEL_SHARE * claim:
         return "by the kernel's own count this cache did not grow by so much"
     if known.older_unseen and (change is None or change < KERNEL_SHARE * claim):
-        return "the filter left out frees of older objects, and the kernel's own count shows no such growth"
+        return "frees of older objects were not recorded, and the kernel's own count shows no such growth"
     return ""

@@ -74,14 +74,14 @@ class Judging:
         recorded, account = self._recorded, self._vouched.account
         names = recorded.caches.names
         counted = [at for at, known in enumerate(account.known.tolist()) if known]
-        part = recorded.manifest.part
-        whole = part is None or part.number < 2  # the kernel's count is of this part alone
+        whole = recorded.judged_alone  # the kernel's count is of this part alone
+        uncounted = not whole and not recorded.reader.counts_earlier
         return Known(
             proof=self._proof(),
             pinned=recorded.pins.pinned(kept.objects.live),
             kernel_change={names[at]: int(account.kernel[at]) for at in counted if whole},
             slack={names[at]: int(account.slack[at]) for at in counted},
-            older_unseen=filtered(recorded.manifest, OF_OBJECTS),
+            older_unseen=filtered(recorded.manifest, OF_OBJECTS) or uncounted,
             one_in=recorded.manifest.sampled_one_in,
         )
 
