@@ -31,7 +31,8 @@ MOST_PAIRS = 1 << 17  # with outstanding objects; each takes 0.9 KB of counters 
 class SitesByProcess:
     """p pairs of a site and a process.
 
-    `site` (an index) and `process` (a tgid) have shape (p,).  `sites`: the pairs as sites.
+    `site` (an index) and `process` (a tgid) have shape (p,).  `sites`: the pairs as sites.  Every site of
+    frees is one pair, even if none is among the events: earlier parts of a series may have had some there.
     """
 
     def __init__(self, live: EventBatch, sites: Sites, tasks: Tasks) -> None:

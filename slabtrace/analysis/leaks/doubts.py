@@ -67,10 +67,10 @@ class Holders:
 class Known:
     """What else is known of a recording.
 
-    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1 pinned, 0
-    not, -1 not known.  `holders`: the processes that allocated.  `kernel`: its own count.  `older_unseen`:
-    frees of older objects were not recorded (a filter by task or size).  `one_in`: of so many addresses one
-    was recorded.
+    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1
+    pinned, 0 not, -1 not known.  `holders`: the processes that allocated.  `kernel`: its own count.
+    `older_unseen`: frees of older objects are missing (a filter by task or size, a series recorded by an
+    old version).  `one_in`: of so many addresses one was recorded.
     """
 
     proof: Proof
@@ -143,5 +143,5 @@ def of_kernel(cache: str, result: Tested, known: Known) -> str:
     if change is not None and change + known.kernel.slack.get(cache, 0) < claim:
         return "by the kernel's own count this cache did not grow by so much"
     if known.older_unseen and (change is None or change < claim):
-        return "the filter left out frees of older objects, and the kernel's own count shows no such growth"
+        return "frees of older objects were not recorded, and the kernel's own count shows no such growth"
     return ""

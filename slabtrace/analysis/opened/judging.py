@@ -100,9 +100,9 @@ class Judging:
         recorded, account = self._recorded, self._vouched.account
         names = recorded.caches.names
         counted = [at for at, known in enumerate(account.known.tolist()) if known]
-        part = recorded.manifest.part
-        whole = part is None or part.number < 2  # the kernel's count is of this part alone
-        whole = whole and not self._of_the_command(question)
+        alone = recorded.judged_alone  # the kernel's count is of this part alone
+        uncounted = not alone and not recorded.reader.counts_earlier
+        whole = alone and not self._of_the_command(question)
         return Known(
             proof=self._proof(),
             pinned=recorded.pins.pinned(kept.objects.live),
@@ -111,7 +111,7 @@ class Judging:
                 {names[at]: int(account.kernel[at]) for at in counted if whole},
                 {names[at]: int(account.slack[at]) for at in counted},
             ),
-            older_unseen=filtered(recorded.manifest, BY_ALLOCATION),
+            older_unseen=filtered(recorded.manifest, BY_ALLOCATION) or uncounted,
             one_in=self._one_in,
         )
 

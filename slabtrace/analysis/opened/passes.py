@@ -35,6 +35,7 @@ from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen,
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.opened.recorded import Recorded
+from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.pairing.scan import Accumulator, scan
 from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
 from slabtrace.analysis.trust.account import Unsampled
@@ -94,6 +95,7 @@ class Passes:
         """One pass for timelines, outstanding objects and wrong frees together."""
         ages, self._wrong_frees = self.new_ages(), self._new_wrong_frees()
         older = self._new_older(ages)
+        self._add_earlier(ages, older)
         summary = self.run([*self._new_timelines(buckets), ages, older, self._wrong_frees])
         objects = every_object(self._recorded.sites, self._recorded.caches, summary.objects, ages, older)
         self._kept = {Question(): objects}
@@ -137,12 +139,14 @@ class Passes:
         if question == Question():
             ages = self.new_ages()
             older = self._new_older(ages)
+            self._add_earlier(ages, older)
             objects = self.run([ages, older]).objects
             return every_object(recorded.sites, recorded.caches, objects, ages, older)
         if question.by_process:
             return self._answer_by_process(question)
         ages = self._ages_of(len(recorded.sites), question)
         older = self._new_older(ages, question)
+        self._add_earlier(ages, older, question)
         choice, caches = question.choice(recorded.tasks), recorded.caches
         kept = chosen(choice, recorded.events(), recorded.pairer(), caches, ages, older)
         kept.until_ns = question.between[1] if question.between else None
@@ -154,6 +158,7 @@ class Passes:
         split = SitesByProcess(self.summary.live, recorded.sites, recorded.tasks)
         ages = self._ages_of(len(split.sites), question)
         older = self._new_older(ages, question)
+        self._add_earlier(ages, older, question, split.site)
         caches, events = by_process(split, recorded.caches), split.events(recorded.events())
         kept = chosen(choice, events, recorded.pairer(split.sites), caches, ages, older)
         kept.until_ns = question.between[1] if question.between else None
@@ -174,6 +179,18 @@ class Passes:
         first = int(ages.horizons_ns[0]) if len(ages.horizons_ns) else ages.length_ns + 1
         within = question.between is not None
         return OlderFrees(ages.begin_ns + first, ages.begin_ns if within else None)
+
+    def _add_earlier(
+        self,
+        ages: Ages,
+        older: OlderFrees,
+        question: Question = EVERYTHING,
+        of_site: Positions | None = None,
+    ) -> None:
+        """Add what earlier parts of the series counted: of every task, for whose it was is not known."""
+        earlier = self._recorded.earlier
+        if earlier is not None and question.between is None:
+            earlier.give(ages, older, of_site)
 
     def _new_wrong_frees(self) -> WrongFrees:
         recorded, coverage = self._recorded, self._recorded.manifest.coverage
