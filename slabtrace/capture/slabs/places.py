@@ -64,6 +64,9 @@ def _read_block(walk: Reader, address: UInt64, words: UInt64) -> bool | list[boo
     if raw is None:  # perhaps memory between them cannot be read
         alone = range(len(address)) if len(address) > 1 else range(0)
         return [bool(_read_block(walk, address[i : i + 1], words[i : i + 1])) for i in alone] or False
+    if len(address) == 1:
+        words[0] = np.frombuffer(raw, np.uint64)
+        return True
     begin = ((address - address[0]) // np.uint64(8)).astype(np.intp)
     words[:] = np.frombuffer(raw, np.uint64)[begin[:, None] + np.arange(words.shape[1])]
     return True

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slabtrace.capture.session import Session
 from slabtrace.capture.slabs.free_objects import FreeObjects, SlabState
@@ -25,6 +26,7 @@ from slabtrace.trace.format.batch import UInt64
 LONGEST_S = 6.0
 _PAGES = 4096  # looked up between two looks at the clock
 _GROUP = 256  # slabs read together
+_NEIGHBOURS = 16  # slabs near each other: their struct pages are read at once
 
 
 class SlabRow(NamedTuple):
@@ -83,7 +85,7 @@ class _OfCache:
 
     def __init__(self, free_objects: FreeObjects, places: SlabPlaces) -> None:
         self._free_objects = free_objects
-        self._places = places.take(spread(len(places.struct)))
+        self._places = places.take(_order(len(places.struct)))
         self._read = 0
 
     def __len__(self) -> int:
@@ -95,8 +97,7 @@ class _OfCache:
         sheaves, states = free_objects.in_sheaves(), list[SlabState]()
         while len(self) and time.monotonic() < until:
             states += self._read_group()
-        states.sort(key=lambda state: state.first)
-        _mark_free(states, sheaves | free_objects.in_sheaves())
+        _mark_free(sorted(states, key=lambda state: state.first), sheaves | free_objects.in_sheaves())
         for first, stride, free in states:
             bits = np.packbits(free, bitorder="little").tobytes()
             yield SlabRow(started_ns, first, free_objects.cache.address, stride, len(free), bits)
@@ -107,6 +108,13 @@ class _OfCache:
         self._read += _GROUP
         states = self._free_objects.states(some.struct, some.memory)
         return [state for state in states if state is not None]
+
+
+def _order(slabs: int) -> NDArray[np.intp]:
+    """The order in which slabs (by address) are read: neighbours together, shape (slabs,)."""
+    together = spread(-(-slabs // _NEIGHBOURS))
+    order = (together[:, None] * _NEIGHBOURS + np.arange(_NEIGHBOURS)).ravel()
+    return order[order < slabs]
 
 
 def _mark_free(states: list[SlabState], addresses: Iterable[int]) -> None:
