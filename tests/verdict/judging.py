@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules by which a run passes.  They take rows and numbers, and look nothing up.
 
-A leak: the first finding is a suspect, has the owner's cache, and its bytes are within 2 % of the truth (of
-a sample: its rate's interval holds the truth); there is no other suspect.  A flat load: no suspect at all,
-and no finding of the load's own processes has a class that its scenario does not allow.
+A leak: the first finding is a suspect, has the owner's cache, and its bytes are within 2 % of the truth; of a
+sample, or among siblings that live on, its rate's interval holds the truth.  There is no other suspect.
+A flat load: no suspect at all, and no finding of the load's own processes has a class that its scenario does
+not allow.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _judge_leak(scenario: Scenario, truth: Truth, findings: Sequence[Finding], o
         outcome.wrong.append(f"first is {first['class']}")
     if truth.owner not in first["caches"]:
         outcome.wrong.append(f"first has no {truth.owner}")
-    elif scenario.sampled:
+    elif scenario.by_rate:
         _judge_rate(truth, first, outcome)
     else:
         _judge_bytes(truth, first, outcome)
