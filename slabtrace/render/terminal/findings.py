@@ -78,8 +78,8 @@ def write_card(out: TextIO, finding: dict[Any, Any], shown: Shown) -> None:
 def write_conclusion(out: TextIO, verdict: Verdict, shown: Shown) -> None:
     """Write, after an empty line, the sentences of the verdict; and what filters left out of the list."""
     if shown.others:
-        suspects = f", {plural(shown.suspects, 'suspect')} among them" if shown.suspects else ""
-        write_paragraph(out, f"{plural(shown.others, 'finding')} left out by the filters{suspects}")
+        suspects = f" ({plural(shown.suspects, 'suspect')})" if shown.suspects else ""
+        write_paragraph(out, f"left out by the filters: {plural(shown.others, 'finding')}{suspects}")
     out.write("\n")
     for sentence in verdict.sentences:
         write_paragraph(out, sentence)
