@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict on a recording: what it found, and the least leak that it would have found.
 
-Example: "No leak found. A leak of one object every 2.4 s would have been found with 95 % certainty; record
-9 min 00 s longer to find one every 24 s."
+Example: 60 s in which 100 groups were tested.  "No leak found. A leak of one object every 2.32 s would have
+been found with 95 % certainty; record 9 min 00 s longer to find one every 23.2 s."
 """
 
 from __future__ import annotations

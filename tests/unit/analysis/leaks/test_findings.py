@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The class of a finding, from what the tests say and what is true apart from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slabtrace.analysis.leaks.by_design import INNER, Fate, by_design
+from slabtrace.analysis.leaks.evidence import Tested as Results
+from slabtrace.analysis.leaks.findings import CLASSES, Circumstances, judge
+
+# 60 objects came all along, and none went: as sure as it gets.
+LEAK = Results(p=1e-12, p_growth=1e-12, least_p=1e-12, horizon=0.1, kept=60, older=0.0, died=0, filled=15.0)
+ABOUT = ("reclaimable", "expected", "doubted")
+
+
+def classes(*results: Results, **about: bool) -> list[str]:
+    flags = {name: np.full(len(results), about.get(name, False)) for name in ABOUT}
+    return judge(list(results), Circumstances(**flags)).classes
+
+
+@pytest.mark.parametrize(
+    ("changed", "about", "expected"),
+    [
+        ({}, {}, "suspect"),
+        ({}, {"doubted": True}, "growing"),
+        ({}, {"expected": True}, "retained"),
+        ({}, {"reclaimable": True}, "reclaimable"),
+        ({}, {"reclaimable": True, "expected": True}, "reclaimable"),
+        ({"p": 0.02}, {}, "growing"),  # not sure that nobody frees them
+        ({"p": 0.02, "p_growth": 0.04}, {}, "growing"),
+        ({"p": 0.2, "p_growth": 0.06}, {}, "young"),
+        ({"p": 1.0, "older": 30.0}, {}, "replacing"),
+        ({"p": 1.0, "older": 29.0}, {}, "growing"),
+        ({"p": 1.0, "ended": True}, {}, "retained"),
+        ({"p": 1.0, "filled": 3.0}, {}, "retained"),  # in bursts
+        ({"p": 1.0, "p_growth": 1.0, "kept": 7, "least_p": 0.01}, {}, "young"),
+        ({"kept": 0, "p": 1.0, "p_growth": 1.0, "least_p": 1.0}, {}, "young"),
+        ({"kept": 0, "p": 1.0, "p_growth": 1.0}, {"expected": True}, "young"),
+        ({"older": 40.0}, {}, "suspect"),  # a leak beside a ring
+    ],
+)
+def test_classes(changed: dict[str, float], about: dict[str, bool], expected: str) -> None:
+    assert classes(LEAK._replace(**changed), **about) == [expected]
+
+
+def test_one_leak_stands_out_among_few_others_but_not_among_many() -> None:
+    """p = 1e-4: below 1 % by 50 tests, above 1 % by 200."""
+    leak, other = LEAK._replace(p=1e-4), LEAK._replace(p=1.0, p_growth=1.0)
+    assert classes(leak, *[other] * 49)[0] == "suspect"
+    assert classes(leak, *[other] * 199)[0] == "growing"
+
+
+def test_findings_that_no_test_could_make_suspects_do_not_count_as_tests() -> None:
+    leak = LEAK._replace(p=1e-4)
+    small = LEAK._replace(p=1.0, p_growth=1.0, kept=7)
+    few = LEAK._replace(p=1.0, p_growth=1.0, kept=9, least_p=0.006)
+    assert classes(leak, *[small] * 300, *[few] * 300)[0] == "suspect"
+    flags = {name: np.arange(301) > 0 if name == "expected" else np.zeros(301, bool) for name in ABOUT}
+    others = [LEAK._replace(p=1.0, p_growth=1.0)] * 300
+    assert judge([leak, *others], Circumstances(**flags)).classes[0] == "suspect"
+
+
+def test_the_number_of_tests_is_told_and_at_least_one() -> None:
+    none = Circumstances(*[np.zeros(0, np.bool_)] * 3)
+    assert judge([], none).tests == 1
+    five = Circumstances(*[np.zeros(5, np.bool_)] * 3)
+    assert judge([LEAK] * 5, five).tests == 5
+
+
+def test_gravest_first() -> None:
+    assert CLASSES == ("suspect", "growing", "replacing", "retained", "young", "reclaimable")
+
+
+@pytest.mark.parametrize(
+    ("cache", "symbol", "stack", "fate"),
+    [
+        ("kmalloc-64", "alloc_slab_obj_exts+0x10", [], Fate.KEPT),
+        ("kmalloc-64", "memcg_alloc_slab_cgroups+0x10", [], Fate.KEPT),
+        ("kmalloc-256", "__alloc_empty_sheaf+0x1", [], Fate.KEPT),
+        ("vmap_area", "alloc_vmap_area+0x1", [], Fate.SHRUNK),
+        ("buffer_head", "alloc_buffer_head+0x1", [], Fate.SHRUNK),
+        ("radix_tree_node", "xas_alloc+0x1", ["xas_create+0x1", "__filemap_add_folio+0x2"], Fate.SHRUNK),
+        ("radix_tree_node", "xas_alloc+0x1", ["shmem_add_to_page_cache+0x2"], None),
+        ("ext4_extent_status", "__es_insert_extent+0x1", [], Fate.SHRUNK),
+        ("vm_area_struct", "vm_area_dup+0x1", [], Fate.PROCESS),
+        ("maple_node", "mas_alloc_nodes+0x1", [], Fate.PROCESS),
+        ("pid", "alloc_pid+0x1", [], Fate.PROCESS),
+        ("kmalloc-64", "load_msg+0x41", ["do_msgsnd+0x8c"], None),
+        ("kmalloc-64", "my_vm_area_alloc+0x1", [], None),
+        ("vmap_area_of_mine", "f", [], None),
+        ("kmalloc-64", "", [], None),
+    ],
+)
+def test_known_designs(cache: str, symbol: str, stack: list[str], fate: Fate | None) -> None:
+    design = by_design(cache, symbol, stack)
+    assert (None if design is None else design.fate) == fate
+    assert design is None or design.reason
+
+
+def test_deep_frames_do_not_say_what_an_object_is_for() -> None:
+    inner = ["f+0x1"] * (INNER - 1)
+    assert by_design("kmalloc-64", "f+0x1", [*inner, "copy_process+0x1"]) is not None
+    assert by_design("kmalloc-64", "f+0x1", [*inner, "f+0x1", "copy_process+0x1"]) is None

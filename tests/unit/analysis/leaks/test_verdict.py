@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict on a recording, what it left out, and why a finding has its class, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.leaks import why
+from slabtrace.analysis.leaks.verdict import limits, verdict
+from slabtrace.trace.manifest import Manifest
+
+S = 1_000_000_000
+
+
+def findings(*rows: tuple[str, float, bool]) -> pd.DataFrame:
+    """(class, growth in bytes a second, slabtrace's own)."""
+    return pd.DataFrame(list(rows), columns=["class", "growth_bytes_per_s", "own"])
+
+
+def ages(seconds: int) -> Ages:
+    return Ages(1, 0, seconds * S)
+
+
+def sampled(one_in: int = 1, **options: Any) -> Manifest:
+    made = Manifest(status="complete", options=options)
+    if one_in > 1:
+        made.options["sample"] = f"1/{one_in}"
+    return made
+
+
+def test_the_example() -> None:
+    made = verdict(findings(), 100, ages(60), sampled())
+    assert " ".join(made.sentences) == (
+        "No leak found. A leak of one object every 2.32 s would have been found with 95 % certainty; "
+        "record 9 min 00 s longer to find one every 23.2 s."
+    )
+    assert made.least_rate_per_s == pytest.approx(1 / 2.32, rel=0.01)
+    assert made.longer_ns == 540 * S
+
+
+def test_suspects_and_what_grows_are_counted_without_slabtrace_itself() -> None:
+    rows = [("suspect", 100.0, False), ("suspect", 924.0, False), ("suspect", 5000.0, True)]
+    made = verdict(findings(*rows, ("growing", 7.0, False), ("retained", 0.0, False)), 9, ages(60), sampled())
+    assert (made.suspects, made.growing, made.growth_bytes_per_s) == (2, 1, 1024.0)
+    assert made.sentences[0] == "2 suspected leaks, 60.0 KiB/min in all; 1 finding growing, undecided."
+
+
+def test_a_recording_too_short_to_find_any_leak() -> None:
+    made = verdict(findings(), 9, ages(2), sampled())
+    assert made.least_rate_per_s is None and made.longer_ns is None
+    assert made.sentences[1] == "2 s are too short to find a leak: record for a minute or more."
+
+
+def test_a_longer_recording_finds_slower_leaks() -> None:
+    rates = [verdict(findings(), 9, ages(seconds), sampled()).least_rate_per_s for seconds in (10, 60, 600)]
+    assert None not in rates and rates == sorted(rates, reverse=True)
+
+
+def test_of_a_sample_the_rate_is_that_of_all_objects() -> None:
+    whole, sample = (verdict(findings(), 9, ages(60), sampled(one_in)).least_rate_per_s for one_in in (1, 16))
+    assert whole is not None and sample == pytest.approx(16 * whole)
+
+
+def test_what_was_left_out_on_request_is_named() -> None:
+    assert limits(sampled()) == []
+    (sentence,) = limits(sampled(pid=[7, 9], comm=[], cache=["kmalloc-64"], min_size=0, max_size=None))
+    assert "of pid 7, 9" in sentence and "of the caches kmalloc-64" in sentence
+    assert "bytes" not in sentence and "named" not in sentence
+
+
+def row(**fields: Any) -> dict[str, Any]:
+    """A leak of one object of 64 bytes a second, for a minute."""
+    return {
+        "class": "suspect",
+        "known": "",
+        "doubt": "",
+        "old": 60,
+        "old_freed": 0,
+        "older_freed": 0.0,
+        "horizon_ns": 4.29 * S,
+        "rate_per_s": 1.0,
+        "growth_bytes_per_s": 64.0,
+        "growth_low": 48.0,
+        "growth_high": 83.0,
+        "sibling_ns": 2e6,
+        "longer_ns": float("nan"),
+        "bursts": False,
+        "ended": False,
+    } | fields
+
+
+def test_the_example_of_why() -> None:
+    assert why.why(row()) == (
+        "one more every 1 s, 3.8 KiB/min (2.8 KiB to 4.9 KiB); "
+        "0 of 60 objects older than 4.29 s were freed; freed objects of this stack lived 2 ms (median)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"older_freed": 3.0}, "0 of 60 objects older than 4.29 s were freed, and 3 from before the recording"),
+        ({"old": 1, "old_freed": 0}, "0 of 1 object older than 4.29 s was freed"),
+        ({"class": "replacing", "older_freed": 58.0}, "60 stay that are older than 4.29 s, and 58 objects from before went"),
+        ({"class": "retained", "bursts": True}, "they came in a few bursts"),
+        ({"class": "retained", "ended": True}, "they no longer come"),
+        ({"class": "young"}, "too few to decide"),
+        ({"class": "young", "old": 0}, "no object is old enough to judge"),
+        ({"class": "reclaimable"}, "the kernel frees them when memory is short"),
+        ({"class": "retained", "known": "kept by design"}, "kept by design"),
+        ({"class": "growing", "doubt": "this speaks against it"}, "this speaks against it"),
+    ],
+)  # fmt: skip
+def test_why(fields: dict[str, Any], words: str) -> None:
+    assert words in why.why(row(**fields))
+
+
+def test_why_does_not_say_how_objects_came_that_slabtrace_holds_all_along() -> None:
+    said = why.why(row(**{"class": "retained"}))
+    assert "no longer" not in said and "bursts" not in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "find who holds these objects"),
+        ({"class": "growing", "longer_ns": 180e9}, "record 3 min 00 s longer to decide"),
+        ({"class": "growing", "doubt": "something", "longer_ns": 180e9}, "record with --settle"),
+        ({"class": "retained"}, ""),
+    ],
+)
+def test_what_next(fields: dict[str, Any], words: str) -> None:
+    said = why.what_next(row(**fields))
+    assert said.startswith(words) and bool(said) == bool(words)
