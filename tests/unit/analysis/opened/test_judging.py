@@ -10,6 +10,7 @@ import pytest
 
 import slabtrace
 from slabtrace.analysis.grouping.kept import Question
+from slabtrace.analysis.leaks import judgement
 from slabtrace.analysis.opened import judging
 from slabtrace.analysis.opened.judging import Judging
 from slabtrace.api import Trace
@@ -34,7 +35,7 @@ def asked(trace: Trace) -> Judging:
 
 def test_a_question_is_judged_once(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    once = judging.judged
+    once = judgement.judged
     monkeypatch.setattr(judging, "judged", lambda *given: (calls.append(1), once(*given))[1])
     one, other = Question(), Question(pids=(70,))
     judged_ = asked(trace)
