@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#define PEEK_BYTES 4096
+#define PEEK_BYTES 32768 /* a slab of order 3 */
 
 struct peeked {
 	s64 status; /* 0, or the error of the read */

@@ -17,11 +17,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 import slabtrace.columns as tables
-from slabtrace.analysis.counting.sampling import SampledHits
 from slabtrace.analysis.grouping.kept import Question
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
 
 
 BUCKETS = 600
+OUTSTANDING_BY = ("stack", "call_site", "module", "process", "cache")
 
 
 class Trace:
@@ -100,12 +99,17 @@ class Trace:
     def window(self, begin: str | int = 0, end: str | int | None = None) -> Trace:
         """The trace from `begin` to `end` as one of its own, as if nothing else had been recorded.
 
-        Each is ns since the recording's start, or the text of a mark (the first of that text, for
-        `end` the first one after `begin`); `end` None: the recording's end.  Raises UsageError for
-        a mark that does not exist, and where nothing lies between.
+        Each is ns since this trace's start, or the text of a mark (the first of that text, for
+        `end` the first one after `begin`); `end` None: this trace's end.  A window of a window never
+        reaches beyond it.  `progress` stays set.  Raises UsageError for a mark that does not exist, and
+        where nothing lies between.
         """
         begin_ns, end_ns = self.moments(begin, end)
-        return Trace(self._recorded.reader.path, (begin_ns, end_ns))
+        before = self.span_ns[0] - self.manifest.started_ns  # what an outer window left out
+        inside = before + max(begin_ns, 0), before + min(end_ns, self.length_ns)
+        window = Trace(self._recorded.reader.path, inside)
+        window.progress = self.progress
+        return window
 
     def moments(self, begin: str | int = 0, end: str | int | None = None) -> tuple[int, int]:
         """The times, ns since the start, that `begin` and `end` mean: see `window`."""
@@ -131,7 +135,7 @@ class Trace:
         """The marks set while recording."""
         import pandas as pd
 
-        rows = self._recorded.reader.table("marks").to_pylist()
+        rows = self._recorded.marks.to_pylist()
         times = [row["ts_ns"] - self.span_ns[0] for row in rows]
         return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
 
@@ -169,7 +173,8 @@ class Trace:
     def completeness(self) -> Completeness:
         """What was seen, what was lost, and whether anything was."""
         summary = self._passes.summary
-        return assess(summary, self._recorded.slabs, self.manifest, self._vouched.losses, self.damage)
+        vouched = self._vouched
+        return assess(summary, self._recorded.slabs, self.manifest, vouched.losses, vouched.damage)
 
     @documented(tables.RECONCILIATION)
     def reconciliation(self) -> pd.DataFrame:
@@ -200,6 +205,7 @@ class Trace:
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
         these processes (tgids), by tasks then called as one of these shell patterns says.
         """
+        _check_by(by, OUTSTANDING_BY)
         question = self._question(pid, comm)._replace(by_process=by == "process")
         frame, *_ = self._judging.grouped(by, question)
         return frame.drop(columns="group")
@@ -217,6 +223,7 @@ class Trace:
         `between`: only what was allocated between two moments (see `window`) and not freed by the
         end of the recording.  The other parameters are those of `outstanding`.
         """
+        _check_by(by, OUTSTANDING_BY)
         return self._with_estimates(self._judging.groups(by, self._question(pid, comm, between)))
 
     @documented(tables.FINDINGS)
@@ -258,12 +265,19 @@ class Trace:
 
     @documented(tables.CACHES)
     def caches(self) -> pd.DataFrame:
-        """Every slab cache, traced beside the kernel's own count, most allocations first."""
+        """Every slab cache, traced beside the kernel's own count, most allocations first.
+
+        `cache_names` has their names alone, without a pass over the events.
+        """
         from slabtrace.analysis.tables.caches import cache_table
 
         _, peaks = self._passes.timelines(BUCKETS)
         slabinfo = self._recorded.slabinfo
         return cache_table(self._passes.summary, peaks.peak, slabinfo, self.reconciliation())
+
+    def cache_names(self) -> dict[str, list[str]]:
+        """Every slab cache and the names merged into it; reads no event."""
+        return self._recorded.caches.known(self._recorded.sites)
 
     @documented(tables.STAT)
     def stat(self, by: str = "call_site") -> pd.DataFrame:
@@ -274,12 +288,13 @@ class Trace:
         from slabtrace.analysis.counting.by_pointer import Pointers
         from slabtrace.analysis.tables.stat import stat
 
+        _check_by(by, ("call_site", "cache", "ptr"))
         if by == "ptr":
             pointers = Pointers(self._recorded.sites)
             self._passes.run([pointers])
             return pointers.table()
         frame = stat(self._passes.summary, self._recorded.lookup.symbols, by)
-        return self._with_estimated_hits(frame, by) if self.manifest.sampled_one_in > 1 else frame
+        return self._passes.with_estimated_hits(frame, by) if self.manifest.sampled_one_in > 1 else frame
 
     @documented(tables.STACK_TOTALS)
     def stack_totals(self) -> pd.DataFrame:
@@ -291,6 +306,7 @@ class Trace:
     @documented(tables.LIFETIMES)
     def lifetime_table(self, by: str = "call_site") -> pd.DataFrame:
         """How long objects lived, by "stack", "call_site", "module" or "cache"."""
+        _check_by(by, ("stack", "call_site", "module", "cache"))
         from slabtrace.analysis.grouping.groups import group_sites, modules
         from slabtrace.analysis.tables.lifetime_table import Lived, Temporaries, lifetime_table
 
@@ -316,7 +332,8 @@ class Trace:
 
         timeline, _ = self._passes.timelines(buckets)
         recorded, page_size = self._recorded, self.manifest.host.page_size
-        return usage(timeline, recorded.caches, recorded.slabinfo, self.span_ns[0], page_size)
+        parked, started_ns = self._vouched.account.parked, self.span_ns[0]
+        return usage(timeline, recorded.caches, recorded.slabinfo, started_ns, page_size, parked)
 
     @documented(tables.CALL_SITE_USAGE)
     def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:
@@ -373,12 +390,8 @@ class Trace:
         one_in = self.manifest.sampled_one_in
         return with_estimates(frame, one_in) if one_in > 1 else frame
 
-    def _with_estimated_hits(self, frame: pd.DataFrame, by: str) -> pd.DataFrame:
-        recorded, one_in = self._recorded, self.manifest.sampled_one_in
-        hits = SampledHits(len(recorded.sites))
-        self._passes.run([hits])
-        names = np.array(recorded.caches.names, object)
-        key = recorded.sites["call_site"] if by == "call_site" else names[recorded.caches.of_site]
-        errors = hits.errors(one_in, key)
-        error = [errors[each] for each in frame[by].tolist()]
-        return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)
+
+def _check_by(by: str, known: Sequence[str]) -> None:
+    """Raise ValueError for a grouping that a table does not have, before any event is read."""
+    if by not in known:
+        raise ValueError(f"by is one of {', '.join(known)}, not {by!r}")

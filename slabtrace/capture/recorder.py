@@ -24,6 +24,7 @@ from slabtrace.capture.budget import Cost, Settings
 from slabtrace.capture.host import describe
 from slabtrace.capture.kernel.module_watch import PAUSE_S, ModuleWatch
 from slabtrace.capture.marks import Mark, MarkListener
+from slabtrace.capture.process.census import processes_since
 from slabtrace.capture.process.command import TracedCommand
 from slabtrace.capture.process.priority import raise_priority
 from slabtrace.capture.process.privileges import reduce
@@ -132,6 +133,8 @@ class Recorder:
                 self._meanwhile(plan.settle)
             if plan.slabs_asked:
                 self._check_slabs()
+            manifest = self._writer.manifest
+            manifest.processes = processes_since(manifest.started_ns)
         except BaseException as error:
             self._failure = error
         self._end()
@@ -169,6 +172,7 @@ class Recorder:
         entry = self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
         try:
             self._record_until(deadline, running=lambda: command.poll() is None)
+            entry.ended_ns = None if command.poll() is None else time.monotonic_ns()
             self._record_until(min(deadline, time.monotonic() + plan.grace_s))
         finally:
             entry.exit_status = command.terminate()

@@ -21,14 +21,9 @@ if TYPE_CHECKING:
     from slabtrace.api import Trace
 
 
-def aliases(caches: pd.DataFrame) -> dict[str, list[str]]:
-    """Every cache of a trace (rows of analysis' caches()) and the names merged into it."""
-    return {name: list(others) for name, others in zip(caches["cache"], caches["aliases"], strict=True)}
-
-
 def chooser(trace: Trace, globs: Sequence[str]) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """`by_cache` for tables of `trace`; its slab caches are read only if there are `globs`."""
-    known = aliases(trace.caches()) if globs else {}
+    """`by_cache` for tables of `trace`; costs no pass over its events."""
+    known = trace.cache_names() if globs else {}
     return lambda frame: by_cache(frame, globs, known)
 
 

@@ -22,11 +22,14 @@ class Subject(NamedTuple):
 
     def notes(self) -> Notes:
         """Marks and losses, for the background of axes of time."""
+        from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filter_options
         from slabtrace.render.plots.canvas import Notes
 
         completeness = self.trace.completeness()
         lost = completeness.dropped + completeness.skipped + completeness.late
-        return Notes(self.trace.marks(), self.trace.losses(), lost)
+        manifest, one_in = self.trace.manifest, completeness.sampled_one_in
+        partial = filter_options(manifest, PARTIAL_FILTERS) + ([f"--sample 1/{one_in}"] if one_in > 1 else [])
+        return Notes(self.trace.marks(), self.trace.losses(), lost, " ".join(partial))
 
 
 def _usage(subject: Subject, title: str) -> Drawing:

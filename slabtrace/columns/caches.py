@@ -8,6 +8,7 @@ from slabtrace.columns.table import TEXT, TEXTS, Column, Table
 _CACHE = Column("cache", TEXT, "", "slab cache; where the kernel merged several, the name it shows for all")
 _ALIASES = Column("aliases", TEXTS, "", "names of the caches merged into it")
 _SLACK = "how much of the difference can be parked objects and unsampled moments"
+_WITHOUT = "the kernel has no count, or --cache left the cache out of the recording"
 _SHARE = "share of the larger of both changes that the other one matches"
 _WHY = "the likely reason of the difference; empty if there is none"
 
@@ -33,17 +34,17 @@ CACHES = Table(
         Column(
             "unexplained", "Int64", "",
             "the difference: the kernel's change less the traced one (allocs - frees - inferred); missing "
-            "where the kernel has no count", nullable=True,
+            f"where {_WITHOUT}", nullable=True,
         ),
-        Column("slack", "float64", "", f"{_SLACK}; missing where the kernel has no count", nullable=True),
-        Column("explained", "float64", "0 to 1", f"{_SHARE}; missing where the kernel has no count", nullable=True),
-        Column("why", TEXT, "", f"{_WHY}; missing where the kernel has no count", nullable=True),
+        Column("slack", "float64", "", f"{_SLACK}; missing where {_WITHOUT}", nullable=True),
+        Column("explained", "float64", "0 to 1", f"{_SHARE}; missing where {_WITHOUT}", nullable=True),
+        Column("why", TEXT, "", f"{_WHY}; missing where {_WITHOUT}", nullable=True),
     ),
     command="caches", json_list="caches",
 )  # fmt: skip
 
 RECONCILIATION = Table(
-    "reconciliation", "a slab cache that slabinfo knows", "reconciliation",
+    "reconciliation", "a recorded slab cache that slabinfo knows", "reconciliation",
     (
         _CACHE,
         _ALIASES,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The objects that `--json` prints; scripts rely on their names.
 
-Each is {"schema": "slabtrace.NAME/1", "trace", "completeness", "damage", rows}.  Keys may be added
+Each is {"schema": "slabtrace.NAME/VERSION", "trace", "completeness", "damage", rows}.  Keys may be added
 within a schema's version, but not renamed or removed.  Kernel addresses are strings like
 "0xffffffff8127bc41": as JSON numbers they would lose digits in jq and JavaScript.  Unknown values are
 null.  Times are ns since the start of the recording, sizes bytes.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from slabtrace.columns import Table
 
+VERSIONS = {"leaks": 2}  # of schemas that lost or renamed a key; the others are version 1
 ADDRESSES = frozenset({"ptr", "call_site"})
 
 
@@ -30,7 +31,7 @@ def document(schema: str, trace: str, completeness: object, damage: Sequence[str
     `completeness`: a dataclass or mapping.
     """
     return {
-        "schema": f"slabtrace.{schema}/1",
+        "schema": f"slabtrace.{schema}/{VERSIONS.get(schema, 1)}",
         "trace": trace,
         "completeness": plain(completeness),
         "damage": list(damage),

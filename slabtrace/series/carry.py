@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a part leaves to the next: outstanding objects, who allocated them, what was lost and missed so far.
+"""What a part leaves to the next: outstanding objects, who allocated them, what was lost and missed so far,
+how long the others lived, and which frees were of objects older than the series.
 
 The part that has ended is read once more and paired as ever.  The result is the folder carried/ of the part
 that follows (trace/format/schema.py: CARRIED): all of it, or, until it is whole, nothing.
@@ -7,18 +8,23 @@ that follows (trace/format/schema.py: CARRIED): all of it, or, until it is whole
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from slabtrace.analysis.carried.earlier import Earlier
+from slabtrace.analysis.carried.older import OlderRows, merged
+from slabtrace.analysis.counting.ages import least_horizon_ns
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import How
 from slabtrace.analysis.pairing.pairer import Pairer
-from slabtrace.analysis.pairing.scan import paired_chunks
+from slabtrace.analysis.pairing.scan import Accumulator, paired_chunks
 from slabtrace.trace.files.place import Place
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.arrays import plain
@@ -33,19 +39,33 @@ BATCH = 1 << 17  # objects
 def carry(ended: Path, following: Path) -> None:
     """Carry what the trace `ended` leaves outstanding into `following`.  Raises TraceError, WriteError."""
     reader = TraceReader(ended)
-    objects, missed = _outstanding(reader)
+    sites = Sites.from_table(reader.sites)
+    earlier, length_ns = Earlier(reader, len(sites)), reader.span()[1] - reader.since_ns
+    older = OlderFrees(reader.since_ns + least_horizon_ns(length_ns))
+    objects, missed = _outstanding(reader, sites, [earlier.deaths, older])
     site = np.flatnonzero(missed)
+    lived, pairs = earlier.deaths.columns()
     tables: dict[str, list[Any]] = {
         "tasks": _who_allocated(objects, reader.table("tasks")),
         "losses": _summed(reader.table("losses")),
         "missed": [site.tolist(), missed[site].tolist()],
+        "since": [[reader.since_ns]],
+        "older": list(_older(earlier.older, older.close(), length_ns)),
+        "lived": lived,
+        "pairs": pairs,
     }
     _write_whole(following, objects, tables)
 
 
-def _outstanding(reader: TraceReader) -> tuple[EventBatch, Counts]:
+def _older(before: OlderRows, mine: OlderFrees, length_ns: int) -> OlderRows:
+    """The frees of objects from before the series that still count, however long it goes on."""
+    return merged(before.since(mine.since_ns), mine.site, mine.ts_ns, length_ns)
+
+
+def _outstanding(
+    reader: TraceReader, sites: Sites, accumulators: Sequence[Accumulator]
+) -> tuple[EventBatch, Counts]:
     """The allocations outstanding at the end, in time order; and inferred frees by site, shape (s,)."""
-    sites = Sites.from_table(reader.sites)
     missed = np.zeros(len(sites), np.int64)
     before = reader.carried("missed")
     site, count = plain(before.column("site")), plain(before.column("frees")).astype(np.int64)
@@ -54,6 +74,8 @@ def _outstanding(reader: TraceReader) -> tuple[EventBatch, Counts]:
     for paired in paired_chunks(reader.events(), pairer):
         inferred = (paired.how != How.FREED) & (paired.how != How.DUPLICATE)
         np.add.at(missed, paired.ended_site[inferred], 1)
+        for accumulator in accumulators:
+            accumulator.add(paired)
     live = pairer.live
     return live.take(np.argsort(live.ts_ns, kind="stable")), missed
 

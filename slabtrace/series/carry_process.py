@@ -10,25 +10,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from slabtrace.errors import CANNOT_TRACE, SlabtraceError, TraceError
 from slabtrace.trace.writing.writer import WriteError
 
 
-def carry_in_process(ended: Path, following: Path) -> None:
-    """carry(ended, following), in a process that Ctrl-C in the terminal does not reach.  Raises as that."""
+def carry_in_process(ended: Path, following: Path, started: Callable[[int], None] | None = None) -> None:
+    """carry(ended, following), in a process that Ctrl-C in the terminal does not reach.  Raises as that.
+
+    `started`: called with the pid of the process.
+    """
     argv = [sys.executable, "-P", "-m", __name__, str(ended), str(following)]
     failed = f"what {ended} leaves cannot be carried into the next part"
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
-        )
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
     except OSError as error:  # no process can be started
         raise TraceError(f"{failed}: {error}") from error
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["the process was killed"])[-1]
-        raise (WriteError if done.returncode == CANNOT_TRACE else TraceError)(f"{failed}: {reason}")
+    if started is not None:
+        started(process.pid)
+    _, said = process.communicate()
+    if process.returncode:
+        reason = (said.strip().splitlines() or ["the process was killed"])[-1]
+        raise (WriteError if process.returncode == CANNOT_TRACE else TraceError)(f"{failed}: {reason}")
 
 
 def main(argv: list[str]) -> int:

@@ -19,6 +19,7 @@ Example: --rotate 4s.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -37,7 +38,7 @@ from slabtrace.series.parts import Rotation, make_series, part_path
 from slabtrace.trace.files.place import Place, remove_trace
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.batch import EventBatch
-from slabtrace.trace.manifest import COMPLETE, Manifest, Part, Totals
+from slabtrace.trace.manifest import COMPLETE, Helper, Manifest, Part, Totals
 from slabtrace.trace.writing.writer import TraceWriter
 
 Carry = Callable[[Path, Path], None]  # from a part that has ended into the one that follows
@@ -48,7 +49,8 @@ class Series:
     """A sink (trace/writing/sink.py) that writes one part after the other.
 
     `name`: of the series.  `manifest`: of the whole recording; each part gets its own, made of it.
-    `first`: the folder of the first part, where it is made already.  Raises as TraceWriter.
+    `first`: the folder of the first part, where it is made already.  `carry`: as carry.carry;
+    by default in a process of its own.  Raises as TraceWriter.
     """
 
     def __init__(
@@ -57,10 +59,10 @@ class Series:
         manifest: Manifest,
         rotation: Rotation,
         first: Place | None = None,
-        carry: Carry = carry_in_process,
+        carry: Carry | None = None,
     ) -> None:
         self.manifest = manifest
-        self._name, self._rotation, self._carry = name, rotation, carry
+        self._name, self._rotation, self._carry = name, rotation, carry or self._carry_in_process
         self._number, self._oldest = 1, 1
         self._boundary_ns: int | None = None  # where the part is to end
         self._began_ns = manifest.started_ns
@@ -168,6 +170,19 @@ class Series:
             with suppress(UsageError):  # somebody put it away, or holds on to it: theirs from now on
                 remove_trace(part_path(self._name, self._oldest))
             self._oldest += 1
+
+    def _carry_in_process(self, ended: Path, following: Path) -> None:
+        """Carry in a process, which the manifest names: what it allocates is slabtrace's own."""
+        helper = Helper(started_ns=time.monotonic_ns())
+
+        def started(pid: int) -> None:
+            helper.pid = pid
+            self.manifest.recorder.helpers.append(helper)
+
+        try:
+            carry_in_process(ended, following, started)
+        finally:
+            helper.ended_ns = time.monotonic_ns()
 
     def _check_carrying(self) -> None:
         """Raise what went wrong while carrying."""

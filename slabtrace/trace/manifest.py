@@ -54,11 +54,27 @@ class Host:
 
 @dataclass
 class Command:
-    """The command that was traced; `exit_status` stays None until it ends."""
+    """The command that was traced; `exit_status` stays None until it ends.
+
+    `ended_ns` (CLOCK_MONOTONIC): when it was seen to have ended; None if it was still running then.
+    """
 
     argv: list[str] = field(default_factory=list)
     pid: int = 0
     exit_status: int | None = None
+    ended_ns: int | None = None
+
+
+@dataclass
+class Helper:
+    """A further process of slabtrace's own while it recorded; `ended_ns` stays None until it ends.
+
+    The times distinguish it from another process that gets its pid later.
+    """
+
+    pid: int = 0
+    started_ns: int = 0
+    ended_ns: int | None = None
 
 
 @dataclass
@@ -66,11 +82,24 @@ class RecorderUse:
     """The recorder itself: its process, the CPU time it took (ns) and its peak memory (bytes).
 
     Its own writes allocate kernel objects too (buffer heads, xarray nodes); `pid` distinguishes them.
+    `helpers`: processes that it started for itself, since the begin of a series.
     """
 
     pid: int = 0
     cpu_ns: int = 0
     peak_rss_bytes: int = 0
+    helpers: list[Helper] = field(default_factory=list)
+
+
+@dataclass
+class Processes:
+    """Processes (pids) that began while recording and were there at its end: `running`, or `ended` and
+    not yet collected by their parents (zombies); `parents` of the latter.
+    """
+
+    running: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -173,6 +202,7 @@ class Manifest:
     coverage: Coverage = field(default_factory=Coverage)
     totals: Totals = field(default_factory=Totals)
     steps: list[Step] = field(default_factory=list)
+    processes: Processes | None = None
     part: Part | None = None
     redacted: bool = False
 

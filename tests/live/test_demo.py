@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace demo` on the running kernel: finds exactly what it leaves behind, and cleans up."""
+"""`slabtrace demo` on the running kernel: finds exactly its leak, and cleans up."""
 
 from __future__ import annotations
 
@@ -33,23 +33,30 @@ def workload_pid(trace: Path) -> int:
     return command.pid
 
 
-def outstanding(trace: Path, symbol: str) -> list[int]:
-    """Of each call site: what the demo's own process left."""
-    pid = str(workload_pid(trace))
-    result = slabtrace("leaks", trace, "--symbol", symbol, "--pid", pid, "--json")
+def leaks(trace: Path, *filters: str) -> dict[str, Any]:
+    """What `slabtrace leaks` finds of the demo's own process."""
+    result = slabtrace("leaks", trace, "--pid", str(workload_pid(trace)), *filters, "--json")
     assert result.returncode == 0, result.stderr
-    groups: list[dict[str, Any]] = json.loads(result.stdout)["groups"]
-    return [group["outstanding"] for group in groups]
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
 
 
-def test_the_demo_finds_what_it_left(tmp_path: Path) -> None:
+def test_the_demo_finds_its_leak(tmp_path: Path) -> None:
     result = slabtrace("demo", "-o", tmp_path / "demo")
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stderr + result.stdout
     trace = tmp_path / "demo" / "demo.slab"
-    assert outstanding(trace, r"^load_msg\+|^alloc_msg\+") == [23]
-    assert outstanding(trace, r"^alloc_pipe_info\+") == [41, 41]
+    messages = leaks(trace, "--symbol", r"^load_msg\+|^alloc_msg\+")
+    assert [group["outstanding"] for group in messages["groups"]] == [23]
+    assert [each["class"] for each in messages["findings"]] != ["suspect"]
+    pipes = leaks(trace, "--symbol", r"^alloc_pipe_info\+")
+    assert [group["outstanding"] for group in pipes["groups"]] == [31, 31]
+    (leak,) = pipes["findings"]
+    assert (leak["class"], leak["outstanding"], leak["objects"] % 31) == ("suspect", 31, 0)
+    assert leak["rate_low"] < 1 / 0.64 < leak["rate_high"]
+    assert (pipes["verdict"]["suspects"], pipes["verdict"]["growing"]) == (1, 0)
     assert (tmp_path / "demo" / "usage.png").read_bytes().startswith(b"\x89PNG")
-    assert "found: 23 in" in result.stdout and "found: 41 in" in result.stdout
+    assert "found: 23 in" in result.stdout and "found: 31 in" in result.stdout
+    assert "#1 suspect" in result.stdout and "1 suspected leak" in result.stdout
     assert workload_pid(trace) not in last_senders(), "the demo removes its queue before it ends"
     again = slabtrace("demo", "-o", tmp_path / "demo")
     assert again.returncode == 2 and "exists" in again.stderr

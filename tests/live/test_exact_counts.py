@@ -35,7 +35,7 @@ def cache_of_a_message() -> str:
 def groups_of(leaver: Leaver, by: str = "call-site") -> list[dict[str, Any]]:
     """Outstanding groups of what the leaver itself allocated."""
     content = slabtrace_json("leaks", str(leaver.trace), "--by", by, "--pid", str(leaver.pid()))
-    assert content["schema"] == "slabtrace.leaks/1"
+    assert content["schema"] == "slabtrace.leaks/2"
     groups: list[dict[str, Any]] = content["groups"]
     return groups
 

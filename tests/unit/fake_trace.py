@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from slabtrace.analysis.leaks.verdict import Verdict
 from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, Unattached
 
 MSG_SITE = 0xFFFFFFFF8127BC41
@@ -22,6 +23,13 @@ HOSTILE = "evil\x1b]0;owned\x07"
 GROUPS: list[dict[str, Any]] = [
     {
         "rank": 1,
+        "finding": 1,
+        "rate_per_s": 20.5,
+        "rate_low": 18.45,
+        "rate_high": 20.84,
+        "older_freed": 0.0,
+        "dispersion": 1.0,
+        "p": 1e-9,
         "cache": "kmalloc-cg-192",
         "call_site": PIPE_SITE,
         "symbol": "alloc_pipe_info+0x57",
@@ -35,7 +43,6 @@ GROUPS: list[dict[str, Any]] = [
         "newest_ns": 1_100_000_000,
         "growth_bytes_per_s": 3936.0,
         "class": "suspect",
-        "score": 0.9,
         "why": "grew 230.6 KiB/min; 0 of 41 objects older than 1.07 s were ever freed",
         "growth_low": 3542.4,
         "growth_high": 4000.0,
@@ -43,8 +50,6 @@ GROUPS: list[dict[str, Any]] = [
         "old_freed": 0,
         "horizon_ns": 1 << 30,
         "sibling_ns": 2e6,
-        "steadiness": 1.0,
-        "late_share": 0.5,
         "module": "",
         "reclaimable": False,
         "stack_of": 41,
@@ -59,6 +64,13 @@ GROUPS: list[dict[str, Any]] = [
     },
     {
         "rank": 2,
+        "finding": 2,
+        "rate_per_s": float("nan"),
+        "rate_low": float("nan"),
+        "rate_high": float("nan"),
+        "older_freed": 0.0,
+        "dispersion": 1.0,
+        "p": 1.0,
         "cache": "msg_msg-128",
         "call_site": MSG_SITE,
         "symbol": "load_msg+0x71",
@@ -72,7 +84,6 @@ GROUPS: list[dict[str, Any]] = [
         "newest_ns": 1_200_000_000,
         "growth_bytes_per_s": float("nan"),
         "class": "young",
-        "score": 0.0,
         "why": "nothing in it is old enough to judge",
         "growth_low": float("nan"),
         "growth_high": float("nan"),
@@ -80,8 +91,6 @@ GROUPS: list[dict[str, Any]] = [
         "old_freed": 0,
         "horizon_ns": 0,
         "sibling_ns": 2e6,
-        "steadiness": 1.0,
-        "late_share": 0.5,
         "module": "",
         "reclaimable": False,
         "stack_of": 5,
@@ -95,6 +104,23 @@ GROUPS: list[dict[str, Any]] = [
         "own": False,
     },
 ]
+
+NOT_OF_FINDINGS = {"finding", "rank", "reclaimable"}
+
+
+def finding(group: dict[str, Any]) -> dict[str, Any]:
+    """The finding that consists of this group alone."""
+    return {name: value for name, value in group.items() if name not in NOT_OF_FINDINGS} | {
+        "rank": group["finding"],
+        "next": "find who holds these objects" if group["class"] == "suspect" else "",
+        "caches": [group["cache"]],
+        "groups": [group["rank"]],
+        "objects": group["outstanding"],
+        "bytes_each": group["bytes_alloc"] / group["outstanding"],
+        "longer_ns": float("nan"),
+        "doubt": "",
+    }
+
 
 CACHES: list[dict[str, Any]] = [
     {
@@ -187,6 +213,7 @@ class FakeCompleteness:
     late: int = 0
     counted: int = 0
     sampled_one_in: int = 1
+    filters: list[str] = field(default_factory=list)
     damaged: bool = False
     unattached: list[str] = field(default_factory=lambda: ["kfree_rcu"])
     exact: bool = False
@@ -200,8 +227,8 @@ class FakeCompleteness:
 class FakeTrace:
     """The part of slabtrace.api.Trace that the commands use."""
 
-    def __init__(self, findings: list[dict[str, Any]] | None = None, damage: list[str] | None = None) -> None:
-        self.findings = findings or []
+    def __init__(self, wrong: list[dict[str, Any]] | None = None, damage: list[str] | None = None) -> None:
+        self.wrong = wrong or []
         self.damage = damage or []
         self.length_ns = 2_000_000_000
         self.progress: Callable[[int], None] | None = None
@@ -232,6 +259,20 @@ class FakeTrace:
         mine = [g for g in GROUPS if not pid or g["pids"][0] in pid]
         return pd.DataFrame([g for g in mine if not comm or g["comms"][0] in comm])
 
+    def findings(
+        self, pid: Collection[int] = (), comm: Collection[str] = (), between: tuple[Any, Any] | None = None
+    ) -> pd.DataFrame:
+        """A finding for each group."""
+        mine = self.leaks("stack", pid, comm, between).to_dict("records")
+        return pd.DataFrame([finding({str(name): value for name, value in row.items()}) for row in mine])
+
+    def verdict(
+        self, pid: Collection[int] = (), comm: Collection[str] = (), between: tuple[Any, Any] | None = None
+    ) -> Verdict:
+        """One suspect, whatever is asked for."""
+        sentences = ["1 suspected leak, 230.6 KiB/min in all.", "A smaller one would have been missed."]
+        return Verdict(1, 0, 3936.0, 20.5, 10**9, [], sentences)
+
     def tasks(self) -> pd.DataFrame:
         rows = [
             {"ts_ns": 0, "tid": g["pids"][0], "tgid": g["pids"][0], "comm": g["comms"][0]} for g in GROUPS
@@ -241,6 +282,9 @@ class FakeTrace:
     def caches(self) -> pd.DataFrame:
         known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
         return pd.DataFrame(CACHES).astype(known)
+
+    def cache_names(self) -> dict[str, list[str]]:
+        return {cache["cache"]: cache["aliases"] for cache in CACHES}
 
     def reconciliation(self) -> pd.DataFrame:
         rows = [
@@ -263,7 +307,7 @@ class FakeTrace:
         return pd.DataFrame(STAT)
 
     def mismatches(self) -> pd.DataFrame:
-        return pd.DataFrame(self.findings, columns=list(MISMATCH))
+        return pd.DataFrame(self.wrong, columns=list(MISMATCH))
 
     def usage(self) -> pd.DataFrame:
         """Three caches in 20 buckets; the second differs more and more from the kernel's count."""
@@ -281,6 +325,10 @@ class FakeTrace:
                     "active_objs": i * 1.0,
                     "num_objs": 64.0,
                     "reserved": 4096.0,
+                    "room": 64.0,
+                    "maybe_freed": i * k // 2,
+                    "objects_expected": i * k * 0.75,
+                    "bytes_expected": i * k * 48.0,
                 }
                 for cache, k in (("msg_msg-128", 1), ("kmalloc-cg-192", 2), ("_odd$name", 3))
                 for i in range(20)
@@ -294,7 +342,8 @@ class FakeTrace:
             for g in GROUPS[:top]
             for i in range(20)
         ]
-        return pd.DataFrame(rows, columns=["ts_ns", "call_site", "symbol", "objects", "bytes"])
+        table = pd.DataFrame(rows, columns=["ts_ns", "call_site", "symbol", "objects", "bytes"])
+        return table.assign(bytes_expected=table["bytes"].astype(float))
 
     def size_classes(self) -> pd.DataFrame:
         """Allocations of 128 and 256 bytes."""

@@ -12,6 +12,7 @@ import pandas as pd
 ADDRESS = re.compile(r"(?<!\+)0x[0-9a-f]+")  # not an offset in a function
 MADE_UP = re.compile(r"0x(5ab0|7e87)[0-9a-f]{12}")
 COUNTED = re.compile(r"\(\d+ of\s+them\)")  # batches of a cut file: its first may be empty
+FILTERED_BY = re.compile(r"(?<=--comm )[^\s.]+")  # as verdicts and the list of filters name it
 MAY_DIFFER = {"trace", "manifest"}  # keys in the JSON of commands
 ADDRESSES = {"ptr", "cache", "call_site", "free_call_site", "addresses"}
 PIDS = {"pid", "pids", "tid", "tgid", "alloc_tid", "free_tid", "process"}
@@ -79,7 +80,11 @@ class Renaming:
             assert true == made or (true != true and made != made), key
 
     def _texts(self, true: str, made: str, key: str) -> None:
-        """Compare texts that contain addresses."""
+        """Compare texts that contain addresses, and the name that a recording was filtered by."""
+        names = list(zip(FILTERED_BY.findall(true), FILTERED_BY.findall(made), strict=True))
+        assert all(re.fullmatch(r"task-\d+", each) for _, each in names), made
+        self.pairs.update((f"True False {a}", b) for a, b in names)
+        true, made = FILTERED_BY.sub("", true), FILTERED_BY.sub("", made)
         addresses = list(zip(ADDRESS.findall(true), ADDRESS.findall(made), strict=True))
         assert all(MADE_UP.fullmatch(each) for _, each in addresses), made
         self.pairs.update((f"False False {int(a, 16)}", int(b, 16)) for a, b in addresses)

@@ -16,7 +16,7 @@ import pytest
 import slabtrace
 from slabtrace.api import Trace
 from slabtrace.trace.format.schema import Flag, Kind
-from slabtrace.trace.manifest import Manifest, RecorderUse
+from slabtrace.trace.manifest import Helper, Manifest, RecorderUse
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
 PIPE: dict[str, Any] = {
@@ -140,6 +140,21 @@ def test_groups_of_only_the_recorder_are_own_and_come_last(tmp_path: Path) -> No
     assert leaks[["call_site", "own"]].to_numpy().tolist() == [[0x110, False], [0x120, False], [0x100, True]]
     mine = slabtrace.open(path).leaks("call_site", pid=[70])
     assert set(mine["own"]) == {True}
+
+
+def test_objects_of_a_process_that_the_recorder_started_are_own_while_it_ran(tmp_path: Path) -> None:
+    tasks = [{"ts_ns": 0, "tid": tid, "tgid": tid, "comm": "x"} for tid in (70, 80, 90)]
+    allocated = [(10, 80), (25, 80), (10, 90), (99, 90), (5, 70)]  # (when, by whom), each at its own site
+    events = [
+        alloc(ts, 0x1000 * (i + 1), call_site=0x100 + i, tid=tid) for i, (ts, tid) in enumerate(allocated)
+    ]
+    helpers = [Helper(80, START + 5, START + 20), Helper(90, START + 5, None)]
+    manifest = Manifest(status="complete", recorder=RecorderUse(pid=70, helpers=helpers))
+    path = write_trace(
+        tmp_path / "t", sorted(events, key=lambda e: e.ts), {"tasks": tasks}, manifest=manifest
+    )
+    own = slabtrace.open(path).leaks("call_site").set_index("call_site")["own"]
+    assert own.sort_index().tolist() == [True, False, True, True, True], "80 ended at 20: another got its pid"
 
 
 def test_outstanding_by_cache_has_no_call_site(trace: Trace) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules by which a run passes.  They take rows and numbers, and look nothing up.
 
-A leak: the first finding is a suspect, has the owner's cache, and its bytes are within 2 % of the truth (of
-a sample: its rate's interval holds the truth); there is no other suspect.  A flat load: no suspect at all,
-and no finding of the load's own processes has a class that its scenario does not allow.
+A leak: the first finding is a suspect, has the owner's cache, and its bytes are within 2 % of the truth; of a
+sample, or among siblings that live on, its rate's interval holds the truth.  There is no other suspect.
+A flat load: no suspect at all, and no finding of the load's own processes has a class that its scenario does
+not allow.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Outcome:
     """What became of one run; it passed if `wrong` is empty.
 
     `off`: how far the first finding's bytes are from the truth, as a share of it; None: not compared.
+    `own_off`: the same of the load's own processes alone, where others may have added to the finding.
     """
 
     scenario: str
@@ -33,6 +35,7 @@ class Outcome:
     first: str = ""
     first_class: str = "none"
     off: float | None = None
+    own_off: float | None = None
     others: list[str] = field(default_factory=list)
 
     @property
@@ -70,16 +73,21 @@ def _judge_leak(scenario: Scenario, truth: Truth, findings: Sequence[Finding], o
         outcome.wrong.append(f"first is {first['class']}")
     if truth.owner not in first["caches"]:
         outcome.wrong.append(f"first has no {truth.owner}")
-    elif scenario.sampled:
+    elif scenario.by_rate:
         _judge_rate(truth, first, outcome)
     else:
         _judge_bytes(truth, first, outcome)
 
 
 def _judge_bytes(truth: Truth, first: Finding, outcome: Outcome) -> None:
-    outcome.off = min((off(first["bytes_alloc"], truth, each) for each in truth.bytes_each), key=abs)
+    outcome.off = least_off(truth, first)
     if abs(outcome.off) > OFF:
         outcome.wrong.append(f"bytes off by {outcome.off:+.1%}")
+
+
+def least_off(truth: Truth, finding: Finding) -> float:
+    """How far the bytes of a finding are from those of one owner, of the second, or of both."""
+    return min((off(finding["bytes_alloc"], truth, each) for each in truth.bytes_each), key=abs)
 
 
 def off(found: float, truth: Truth, bytes_each: tuple[float, float]) -> float:

@@ -19,7 +19,7 @@ LEAKS = (
     _leak("tcp-sockets", sockets.TcpSockets, "TCP", owners.TCP),
     _leak("tcp-settle", sockets.TcpSockets, "TCP", owners.TCP, options=("--settle",)),
     _leak("three-services", others.ThreeServices, "TCP", owners.TCP, seconds=60),
-    _leak("socket-siblings", sockets.AmongSessions, "TCP", owners.TCP, seconds=60),
+    _leak("socket-siblings", sockets.AmongSessions, "TCP", owners.TCP, seconds=60, by_rate=True),
     _leak("unix-pairs", sockets.UnixPairs, "UNIX", owners.UNIX_PAIR),
     _leak("eventfds", files.Eventfds, "filp", owners.EVENTFD),
     _leak("pipes", files.Pipes, "filp", owners.PIPE),
@@ -32,13 +32,15 @@ LEAKS = (
     _leak("tmpfs-files", files.TmpfsFiles, "shmem_inode_cache", owners.TMPFS_FILE),
     _leak("xattrs", files.Attributes, "kmalloc-cg-192", owners.ATTRIBUTE),
     _leak("mounts", files.Mounts, "mnt_cache", owners.MOUNT),
-    _leak("messages-siblings", messages.AmongSiblings, "msg_msg-128", owners.MESSAGE, seconds=60),
+    _leak(
+        "messages-siblings", messages.AmongSiblings, "msg_msg-128", owners.MESSAGE, seconds=60, by_rate=True
+    ),
     _leak(
         "messages-rotated", messages.SlowMessages, "msg_msg-128", owners.MESSAGE, seconds=90,
         options=("--rotate", "10s", "--keep", "3"),
     ),
     _leak(
-        "messages-sampled", messages.ManyMessages, "msg_msg-128", owners.MESSAGE, sampled=True,
+        "messages-sampled", messages.ManyMessages, "msg_msg-128", owners.MESSAGE, by_rate=True,
         options=("--sample", "1/16"),
     ),
     _leak("messages-between", messages.Messages, "msg_msg-128", owners.MESSAGE, between=(10, 30)),

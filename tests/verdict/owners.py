@@ -41,7 +41,7 @@ ZOMBIE = {"task_struct": 1, "signal_cache": 1, "sighand_cache": 1, "pid": 1, "cr
 SLEEP = {
     **ZOMBIE, "pid": 2, "files_cache": 1, "fs_cache": 1, "mm_struct": 1, "vm_area_struct": 23,
     "anon_vma_chain": 11, "anon_vma": 8, "maple_node": 3, "filp": 3, "lsm_file_cache": 3,
-    "kmalloc-cg-2k": 1, "kmalloc-cg-96": 1, "kmalloc-cg-64": 1,
+    "kmalloc-cg-16": 2,
 }  # fmt: skip
 
 # A directory and 18 files; of their names 13 have at most 15 characters, the directory's has 40.

@@ -25,7 +25,7 @@ class Scenario:
     one with it.
 
     `options`: of `slabtrace record`.  `begins`: the load begins `lead` seconds before the recording, or
-    with it.  `killed`: the recorder ends by SIGKILL.  `sampled`: the rate is compared, not the bytes.
+    with it.  `killed`: the recorder ends by SIGKILL.  `by_rate`: the rate is compared, not the bytes.
     `between`: only what came between these times (s since the start) is judged.  `also_first`: the first
     so many seconds are judged, too, as a recording of their own.  `may`: classes that the load's own
     findings may have when nothing leaks.
@@ -45,7 +45,7 @@ class Scenario:
     between: tuple[float, float] | None = None
     also_first: float = 0.0
     killed: bool = False
-    sampled: bool = False
+    by_rate: bool = False
     may: tuple[str, ...] = EVERYWHERE
 
     @property

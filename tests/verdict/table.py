@@ -19,7 +19,10 @@ def line(outcome: Outcome) -> str:
     head = (
         f"{'pass' if outcome.passed else 'FAIL':4} {outcome.truth:4} {outcome.scenario:18} {aside:5} {off:>7}"
     )
-    return "\n".join([f"{head}  {outcome.first}".rstrip(), *(f"     {each}" for each in outcome.wrong)])
+    wrong = [*outcome.wrong]
+    if outcome.own_off is not None:
+        wrong.append(f"(bytes of the load's own processes alone: off by {outcome.own_off:+.1%})")
+    return "\n".join([f"{head}  {outcome.first}".rstrip(), *(f"     {each}" for each in wrong)])
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -11,7 +11,7 @@ octave 33 of `lived`, and beyond 4.3 s (by 5.7 s) and 8.6 s (by 1.4 s).
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,32 @@ def horizons(length_ns: int, least_ns: int = 0, shortest_ns: int = LEAST_HORIZON
     if least_ns >= LEAST_HORIZON_NS:
         beyond = [least_ns, *(least_ns + each for each in beyond)]
     return np.array([each for each in beyond if each < length_ns], np.int64)
+
+
+def least_horizon_ns(length_ns: int) -> int:
+    """No horizon of a recording that is at least so long is shorter: a power of two."""
+    return 1 << int(np.ceil(np.log2(max(LEAST_HORIZON_NS, SMALLEST_SHARE * length_ns))))
+
+
+def octaves(lived: NDArray[np.int64]) -> Counts:
+    """The octave of each lifetime (ns), shape (n,): k for 2^k to less than 2^(k + 1), OCTAVES - 1 at most."""
+    octave = np.maximum(lived, 1).astype(np.float64).view(np.int64)
+    octave >>= FLOAT_BITS
+    octave -= FLOAT_BIAS
+    return np.minimum(octave, OCTAVES - 1, out=octave)
+
+
+class Old(NamedTuple):
+    """Objects freed at an age of at least LEAST_HORIZON_NS whose free was seen, each of shape (p,).
+
+    `site` (of the allocation), `freed_at` (site of the free), `octave`, `objects`, `lived_ns` (the sum).
+    """
+
+    site: Positions
+    freed_at: Positions
+    octave: Positions
+    objects: Counts
+    lived_ns: NDArray[np.float64]
 
 
 class Ages:
@@ -96,6 +122,24 @@ class Ages:
             old = old[how[old] == How.FREED]
             self._count_old(site[old], lived[old], paired.site[end[old]])
 
+    def take(self, lived: Counts, before: Old) -> None:
+        """Take what was counted before (carried/deaths.py); `lived`, shape (s, OCTAVES).
+
+        The horizons must be powers of two, as they are where no `least_ns` was asked for.
+        """
+        self.lived += lived
+        if not len(self.horizons_ns):
+            return
+        for at, horizon_ns in enumerate(self.horizons_ns.tolist()):
+            old = np.flatnonzero(before.octave >= horizon_ns.bit_length() - 1)
+            objects = before.objects[old]
+            np.add.at(self.died[:, at], before.site[old], objects)
+            beyond_ns = before.lived_ns[old] - objects * float(horizon_ns)
+            np.add.at(self.beyond_ns[:, at], before.site[old], beyond_ns)
+        old = np.flatnonzero(before.octave >= int(self.horizons_ns[0]).bit_length() - 1)
+        keys = (before.site[old] << SITE_BITS) | before.freed_at[old]
+        self._count_pairs(keys, before.objects[old])
+
     def pairs(self) -> tuple[Positions, Positions, Counts]:
         """(site of the allocation, site of the free, number) of old objects, each of shape (p,)."""
         keys = np.fromiter(self._pairs.keys(), np.int64, len(self._pairs))
@@ -109,7 +153,9 @@ class Ages:
             beyond = np.flatnonzero(lived >= horizon_ns)
             np.add.at(self.died[:, at], site[beyond], 1)
             np.add.at(self.beyond_ns[:, at], site[beyond], lived[beyond] - float(horizon_ns))
-        keys, numbers = np.unique((site << SITE_BITS) | freed_at, return_counts=True)
+        self._count_pairs(*np.unique((site << SITE_BITS) | freed_at, return_counts=True))
+
+    def _count_pairs(self, keys: Counts, numbers: Counts) -> None:
         for key, number in zip(keys.tolist(), numbers.tolist(), strict=True):
             self._pairs[key] = self._pairs.get(key, 0) + number
 
@@ -117,10 +163,7 @@ class Ages:
         """Count lifetimes by octave, except for those at `twice`, which are second records of an event."""
         if not len(site):
             return
-        cell = np.maximum(lived, 1).astype(np.float64).view(np.int64)
-        cell >>= FLOAT_BITS
-        cell -= FLOAT_BIAS
-        np.minimum(cell, OCTAVES - 1, out=cell)
+        cell = octaves(lived)
         cell += site * OCTAVES
         flat = self.lived.reshape(-1)
         if len(flat) <= 8 * len(cell):

@@ -21,7 +21,7 @@ class OlderFrees:
     """
 
     def __init__(self, since_ns: int, begin_ns: int | None = None) -> None:
-        self._since_ns, self._begin_ns = since_ns, begin_ns
+        self.since_ns, self._begin_ns = since_ns, begin_ns
         self._parts: list[tuple[Positions, NDArray[np.int64]]] = []
         self.site: Positions = np.empty(0, np.intp)
         self.ts_ns: NDArray[np.int64] = np.empty(0, np.int64)
@@ -29,7 +29,7 @@ class OlderFrees:
     def add(self, paired: Paired) -> None:
         """Take one chunk."""
         ts_ns = paired.events.ts_ns
-        if not len(ts_ns) or ts_ns[-1] < self._since_ns:
+        if not len(ts_ns) or ts_ns[-1] < self.since_ns:
             return
         frees = paired.old_frees
         if self._begin_ns is not None:
@@ -39,7 +39,7 @@ class OlderFrees:
 
     def take(self, site: Positions, ts_ns: NDArray[np.int64]) -> None:
         """Take frees of older objects, both of shape (m,)."""
-        late = np.flatnonzero(ts_ns >= self._since_ns)
+        late = np.flatnonzero(ts_ns >= self.since_ns)
         if len(late):
             self._parts.append((site[late], ts_ns[late]))
 

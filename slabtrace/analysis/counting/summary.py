@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.counts import SiteCounts
@@ -15,6 +17,9 @@ from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.manifest import Helper
+
+FOREVER = np.iinfo(np.int64).max
 
 
 @dataclass
@@ -61,7 +66,7 @@ class Summary:
 class Lookup:
     """Names of addresses, stacks and tasks, and the time that times of the recording count from.
 
-    `recorder_pid`: the process that recorded, 0 if not known.
+    `recorder_pid`: the process that recorded, 0 if not known; `helpers`: further ones of slabtrace's own.
     """
 
     symbols: Symbols
@@ -69,3 +74,18 @@ class Lookup:
     tasks: Tasks
     started_ns: int
     recorder_pid: int = 0
+    helpers: Sequence[Helper] = ()
+
+    def own(self, live: EventBatch) -> NDArray[np.bool_]:
+        """Which of the allocations `live` slabtrace itself made, shape (n,)."""
+        tgid = np.append(self.tasks.tgid, np.uint32(0))  # row -1, an unknown task: the last
+        by = tgid[self.tasks.rows(live.tid, live.ts_ns)]
+        own: NDArray[np.bool_] = (by == self.recorder_pid) & (self.recorder_pid != 0)
+        some = np.flatnonzero(np.isin(by, [each.pid for each in self.helpers]))
+        by, ts_ns = by[some], live.ts_ns[some]
+        pids = {*by.tolist()}
+        for each in self.helpers:
+            if each.pid in pids and each.pid != 0:
+                ended = FOREVER if each.ended_ns is None else each.ended_ns
+                own[some] |= (by == each.pid) & (ts_ns >= each.started_ns) & (ts_ns <= ended)
+        return own

@@ -1,65 +1,147 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What speaks against a finding being a leak: then it may be growing, but is never a suspect.
+"""What speaks against a growing finding being a leak, in words; a finding with a doubt is never a suspect.
 
-Example: a group gained 60 objects in 60 s, of which none was freed.  By slabinfo its cache gained 12, and
-parked objects can make it wrong by 10: less than half of 60.  Something else is freed that the trace does
-not show.
+Example: a build starts 40 compilers, which hold 3 open files each at the end.  120 files came, one after the
+other, and none went.  But 40 processes hold them that began meanwhile and still run: no leak of the kernel.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.leaks.by_design import Design, Fate
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.group_tests import GroupTests
+from slabtrace.analysis.leaks.owners import Owned
+from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import Proof
+from slabtrace.units import count
 
-KERNEL_SHARE = 0.5  # of what a group gained, that the kernel's own count of its cache must show
+KERNEL_SHARE = 0.5  # of what a finding gained, that the kernel's own count of its cache must show
+OF_MANY, NO_ONE = 0.8, 0.5  # the share of new processes together, at least; of any one of them, at most
+LEAST_PROCESSES = 4
+PINNED_SHARE = 0.9  # of the owners, to be sure that the kernel cannot give them up
+
+
+@dataclass
+class KernelCount:
+    """The kernel's own count by name of the cache: its `change`, and how far that may be wrong (`slack`)."""
+
+    change: dict[str, int] = field(default_factory=dict)
+    slack: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Holders:
+    """The processes that allocated: `tgid`, shape (n,), of each live object, 0 where it is not known.
+
+    `running`: those that began while recording and run at its end; `ended`: how many have ended, and were
+    not collected by their parents.  None: not known.
+    """
+
+    tgid: NDArray[np.uint32]
+    running: frozenset[int] | None = None
+    ended: int = 0
+
+    def new_processes(self, found: Owned) -> Counts:
+        """How many new processes hold nearly all objects of each finding, none of them most; 0: not so."""
+        number, running = len(found.owner), np.array(sorted(self.running or ()), np.int64)
+        keys, objects = np.unique(found.finding * np.int64(1 << 32) + self.tgid, return_counts=True)
+        finding, new = keys >> 32, np.isin(keys & 0xFFFFFFFF, running)
+        total, of_new = np.bincount(finding, objects, number), np.bincount(finding, objects * new, number)
+        most = np.zeros(number, np.int64)
+        np.maximum.at(most, finding, objects)
+        processes = np.bincount(finding[new], minlength=number)
+        many = (of_new >= OF_MANY * total) & (most <= NO_ONE * total) & (processes >= LEAST_PROCESSES)
+        return np.where(many, processes, 0)
 
 
 @dataclass
 class Known:
     """What else is known of a recording.
 
-    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1 pinned, 0
-    not, -1 not known.  `kernel_change`: of the kernel's own count, by name of the cache; `slack`: how far it
-    may be wrong.  `older_unseen`: frees of older objects were not recorded (a filter by task or size).
-    `one_in`: of so many addresses one was recorded.
+    `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1
+    pinned, 0 not, -1 not known.  `holders`: the processes that allocated.  `kernel`: its own count.
+    `older_unseen`: frees of older objects are missing (a filter by task or size, a series recorded by an
+    old version).  `one_in`: of so many addresses one was recorded.
     """
 
     proof: Proof
     pinned: NDArray[np.int8]
-    kernel_change: dict[str, int]
-    slack: dict[str, int]
+    holders: Holders
+    kernel: KernelCount
     older_unseen: bool = False
     one_in: int = 1
 
 
-def doubts_of(owners: pd.DataFrame, tests: GroupTests, unknown: NDArray[np.bool_], known: Known) -> list[str]:
+def doubts_of(
+    owners: pd.DataFrame,
+    found: Owned,
+    of_owner: Positions,
+    tests: GroupTests,
+    designs: Sequence[Design | None],
+    known: Known,
+) -> list[str]:
     """The doubt about each of f findings, "" where nothing speaks against it.
 
-    `owners`: the rows of their owners (tables.outstanding).  `unknown`, shape (f,): of some objects it is not
-    known whether they are pinned.
+    `owners`: the rows of their owners (tables.outstanding); `of_owner`, shape (n,): the finding that each
+    live object is an owner of, -1 for none; `designs`: what the owners are known to be part of.
     """
-    each = zip(owners.to_dict("records"), tests.results, tests.in_cache.tolist(), unknown, strict=True)
-    return [_doubt(owner, result, grew, bool(whether), known) for owner, result, grew, whether in each]
+    own = np.flatnonzero(of_owner >= 0)
+    number = np.bincount(of_owner[own], minlength=len(found.owner))
+    pinned = np.bincount(of_owner[own], known.pinned[own] == 1, len(found.owner))
+    not_known = pinned < PINNED_SHARE * number
+    processes = known.holders.new_processes(found)
+    held = np.bincount(found.finding, minlength=len(found.owner))
+    return [
+        of_process(designs[at], int(held[at]), known.holders)
+        or of_many(int(processes[at]))
+        or of_balance(bool(tests.in_cache[at]))
+        or of_memory(owner, bool(not_known[at]))
+        or of_kernel(owner["cache"], tests.results[at], known)
+        for at, owner in enumerate(owners.to_dict("records"))
+    ]
 
 
-def _doubt(owner: dict[Any, Any], result: Tested, in_cache: bool, unknown: bool, known: Known) -> str:
-    """What speaks against a finding being a leak, "" if nothing does."""
-    if not in_cache:
-        return "as many older objects of this cache were freed meanwhile, perhaps of this kind"
-    if owner["reclaimable"] and unknown:
+def of_process(design: Design | None, outstanding: int, holders: Holders) -> str:
+    """The doubt about what belongs to processes, unless these have ended."""
+    if design is None or design.fate != Fate.PROCESS or 2 * holders.ended >= outstanding:
+        return ""
+    return design.reason
+
+
+def of_many(processes: int) -> str:
+    """The doubt about what so many new processes hold; 0: none."""
+    return f"{count(processes)} processes hold these that began meanwhile and still run" if processes else ""
+
+
+def of_memory(owner: dict[Any, Any], not_known: bool) -> str:
+    """The doubt about objects of which the kernel may be able to free some; `not_known`: which."""
+    if owner["reclaimable"] and not_known:
         return "the kernel may be able to free these when memory is short: the trace does not say"
-    claim, cache = (result.kept - result.older) * known.one_in, str(owner["cache"])
-    change = known.kernel_change.get(cache)
-    if change is not None and change + known.slack.get(cache, 0) < KERNEL_SHARE * claim:
+    return ""
+
+
+def of_balance(in_cache: bool) -> str:
+    """The doubt where the cache as a whole did not grow by as much."""
+    return (
+        "" if in_cache else "as many older objects of this cache were freed meanwhile, perhaps of this kind"
+    )
+
+
+def of_kernel(cache: str, result: Tested, known: Known) -> str:
+    """The doubt where the kernel's own count of the cache contradicts, or is needed and does not agree."""
+    claim = KERNEL_SHARE * (result.kept - result.older) * known.one_in
+    change = known.kernel.change.get(cache)
+    if change is not None and change + known.kernel.slack.get(cache, 0) < claim:
         return "by the kernel's own count this cache did not grow by so much"
-    if known.older_unseen and (change is None or change < KERNEL_SHARE * claim):
-        return "the filter left out frees of older objects, and the kernel's own count shows no such growth"
+    if known.older_unseen and (change is None or change < claim):
+        return "frees of older objects were not recorded, and the kernel's own count shows no such growth"
     return ""

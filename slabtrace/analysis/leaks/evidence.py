@@ -133,8 +133,8 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
     length, kept = 1.0 - horizon, evidence.kept(horizon)
     when_gone, gone = evidence.gone(horizon)
     spread = max(dispersion(kept, length), dispersion(when_gone, length))
-    number = max(len(kept) - evidence.doubtful, 0)
-    p_growth, least_p = _balance(number, gone, spread, len(evidence.horizons))
+    tried, sure = len(evidence.horizons), max(len(kept) - evidence.doubtful, 0)
+    p_growth, least_p = _balance(len(kept), gone, spread, tried)
     result = Tested(
         p=1.0,
         p_growth=p_growth,
@@ -148,12 +148,12 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         rate=of_difference(len(kept), gone, spread, length),
     )
     still = not ended(kept, length, spread)
-    if number < LEAST_KEPT or p_growth > LEVEL or not result.steady:
+    if sure < LEAST_KEPT or p_growth > LEVEL or not result.steady:
         return result, still
     beyond = Beyond(result.died, float(evidence.beyond[at]), length - kept)
     slow = beyond.p_all_die(SLOW_DEATH_RATE) <= SLOW_LEVEL
-    p = max(p_growth, beyond.p_all_die(LEAST_DEATH_RATE)) if slow else 1.0
-    return result._replace(p=p), still
+    p_sure, _ = _balance(sure, gone, spread, tried)
+    return result._replace(p=max(p_sure, beyond.p_all_die(LEAST_DEATH_RATE)) if slow else 1.0), still
 
 
 def _balance(kept: int, gone: float, spread: float, tests: int) -> tuple[float, float]:

@@ -64,9 +64,9 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
     found = _owned(kept, by_stack, groups, of_row, known)
     row = row_of_group(by_stack, groups)[found.owner]
     owners, designs = by_stack.iloc[row], [of_row[at] for at in row.tolist()]
-    tests = _tests(kept, groups, found, known.proof)
-    unknown = np.bincount(found.finding, known.pinned < 0, len(row)) > 0
-    doubts = doubts_of(owners, tests, unknown, known)
+    of_owner = _of_owner(kept, groups, found)
+    tests = _tests(kept, groups, found, of_owner, known.proof)
+    doubts = doubts_of(owners, found, of_owner, tests, designs, known)
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts))
     bounds = known.proof.bounds(kept.objects.live, found.finding, groups.cache[found.owner])
     return Verdicts(found, row, tests.results, bounds, designs, doubts, classes)
@@ -96,10 +96,14 @@ def _owned(kept: Kept, by_stack: pd.DataFrame, groups: Groups, of_row: Designs, 
     return owned(live, groups.of_site[live.site], sizes(kept, groups), known.pinned, alone, several)
 
 
-def _tests(kept: Kept, groups: Groups, found: Owned, proof: Proof) -> GroupTests:
-    """The tests of each finding, by its owners."""
+def _of_owner(kept: Kept, groups: Groups, found: Owned) -> Positions:
+    """The finding that each live object is an owner of, -1 for what hangs on one: shape (n,)."""
     member = groups.of_site[kept.objects.live.site]
-    of_owner = np.where(member == found.owner[found.finding], found.finding, -1)
+    return np.where(member == found.owner[found.finding], found.finding, -1)
+
+
+def _tests(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, proof: Proof) -> GroupTests:
+    """The tests of each finding, by its owners."""
     doubtful = _doubtful(kept, groups, found, of_owner, proof)
     return Gatherer(kept, Rows(groups.of_site, groups.cache, found.owner, of_owner, doubtful)).tests()
 
@@ -109,7 +113,7 @@ def _circumstances(found: Owned, owners: pd.DataFrame, designs: Designs, doubts:
     return Circumstances(
         reclaimable=found.freeable | _has_fate(designs, Fate.SHRUNK),
         expected=_has_fate(designs, Fate.KEPT) | owners["own"].to_numpy(bool),
-        doubted=_has_fate(designs, Fate.PROCESS) | np.array([bool(doubt) for doubt in doubts], np.bool_),
+        doubted=np.array([bool(doubt) for doubt in doubts], np.bool_),
     )
 
 

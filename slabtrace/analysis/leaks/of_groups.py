@@ -14,7 +14,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slabtrace.analysis.counting.percentiles import percentile
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.evidence import Tested
@@ -22,6 +21,7 @@ from slabtrace.analysis.leaks.findings import CLASSES, YOUNG
 from slabtrace.analysis.leaks.group_tests import Gatherer, Rows
 from slabtrace.analysis.leaks.judgement import Verdicts, row_of_group
 from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.analysis.statistics.percentiles import percentile
 
 HARMLESS = CLASSES.index(YOUNG)  # this class and those after it claim nothing
 

@@ -63,7 +63,8 @@ def owned(
     freeable = _freeable(act, of, pinned[order])
     finding = np.empty(len(order), np.intp)
     keys, finding[order] = np.unique(of * 2 + freeable, return_inverse=True)
-    return Owned(finding, _heaviest(finding, member, core, keys // 2, size), (keys % 2).astype(np.bool_))
+    owners = _owners(finding[order], sorted_member, act, core, keys // 2, size)
+    return Owned(finding, owners, (keys % 2).astype(np.bool_))
 
 
 def _linked(
@@ -141,19 +142,27 @@ def _freeable(act: Positions, of: Positions, pinned: NDArray[np.int8]) -> NDArra
     return found
 
 
-def _heaviest(
-    finding: Positions, member: Positions, core: Positions, cluster: Positions, size: Counts
+def _owners(
+    finding: Positions, member: Positions, act: Positions, core: Positions, cluster: Positions, size: Counts
 ) -> Positions:
-    """The owner of each finding: of the groups of its cluster the one with most bytes in it."""
+    """The owner of each finding: of the groups of its cluster that have one object in each act the largest.
+
+    If there is none such, it is the one with most bytes.  All but `size`, `core` and `cluster` by object.
+    """
     number = np.int64(len(core) + 1)
     keys, objects = np.unique(finding * number + member, return_counts=True)
+    acts = np.bincount(
+        np.unique(act * np.int64(len(cluster)) + finding) % len(cluster), minlength=len(cluster)
+    )
     of, group = keys // number, keys % number
     own = core[group] == cluster[of]
-    of, group, weight = of[own], group[own], objects[own] * size[group[own]]
-    order = np.lexsort((-group, weight, of))
+    of, group, objects = of[own], group[own], objects[own]
+    single = (objects >= SHARE * acts[of]) & (objects <= acts[of] / SHARE)
+    weight = np.where(single, size[group], objects * size[group])
+    order = np.lexsort((-group, weight, single, of))
     last = np.searchsorted(of[order], np.arange(len(cluster)), side="right") - 1
-    heaviest: Positions = group[order][last]
-    return heaviest
+    owners: Positions = group[order][last]
+    return owners
 
 
 def _acts(live: EventBatch, member: Positions, order: Positions, size: Counts) -> tuple[Positions, Positions]:

@@ -24,7 +24,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from slabtrace.analysis.trust.completeness import CALLED
-from slabtrace.analysis.trust.confidence import BOUNDED, EXACT, FREES, NO_BOUND, UNPROVABLE, filtered
+from slabtrace.analysis.trust.confidence import BOUNDED, EXACT, FREES, NO_BOUND, UNPROVABLE
+from slabtrace.analysis.trust.filters import filtered
 from slabtrace.analysis.trust.losses import Losses
 from slabtrace.trace.manifest import Manifest
 

@@ -52,6 +52,16 @@ class Caches:
         self.reclaimable.append(reclaimable)
         return self._row[name]
 
+    def known(self, sites: Sites) -> dict[str, list[str]]:
+        """Every cache and the names merged into it; those without a name only if one of `sites` has them."""
+        some = {*np.unique(self.of_site[~sites.page_end]).tolist()}
+        rows = zip(self.names, self.aliases, strict=True)
+        return {
+            name: list(others)
+            for row, (name, others) in enumerate(rows)
+            if row in some or name not in (LARGE, UNKNOWN_CACHE)
+        }
+
     def __post_init__(self) -> None:
         self._row = {name: row for row, name in enumerate(self.names)}
 

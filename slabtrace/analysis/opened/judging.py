@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
-from slabtrace.analysis.leaks.doubts import Known
+from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.judgement import Verdicts, judged
 from slabtrace.analysis.leaks.of_groups import groups_tested
 from slabtrace.analysis.leaks.table import Tables, findings_table, groups_table, with_groups
 from slabtrace.analysis.leaks.verdict import Verdict, verdict
+from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.tables.outstanding import outstanding
-from slabtrace.analysis.trust.confidence import OF_OBJECTS, Proof, filtered, prove
+from slabtrace.analysis.trust.confidence import Proof, prove
+from slabtrace.analysis.trust.filters import BY_ALLOCATION, filtered
+from slabtrace.trace.reading.window import WindowReader
 
 
 class Judging:
@@ -52,6 +58,11 @@ class Judging:
         """What is outstanding of the objects asked for, with the groups it is in."""
         lookup = self._recorded.lookup
         kept = self._passes.kept(question)
+        command = self._recorded.manifest.command
+        if command is not None and question.between is None:
+            kept = replace(kept, until_ns=command.ended_ns)  # what it did cannot go on
+        if self._of_the_command(question):
+            kept = replace(kept, older=OlderFrees(0))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
         return outstanding(kept, lookup, groups, self._proof()), groups, kept
@@ -64,32 +75,53 @@ class Judging:
     def _proof(self) -> Proof:
         recorded, vouched = self._recorded, self._vouched
         account, missed, losses = vouched.account, vouched.missed, vouched.losses
-        damaged = bool(recorded.reader.damage)  # known once all was read
+        damaged = bool(vouched.damage)
         return prove(recorded.slabs, account, missed, losses, recorded.manifest, damaged)
 
     def _judged(self, question: Question) -> _Judged:
         if question not in self._last:
             frame, groups, kept = self.grouped("stack", question)
-            found = judged(kept, frame, groups, self._known(kept))
+            found = judged(kept, frame, groups, self._known(kept, question))
             made = findings_table(kept, frame, groups, self._recorded.lookup, found, self._one_in)
             by_stack = groups_table(groups_tested(kept, frame, groups, found, self._one_in), made)
             self._last = {question: _Judged(found, made, with_groups(made.findings, by_stack), by_stack)}
         return self._last[question]
 
-    def _known(self, kept: Kept) -> Known:
+    def _of_the_command(self, question: Question) -> bool:
+        """Whether only the recorded command is asked about: none of its objects is older than the recording.
+
+        So no free of an older object balances what it leaves, nor does the kernel's count of all processes.
+        """
+        command, whole = self._recorded.manifest.command, not isinstance(self._recorded.reader, WindowReader)
+        asked = set(question.pids) if question.between is None and whole else set()
+        return command is not None and asked == {command.pid}
+
+    def _known(self, kept: Kept, question: Question) -> Known:
         recorded, account = self._recorded, self._vouched.account
         names = recorded.caches.names
         counted = [at for at, known in enumerate(account.known.tolist()) if known]
-        part = recorded.manifest.part
-        whole = part is None or part.number < 2  # the kernel's count is of this part alone
+        alone = recorded.judged_alone  # the kernel's count is of this part alone
+        uncounted = not alone and not recorded.reader.counts_earlier
+        whole = alone and not self._of_the_command(question)
         return Known(
             proof=self._proof(),
             pinned=recorded.pins.pinned(kept.objects.live),
-            kernel_change={names[at]: int(account.kernel[at]) for at in counted if whole},
-            slack={names[at]: int(account.slack[at]) for at in counted},
-            older_unseen=filtered(recorded.manifest, OF_OBJECTS),
+            holders=self._holders(kept),
+            kernel=KernelCount(
+                {names[at]: int(account.kernel[at]) for at in counted if whole},
+                {names[at]: int(account.slack[at]) for at in counted},
+            ),
+            older_unseen=filtered(recorded.manifest, BY_ALLOCATION) or uncounted,
             one_in=self._one_in,
         )
+
+    def _holders(self, kept: Kept) -> Holders:
+        tasks, live = self._recorded.tasks, kept.objects.live
+        tgid = np.append(tasks.tgid, UNKNOWN_TGID)[tasks.rows(live.tid, live.ts_ns)]  # row -1: the last
+        at_end = self._recorded.manifest.processes
+        if at_end is None:
+            return Holders(tgid)
+        return Holders(tgid, frozenset(at_end.running), len(at_end.ended))
 
 
 class _Judged(NamedTuple):

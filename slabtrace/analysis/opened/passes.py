@@ -18,6 +18,9 @@ Example: tables asked for one after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from slabtrace.analysis.counting.ages import Ages
 from slabtrace.analysis.counting.carried_objects import CarriedObjects
@@ -25,15 +28,21 @@ from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
 from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.counting.peaks import Peaks
+from slabtrace.analysis.counting.sampling import SampledHits
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.opened.recorded import Recorded
+from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.pairing.scan import Accumulator, scan
 from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
 from slabtrace.analysis.trust.account import Unsampled
+from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filtered
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVERYTHING = Question()
 
@@ -86,6 +95,7 @@ class Passes:
         """One pass for timelines, outstanding objects and wrong frees together."""
         ages, self._wrong_frees = self.new_ages(), self._new_wrong_frees()
         older = self._new_older(ages)
+        self._add_earlier(ages, older)
         summary = self.run([*self._new_timelines(buckets), ages, older, self._wrong_frees])
         objects = every_object(self._recorded.sites, self._recorded.caches, summary.objects, ages, older)
         self._kept = {Question(): objects}
@@ -107,6 +117,17 @@ class Passes:
         self._summary = Summary(recorded.sites, recorded.caches, counts, live, *tallied)
         return self._summary
 
+    def with_estimated_hits(self, frame: pd.DataFrame, by: str) -> pd.DataFrame:
+        """The table of totals of a sample, with what its hits stand for; `by`: "call_site" or "cache"."""
+        recorded, one_in = self._recorded, self._recorded.manifest.sampled_one_in
+        hits = SampledHits(len(recorded.sites))
+        self.run([hits])
+        names = np.array(recorded.caches.names, object)
+        key = recorded.sites["call_site"] if by == "call_site" else names[recorded.caches.of_site]
+        errors = hits.errors(one_in, key)
+        error = [errors[each] for each in frame[by].tolist()]
+        return frame.assign(hits_estimate=frame["hits"] * one_in, hits_error=error)
+
     def new_ages(self) -> Ages:
         """Ages of all objects; those that were only counted are in them from the start."""
         ages = self._ages_of(len(self._recorded.sites), Question())
@@ -118,23 +139,26 @@ class Passes:
         if question == Question():
             ages = self.new_ages()
             older = self._new_older(ages)
+            self._add_earlier(ages, older)
             objects = self.run([ages, older]).objects
             return every_object(recorded.sites, recorded.caches, objects, ages, older)
         if question.by_process:
             return self._answer_by_process(question)
         ages = self._ages_of(len(recorded.sites), question)
         older = self._new_older(ages, question)
+        self._add_earlier(ages, older, question)
         choice, caches = question.choice(recorded.tasks), recorded.caches
         kept = chosen(choice, recorded.events(), recorded.pairer(), caches, ages, older)
         kept.until_ns = question.between[1] if question.between else None
         return kept
 
     def _answer_by_process(self, question: Question) -> Kept:
-        """Every site is split by the process that allocated there, which takes a pass more."""
+        """Every site is split by the processes that left objects there, which the summary knows."""
         recorded, choice = self._recorded, question.choice(self._recorded.tasks)
-        split = SitesByProcess(recorded.reader.events(), recorded.sites, recorded.tasks)
+        split = SitesByProcess(self.summary.live, recorded.sites, recorded.tasks)
         ages = self._ages_of(len(split.sites), question)
         older = self._new_older(ages, question)
+        self._add_earlier(ages, older, question, split.site)
         caches, events = by_process(split, recorded.caches), split.events(recorded.events())
         kept = chosen(choice, events, recorded.pairer(split.sites), caches, ages, older)
         kept.until_ns = question.between[1] if question.between else None
@@ -156,6 +180,18 @@ class Passes:
         within = question.between is not None
         return OlderFrees(ages.begin_ns + first, ages.begin_ns if within else None)
 
+    def _add_earlier(
+        self,
+        ages: Ages,
+        older: OlderFrees,
+        question: Question = EVERYTHING,
+        of_site: Positions | None = None,
+    ) -> None:
+        """Add what earlier parts of the series counted: of every task, for whose it was is not known."""
+        earlier = self._recorded.earlier
+        if earlier is not None and question.between is None:
+            earlier.give(ages, older, of_site)
+
     def _new_wrong_frees(self) -> WrongFrees:
         recorded, coverage = self._recorded, self._recorded.manifest.coverage
         return WrongFrees(
@@ -169,7 +205,9 @@ class Passes:
     def _new_timelines(self, buckets: int) -> tuple[Timeline, Peaks, LifetimeHistogram]:
         """What a pass is to fill."""
         recorded = self._recorded
-        timeline = self._timeline = Timeline(recorded.sites, recorded.caches, *recorded.span_ns, buckets)
+        whole = not filtered(recorded.manifest, PARTIAL_FILTERS)
+        timeline = Timeline(recorded.sites, recorded.caches, *recorded.span_ns, buckets, old_frees=whole)
+        self._timeline = timeline
         peaks = self._peaks = Peaks(recorded.caches)
         histogram = self._histogram = self._new_histogram()
         return timeline, peaks, histogram

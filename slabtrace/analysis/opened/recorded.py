@@ -12,6 +12,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from slabtrace.analysis.carried.earlier import Earlier
 from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
@@ -52,10 +53,21 @@ class Recorded:
 
     @property
     def judged_ns(self) -> tuple[int, int]:
-        """The time that is judged: of the recording, or of the whole series up to the end of this part."""
-        begin, end = self.span_ns
-        part = self.manifest.part
-        return (begin if part is None or part.number < 2 else min(part.series_started_ns, begin)), end
+        """The time that is judged: of the recording, or from the begin of the series to the end of this part.
+
+        If an earlier part could not be carried, it begins with the one that followed.
+        """
+        return min(self.reader.since_ns, self.span_ns[0]), self.span_ns[1]
+
+    @property
+    def judged_alone(self) -> bool:
+        """Whether just this recording is judged, and not the parts before it."""
+        return self.judged_ns[0] == self.span_ns[0]
+
+    @cached_property
+    def earlier(self) -> Earlier | None:
+        """What earlier parts of the series counted; None if they are not judged."""
+        return None if self.judged_alone else Earlier(self.reader, len(self.sites))
 
     def events(self) -> Iterator[EventBatch]:
         """All events in time order, reporting to `progress` how many were read."""
@@ -118,6 +130,11 @@ class Recorded:
         return Pins(self.reader.table("pins"))
 
     @cached_property
+    def marks(self) -> pa.Table:
+        """marks.arrow: the marks that were set while recording."""
+        return self.reader.table("marks")
+
+    @cached_property
     def tasks(self) -> Tasks:
         """tasks.arrow: the process and the name of each task over time."""
         return Tasks(self.reader.table("tasks"))
@@ -125,8 +142,9 @@ class Recorded:
     @cached_property
     def lookup(self) -> Lookup:
         """Names of addresses, stacks and tasks."""
-        recorder_pid = self.manifest.recorder.pid
-        return Lookup(self.symbols, self.stacks, self.tasks, self.span_ns[0], recorder_pid)
+        recorder = self.manifest.recorder
+        started_ns = self.span_ns[0]
+        return Lookup(self.symbols, self.stacks, self.tasks, started_ns, recorder.pid, recorder.helpers)
 
     @cached_property
     def symbols(self) -> Symbols:

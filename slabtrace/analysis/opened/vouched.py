@@ -30,6 +30,17 @@ class Vouched:
         summary, manifest = self._passes.summary, self._recorded.manifest
         return Losses(self._recorded.ledger, manifest, recovered(summary.sites, summary.counts, manifest))
 
+    @property
+    def damage(self) -> list[str]:
+        """Sentences on what is missing or cut in any file.
+
+        Damage is noticed when a file is read.  So what was not yet asked for is read here: else the first
+        finding would be surer than the second.
+        """
+        recorded = self._recorded
+        _ = self.losses, self.account, self.missed, recorded.lookup, recorded.marks
+        return recorded.reader.damage
+
     @cached_property
     def account(self) -> Account:
         """Each cache's change as traced beside the kernel's own count."""

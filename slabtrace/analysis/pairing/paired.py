@@ -39,8 +39,9 @@ class Strays(NamedTuple):
 class Paired:
     """A chunk of n events, and what they mean.
 
-    `events`: first the allocations that were live before the chunk, and the frees that may be completed
-    (kfree_rcu); from position `begin` on the chunk's own events.  All positions are positions in it.
+    `events`: first allocations that were live before the chunk (all that ended in it are among them), and the
+    frees that may be completed (kfree_rcu); from position `begin` on the chunk's own events.  All positions
+    are positions in it.
     """
 
     events: EventBatch

@@ -7,8 +7,8 @@ missed; it is inferred.  Of two frees, the second is a double free, or the alloc
 A free at an address not seen before is that of an object older than the recording.
 Special cases have modules of their own: duplicates, traced_after, page_ends, slab_states.
 
-Memory: the live objects (26 bytes each), one chunk of events, 8 bytes for each address ever freed, and where
-programs are preemptible the frees of the last second.  How the stream is cut into batches changes nothing.
+Memory: 26 bytes for each live object (up to 54 beyond LONGEST_CHUNK), one chunk of events, 8 bytes for each
+address ever freed, and where programs are preemptible the frees of the last second.
 
 Example:
 
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.address_set import AddressSet
 from slabtrace.analysis.pairing.duplicates import COMPLETES, RecentFrees, completes, same_event
+from slabtrace.analysis.pairing.live_table import LiveTable
 from slabtrace.analysis.pairing.order import ByAddress, by_address, time_order
 from slabtrace.analysis.pairing.page_ends import NOTHING, Closed, closed_by_page_end
 from slabtrace.analysis.pairing.paired import How, Paired, Positions, Strays
@@ -65,8 +66,7 @@ class Pairer:
     `free_traced_after`: whether the kernel reports kmem_cache_free late (traced_after.py).
     `slabs`: which objects the slabs listed as free at the end of the recording.
     `preemptible`: whether tasks may be preempted between a program and its twin (duplicates.py).
-    `live`: the allocations not yet freed, sorted by ptr.  The last `waiting` events are not in it yet; after
-    `flush` they are.
+    The last `waiting` events are not in `live` yet; after `flush` they are.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class Pairer:
         self._late_frees = free_traced_after
         self._preemptible = preemptible
         self.chunk_events = chunk_events
-        self.live = NONE
+        self._recently = NONE  # live objects, sorted with every chunk; by address
+        self._long_ago = LiveTable(NONE)  # the others, where there are more than LONGEST_CHUNK
         self.waiting = 0
         self._uncompleted = NONE  # the last event of their addresses: frees to be completed
         self._freed = AddressSet()
@@ -99,6 +100,15 @@ class Pairer:
             slabs=slabs,
             preemptible=coverage.programs_preemptible,
         )
+
+    @property
+    def live(self) -> EventBatch:
+        """The allocations not yet freed, sorted by ptr.  Costs a copy where there are very many."""
+        if self._long_ago.live:
+            every = concatenate([self._long_ago.objects(), self._recently])
+            self._recently = every.take(np.argsort(every.ptr, kind="stable"))
+            self._long_ago = LiveTable(NONE)
+        return self._recently
 
     def feed(self, batch: EventBatch) -> Paired | None:
         """Take the next events in time order; returns a paired chunk once there are enough of them.
@@ -130,7 +140,7 @@ class Pairer:
         end = np.arange(self.live.size, events.size)
         how = np.full(len(alloc), How.FOUND_FREE, np.uint8)
         free = np.arange(events.size) >= self.live.size
-        self.live = self.live.take(np.delete(np.arange(self.live.size), alloc))
+        self._recently = self.live.take(np.delete(np.arange(self.live.size), alloc))
         none = Strays(NO_POSITIONS, NO_POSITIONS, NO_POSITIONS, NO_POSITIONS)
         # it has no events of its own, so they would begin behind the last
         return Paired(events, events.size, site, free, None, alloc, end, how, *none)
@@ -145,7 +155,8 @@ class Pairer:
         Events of one time stay together, because frees sort before the allocations of their time.
         A chunk is as long as the live set (within limits), so sorting both costs twice a chunk at most.
         """
-        enough = max(self.chunk_events, min(self.live.size, LONGEST_CHUNK))
+        live = self._long_ago.live + self._recently.size
+        enough = max(self.chunk_events, min(live, LONGEST_CHUNK))
         if self.waiting < enough:
             return []
         if self._late_frees:
@@ -166,10 +177,12 @@ class Pairer:
         """Pair a chunk, and bring the live set to its end.
 
         Live objects are sorted together with the chunk's events, as if allocated at its begin: one sort
-        joins all.  `begin` is the position of the first event of the chunk itself.
+        joins all.  Of more than LONGEST_CHUNK only those are taken that the chunk concerns.  `begin` is the
+        position of the first event of the chunk itself.
         """
-        events = concatenate([self.live, self._uncompleted, *chunk])
-        begin = self.live.size + self._uncompleted.size
+        touched = self._touched(chunk)
+        events = concatenate([touched, self._recently, self._uncompleted, *chunk])
+        begin = touched.size + self._recently.size + self._uncompleted.size
         site = events.site.astype(np.intp)
         free = self.sites.free.take(site)
         page_ends = self._page_ends(site, begin)
@@ -186,6 +199,14 @@ class Pairer:
         strays = self._strays(events, sort, closed, begin)
         self._remember(events, sort, closed)
         return Paired(events, begin, site, free, order, alloc, end, how, *strays)
+
+    def _touched(self, chunk: list[EventBatch]) -> EventBatch:
+        """The objects from long ago that the chunk has an event of, or the end of their slab."""
+        if not self._long_ago.live:
+            return NONE
+        ptr, site = (np.concatenate([getattr(each, name) for each in chunk]) for name in ("ptr", "site"))
+        ends = np.flatnonzero(self.sites.page_end[site])
+        return self._long_ago.take(ptr, ptr[ends], self.sites["bytes_alloc"][site[ends]].astype(np.uint64))
 
     def _page_ends(self, site: Positions, begin: int) -> Positions:
         """Positions of the events that are ends of slabs."""
@@ -248,7 +269,10 @@ class Pairer:
         free[closed.place] = True
         freed = np.flatnonzero(last & free)
         self._freed.add(events.ptr[sort.index[freed]])
-        self.live = events.take(sort.index[np.flatnonzero(last & ~free)])
+        self._recently = events.take(sort.index[np.flatnonzero(last & ~free)])
+        if self._recently.size > LONGEST_CHUNK:
+            self._long_ago.absorb(self._recently)
+            self._recently = NONE
         self._recent.keep(events, sort.index[freed], int(events.ts_ns[-1]))
         frees = sort.index[freed[sort.free[freed]]]
         to_complete = np.isin(self.sites["kind"], list(COMPLETES))

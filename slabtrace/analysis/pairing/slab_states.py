@@ -57,14 +57,19 @@ class SlabStates:
         slab, bit = self._find(live)
         return (slab >= 0) & ~self._free[bit]
 
-    def in_use(self) -> tuple[UInt64, UInt64]:
-        """(addresses of all objects in use, address of the cache of each), ascending, shape (m,)."""
+    def in_use(self) -> tuple[UInt64, UInt64, NDArray[np.int64]]:
+        """(address, address of its cache, when its slab was read) of all objects in use, shape (m,) each.
+
+        By address, ascending.
+        """
         count = self._objects
         slab = np.repeat(np.arange(len(self)), count)
         index = np.arange(len(slab)) - np.repeat(np.cumsum(count) - count, count)
         used = np.flatnonzero(~self._free[self._begin[slab] + index])
         slab, index = slab[used], index[used]
-        return self._slab[slab] + self._stride[slab] * index.astype(np.uint64), self.cache[slab]
+        ptr = self._slab[slab] + self._stride[slab] * index.astype(np.uint64)
+        order = np.argsort(ptr, kind="stable")  # slabs of a damaged trace may overlap
+        return ptr[order], self.cache[slab[order]], self.ts_ns[slab[order]]
 
     def cache_at(self, ptr: int) -> int:
         """The cache of the slab around an address when it was read; 0 if it was not."""

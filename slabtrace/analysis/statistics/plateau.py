@@ -3,13 +3,11 @@
 
 Beyond h, a share q of the objects is never freed, and the others die at a constant rate (a mixture cure
 model: J. Berkson and R. Gage, "Survival curve for cancer patients following treatment", JASA 47, 1952).
-Objects that live at the end are censored.  The hypothesis "none is kept: q = 0, and they die at
-`least_rate` or faster" is compared with the best fit by the ratio of the likelihoods (chi-square, one
-degree of freedom).
+Objects that live at the end are censored.  "q = 0, and they die at `least_rate` or faster" is compared with
+the best fit by the ratio of the likelihoods (chi-square, one degree of freedom).
 
-Example, times in units of the recording: 22 objects that live, on average 0.5 beyond h, and none died.
-If they died at a rate of 2, that would have the likelihood exp(-2 x 22 x 0.5) = 3e-10; if
-they are never freed, 1.  So p = 3e-11.
+Example, times in units of the recording: 22 objects live, on average 0.5 beyond h, and none died.  Dying at a
+rate of 2 has the likelihood exp(-2 x 22 x 0.5) = 3e-10, never dying 1.  So p = 3e-11.
 """
 
 from __future__ import annotations

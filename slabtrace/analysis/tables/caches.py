@@ -21,7 +21,8 @@ def cache_table(
 ) -> pd.DataFrame:
     """Every cache of the trace and of slabinfo, most allocations first: COLUMNS.
 
-    `peak`: the most objects outstanding at once, by row of summary.caches.
+    `peak`: the most objects outstanding at once, by row of summary.caches.  `reconciliation`: of the caches
+    whose two counts can be compared (trust.reconcile).
     """
     caches, counts = summary.caches, summary.counts
 
@@ -36,14 +37,14 @@ def cache_table(
     frame["frees"] += frame["old_frees"]
     frame["peak_outstanding"] = peak
     frame["waste_bytes"] = frame["bytes_alloc"] - frame["bytes_req"]
-    _reconcile(frame, slabinfo)
+    _reconcile(frame, slabinfo, reconciliation)
     frame = frame.merge(reconciliation[["cache", "slack", "explained", "why"]], on="cache", how="left")
     unused = frame["cache"].isin([LARGE, UNKNOWN_CACHE]) & (frame["allocs"] + frame["frees"] == 0)
     frame = frame[~unused].sort_values(["allocs", "frees"], ascending=False, kind="stable")
     return frame[list(COLUMNS)].reset_index(drop=True)
 
 
-def _reconcile(frame: pd.DataFrame, slabinfo: dict[str, Samples]) -> None:
+def _reconcile(frame: pd.DataFrame, slabinfo: dict[str, Samples], reconciliation: pd.DataFrame) -> None:
     """Add the kernel's own counts; a cache that only slabinfo knows gets its size from there."""
     samples = [slabinfo.get(name) for name in frame["cache"]]
     start = [int(each.active_objs[0]) if each else None for each in samples]
@@ -52,4 +53,5 @@ def _reconcile(frame: pd.DataFrame, slabinfo: dict[str, Samples]) -> None:
     frame["size"] = frame["size"].where(frame["size"] > 0, size)
     frame["slabinfo_start"], frame["slabinfo_end"] = pd.array(start, "Int64"), pd.array(end, "Int64")
     traced = frame["allocs"] - frame["frees"] - frame["inferred"]
-    frame["unexplained"] = frame["slabinfo_end"] - frame["slabinfo_start"] - traced
+    comparable = frame["cache"].isin(reconciliation["cache"])
+    frame["unexplained"] = (frame["slabinfo_end"] - frame["slabinfo_start"] - traced).where(comparable)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.ages import OCTAVES
 from slabtrace.analysis.counting.by_site import Counts, by_group
-from slabtrace.analysis.counting.percentiles import percentile
 from slabtrace.analysis.counting.summary import Lookup, Objects
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import How, Paired
+from slabtrace.analysis.statistics.percentiles import percentile
 from slabtrace.columns import LIFETIMES
 
 TEMPORARY_NS = 1_000_000

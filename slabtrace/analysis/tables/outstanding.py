@@ -98,7 +98,5 @@ def tasks_of(
 
 
 def own_of(live: EventBatch, member: Positions, kept: Positions, lookup: Lookup) -> NDArray[np.bool_]:
-    """Whether every live object of each group in `kept` is the recorder's."""
-    tgid = np.append(lookup.tasks.tgid, np.uint32(0))  # row -1, an unknown task: the last
-    mine = tgid[lookup.tasks.rows(live.tid, live.ts_ns)] == lookup.recorder_pid
-    return ~np.isin(kept, member[~mine]) & (lookup.recorder_pid != 0)
+    """Whether every live object of each group in `kept` is slabtrace's own."""
+    return ~np.isin(kept, member[~lookup.own(live)])

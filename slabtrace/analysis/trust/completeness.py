@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How complete a trace is: every counted loss, and one verdict in words.
 
-A trace is exact only if no event can have been missed: no event was lost, no free was inferred, every path
-that allocates or frees was traced, and no file is damaged.
+A trace is exact only if no event of what was asked for can have been missed: no event was lost, no free was
+inferred, every path that allocates or frees was traced, and no file is damaged.  A recording that a filter or
+a sample reduced can be exact, but is never called complete without naming what it was reduced to.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from slabtrace.analysis.counting.recovered import recovered
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.pairing.slab_states import SlabStates
+from slabtrace.analysis.trust.filters import filter_options
 from slabtrace.analysis.trust.losses import Losses
 from slabtrace.trace.manifest import Manifest
 
@@ -36,11 +38,14 @@ _CONSEQUENCE = {
     "bounded": "Upper bound: {lost:,} of the outstanding objects may have been freed without being seen.",
     "unprovable": "Not verified: any of the outstanding objects may have been freed without being seen.",
 }
+_COMPLETE = "Complete: every allocation and free was seen, and none was lost."
+_COMPLETE_FOR = "Complete for what was asked for: every such allocation and free was seen, and none was lost."
 _ALL_IN_USE = "All outstanding objects ({outstanding:,}) are confirmed in use at the end."
 _SOME_IN_USE = (
     "Confirmed in use at the end: {in_use:,} of {outstanding:,} outstanding objects. The others are not "
     "verified: they may have been freed without being seen."
 )
+_FILTERED = " Filtered: recorded with {}. Other allocations and frees are not in the trace."
 _COUNTED = (
     " Recorded with --mode survivors: objects freed within {:g} s are only counted, by call site and "
     "lifetime, and double frees are not reported."
@@ -71,7 +76,10 @@ class Completeness:
     `allocs` and `frees`, but not among `events`.
     `sampled_one_in`: N where only one in N addresses was recorded; then all counts but `dropped` and those of
     skipped programs are of the sample.
+    `filters`: the options by which the recording left out events, as they are typed: "--pid 12".
     `unattached`: silent paths that could not be traced, each with the kernel's reason.
+    `exact`: no event of what was asked for can have been missed; `filters` and `sampled_one_in` say what that
+    was.
     """
 
     events: int = 0
@@ -98,6 +106,7 @@ class Completeness:
     in_use: int = 0
     late: int = 0
     sampled_one_in: int = 1
+    filters: list[str] = field(default_factory=list)
     unattached: list[str] = field(default_factory=list)
     damaged: bool = False
     exact: bool = True
@@ -155,22 +164,24 @@ def assess(
         damaged=bool(damage),
     )
     result.exact = not (result.lost or result.missed_frees_inferred or result.unattached or result.damaged)
-    result.sampled_one_in = manifest.sampled_one_in
+    result.sampled_one_in, result.filters = manifest.sampled_one_in, filter_options(manifest)
     result.verdict = _verdict(result) + _modes(manifest)
     return result
 
 
 def _modes(manifest: Manifest) -> str:
     """What the recording left out on request."""
-    one_in = manifest.sampled_one_in
+    one_in, filters = manifest.sampled_one_in, " ".join(filter_options(manifest))
     sampled = _SAMPLED.format(one_in, 3 * one_in) if one_in > 1 else ""
-    return sampled + (_COUNTED.format(manifest.threshold_s) if manifest.survivors else "")
+    counted = _COUNTED.format(manifest.threshold_s) if manifest.survivors else ""
+    return (_FILTERED.format(filters) if filters else "") + sampled + counted
 
 
 def _verdict(result: Completeness) -> str:
     """What is missing, and what that means for the outstanding objects."""
     if result.exact:
-        return "Complete: every allocation and free was seen, and none was lost."
+        reduced = result.filters or result.sampled_one_in > 1
+        return _COMPLETE_FOR if reduced else _COMPLETE
     missing = [
         _number(result.dropped, DROPPED),
         _number(result.skipped, SKIPPED),

@@ -33,6 +33,7 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.account import Account
+from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filtered
 from slabtrace.analysis.trust.losses import Losses
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
@@ -44,12 +45,6 @@ NO_BOUND = np.int64(2**62)
 KFREE_RCU = "kvfree_call_rcu"
 FREES = frozenset({"kmem_cache_free_bulk", KFREE_RCU, "kfree_nolock"})
 ALLOCATIONS = frozenset({"kmem_cache_alloc_bulk", "kmalloc_nolock"})
-
-# Options by which a recording leaves out events.
-TASK_FILTERS = ("min_size", "max_size", "pid", "comm", "sample")  # leave out some objects of a cache
-FILTERS = ("cache", *TASK_FILTERS)
-# These leave out the frees of objects from before the recording, too.
-OF_OBJECTS = ("min_size", "max_size", "pid", "comm")
 
 
 class Missed(NamedTuple):
@@ -152,7 +147,7 @@ def prove(
         silent[:], means[:] = NO_BOUND, InUse.NOTHING
     elif untraced - ALLOCATIONS:
         bound = np.maximum(-account.residue, 0) + account.slack + losses.total
-        allocations_traced = untraced <= FREES and not filtered(manifest)
+        allocations_traced = untraced <= FREES and not filtered(manifest, PARTIAL_FILTERS)
         comparable = account.known & allocations_traced & (missed.carried == 0)
         silent = np.where(comparable, bound, NO_BOUND)
     return Proof(slabs, losses, silent, means)
@@ -184,16 +179,11 @@ def _what_in_use_means(
     waiting = KFREE_RCU in untraced and not manifest.options.get("settle")
     shown = np.zeros(len(frees_missed), np.bool_)
     if reallocated:
-        shown |= (missed.allocations > losses.total) | filtered(manifest, TASK_FILTERS)
+        shown |= (missed.allocations > losses.total) | filtered(manifest, PARTIAL_FILTERS)
     if waiting:
         shown |= frees_missed
     otherwise = InUse.ASSUMED if reallocated or waiting else InUse.PROVES
     return np.where(shown, InUse.NOTHING, otherwise).astype(np.int8)
-
-
-def filtered(manifest: Manifest, filters: tuple[str, ...] = FILTERS) -> bool:
-    """Whether the recording left out events on request: the kernel's count then includes more objects."""
-    return any(manifest.options.get(name) not in (None, False, [], "", 0) for name in filters)
 
 
 def confidence_of(maybe_freed: Counts, assumed: NDArray[np.bool_] | None = None) -> list[str]:

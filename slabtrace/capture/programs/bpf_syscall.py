@@ -29,6 +29,7 @@ _LOG_STATISTICS, _LOG_BYTES = 4, 1 << 16
 _RUN_TIME_NS, _RUN_CNT, _RECURSION_MISSES, _INFO_SIZE = 192, 200, 208, 232
 
 _libc = ct.CDLL(None, use_errno=True)
+_locked_libc = ct.PyDLL(None, use_errno=True)  # keeps Python's lock
 
 
 def _bpf(command: int, attributes: bytes) -> bytes:
@@ -41,12 +42,16 @@ def _bpf_fd(command: int, attributes: bytes) -> int:
     return _call(command, attributes)[0]
 
 
-def _call(command: int, attributes: bytes) -> tuple[int, bytes]:
-    buffer = ct.create_string_buffer(attributes, len(attributes))
+def _syscall_number() -> int:
     number = _SYS_BPF.get(platform.machine())
     if number is None:
         raise CaptureError(f"slabtrace does not know the number of bpf(2) on {platform.machine()}")
-    answer = int(_libc.syscall(number, command, buffer, len(attributes)))
+    return number
+
+
+def _call(command: int, attributes: bytes) -> tuple[int, bytes]:
+    buffer = ct.create_string_buffer(attributes, len(attributes))
+    answer = int(_libc.syscall(_syscall_number(), command, buffer, len(attributes)))
     if answer < 0:
         error = ct.get_errno()
         raise OSError(error, os.strerror(error))
@@ -59,15 +64,40 @@ def test_run(program_fd: int, arguments: list[int], cpu: int | None = None) -> N
     BPF_PROG_TEST_RUN takes raw tracepoint programs since 5.10.  Raises OSError: ENXIO where `cpu` is offline.
     """
     context = (ct.c_uint64 * len(arguments))(*arguments)
+    _bpf(_PROG_TEST_RUN, _test_run_attributes(program_fd, context, cpu))
+
+
+def _test_run_attributes(program_fd: int, context: ct.Array[ct.c_uint64], cpu: int | None) -> bytes:
     flags = 0 if cpu is None else _TEST_RUN_ON_CPU
     # test: prog_fd, retval, data_size_in/out, data_in/out, repeat, duration, ctx_size_in/out, ctx_in/out,
     # flags, cpu, batch_size
-    attributes = struct.pack(
+    return struct.pack(
         "=IIIIQQIIIIQQIIII",
         *(program_fd, 0, 0, 0, 0, 0, 0, 0, ct.sizeof(context), 0, ct.addressof(context), 0),
         *(flags, cpu or 0, 0, 0),
     )
-    _bpf(_PROG_TEST_RUN, attributes)
+
+
+class Runner:
+    """Runs one raw tracepoint program many times; not for several threads at once.
+
+    A run takes a few microseconds.  Python's lock is held meanwhile: to get it back while another thread
+    computes can take 5 ms.
+    """
+
+    def __init__(self, program_fd: int, arguments: int) -> None:
+        """`arguments`: their number."""
+        self._context = (ct.c_uint64 * arguments)()
+        attributes = _test_run_attributes(program_fd, self._context, None)
+        self._attributes, self._size = ct.create_string_buffer(attributes, len(attributes)), len(attributes)
+        self._number = _syscall_number()
+
+    def run(self, *arguments: int) -> None:
+        """Run it here, with these u64 tracepoint arguments.  Raises OSError."""
+        self._context[:] = [*arguments]
+        if _locked_libc.syscall(self._number, _PROG_TEST_RUN, self._attributes, self._size) < 0:
+            error = ct.get_errno()
+            raise OSError(error, os.strerror(error))
 
 
 def load_raw_tracepoint(instructions: bytes, name: str) -> int:

@@ -142,6 +142,13 @@ class Programs:
         """
         bpf_syscall.test_run(self.load(program), arguments, cpu)
 
+    def runner(self, program: str, arguments: int) -> bpf_syscall.Runner:
+        """To run a program many times, here, on `arguments` made-up tracepoint arguments.
+
+        Raises CaptureError where it cannot be loaded.
+        """
+        return bpf_syscall.Runner(self.load(program), arguments)
+
     def recursion_misses(self) -> dict[str, int]:
         """For each program that was attached: how often the kernel skipped it because it was active."""
         return {

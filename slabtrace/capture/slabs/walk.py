@@ -62,20 +62,21 @@ class SlabWalk:
     """Reads kernel memory through the `peek` program."""
 
     def __init__(self, programs: Programs, shape: KernelShape) -> None:
-        self._programs = programs
+        self._peek = programs.runner("peek", 2)
         self._shape = shape
         dtype = struct_dtype("peek.h", "peeked")
-        self._peeked = programs.mapped("peeked", dtype, 1)
+        peeked = programs.mapped("peeked", dtype, 1)
+        self._status, self._bytes = peeked["status"], peeked["bytes"][0]
         self._limit = header_numbers("peek.h")["PEEK_BYTES"]
         self._one_at_a_time = threading.Lock()  # the program has one buffer for what it reads
 
     def read(self, address: int, length: int) -> bytes | None:
         """`length` (at most PEEK_BYTES) bytes of kernel memory, or None where nothing can be read."""
         with self._one_at_a_time:
-            self._programs.run_once("peek", [address % _U64, min(length, self._limit)])
-            if self._peeked["status"][0] != 0:
+            self._peek.run(address % _U64, min(length, self._limit))
+            if self._status[0] != 0:
                 return None
-            return bytes(self._peeked["bytes"][0][:length])
+            return bytes(self._bytes[:length])
 
     def read_long(self, address: int, length: int) -> bytes | None:
         """As `read`, of any length."""

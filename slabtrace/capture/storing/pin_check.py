@@ -4,14 +4,13 @@
 It follows the slab check and reads the objects in use on the same slabs.  The reference counts say whether
 somebody holds an object (dentries.py, inodes.py).  The result is a row of pins.arrow for each object.
 Nothing is locked: a state is that of some moment during the check.  An object that cannot be read, or for
-which there is no time, has no row, and nothing is claimed of it.
+which there is no time, has no row, and nothing is claimed of it.  Small caches come first (turns.py).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +20,11 @@ from slabtrace.capture.session import Session
 from slabtrace.capture.slabs.dentries import FREEABLE, UNKNOWN, Dentries, States, dentry_fields
 from slabtrace.capture.slabs.inodes import Follower, InodeFields, Inodes, inode_fields, inode_offsets
 from slabtrace.capture.slabs.overlay import OVERLAY_CACHE, OverlayInodes
-from slabtrace.capture.slabs.pin_shape import PinShape
+from slabtrace.capture.slabs.pin_shape import InodeShape, PinShape
 from slabtrace.capture.slabs.slab_bytes import Objects, joined, read_objects
 from slabtrace.capture.slabs.walk import SlabWalk
 from slabtrace.capture.storing.slab_check import SlabRow
+from slabtrace.capture.storing.turns import in_turns
 from slabtrace.trace.format.batch import Int64, UInt64
 
 DENTRY_CACHE = "dentry"
@@ -86,13 +86,14 @@ class PinCheck:
     ) -> PinRows:
         """`dentry_slabs`: those of dentries; `overlay`: caches of inodes of overlayfs."""
         shape = self._shape
-        of_slabs = self._objects(dentry_slabs, self._seconds / 2)
+        of_slabs = self._objects(iter(dentry_slabs), self._started + self._seconds / 2)
         dentries = Dentries((dentry_fields(each, shape.dentry) for each in of_slabs), shape.dentry)
-        found = (self._inodes(slabs, cache in overlay) for cache, slabs in by_cache.items())
-        inodes = Inodes(chain.from_iterable(found), shape.dentry.alias)
-        ptr = np.concatenate([dentries.address, inodes.address])
-        of_inodes = self._inode_states(dentries, inodes)
-        state = np.concatenate([dentries.state, of_inodes])
+        work = [self._inodes(slabs, cache in overlay) for cache, slabs in by_cache.items()]
+        found = in_turns([each for each in work if each is not None], self._started + self._seconds)
+        inodes = Inodes(found, shape.dentry.alias)
+        of_inodes = self._inode_states(dentries, inodes)  # may change those of dentries
+        ptr = np.concatenate([inodes.address, dentries.address])
+        state = np.concatenate([of_inodes, dentries.state])
         known = np.flatnonzero(state != UNKNOWN)[:MOST_ROWS]
         known = known[np.argsort(ptr[known])]
         ts_ns = np.full(len(known), self._started_ns, np.int64)
@@ -112,25 +113,21 @@ class PinCheck:
             state = inodes.states(dentries, follow)
         return state
 
-    def _inodes(self, slabs: Sequence[SlabRow], overlay: bool) -> Iterator[InodeFields]:
-        """The inodes in the slabs of one cache."""
+    def _inodes(self, slabs: Sequence[SlabRow], overlay: bool) -> _InodesOfCache | None:
+        """The slabs of one cache, if it is one of inodes."""
         shape = self._shape.inode
         if slabs[0].stride < shape.size:
-            return
-        reading = self._objects(slabs, self._seconds)
-        probed = list(islice(reading, _PROBED))
+            return None
+        probed = list(self._objects(iter(slabs[:_PROBED]), self._started + self._seconds))
         offsets = inode_offsets(Objects(*joined(probed[1:], probed[0])), shape) if probed else []
-        if offsets:
-            for objects in chain(probed, reading):
-                yield from (inode_fields(objects, offset, shape) for offset in offsets)
-                if overlay:
-                    self._overlay.add(objects, offsets[0])
+        if not offsets:
+            return None
+        held_by = self._overlay if overlay else None
+        return _InodesOfCache(self._objects, slabs, offsets, shape, held_by)
 
-    def _objects(self, slabs: Sequence[SlabRow], seconds: float) -> Iterator[Objects]:
-        """The objects in use on these slabs, until so long after the start."""
-        for row in slabs:
-            if not self._has_time(seconds):
-                return
+    def _objects(self, slabs: Iterator[SlabRow], until: float) -> Iterator[Objects]:
+        """The objects in use on these slabs, until then (time.monotonic)."""
+        while time.monotonic() < until and (row := next(slabs, None)) is not None:
             free = np.unpackbits(np.frombuffer(row.free, np.uint8), count=row.objects, bitorder="little")
             objects = read_objects(self._walk, row.slab, row.stride, free == 0)
             if objects is not None:
@@ -138,3 +135,34 @@ class PinCheck:
 
     def _has_time(self, seconds: float) -> bool:
         return time.monotonic() < self._started + seconds
+
+
+class _InodesOfCache:
+    """The slabs of one cache of inodes that were not read yet (turns.py)."""
+
+    def __init__(
+        self,
+        objects: Callable[[Iterator[SlabRow], float], Iterator[Objects]],
+        slabs: Sequence[SlabRow],
+        offsets: Sequence[int],
+        shape: InodeShape,
+        overlay: OverlayInodes | None,
+    ) -> None:
+        """`offsets`: of the inodes in an object; `overlay`: takes the objects of a cache of overlayfs."""
+        self._objects, self._slabs, self._read = objects, slabs, 0
+        self._offsets, self._shape, self._overlay = offsets, shape, overlay
+
+    def __len__(self) -> int:
+        return len(self._slabs) - self._read
+
+    def read(self, until: float) -> Iterator[InodeFields]:
+        """The inodes in the slabs that can be read until then."""
+        for objects in self._objects(self._rows(), until):
+            yield from (inode_fields(objects, offset, self._shape) for offset in self._offsets)
+            if self._overlay is not None:
+                self._overlay.add(objects, self._offsets[0])
+
+    def _rows(self) -> Iterator[SlabRow]:
+        while self._read < len(self._slabs):
+            self._read += 1
+            yield self._slabs[self._read - 1]

@@ -34,14 +34,16 @@ def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, 
 
     \b
     size     bytes that one object takes
-    net      allocations less frees, as traced; inferred frees count
+    frees    seen or inferred, of objects older than the recording too
+    net      allocations less frees
     kernel   change of the kernel's own count of objects in use (slabinfo)
-    match    share of the larger of these two that the other one explains
+    match    share of the larger of these two that the other one explains; ±312: the
+             kernel's count cannot tell, because CPUs may keep up to 312 free objects
     peak     most objects outstanding at one time
     waste    bytes handed out beyond what was asked for
 
-    The kernel counts free objects parked on a CPU as in use, so small differences are normal. It
-    also merges similar caches: they have one name and one count (--aliases lists them).
+    The kernel counts free objects that a CPU keeps for itself as in use, so small differences are
+    normal. It also merges similar caches: they have one name and one count (--aliases lists them).
 
     \b
     Examples:
@@ -54,8 +56,7 @@ def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, 
     from slabtrace.render.terminal.caches import write_caches
 
     opened = watched(slabtrace.open(trace))
-    table = opened.caches()
-    table = filters.by_cache(table, caches, filters.aliases(table))
+    table = filters.chooser(opened, caches)(opened.caches())
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")
     rows = Rows(CACHES, table, "cache")
     answer(form, "caches", trace, opened, rows, lambda out, shown: write_caches(out, shown, with_aliases))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace leaks`: the objects that were allocated and never freed, in ranked groups."""
+"""`slabtrace leaks`: what leaks, and what else was allocated and never freed, as findings or groups."""
 
 from __future__ import annotations
 
@@ -9,32 +9,30 @@ import click
 
 from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
+from slabtrace.cli.chosen import Chosen, cards_first, findings_chosen, groups_chosen, in_order
 from slabtrace.cli.opening import moment, open_trace, window_options
-from slabtrace.cli.options import (
-    by_option,
-    cache_option,
-    call_site_option,
-    sort_option,
-    task_options,
-    trace_argument,
-)
+from slabtrace.cli.options import cache_option, call_site_option, sort_option, task_options, trace_argument
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
-from slabtrace.columns import LEAKS
+from slabtrace.columns import FINDINGS, LEAKS
+from slabtrace.render import json
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from slabtrace.analysis.rules.suppressions import Suppressions
     from slabtrace.api import Trace
 
 LIMIT = 10
 BY = ["stack", "call-site", "module", "process", "cache"]
-CLASSES = ["suspect", "retained", "young", "reclaimable"]
-SORT_KEYS = {"bytes": "bytes_alloc", "objects": "outstanding"}  # growth and age: see _sorted
+CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"]
 
 
 @click.command("leaks")
 @trace_argument
-@by_option(BY, "stack", "Group the objects of each cache by this.")
+@click.option(
+    "--by",
+    type=click.Choice(BY),
+    callback=lambda context, parameter, value: value and value.replace("-", "_"),
+    help="List groups of the objects of each cache by this, instead of findings.",
+)
 @sort_option(
     ["rank", "growth", "bytes", "objects", "age"],
     "rank",
@@ -48,10 +46,10 @@ SORT_KEYS = {"bytes": "bytes_alloc", "objects": "outstanding"}  # growth and age
     type=click.IntRange(min=1),
     default=1,
     metavar="N",
-    help="Only groups with at least N objects outstanding.",
+    help="Only what has at least N objects outstanding; of a finding, N owners.",
 )
 @click.option(
-    "--class", "classes", multiple=True, type=click.Choice(CLASSES), help="Only groups of this class."
+    "--class", "classes", multiple=True, type=click.Choice(CLASSES), help="Only of this class, with reasons."
 )
 @click.option(
     "--between",
@@ -65,7 +63,7 @@ SORT_KEYS = {"bytes": "bytes_alloc", "objects": "outstanding"}  # growth and age
 @answer_options(LIMIT)
 def command(
     trace: str,
-    by: str,
+    by: str | None,
     sort: str,
     caches: tuple[str, ...],
     call_site: str | None,
@@ -80,78 +78,111 @@ def command(
     end: str | None,
     form: Form,
 ) -> None:
-    """Show the objects that were allocated while recording and not freed by its end.
+    """Show what leaks, and what else was allocated while recording and not freed by its end.
 
-    Outstanding is not yet leaked. `leaks` puts each group of objects into a class:
+    Outstanding is not yet leaked. A finding is an owner and what comes with it, one with one: a leaked
+    socket is one finding of some caches. Each finding has a class:
 
     \b
-    suspect       old objects are not freed, and new ones keep coming
-    retained      kept, but not clearly growing: came once, in a burst, or no longer comes
-    young         too new to judge
-    reclaimable   the kernel frees such objects when memory is short
+    suspect       keeps coming, nobody frees it, and the cache grew by it
+    growing       certainly more than before, but not certainly a leak: record longer
+    replacing     as many older objects were freed as new ones stay
+    retained      came once, in bursts, or no longer comes
+    young         too new, or too few, to judge
+    reclaimable   the kernel can free these very objects when memory is short
 
-    Suspects come first, ordered by certain growth. A suspect's score, from 0 to 1, is a product:
-    the share of its old objects that were kept, how steadily they came, and how certain the growth is.
+    Suspects and growing findings come first, by their least certain growth, each with its reasons and the
+    stack of its owner. The others follow as a table, by bytes; --class NAME shows reasons for them too.
+    The end says what was found, and the least leak that this recording would have found.
 
-    `unsure` is how many of the objects may have been freed without being seen (0: confirmed, ?: not
-    known, because some frees cannot be traced).
+    With --by, groups of one cache are listed instead; `finding` is the number of the finding that a group
+    belongs to. `unsure` is how many of the objects may have been freed without being seen (0: confirmed,
+    ?: not known, because some frees cannot be traced).
 
     \b
     Examples:
       slabtrace leaks boot.slab
-      slabtrace leaks boot.slab --by cache --sort growth
+      slabtrace leaks boot.slab --class retained --sort bytes
       slabtrace leaks boot.slab --cache 'kmalloc-*' --min-outstanding 100
       slabtrace leaks boot.slab --symbol 'nf_conntrack|\\[my_module\\]'
       slabtrace leaks boot.slab --pid 4321 --by call-site
       slabtrace leaks boot.slab --between "before login" "after logout"
-      slabtrace leaks boot.slab --json | jq '.groups[0].stack'
+      slabtrace leaks boot.slab --json | jq '.findings[0].stack'
     """
+    opened = open_trace(trace, begin, end)
+    rules = read_suppressions(suppressions)
+    if pids or comms:
+        filters.check_tasks(opened.tasks(), pids, comms)
+    times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
+    chosen = Chosen(by, sort, caches, call_site, pids, comms, min_outstanding, classes, times)
+    if form.as_json:
+        _print_json(trace, opened, chosen, rules, form)
+    elif by is None:
+        _print_findings(trace, opened, chosen, rules, own, form)
+    else:
+        _print_groups(trace, opened, chosen, rules, own, form)
+
+
+def _print_findings(
+    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
+) -> None:
+    from slabtrace.render.terminal.findings import GROWS, Shown, write_conclusion, write_findings
+    from slabtrace.render.terminal.leaks import write_own
+    from slabtrace.render.terminal.suppressed import write_suppressed
+
+    everything = opened.findings(*chosen.question)
+    asked = findings_chosen(opened, everything, chosen)
+    findings, used = rules.apply(cards_first(asked, chosen.sort, chosen.classes or GROWS))
+    hidden = findings[findings["own"].astype(bool) & (not own)]
+    others = everything.drop(asked.index)
+    listing = Shown(
+        opened.length_ns, opened.completeness(), chosen.classes or GROWS,
+        len(hidden), len(others), int((others["class"] == "suspect").sum()),
+    )  # fmt: skip
+
+    def notes(out: TextIO) -> None:
+        write_own(out, hidden, "finding")
+        write_suppressed(out, used, "finding")
+        write_conclusion(out, opened.verdict(*chosen.question), listing)
+
+    rows = Rows(FINDINGS, findings.drop(hidden.index), "finding")
+    answer(
+        form, "leaks", path, opened, rows, lambda out, shown: write_findings(out, shown, listing), None, notes
+    )
+
+
+def _print_groups(
+    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
+) -> None:
     from slabtrace.render.terminal.leaks import Listing, write_leaks, write_own
     from slabtrace.render.terminal.suppressed import write_suppressed
 
-    opened = open_trace(trace, begin, end)
-    rules = read_suppressions(suppressions)
-    everything = _groups(opened, by, pids, comms, between)
-    groups = filters.by_call_site(filters.chooser(opened, caches)(everything), call_site)
-    groups = groups[groups["outstanding"] >= min_outstanding]
-    if classes:
-        groups = groups[groups["class"].isin(classes)]
-    groups, used = rules.apply(_sorted(groups, sort))
-    hidden = groups[groups["own"].astype(bool) & (not (own or form.as_json))]
-    listing = Listing(by, opened.length_ns, len(everything) - len(groups), opened.completeness(), len(hidden))
+    everything, groups, used = groups_chosen(opened, chosen, rules)
+    hidden = groups[groups["own"].astype(bool) & (not own)]
+    others = len(everything) - len(groups)
+    listing = Listing(chosen.by or "stack", opened.length_ns, others, opened.completeness(), len(hidden))
 
     def notes(out: TextIO) -> None:
         write_own(out, hidden)
         write_suppressed(out, used)
 
     rows = Rows(LEAKS, groups.drop(hidden.index), "group")
-    more = {"by": by, "suppressed": used}
     answer(
-        form, "leaks", trace, opened, rows, lambda out, shown: write_leaks(out, shown, listing), more, notes
+        form, "leaks", path, opened, rows, lambda out, shown: write_leaks(out, shown, listing), None, notes
     )
 
 
-def _groups(
-    opened: Trace,
-    by: str,
-    pids: tuple[int, ...],
-    comms: tuple[str, ...],
-    between: tuple[str, str] | None,
-) -> pd.DataFrame:
-    """What is outstanding of these tasks, allocated between these moments."""
-    if pids or comms:
-        filters.check_tasks(opened.tasks(), pids, comms)
-    times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
-    return opened.leaks(by=by, pid=pids, comm=comms, between=times)
-
-
-def _sorted(groups: pd.DataFrame, sort: str) -> pd.DataFrame:
-    """`groups`, which are in the order of their rank, in the order asked for."""
-    if sort == "rank":
-        return groups
-    if sort == "age":
-        return groups.sort_values("oldest_ns", kind="stable")
-    if sort == "growth":  # as the table shows it: only where it is certain
-        certain = groups["growth_bytes_per_s"].where(groups["growth_low"] > 0)
-        return groups.loc[certain.sort_values(ascending=False, kind="stable").index]
-    return groups.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")
+def _print_json(path: str, opened: Trace, chosen: Chosen, rules: Suppressions, form: Form) -> None:
+    """Findings, the verdict on all of them, and groups; `suppressed` counts findings."""
+    verdict = opened.verdict(*chosen.question)
+    everything = opened.findings(*chosen.question)
+    findings, used = rules.apply(in_order(findings_chosen(opened, everything, chosen), chosen.sort))
+    _, groups, _ = groups_chosen(opened, chosen, rules)
+    shown = findings if form.most is None else findings.head(form.most)
+    more = {
+        "by": chosen.by or "stack",
+        "suppressed": used,
+        "verdict": verdict,
+        FINDINGS.json_list: json.rows(shown, FINDINGS),
+    }
+    answer(form, "leaks", path, opened, Rows(LEAKS, groups, "group"), lambda out, shown: None, more)

@@ -27,9 +27,10 @@ TOP = 8  # series of a plot
 def command(trace: str, output: Path, force: bool) -> None:
     """Write one HTML page about a trace, for a bug report.
 
-    It begins with how complete the trace is. Then come outstanding objects, mismatches, each slab
-    cache beside the kernel's own count, plots, flame graphs, and how the trace was recorded. The page
-    is one file; it loads nothing, works without JavaScript, and can be printed.
+    It begins with what was found, what would have been found, and how complete the trace is. Then come
+    the findings, mismatches, each slab cache beside the kernel's own count, plots, flame graphs, and how
+    the trace was recorded. The page is one file; it loads nothing, works without JavaScript, and can be
+    printed.
 
     \b
     Examples:
@@ -65,6 +66,8 @@ def _tables(opened: Trace) -> Tables:
         length_ns=opened.length_ns,
         marks=opened.marks(),
         completeness=opened.completeness(),
+        findings=opened.findings(),
+        verdict=opened.verdict(),
         leaks=opened.leaks(),
         arrivals=opened.arrivals(),
         mismatches=mismatches,

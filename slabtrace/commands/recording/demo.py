@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`slabtrace demo`: leaves known numbers of kernel objects behind, records that, and finds them."""
+"""`slabtrace demo`: leaks a known number of kernel objects, records that, and finds exactly this leak."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ SLABTRACE = [sys.executable, "-P", "-m", "slabtrace"]  # -P: not what lies in th
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slabtrace.analysis.leaks.verdict import Verdict
     from slabtrace.api import Trace
 
 TRACE, PICTURE = "demo.slab", "usage.png"
@@ -37,13 +38,11 @@ class Left(NamedTuple):
     call_sites: str  # regular expression over symbols
 
 
-LEFT_BEHIND = (
-    Left(
-        workload.MESSAGES_KEPT,
-        f"System V messages of {workload.MESSAGE_BYTES} bytes",
-        r"^(alloc_msg|load_msg)\+",
-    ),
-    Left(workload.PIPES_KEPT, "pipes", r"^(alloc_pipe_info|get_pipe_inode|create_pipe_files)\+"),
+LEAK = Left(workload.PIPES_KEPT, "pipes", r"^(alloc_pipe_info|get_pipe_inode|create_pipe_files)\+")
+FLAT = Left(
+    workload.MESSAGES_WAITING,
+    f"System V messages of {workload.MESSAGE_BYTES} bytes",
+    r"^(alloc_msg|load_msg)\+",
 )
 
 
@@ -59,10 +58,12 @@ LEFT_BEHIND = (
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier demo there.")
 def command(output: Path, force: bool) -> int:
-    """Record a program that leaves known numbers of kernel objects behind, and find exactly those.
+    """Record a program that leaks a known number of kernel objects, and find exactly this leak.
 
-    A small program leaves 23 System V messages in a queue, through which 10,007 more pass, and its
-    child keeps 41 of 101 pipes open. Everything is released when the demo ends.
+    For 20 seconds a small program leaves a pipe open every 0.64 s, 31 of 101, and never closes it. Beside
+    that a queue always holds 23 System V messages, each for two seconds, and 10,007 more pass through: a
+    flat load, and no leak. The demo succeeds if the pipes are the one suspect of this program, all parts
+    of them together. Everything is released when it ends.
 
     \b
     Examples:
@@ -82,26 +83,56 @@ def command(output: Path, force: bool) -> int:
         return status  # record has printed the reason
     leave_sudo()
     opened = slabtrace.open(trace)
-    by_stack = opened.leaks(by="stack", pid=[_workload_pid(opened)])  # other processes make pipes too
-    found = {left: by_stack[by_stack["symbol"].str.contains(left.call_sites)] for left in LEFT_BEHIND}
-    _show_findings(opened, trace, found)
-    _plot(trace, output / PICTURE, {cache for groups in found.values() for cache in groups["cache"]})
+    pid = [_workload_pid(opened)]  # other processes make pipes too
+    found = Found(opened.findings(pid=pid), opened.leaks(pid=pid), opened.verdict(pid=pid))
+    _show(opened, trace, found)
+    _plot(trace, output / PICTURE, {cache for left in (LEAK, FLAT) for cache in found.of(left)["cache"]})
     click.echo(f"\nThe trace stays in {trace}; try: slabtrace leaks {trace}")
-    if not all(_agrees(groups, left) for left, groups in found.items()):
+    if wrong := found.wrong():
         raise SlabtraceError(
-            "the demo did not find exactly what it left behind", f"look at: slabtrace info {trace}"
+            f"the demo did not find exactly its leak: {wrong}", f"look at: slabtrace info {trace}"
         )
     return 0
 
 
+class Found(NamedTuple):
+    """What was found of the workload: Trace.findings(), Trace.leaks() by stack, and the verdict."""
+
+    findings: pd.DataFrame
+    by_stack: pd.DataFrame
+    verdict: Verdict
+
+    def of(self, left: Left) -> pd.DataFrame:
+        """The groups at the call sites of what was left behind."""
+        return self.by_stack[self.by_stack["symbol"].str.contains(left.call_sites)]
+
+    def grown(self) -> pd.DataFrame:
+        """The suspects, and what grows."""
+        return self.findings[self.findings["class"].isin(["suspect", "growing"])]
+
+    def wrong(self) -> str:
+        """What differs from what the workload did, "" if nothing does."""
+        for left in (LEAK, FLAT):
+            if list(set(self.of(left)["outstanding"])) != [left.number]:
+                return f"not {left.number} {left.what}"
+        if list(self.findings.loc[self.findings["class"] == "suspect", "outstanding"]) != [LEAK.number]:
+            return f"not one suspect of {LEAK.number} objects"
+        if len(self.grown()) != 1:
+            return "something else grows"
+        if set(self.of(LEAK)["finding"]) != set(self.grown()["rank"]):
+            return "a part of the pipes is missing"
+        return ""
+
+
 def _announce() -> None:
-    click.echo(f"Recording {workload.COMM}, which leaves behind on purpose:")
-    click.echo(
-        f"  {workload.MESSAGES_KEPT} {LEFT_BEHIND[0].what} ({workload.MESSAGES_PASSED:,} more pass through)"
-    )
-    click.echo(
-        f"  {workload.PIPES_KEPT} pipes, kept open by a child ({workload.PIPES_CLOSED} more are closed)\n"
-    )
+    click.echo(f"Recording {workload.COMM}, which leaks on purpose:")
+    each = f"one every {workload.STEP_S} s; {workload.PIPES_CLOSED} more are closed"
+    click.echo(f"  {LEAK.number} {LEAK.what} that stay open, {each}")
+    click.echo("Beside that, a flat load, which is no leak:")
+    waits_s = workload.STEP_S * FLAT.number / workload.MESSAGES_A_STEP
+    click.echo(f"  {FLAT.number} {FLAT.what} in a queue at any time, each for {waits_s:.0f} s")
+    click.echo(f"  {workload.MESSAGES_PASSED:,} more that pass through the queue at once")
+    click.echo(f"This takes about {workload.STEP_S * LEAK.number:.0f} s.\n")
     sys.stdout.flush()
 
 
@@ -132,26 +163,26 @@ def _workload_pid(opened: Trace) -> int:
     return opened.manifest.command.pid
 
 
-def _show_findings(opened: Trace, trace: Path, found: dict[Left, pd.DataFrame]) -> None:
-    """Print the stacks of what was left behind, then expected beside found, then the verdict."""
-    from slabtrace.render.terminal.leaks import Listing, write_leaks
+def _show(opened: Trace, trace: Path, found: Found) -> None:
+    """Print what leaks, then expected beside found, then the verdict on the workload."""
+    from slabtrace.render.terminal.findings import Shown, write_conclusion, write_findings
     from slabtrace.render.terminal.verdict import write_verdict
 
     completeness = opened.completeness()
-    for groups in found.values():
-        write_leaks(sys.stdout, groups, Listing("stack", opened.length_ns, 0, completeness))
-        click.echo()
-    for left, groups in found.items():
-        click.echo(f"left behind on purpose: {left.number} {left.what}")
+    shown = Shown(opened.length_ns, completeness)
+    if found.grown().empty:
+        click.echo("found no leak")
+    else:
+        write_findings(sys.stdout, found.grown(), shown)
+    for left, said in ((LEAK, "leaked on purpose"), (FLAT, "flat on purpose")):
+        click.echo(f"\n{said}: {left.number} {left.what}")
+        groups = found.of(left)
         for number, cache, symbol in groups[["outstanding", "cache", "symbol"]].itertuples(index=False):
-            click.echo(f"                 found: {number} in {escape(cache)} from {escape(symbol)}")
+            click.echo(f"{'found':>{len(said)}}: {number} in {escape(cache)} from {escape(symbol)}")
         if groups.empty:
-            click.echo("                 found: none")
+            click.echo(f"{'found':>{len(said)}}: none")
+    write_conclusion(sys.stdout, found.verdict, shown)
     write_verdict(sys.stdout, str(trace), completeness, opened.damage)
-
-
-def _agrees(groups: pd.DataFrame, left: Left) -> bool:
-    return not groups.empty and bool((groups["outstanding"] == left.number).all())
 
 
 def _plot(trace: Path, picture: Path, caches: set[str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program that `slabtrace demo` records: it leaves known numbers of kernel objects behind.
+"""The program that `slabtrace demo` records: it leaks pipes, beside a flat load of messages.
 
 It is a separate program and imports nothing of slabtrace.  The numbers are primes, so that no sum or
 multiple of something else can look right by chance.  A child holds what is left behind; it releases
@@ -13,14 +13,15 @@ import os
 import sys
 import time
 
-MESSAGES_KEPT = 23  # System V messages left in a queue
-MESSAGES_PASSED = 10_007  # sent and received again
+MESSAGES_WAITING = 23  # System V messages in a queue at any time: the oldest is received for each one sent
+MESSAGES_PASSED = 10_007  # sent and received at once
 MESSAGE_BYTES = 64
-PIPES_KEPT = 41  # kept open by the child
-PIPES_CLOSED = 60  # of 101 made
+PIPES_KEPT = 31  # kept open, one after the other at an even pace: the leak
+PIPES_CLOSED = 70  # of 101 made
 
-STEP_S = 0.03  # between kept messages: spreads the work, so that the plot shows it
-KEPT, PASSED = 1, 2  # message types
+STEP_S = 0.64  # between two kept pipes
+MESSAGES_A_STEP = 7  # so a message waits for two seconds
+WAITING, PASSED = 1, 2  # message types
 COMM = "slabtrace-demo"  # its name in /proc, by which it is recorded
 IPC_PRIVATE, IPC_RMID, PR_SET_NAME = 0, 0, 15
 
@@ -39,27 +40,50 @@ for _name in ("msgsnd", "msgrcv"):  # size_t and long arguments would be passed 
 
 
 def main() -> None:
-    """Make and release everything, leave the rest to a child, and end."""
+    """Leak pipes while messages come and go, leave all that is kept to a child, and end."""
     libc.prctl(PR_SET_NAME, COMM.encode(), 0, 0, 0)
     queue = _checked(libc.msgget(IPC_PRIVATE, 0o600))
-    pipes = [os.pipe() for _ in range(PIPES_KEPT + PIPES_CLOSED)]
-    for ends in pipes[:PIPES_CLOSED]:
-        _close(ends)
-    _pass_messages(queue)
+    for _ in range(MESSAGES_WAITING):
+        _send(queue, WAITING)
+    started = time.monotonic()
+    for step in range(PIPES_KEPT):
+        _leak_a_pipe(step)
+        for part in range(MESSAGES_A_STEP):
+            _exchange_messages(queue, step * MESSAGES_A_STEP + part)
+            due = started + STEP_S * (step + (part + 1) / MESSAGES_A_STEP)
+            time.sleep(max(due - time.monotonic(), 0))  # a pace that a busy machine does not stretch
     if os.fork() == 0:
         _hold_until_stdin_ends(queue)
 
 
-def _pass_messages(queue: int) -> None:
-    """Send and receive MESSAGES_PASSED, leaving one more in the queue at each of MESSAGES_KEPT steps."""
-    kept, passed = Message(mtype=KEPT), Message(mtype=PASSED)
-    for step in range(MESSAGES_KEPT):
-        first, last = (MESSAGES_PASSED * i // MESSAGES_KEPT for i in (step, step + 1))
-        for _ in range(first, last):
-            _checked(libc.msgsnd(queue, passed, MESSAGE_BYTES, 0))
-            _checked(libc.msgrcv(queue, passed, MESSAGE_BYTES, PASSED, 0))
-        _checked(libc.msgsnd(queue, kept, MESSAGE_BYTES, 0))
-        time.sleep(STEP_S)
+def _leak_a_pipe(step: int) -> None:
+    """Make one pipe that stays open, and close this step's share of PIPES_CLOSED."""
+    for _ in range(_share(PIPES_CLOSED, step, PIPES_KEPT)):
+        for end in os.pipe():
+            os.close(end)
+    os.pipe()
+
+
+def _exchange_messages(queue: int, part: int) -> None:
+    """Receive the message that waited longest, send another, and pass this part's share at once."""
+    _receive(queue, WAITING)
+    _send(queue, WAITING)
+    for _ in range(_share(MESSAGES_PASSED, part, PIPES_KEPT * MESSAGES_A_STEP)):
+        _send(queue, PASSED)
+        _receive(queue, PASSED)
+
+
+def _share(total: int, part: int, parts: int) -> int:
+    """How many of `total` are due in one of `parts` equal parts."""
+    return total * (part + 1) // parts - total * part // parts
+
+
+def _send(queue: int, kind: int) -> None:
+    _checked(libc.msgsnd(queue, Message(mtype=kind), MESSAGE_BYTES, 0))
+
+
+def _receive(queue: int, kind: int) -> None:
+    _checked(libc.msgrcv(queue, Message(), MESSAGE_BYTES, kind, 0))
 
 
 def _hold_until_stdin_ends(queue: int) -> None:
@@ -71,11 +95,6 @@ def _hold_until_stdin_ends(queue: int) -> None:
         pass
     libc.msgctl(queue, IPC_RMID, None)
     os._exit(0)
-
-
-def _close(ends: tuple[int, int]) -> None:
-    for end in ends:
-        os.close(end)
 
 
 def _checked(result: int) -> int:

@@ -12,11 +12,12 @@ from markupsafe import Markup
 
 from slabtrace.render.terminal.text import escape
 from slabtrace.resources import reports_dir
-from slabtrace.units import count, duration, percent, plural, rate, size
+from slabtrace.units import count, duration, growth, percent, plural, rate, size
 
 FILTERS = {
     "count": count,
     "duration": duration,
+    "growth": growth,
     "percent": percent,
     "plural": plural,
     "rate": rate,

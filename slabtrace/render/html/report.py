@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one-page report: what its template shows, made of a trace's tables.
 
-The page is short however long the trace is: it has the worst groups, the busiest caches, and graphs of
+The page is short however long the trace is: it has the gravest findings, the busiest caches, and graphs of
 a fixed number of frames, and says how much is left out.
 """
 
@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
+from slabtrace.render.terminal.findings import GROWS, amount, caches, claim_of_all, owner_stack_of
 from slabtrace.render.terminal.info import fields
-from slabtrace.render.terminal.leaks import of_all, who
+from slabtrace.render.terminal.leaks import who
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
-from slabtrace.render.terminal.sampling import stack_of
-from slabtrace.render.terminal.verdict import claim
-from slabtrace.units import unknown
+from slabtrace.render.terminal.reconcile import match
+from slabtrace.render.terminal.sampling import estimated
+from slabtrace.units import count, growth, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
+    from slabtrace.analysis.leaks.verdict import Verdict
     from slabtrace.trace.manifest import Manifest
 
-GROUPS, FINDINGS, CACHES = 20, 20, 250
+CARDS, OTHERS, MISMATCHES, CACHES = 20, 60, 20, 250  # shown at most
 SPARK_POINTS = 60
 FLAMES = (
     ("outstanding", "Allocated while recording and not freed by its end"),
@@ -53,6 +55,8 @@ class Tables:
     damage: Sequence[str]
     marks: pd.DataFrame
     completeness: Any
+    findings: pd.DataFrame
+    verdict: Verdict
     leaks: pd.DataFrame
     arrivals: pd.DataFrame
     mismatches: pd.DataFrame
@@ -64,66 +68,69 @@ class Tables:
 
 def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> bytes:
     """The page about the trace called `name`, made by slabtrace `version`, as UTF-8."""
-    groups, caches = tables.leaks, _busy(tables.caches)
-    findings = tables.mismatches[tables.mismatches["supported"].astype(bool)]
+    grows, busy = tables.findings["class"].isin(GROWS), _busy(tables.caches)
+    cards, others = tables.findings[grows], tables.findings[~grows]
+    others = others.sort_values(["own", "bytes_alloc"], ascending=[True, False], kind="stable")
+    mismatches = tables.mismatches[tables.mismatches["supported"].astype(bool)]
+    rises = _rises(tables.arrivals)
     return render(
         "report.html",
         version,
         name=name,
         tables=tables,
-        groups=_groups(groups.head(GROUPS), tables),
-        hidden_groups=max(len(groups) - GROUPS, 0),
-        classes=_classes(groups),
-        findings=[_finding(row) for row in findings.head(FINDINGS).to_dict("records")],
-        mismatches=len(findings),
-        hidden_findings=max(len(findings) - FINDINGS, 0),
+        outstanding=_outstanding(tables.leaks),
+        cards=[_finding(row, rises, tables) for row in cards.head(CARDS).to_dict("records")],
+        hidden_cards=max(len(cards) - CARDS, 0),
+        others=[_finding(row, rises, tables) for row in others.head(OTHERS).to_dict("records")],
+        hidden_others=max(len(others) - OTHERS, 0),
+        mismatches=[_mismatch(row) for row in mismatches.head(MISMATCHES).to_dict("records")],
+        mismatches_in_all=len(mismatches),
+        hidden_mismatches=max(len(mismatches) - MISMATCHES, 0),
         unsupported=unsupported(*tables.unsupported),
-        caches=_caches(caches.head(CACHES), tables.usage),
-        hidden_caches=max(len(tables.caches) - CACHES, 0) if len(caches) > CACHES else 0,
-        idle_caches=len(tables.caches) - len(caches),
+        caches=_caches(busy.head(CACHES), tables.usage),
+        hidden_caches=max(len(tables.caches) - CACHES, 0) if len(busy) > CACHES else 0,
+        idle_caches=len(tables.caches) - len(busy),
         plots=plots,
         flames=[(what, words, flame_graph(tables.stack_totals, what)) for what, words in FLAMES],
         environment=fields(name, tables.manifest, tables.completeness, tables.length_ns, tables.marks),
     )
 
 
-def _classes(groups: pd.DataFrame) -> dict[str, int]:
-    """How many groups each class has, suspects even if 0; empty if the groups have no classes."""
-    found = groups["class"].dropna().value_counts()
-    if found.empty:
-        return {}
-    return {"suspect": int(found.get("suspect", 0))} | {str(name): int(n) for name, n in found.items()}
+def _outstanding(groups: pd.DataFrame) -> str:
+    """As "1,234 objects, 64.0 KiB"; of a sample, what they stand for."""
+    sampled = "outstanding_estimate" in groups
+    names = ("outstanding_estimate", "bytes_estimate") if sampled else ("outstanding", "bytes_alloc")
+    objects, held = (groups[name].sum() for name in names)
+    return f"{'about ' if sampled else ''}{count(objects)}, {size(held)}"
 
 
-def _groups(groups: pd.DataFrame, tables: Tables) -> list[dict[Any, Any]]:
-    """The ranked groups, each with the sparkline of when its objects came."""
-    rows = groups.to_dict("records")
-    rises = {
-        (row["cache"], row["call_site"], tuple(row["stack"])): row["objects"]
-        for row in tables.arrivals.to_dict("records")
-    }
+def _finding(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]], tables: Tables) -> dict[Any, Any]:
+    """A finding with its sentences, and the sparkline of when its owners came."""
     label = "When the outstanding objects were allocated, from the start of the recording to its end"
-    return [
-        {
-            "why": "",
-            **row,
-            "class": None if unknown(row.get("class")) else row["class"],
-            "score": None if unknown(row.get("score")) else row["score"],
-            "spark": spark(_rise(row, rises), label, from_zero=True),
-            "sampled": stack_of(row),
-            "of_all": of_all(row),
-            "who": who(row),
-            "claim": claim(row, tables.completeness),
-        }
-        for row in rows
-    ]
+    sampled = "outstanding_estimate" in row
+    return {
+        **row,
+        "spark": spark(rises.get(_key(row), []), label, from_zero=True),
+        "rate": growth(row["growth_bytes_per_s"]),
+        "parts": caches(row),
+        "amount": amount(row),
+        "number": estimated(row, "outstanding") if sampled else count(row["objects"]),
+        "bytes": row["bytes_estimate"] if sampled else row["bytes_alloc"],
+        "sampled": owner_stack_of(row),
+        "who": who(row),
+        "claim": claim_of_all(row, tables.completeness),
+    }
 
 
-def _rise(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]]) -> Sequence[float]:
-    return rises.get((row["cache"], row["call_site"], tuple(row["stack"])), [])
+def _rises(arrivals: pd.DataFrame) -> dict[Any, Sequence[float]]:
+    return {_key(row): row["objects"] for row in arrivals.to_dict("records")}
 
 
-def _finding(row: dict[Any, Any]) -> dict[Any, Any]:
+def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return row["cache"], row["call_site"], tuple(row["stack"])
+
+
+def _mismatch(row: dict[Any, Any]) -> dict[Any, Any]:
     """A mismatch with the events that contradict each other, in time order."""
     words = DOUBLE if isinstance(row.get("second_free"), dict) else SINGLE
     events = [(happened, row[key]) for key, happened in words if isinstance(row.get(key), dict)]
@@ -141,7 +148,11 @@ def _caches(caches: pd.DataFrame, usage: pd.DataFrame) -> list[dict[Any, Any]]:
     """Rows of the table of caches, each with the sparkline of its objects."""
     series = {str(name): rows["objects"].tolist() for name, rows in usage.groupby("cache")}
     return [
-        {**row, "spark": spark(_fewer(series.get(row["cache"], [])), f"Objects of {row['cache']} in use")}
+        {
+            **row,
+            "spark": spark(_fewer(series.get(row["cache"], [])), f"Objects of {row['cache']} in use"),
+            "match": match(row),
+        }
         for row in caches.to_dict("records")
     ]
 

@@ -35,7 +35,7 @@ def draw_call_sites(held: pd.DataFrame, notes: Notes, title: str) -> Figure:
     if not groups:
         nothing(axes, "nothing was allocated")
         return figure
-    levels = np.stack([rows["bytes"].clip(lower=0).to_numpy(float) for rows in groups])
+    levels = np.stack([rows["bytes_expected"].clip(lower=0).to_numpy(float) for rows in groups])
     divisor = in_bytes(axes, float(levels.sum(axis=0).max()))
     labels = [
         f"{name(rows['symbol'].iloc[0], NAME_CELLS)}, {size(rows['bytes'].iloc[-1])}" for rows in groups

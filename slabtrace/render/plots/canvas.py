@@ -36,12 +36,14 @@ class Notes:
     """What every time axis shows in its background.
 
     `marks`, `losses`: rows of Trace.marks() and Trace.losses(); `lost`: how many events can be missing
-    in all; if 0, nothing is shaded, because every loss was recovered.
+    in all; if 0, nothing is shaded, because every loss was recovered.  `partial`: the filters and the sample
+    by which only some objects of a cache were recorded, in words; empty: all of them were.
     """
 
     marks: pd.DataFrame
     losses: pd.DataFrame
     lost: int = 0
+    partial: str = ""
 
 
 @contextmanager

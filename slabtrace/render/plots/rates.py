@@ -31,7 +31,10 @@ def draw_rates(usage: pd.DataFrame, notes: Notes, title: str, top: int = LINES -
     """Draw allocs_per_s above frees_per_s of `usage` (analysis' usage()) on equal axes.
 
     The `top` caches with most allocations each have a line; the dotted grey one is all caches together.
+    Frees that were missed are spread over the time in which they came (usage's objects_expected): they would
+    else all seem to come when the slabs were asked at the end.
     """
+    usage = _with_missed_frees_spread(usage)
     figure = titled(title)
     above, below = figure.subplots(2, 1, sharex=True, sharey=True)
     busiest = usage.groupby("cache")["allocs"].sum().sort_values(ascending=False).head(top).index.tolist()
@@ -49,6 +52,15 @@ def draw_rates(usage: pd.DataFrame, notes: Notes, title: str, top: int = LINES -
     else:
         nothing(above, "nothing was allocated or freed")
     return figure
+
+
+def _with_missed_frees_spread(usage: pd.DataFrame) -> pd.DataFrame:
+    usage = usage.sort_values(["cache", "ts_ns"], kind="stable")
+    cache = usage["cache"]
+    seconds = usage.groupby(cache)["ts_ns"].diff().fillna(usage["ts_ns"]) / 1e9
+    later = usage["objects"] - usage["objects_expected"]  # these count as freed, though not yet inferred
+    moved = later.groupby(cache).diff().fillna(later)
+    return usage.assign(frees_per_s=(usage["frees_per_s"] + moved / seconds.clip(lower=1e-9)).clip(lower=0))
 
 
 def _draw_lines(axes: Axes, usage: pd.DataFrame, caches: list[str], column: str) -> None:

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The text of `slabtrace caches`: one line per slab cache, traced beside the kernel's own count.
 
-`net` is allocations less frees, traced or inferred; `kernel` is the change of the kernel's own count of
-objects in use (slabinfo), which includes parked objects; `match` is the share of the larger of the two
-that the other one explains.
+`frees` are those seen and those inferred, so `net` is `allocs` less `frees`; `kernel` is the change of the
+kernel's own count of objects in use (slabinfo), which includes parked objects; `match` is the share of the
+larger of the two that the other one explains, or "±N": they differ by no more than the N objects that CPUs
+may keep.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from slabtrace.render.terminal.text import Column, escape, name_column, write_table
-from slabtrace.units import NOT_KNOWN, count, percent, size, unknown
+from slabtrace.render.terminal.reconcile import match
+from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
+from slabtrace.units import NOT_KNOWN, count, plural, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,9 @@ def write_caches(out: TextIO, caches: pd.DataFrame, with_aliases: bool = False) 
     """
     rows = caches.to_dict("records")
     write_table(out, COLUMNS, [_cells(row) for row in rows])
+    inferred = sum(row["inferred"] for row in rows)
+    if inferred:
+        write_paragraph(out, f"frees include {plural(inferred, 'free')} not seen but inferred")
     if with_aliases:
         _write_aliases(out, rows)
 
@@ -45,10 +50,10 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         row["cache"],
         count(row["size"]),
         count(row["allocs"]),
-        count(row["frees"]),
+        count(row["frees"] + row["inferred"]),
         f"{row['allocs'] - row['frees'] - row['inferred']:+,}",
         _kernel_change(row),
-        percent(row["explained"]),
+        match(row, "±"),
         count(row["peak_outstanding"]),
         size(row["waste_bytes"]),
     ]

@@ -45,6 +45,7 @@ def fields(
         ("by", f"slabtrace {manifest.tool_version or '(unknown version)'}"),
         *_redacted(manifest),
         ("options", _options(manifest)),
+        *_reduced(completeness),
         ("host", _host(manifest)),
         *_command(manifest),
         *_marks(marks),
@@ -80,6 +81,14 @@ def _options(manifest: Manifest) -> str:
             values = value if isinstance(value, list) else [value]
             words.append(f"{name}={','.join(shlex.quote(str(v)) for v in values)}")
     return " ".join(words) or "none"
+
+
+def _reduced(completeness: Completeness) -> Iterator[tuple[str, str]]:
+    """What the recording left out on request."""
+    if completeness.filters:
+        yield "filtered", f"{' '.join(completeness.filters)}; other events are not in the trace"
+    if completeness.sampled_one_in > 1:
+        yield "sampled", f"one in {count(completeness.sampled_one_in)} addresses, with all its events"
 
 
 def _part(manifest: Manifest) -> Iterator[tuple[str, str]]:

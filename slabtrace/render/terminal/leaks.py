@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slabtrace.analysis.trust.completeness import Completeness
 
 COLUMNS = (
-    Column("#"),
+    Column("finding"),
     Column("class", right=False),
     Column("growth/min"),
     Column("objects"),
@@ -31,7 +31,7 @@ MORE_COLUMNS = {
     "module": (name_column("module"),),
     "process": (Column("pid"), name_column("process")),
 }
-NAMES_SHOWN = 4  # comms of a group; the rest are counted
+NAMES_SHOWN = 4  # comms of a group; the rest are only counted
 
 
 class Listing(NamedTuple):
@@ -65,10 +65,10 @@ def write_leaks(out: TextIO, groups: pd.DataFrame, listing: Listing) -> None:
         _write_tables(out, groups, listing.by)
 
 
-def write_own(out: TextIO, hidden: pd.DataFrame) -> None:
-    """Say that the groups `hidden`, of slabtrace itself, are not shown; nothing if there are none."""
+def write_own(out: TextIO, hidden: pd.DataFrame, noun: str = "group") -> None:
+    """Say that the rows `hidden`, of slabtrace itself, are not shown; nothing if there are none."""
     if len(hidden):
-        held = f"{plural(len(hidden), 'group')} of slabtrace itself, {size(int(hidden['bytes_alloc'].sum()))}"
+        held = f"{plural(len(hidden), noun)} of slabtrace itself, {size(int(hidden['bytes_alloc'].sum()))}"
         write_paragraph(out, f"{held}, not shown: --own shows them")
 
 
@@ -84,15 +84,15 @@ def who(group: dict[Any, Any]) -> str:
 
 def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     """One group as a headline, its stack innermost frame first, and who allocated it."""
+    part = f", part of finding {_finding(group)}" if group["finding"] else ""
     write_paragraph(
         out,
-        f"#{group['rank']} {_judgement(group)}{plural(group['outstanding'], 'object')} of {group['cache']} "
+        f"{group['rank']}. {plural(group['outstanding'], 'object')} of {group['cache']} "
         f"outstanding, {size(group['bytes_alloc'])}{of_all(group)}; "
         f"{count(group['freed'])} of {count(group['allocated'])} freed; "
         f"oldest {duration(listing.ended_ns - group['oldest_ns'])}",
     )
-    if group["class"] is not None:
-        write_paragraph(out, f"   {group['why']}")
+    write_paragraph(out, f"   {group['class']}{part}")
     frames = list(group["stack"]) or [group["symbol"]]
     out.writelines(f"    {escape(frame)}\n" for frame in frames)
     if sampled := stack_of(group):
@@ -121,8 +121,8 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
     """Groups as one table, a line each."""
     rows = (
         [
-            str(group["rank"]),
-            group["class"] or "",
+            _finding(group) or "-",
+            group["class"],
             _growth(group),
             estimated(group, "outstanding"),
             size(group.get("bytes_estimate", group["bytes_alloc"])),
@@ -145,11 +145,9 @@ def _more_cells(group: dict[Any, Any], by: str) -> list[str]:
     return [str(group["symbol"])] if by == "call_site" else []
 
 
-def _judgement(group: dict[Any, Any]) -> str:
-    """ "suspect (score 0.97): "."""
-    if group["class"] == "suspect":
-        return f"suspect (score {group['score']:.2f}): "
-    return f"{group['class']}: " if group["class"] is not None else ""
+def _finding(group: dict[Any, Any]) -> str:
+    """The finding that a group belongs to: "#1"; "" for none."""
+    return f"#{group['finding']}" if group["finding"] else ""
 
 
 def _growth(group: dict[Any, Any]) -> str:

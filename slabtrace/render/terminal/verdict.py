@@ -33,7 +33,10 @@ def write_full_verdict(out: TextIO, path: str, completeness: Completeness, damag
 
 
 def short_verdict(completeness: Completeness, path: str) -> str:
-    """As "Not complete: 12 events lost, 92 frees inferred; see `slabtrace info boot.slab`"."""
+    """As "Not complete: 12 events lost, 92 frees inferred; see `slabtrace info boot.slab`".
+
+    What a filter or a sample reduced the recording to is named with it: "Complete for --pid 12: …".
+    """
     missing = [
         (completeness.lost, plural(completeness.lost, "event") + " lost"),
         (
@@ -43,15 +46,21 @@ def short_verdict(completeness: Completeness, path: str) -> str:
         (len(completeness.unattached), plural(len(completeness.unattached), "untraced path")),
         (completeness.damaged, "files damaged or unfinished"),
     ]
+    reduced = list(completeness.filters)
+    if completeness.sampled_one_in > 1:
+        reduced.append(f"a sample of 1/{completeness.sampled_one_in}")
     modes = [
-        (completeness.sampled_one_in > 1, f"sampled 1/{completeness.sampled_one_in}"),
-        (completeness.counted, "survivors mode"),
+        (bool(reduced) and not completeness.exact, f"recorded only {', '.join(reduced)}"),
+        (bool(completeness.counted), "survivors mode"),
     ]
-    complete = "Complete" if completeness.exact else "Not complete"
-    said = ", ".join(words for holds, words in (*missing, *modes) if holds)
-    if not said:
-        return f"{complete}: every allocation and free was recorded."
-    return f"{complete}: {said}; see `slabtrace info {shlex.quote(path)}`"
+    said = [words for holds, words in (*missing, *modes) if holds]
+    if completeness.exact and reduced:
+        said.insert(0, "other events were not recorded")
+    elif not said:
+        return "Complete: every allocation and free was recorded."
+    complete = f"Complete for {', '.join(reduced)}" if reduced else "Complete"
+    head = complete if completeness.exact else "Not complete"
+    return f"{head}: {', '.join(said)}; see `slabtrace info {shlex.quote(path)}`"
 
 
 def claim(group: Mapping[Any, Any], completeness: Completeness) -> str:

@@ -213,6 +213,7 @@ SINCE = {
     "counted": (1, 2),
     "pins": (2, 1),
 }  # version from which on traces have this side table
+CARRIED_SINCE = dict.fromkeys(("since", "older", "lived", "pairs"), (2, 1))  # and this carried one
 
 # What a part of a series has from the parts before it, with times before its started_ns.
 CARRIED: dict[str, pa.Schema] = {
@@ -220,6 +221,23 @@ CARRIED: dict[str, pa.Schema] = {
     "tasks": TASKS,  # the tasks of these
     "losses": LOSSES,  # all losses, one row for each CPU, kind and program
     "missed": pa.schema([("site", pa.uint32()), ("frees", pa.uint64())]),  # inferred frees
+    "since": pa.schema([("begin_ns", pa.int64())]),  # one row: from when on nothing is missing
+    # frees of objects from before that: `frees` of them at `site`, the first and the last at these times
+    "older": pa.schema(
+        [("begin_ns", pa.int64()), ("end_ns", pa.int64()), ("site", pa.uint32()), ("frees", pa.uint64())]
+    ),
+    # objects allocated at `site` that lived 2^octave to less than 2^(octave + 1) ns
+    "lived": pa.schema([("site", pa.uint32()), ("octave", pa.uint8()), ("objects", pa.uint64())]),
+    # those of at least 2^30 ns whose free was seen, by the site of the free; `lived_ns`: the sum
+    "pairs": pa.schema(
+        [
+            ("site", pa.uint32()),
+            ("freed_at", pa.uint32()),
+            ("octave", pa.uint8()),
+            ("objects", pa.uint64()),
+            ("lived_ns", pa.float64()),
+        ]
+    ),
 }
 
 

@@ -113,8 +113,17 @@ class TraceReader:
 
     def carried(self, name: str) -> pa.Table:
         """A table from earlier parts of the series (a key of schema.CARRIED); empty if there is none."""
-        wanted = schema.CARRIED[name]
-        return self._whole(_carried(name), wanted) if self._carried else no_rows(wanted)
+        wanted, file = schema.CARRIED[name], _carried(name)
+        return self._whole(file, wanted) if file in self._carried else no_rows(wanted)
+
+    @cached_property
+    def since_ns(self) -> int:
+        """From when on nothing is missing: the start, or of a part with what earlier ones left, theirs."""
+        begin, part = self.manifest.started_ns, self.manifest.part
+        if part is None or not self._carried:
+            return begin
+        rows: list[int] = plain(self.carried("since").column("begin_ns")).tolist()
+        return min(max([part.series_started_ns, *rows]), begin)
 
     def _whole(self, file: str, wanted: pa.Schema) -> pa.Table:
         """All rows of a file.
@@ -158,11 +167,17 @@ class TraceReader:
         part = self.manifest.part
         if part is None or part.number == 1:
             return []
-        files = [_carried(name) for name in schema.CARRIED]
-        if not set(files) <= set(self._names):
+        version, since = tuple(self.manifest.version), schema.CARRIED_SINCE
+        wanted = {_carried(name) for name in schema.CARRIED if version >= since.get(name, ())}
+        if not wanted <= set(self._names):
             self._note("The objects from earlier parts of the series are missing.", cut=True)
             return []
-        return files
+        return [file for file in map(_carried, schema.CARRIED) if file in self._names]
+
+    @property
+    def counts_earlier(self) -> bool:
+        """Whether it has what earlier parts of the series counted: not before version 2.1."""
+        return _carried("older") in self._carried
 
     def _note(self, sentence: str, cut: bool = False) -> None:
         if sentence and sentence not in self.damage:

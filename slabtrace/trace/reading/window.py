@@ -40,6 +40,11 @@ class WindowReader(TraceReader):
         """Start and end of the window, CLOCK_MONOTONIC ns."""
         return self._begin, self._end
 
+    @property
+    def since_ns(self) -> int:
+        """The begin of the window, also in a part of a series."""
+        return self._begin
+
     def events(self) -> Iterator[EventBatch]:
         """As TraceReader.events, but only those of the window."""
         for batch in super().events():

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from slabtrace.errors import TraceError
 from slabtrace.trace.format.schema import MANIFEST
-from slabtrace.trace.manifest import COMPLETE, FAILED, RECORDING, Command, Host, Manifest
+from slabtrace.trace.manifest import COMPLETE, FAILED, RECORDING, Command, Host, Manifest, Processes
 from slabtrace.trace.redaction.made_up import CacheNames, Names, Pids
 
 KEPT_OPTIONS = {
@@ -32,9 +32,19 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
         realtime_minus_monotonic_ns=0,
         host=_redacted_host(manifest.host, caches),
         options={name: _option(name, each, pids, comms, caches) for name, each in manifest.options.items()},
+        processes=manifest.processes and _redacted_processes(manifest.processes, pids),
         command=command and _redacted_command(command, pids),
-        recorder=replace(recorder, pid=int(pids.of([recorder.pid])[0])),
+        recorder=replace(
+            recorder,
+            pid=int(pids.of([recorder.pid])[0]),
+            helpers=[replace(each, pid=int(pids.of([each.pid])[0])) for each in recorder.helpers],
+        ),
     )
+
+
+def _redacted_processes(processes: Processes, pids: Pids) -> Processes:
+    each = (processes.running, processes.ended, processes.parents)
+    return Processes(*([int(pid) for pid in pids.of(some)] for some in each))
 
 
 def _redacted_host(host: Host, caches: CacheNames) -> Host:
@@ -53,7 +63,7 @@ def _redacted_host(host: Host, caches: CacheNames) -> Host:
 def _redacted_command(command: Command, pids: Pids) -> Command:
     """The number of its arguments, and its exit status."""
     argv = ["command", *(f"argument-{i}" for i in range(1, len(command.argv)))][: len(command.argv)]
-    return Command(argv, int(pids.of([command.pid])[0]), command.exit_status)
+    return Command(argv, int(pids.of([command.pid])[0]), command.exit_status, command.ended_ns)
 
 
 def _option(name: str, value: Any, pids: Pids, comms: Names, caches: CacheNames) -> Any:
@@ -76,6 +86,7 @@ def _is_pid(value: Any) -> TypeGuard[int]:
 def pids_of(manifest: Manifest) -> list[int]:
     """All process numbers in the manifest.  Raises TraceError for one that no process can have."""
     found = [manifest.recorder.pid, manifest.command.pid if manifest.command else 0]
+    found += [each.pid for each in manifest.recorder.helpers]
     if not all(map(_is_pid, found)):
         raise TraceError(f"{MANIFEST} has a number that is not a pid: {found}", "The trace is damaged.")
     option = manifest.options.get("pid")

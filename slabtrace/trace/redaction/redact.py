@@ -61,6 +61,10 @@ TREATMENT: dict[str, dict[str, str]] = {
     "counted": dict.fromkeys(("begin_ns", "end_ns", "site", "lifetime_bin", "objects", "moved"), KEPT),
     "marks": {"ts_ns": KEPT, "text": MARK},
     "missed": {"site": KEPT, "frees": KEPT},
+    "since": {"begin_ns": KEPT},
+    "older": dict.fromkeys(("begin_ns", "end_ns", "site", "frees"), KEPT),
+    "lived": dict.fromkeys(("site", "octave", "objects"), KEPT),
+    "pairs": dict.fromkeys(("site", "freed_at", "octave", "objects", "lived_ns"), KEPT),
 }  # fmt: skip
 LARGEST_ORDER = 10  # of a large kmalloc (MAX_PAGE_ORDER)
 MOST_BITS = 40

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slabtrace.columns import FINDINGS
 from slabtrace.commands import main
 from slabtrace.render.terminal.leaks import Listing, write_leaks
 from slabtrace.render.terminal.text import escape
 from slabtrace.units import duration
 from tests.places import FIXTURES
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import GROUPS, HOSTILE, MISMATCH, FakeCompleteness, FakeTrace
+from tests.unit.fake_trace import GROUPS, HOSTILE, MISMATCH, FakeCompleteness, FakeTrace, finding
 
 READING = ["info", "leaks", "stat", "caches", "mismatches"]
 
@@ -49,7 +50,7 @@ def test_much_damage_is_one_line_except_in_info(run: Run) -> None:
 @pytest.mark.parametrize("command", READING)
 def test_json_has_the_head_that_scripts_rely_on(run: Run, command: str) -> None:
     document = printed_json(run, command, "t.slab", trace=FakeTrace(damage=["cut"]))
-    assert document["schema"] == f"slabtrace.{command}/1"
+    assert document["schema"] == f"slabtrace.{command}/{2 if command == 'leaks' else 1}"
     assert document["trace"] == "t.slab"
     assert document["damage"] == ["cut"]
     completeness = document["completeness"]
@@ -57,20 +58,39 @@ def test_json_has_the_head_that_scripts_rely_on(run: Run, command: str) -> None:
 
 
 def test_leaks_json(run: Run) -> None:
-    pipes, messages = printed_json(run, "leaks", "t.slab")["groups"]
+    document = printed_json(run, "leaks", "t.slab")
+    pipes, messages = document["groups"]
     assert set(messages) == {
-        "rank", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding", "bytes_req",
-        "bytes_alloc", "oldest_ns", "newest_ns", "growth_bytes_per_s", "class", "confidence", "comms", "pids",
-        "own", "maybe_freed", "in_use", "score", "why", "growth_low", "growth_high", "old", "old_freed",
-        "horizon_ns", "sibling_ns", "steadiness", "late_share", "module", "reclaimable", "stack_of",
-        "stacked", "stacks", "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
+        "rank", "finding", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding",
+        "bytes_req", "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
+        "maybe_freed", "in_use", "module", "reclaimable", "stack_of", "stacked", "stacks", "class", "why",
+        "rate_per_s", "rate_low", "rate_high", "growth_bytes_per_s", "growth_low", "growth_high", "old",
+        "old_freed", "older_freed", "horizon_ns", "sibling_ns", "dispersion", "p",
+        "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
     }  # fmt: skip
+    assert document["by"] == "stack" and (pipes["finding"], messages["finding"]) == (1, 2)
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
     assert messages["call_site"] == "0xffffffff8127bc41"
     assert messages["stack"] == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
     assert (messages["allocated"], messages["freed"], messages["outstanding"]) == (10_030, 10_007, 23)
     assert (messages["growth_bytes_per_s"], messages["class"]) == (None, "young")
     assert (messages["comms"], messages["pids"]) == ([HOSTILE], [1234])
+
+
+def test_leaks_json_has_findings_and_the_verdict(run: Run) -> None:
+    for by in ([], ["--by", "process"]):
+        document = printed_json(run, "leaks", "t.slab", *by)
+        pipes, messages = document["findings"]
+        assert set(pipes) == {each.name for each in FINDINGS.columns}
+        assert (pipes["rank"], pipes["class"], pipes["caches"], pipes["groups"]) == (
+            1, "suspect", ["kmalloc-cg-192"], [1],
+        )  # fmt: skip
+        assert (pipes["objects"], pipes["bytes_each"], messages["rate_per_s"]) == (41, 192.0, None)
+        assert messages["call_site"] == "0xffffffff8127bc41"
+        verdict = document["verdict"]
+        assert (verdict["suspects"], verdict["growing"], verdict["least_rate_per_s"]) == (1, 0, 20.5)
+        assert verdict["sentences"][0] == "1 suspected leak, 230.6 KiB/min in all."
+        assert document["by"] == (by[1] if by else "stack")
 
 
 def test_caches_json(run: Run) -> None:
@@ -87,15 +107,68 @@ def test_caches_json(run: Run) -> None:
 def test_info_json_has_the_manifest(run: Run) -> None:
     manifest = printed_json(run, "info", "t.slab")["manifest"]
     assert manifest["host"]["release"] == "6.18.0"
-    assert manifest["command"] == {"argv": ["./leak", "two words"], "pid": 1234, "exit_status": 3}
+    assert manifest["command"] == {
+        "argv": ["./leak", "two words"], "pid": 1234, "exit_status": 3, "ended_ns": None,
+    }  # fmt: skip
+
+
+def test_a_suspect_is_a_card_and_the_rest_a_table(run: Run) -> None:
+    lines = run("leaks", "t.slab")[1].splitlines()
+    assert lines[:3] == [
+        "#1 suspect, 230.6 KiB/min: kmalloc-cg-192",
+        "   41 × 192 B = 7.7 KiB; 60 of 101 freed; oldest 1 s",
+        "   grew 230.6 KiB/min; 0 of 41 objects older than 1.07 s were ever freed",
+    ]
+    assert lines[3:6] == [f"    {frame}" for frame in GROUPS[0]["stack"]]
+    assert "  next: find who holds these objects" in lines
+    header = lines.index("others:") + 1
+    assert lines[header].split() == ["#", "class", "objects", "bytes", "cache", "call", "site", "by"]
+    cells = lines[header + 1].split()
+    assert cells[:8] == ["2", "young", "23", "2.9", "KiB", "msg_msg-128", "load_msg+0x71", "1234"]
+    said = ["1 suspected leak, 230.6 KiB/min in all.", "A smaller one would have been missed."]
+    assert lines[header + 3 : header + 5] == said and lines[header + 5] == ""
+
+
+def test_a_finding_is_shown_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner and five objects that hang on it; the stack was counted over a group with more objects."""
+    parts = ["TCP", "sock_inode_cache", "filp", "dentry", "lsm_file_cache", "lsm_inode_cache"]
+    whole = {
+        "caches": parts,
+        "objects": 6 * 41,
+        "bytes_alloc": 41 * 3640,
+        "bytes_each": 3640.0,
+        "in_use": 246,
+    }
+    found = finding(GROUPS[0]) | whole | {"freed": 50, "stack_of": 51, "stacked": 51}
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame([found]))
+    out = " ".join(run("leaks", "t.slab")[1].split())
+    assert "#1 suspect, 230.6 KiB/min: TCP + sock_inode_cache + filp + dentry + 2 more" in out
+    assert "41 × 3.6 KiB = 145.7 KiB in 246 objects; 50 of 101 freed" in out
+    assert "by pipes (pid 4321); all 246 confirmed in use at the end" in out and "sampled" not in out
+
+
+def test_findings_of_a_class_asked_for_are_cards(run: Run) -> None:
+    out = run("leaks", "t.slab", "--class", "young")[1]
+    assert out.startswith("#2 young: msg_msg-128\n") and "   nothing in it is old enough to judge\n" in out
+    assert "left out by the filters: 1 finding (1 suspect)\n" in out and "others:" not in out
+
+
+def test_findings_of_a_sample_stand_for_all(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimates = {"outstanding_estimate": 656.0, "outstanding_error": 190, "bytes_estimate": 125_952.0}
+    rows = [finding(group) | estimates for group in GROUPS]
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame(rows))
+    out = " ".join(run("leaks", "t.slab")[1].split())
+    assert "41 × 192 B = 7.7 KiB (of all: ~656 ±190, 123.0 KiB)" in out
+    assert "2 young ~656 123.0 KiB msg_msg-128" in out
 
 
 def test_leaks_by_stack_shows_stacks_and_ages(run: Run) -> None:
-    _, out, _ = run("leaks", "t.slab")
-    block = out[out.index("#2") :].splitlines()
+    _, out, _ = run("leaks", "t.slab", "--by", "stack")
+    block = out[out.index("2. ") :].splitlines()
     text = " ".join(block)
-    assert "23 objects of msg_msg-128 outstanding, 2.9 KiB;" in text
+    assert "2. 23 objects of msg_msg-128 outstanding, 2.9 KiB;" in text
     assert "10,007 of 10,030 freed" in text and "oldest 1.5 s" in text
+    assert "   young, part of finding #2" in block
     frames = [line.strip() for line in block if line.startswith("    ")]
     assert frames == ["load_msg+0x71", "do_msgsnd+0x9c", "__x64_sys_msgsnd+0x1f [ipc]"]
     said = (
@@ -109,27 +182,33 @@ def test_leaks_by_stack_shows_stacks_and_ages(run: Run) -> None:
 def test_leaks_by_call_site_is_one_line_each(run: Run) -> None:
     _, out, _ = run("leaks", "t.slab", "--by", "call-site")
     header, first, second = out.splitlines()[:3]
-    words = ["#", "class", "growth/min", "objects", "bytes", "unsure", "cache", "call", "site"]
+    words = ["finding", "class", "growth/min", "objects", "bytes", "unsure", "cache", "call", "site"]
     assert header.split() == words
-    assert first.split()[:5] == ["1", "suspect", "230.6", "KiB", "41"] and first.endswith("0x57")
+    assert first.split()[:5] == ["#1", "suspect", "230.6", "KiB", "41"] and first.endswith("0x57")
     assert " 0  kmalloc" in first and "≤5  msg" in second
-    assert second.split()[:4] == ["2", "young", "-", "23"] and "msg_msg-128" in second
+    assert second.split()[:4] == ["#2", "young", "-", "23"] and "msg_msg-128" in second
 
 
-OWN = GROUPS[0] | {"rank": 3, "own": True, "comms": ["slabtrace"], "symbol": "alloc_buffer_head+0x1d"}
+OWN = GROUPS[0] | {
+    "rank": 3,
+    "finding": 3,
+    "own": True,
+    "comms": ["slabtrace"],
+    "symbol": "alloc_buffer_head+0x1d",
+}
 
 
 def test_slabtraces_own_objects_are_a_line_unless_asked_for(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
-    line = "1 group of slabtrace itself, 7.7 KiB, not shown: --own shows them"
-    for by in ("stack", "call-site", "process"):
-        out = run("leaks", "t.slab", "--by", by)[1]
+    for by in ([], ["--by", "stack"], ["--by", "call-site"], ["--by", "process"]):
+        line = f"1 {'group' if by else 'finding'} of slabtrace itself, 7.7 KiB, not shown: --own shows them"
+        out = run("leaks", "t.slab", *by)[1]
         assert line in out.splitlines() and "alloc_buffer_head" not in out
-        out = run("leaks", "t.slab", "--by", by, "--own")[1]
-        assert "not shown" not in out and "slabtrace itself" in out
-    assert "… and 1 group more" in run("leaks", "t.slab", "-l", "1")[1]  # the own one is not counted twice
+        out = run("leaks", "t.slab", *by, "--own")[1]
+        assert "not shown" not in out and "by slabtrace" in out
+    assert "… and 1 finding more" in run("leaks", "t.slab", "-l", "1")[1]  # the own one is not counted twice
     assert len(printed_json(run, "leaks", "t.slab")["groups"]) == 3
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [OWN])
     assert run("leaks", "t.slab")[1].startswith("nothing outstanding except objects of slabtrace itself\n")
@@ -137,12 +216,12 @@ def test_slabtraces_own_objects_are_a_line_unless_asked_for(
 
 def test_leaks_list_slabtraces_own_groups_last(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, OWN])
-    by_stack = run("leaks", "t.slab", "--own")[1]
+    by_stack = run("leaks", "t.slab", "--by", "stack", "--own")[1]
     assert by_stack.count("  by slabtrace itself;") == 1
-    assert by_stack.index("by slabtrace itself") > by_stack.index("#3 ")
+    assert by_stack.index("by slabtrace itself") > by_stack.index("3. ")
     lines = run("leaks", "t.slab", "--by", "call-site", "--own")[1].splitlines()
     heading = lines.index("by slabtrace itself:")
-    assert lines[heading + 2].split()[0] == "3" and heading == 3
+    assert lines[heading + 2].split()[0] == "#3" and heading == 3
     assert [group["own"] for group in printed_json(run, "leaks", "t.slab")["groups"]] == [False, False, True]
 
 
@@ -184,10 +263,14 @@ def test_leaks_say_how_sure_a_group_is(
 )
 def test_leaks_are_sorted(run: Run, monkeypatch: pytest.MonkeyPatch, sort: str, ranks: list[int]) -> None:
     small = {"outstanding": 50, "bytes_alloc": 50 * 8, "oldest_ns": 9 * 10**8, "growth_bytes_per_s": 5000.0}
-    monkeypatch.setattr("tests.unit.fake_trace.GROUPS", [*GROUPS, GROUPS[0] | small | {"rank": 3}])
+    monkeypatch.setattr(
+        "tests.unit.fake_trace.GROUPS", [*GROUPS, GROUPS[0] | small | {"rank": 3, "finding": 3}]
+    )
     assert [each["rank"] for each in printed_json(run, "leaks", "t.slab", "--sort", sort)["groups"]] == ranks
     lines = run("leaks", "t.slab", "--by", "cache", "--sort", sort)[1].splitlines()[1:4]
-    assert [int(line.split()[0]) for line in lines] == ranks
+    assert [line.split()[0] for line in lines] == [f"#{rank}" for rank in ranks]
+    found = printed_json(run, "leaks", "t.slab", "--sort", sort)["findings"]
+    assert [each["rank"] for each in found] == ranks
 
 
 @given(width=st.integers(40, 200), pid=st.integers(1, 1 << 22), name=st.text(max_size=15))
@@ -238,7 +321,7 @@ def test_caches_compares_with_the_kernel(run: Run) -> None:
     _, out, _ = run("caches", "t.slab")
     rows = {line.split()[0]: line.split()[1:8] for line in out.splitlines() if line}
     assert rows["cache"] == ["size", "allocs", "frees", "net", "kernel", "match", "peak"]
-    assert rows["msg_msg-128"] == ["128", "10,030", "10,007", "+23", "+32", "71.9%", "24"]
+    assert rows["msg_msg-128"] == ["128", "10,030", "10,007", "+23", "+32", "±64", "24"]
     assert rows["kmalloc-cg-192"] == ["192", "101", "60", "+41", "-", "-", "101"]
 
 
@@ -262,8 +345,9 @@ def test_caches_lists_aliases_on_request(run: Run) -> None:
     ],
 )
 def test_leaks_filters(run: Run, filters: list[str], found: list[str]) -> None:
-    groups = printed_json(run, "leaks", "t.slab", *filters)["groups"]
-    assert [group["cache"] for group in groups] == found
+    document = printed_json(run, "leaks", "t.slab", *filters)
+    assert [group["cache"] for group in document["groups"]] == found
+    assert [each["cache"] for each in document["findings"]] == found
 
 
 @pytest.mark.parametrize(
@@ -286,9 +370,10 @@ def test_a_filter_that_matches_nothing_is_wrong_use(run: Run, args: list[str], s
 
 
 def test_the_limit_says_what_it_hides(run: Run) -> None:
-    assert "… and 1 group more" in run("leaks", "t.slab", "-l", "1")[1]
+    assert "… and 1 finding more" in run("leaks", "t.slab", "-l", "1")[1]
+    assert "… and 1 group more" in run("leaks", "t.slab", "--by", "cache", "-l", "1")[1]
     assert "… and 2 caches more" in run("caches", "t.slab", "-l", "1")[1]
-    assert "…" not in run("leaks", "t.slab", "-l", "0")[1]
+    assert "… and" not in run("leaks", "t.slab", "-l", "0")[1]
 
 
 def test_info_distinguishes_lost_and_recovered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

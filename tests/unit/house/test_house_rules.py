@@ -46,8 +46,8 @@ MAY_IMPORT = {
 LAYERS = {
     "trace": ["format", "files", "manifest.py memory.py", "reading", "writing", "redaction"],
     "analysis": [
-        "statistics", "names", "pairing", "counting", "trust", "grouping", "tables", "leaks", "mismatches",
-        "comparing rules", "opened",
+        "statistics", "names", "pairing", "counting", "carried", "trust", "grouping", "tables",
+        "leaks", "mismatches", "comparing rules", "opened",
         "live.py",
     ],
     "capture": [

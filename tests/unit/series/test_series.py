@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -350,3 +352,23 @@ def test_carrying_in_a_separate_process(tmp_path: Path) -> None:
     shutil.rmtree(first)
     with pytest.raises(TraceError, match=r"t\.0001\.slab does not exist"):
         carry_in_process(first, second_)
+
+
+def test_the_carrying_process_is_named_as_slabtraces_own(tmp_path: Path) -> None:
+    """Its pid and time are in the manifest of the parts that were recorded while it ran, and later ones."""
+    events, sites = intern([alloc(i * S, 8 + 8 * i) for i in range(8)])
+    made = Series(tmp_path / "t.slab", Manifest(started_ns=S), Rotation(ns=3 * S))
+    made.rows("sites", {"site": np.arange(len(sites["kind"]), dtype=np.uint32), **sites})
+    before = time.monotonic_ns()
+    for number in range(8):
+        made.rows("slabinfo", slabinfo((number + 1) * S, number))
+        made.events(between(events, number * S, (number + 1) * S))
+    made.close(COMPLETE)
+    helpers = made.manifest.recorder.helpers
+    assert len(helpers) == len(parts_of(tmp_path / "t.slab")) - 1 >= 2
+    for helper in helpers:
+        assert helper.pid not in (0, os.getpid())
+        assert helper.ended_ns is not None
+        assert before <= helper.started_ns < helper.ended_ns <= time.monotonic_ns()
+    newest = TraceReader(parts_of(tmp_path / "t.slab")[-1]).manifest.recorder.helpers
+    assert [each.pid for each in newest][:1] == [helpers[0].pid]

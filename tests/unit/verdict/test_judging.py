@@ -89,7 +89,7 @@ def test_the_second_owner_of_a_load_is_no_false_suspect_but_a_third_is() -> None
 
 
 def test_of_a_sample_the_interval_of_the_rate_holds_the_truth() -> None:
-    sampled = Scenario("sampled", Messages, "leak", "msg_msg-128", {"msg_msg-128": 1}, sampled=True)
+    sampled = Scenario("sampled", Messages, "leak", "msg_msg-128", {"msg_msg-128": 1}, by_rate=True)
     few = finding(outstanding=6, bytes_alloc=768)
     assert leak(few, scenario=sampled).passed and leak(few, scenario=sampled).off is None
     for low, high in ((0.1, 1.9), (2.1, 3.0)):  # the truth: 2.00 to 2.02 a second

@@ -18,7 +18,7 @@ OUTCOMES = [
     Outcome(LEAK, "leak", ["bytes off by -40.0%"], "suspect TCP", "suspect", -0.4),
     Outcome(LEAK, "leak", ["first is retained"], "retained TCP", "retained"),
     Outcome(FLAT, "flat", [], "replacing msg_msg-128", "replacing"),
-    Outcome(FLAT, "flat", ["suspect: x"], "suspect x", "suspect", None, ["x"]),
+    Outcome(FLAT, "flat", ["suspect: x"], "suspect x", "suspect", others=["x"]),
 ]
 
 
@@ -26,6 +26,8 @@ def test_a_line_has_what_was_wrong_below_it() -> None:
     passed, failed = table.line(OUTCOMES[0]), table.line(OUTCOMES[1])
     assert passed.startswith("pass leak tcp-sockets") and "+1.0%" in passed and "\n" not in passed
     assert failed.splitlines()[1:] == ["     bytes off by -40.0%"]
+    own = Outcome(LEAK, "leak", ["bytes off by +40.0%"], "suspect TCP", "suspect", 0.4, 0.001)
+    assert table.line(own).splitlines()[-1].endswith("own processes alone: off by +0.1%)")
     assert table.summary(OUTCOMES) == "leak: 1 of 3 passed, flat: 1 of 2 passed"
 
 

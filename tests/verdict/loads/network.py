@@ -87,10 +87,11 @@ class RouteFlaps(Routes):
 
 
 class Neighbours(Routes):
-    """R19: permanent neighbours of ever new addresses."""
+    """R19: permanent neighbours of ever new addresses (IPv6: of IPv4 the loopback device has but one)."""
 
     def step(self, since: float) -> int:
-        header = struct.pack("=BxxxiHBB", socket.AF_INET, self.loopback, 0x80, 0, 0)  # NUD_PERMANENT
-        self.ask(_NEWNEIGH, header + self._address(1, self.next) + struct.pack("=HH6s2x", 10, 2, bytes(6)))
+        header = struct.pack("=BxxxiHBB", socket.AF_INET6, self.loopback, 0x80, 0, 0)  # NUD_PERMANENT
+        address = struct.pack("=HH", 20, 1) + struct.pack(">QQ", 0xFD00 << 48, self.next)
+        self.ask(_NEWNEIGH, header + address + struct.pack("=HH6s2x", 10, 2, bytes(6)))
         self.next += 1
         return 1

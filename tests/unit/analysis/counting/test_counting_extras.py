@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import slabtrace
-from slabtrace.analysis.counting.percentiles import percentile
+from slabtrace.analysis.statistics.percentiles import percentile
 from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Host, Manifest
 from slabtrace.trace.reading.ahead import ahead

@@ -9,6 +9,7 @@ import pytest
 
 import slabtrace
 from slabtrace.api import Trace
+from slabtrace.cli.filters import chooser
 from tests.places import FIXTURES
 
 
@@ -32,6 +33,7 @@ def passes(made: Callable[[Trace], object]) -> int:
         (lambda trace: (trace.stat(), trace.leaks()), 2),
         (lambda trace: (trace.usage(10), trace.usage(20)), 2),
         (lambda trace: (trace.leaks(pid=[1]), trace.leaks()), 3),
+        (lambda trace: chooser(trace, ["msg_msg*"])(trace.leaks()), 1),
     ],
 )
 def test_the_result_of_a_pass_is_reused(made: Callable[[Trace], object], number: int) -> None:

@@ -57,7 +57,8 @@ def test_each_object_has_the_state_of_its_bit(drawn: Slabs) -> None:
     position, when = read.free_at_last(live)
     assert position.tolist() == np.flatnonzero(free).tolist()
     assert (when == ASKED).all()
-    used, cache = read.in_use()
+    used, cache, when_ns = read.in_use()
+    assert (when_ns == ASKED).all()
     assert used.tolist() == [ptr for ptr, is_free in objects if not is_free]
     assert (cache == used >> np.uint64(20)).all()
 
@@ -104,5 +105,6 @@ def test_absurd_rows_affect_no_other_objects(absurd: list[dict[str, Any]], ptr: 
     for held, address in zip(read.held(live), ptr, strict=True):
         over = [row for row in absurd if row["stride"] and row["slab"] <= address]
         assert not held or any((address - row["slab"]) // row["stride"] < row["objects"] for row in over)
-    used, cache = read.in_use()
+    used, cache, _ = read.in_use()
+    assert (used[1:] >= used[:-1]).all()
     assert len(used) == len(cache) <= 16 * len(absurd)

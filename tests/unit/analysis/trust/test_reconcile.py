@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import slabtrace
@@ -121,3 +122,47 @@ def test_a_trace_without_slabinfo_says_so(tmp_path: Path) -> None:
     out = io.StringIO()
     write_reconciliation(out, trace.reconciliation())
     assert "nothing to compare with" in out.getvalue()
+
+
+FREES_BULK = Coverage(unattached=[Unattached("kmem_cache_free_bulk", "refused")])
+
+
+@pytest.mark.parametrize(
+    ("options", "spoilt"),
+    [
+        ({"cache": ["kmalloc-*"]}, False),
+        ({"cache": ["a"]}, False),  # an alias
+        ({"pid": 7}, True),
+        ({"cache": ["kmalloc-*"], "min_size": 8}, True),
+    ],
+)
+def test_a_filter_by_cache_leaves_the_account_of_the_chosen_caches(
+    tmp_path: Path, options: dict[str, Any], spoilt: bool
+) -> None:
+    """The slack is 2 * (64 + 2 * 120 + 64) = 736 objects, 2 less than traced: a bound of 738 for 1,199."""
+    found = row(tmp_path, TRACED - 2, traced(), coverage=FREES_BULK, options=options)
+    assert ("filtered" in found["why"], "parked" in found["why"]) == (spoilt, not spoilt)
+    (group,) = slabtrace.open(tmp_path / "t").outstanding(by="cache").to_dict("records")
+    assert group["confidence"] == ("unprovable" if spoilt else "bounded")
+    assert pd.isna(group["maybe_freed"]) if spoilt else group["maybe_freed"] == 738
+
+
+def test_a_cache_that_was_not_recorded_is_not_compared(tmp_path: Path) -> None:
+    numbers = {"num_objs": 128, "objsize": 64, "objperslab": 64, "pagesperslab": 1, "num_slabs": 2}
+    samples = [
+        {"ts_ns": START + at, "name": name, "active_objs": 100 + at, **numbers}
+        for at in (0, 5)
+        for name in ("filp", "dentry")
+    ]
+    cache = {"cache": 0xC0, "name": "filp", "aliases": [], "object_size": 64, "size": 64, "slab_flags": 0}
+    cache |= {"order": 0, "objects_per_slab": 64, "reclaimable": False, "first_seen_ns": 0}
+    manifest = Manifest(status="complete", host=Host(cpus=2), options={"cache": ["fil?"]})
+    events = [alloc(1, 0x10, cache=0xC0)]
+    path = write_trace(tmp_path / "t", events, {"slabinfo": samples, "caches": [cache]}, manifest=manifest)
+    trace = slabtrace.open(path)
+    assert trace.reconciliation()[["cache", "kernel", "traced"]].to_numpy().tolist() == [["filp", 5, 1]]
+    caches = trace.caches().set_index("cache")
+    assert caches.loc["filp", "unexplained"] == 4
+    left_out = caches.loc["dentry"]
+    assert (left_out["slabinfo_end"], left_out["allocs"]) == (105, 0)
+    assert pd.isna(left_out[["unexplained", "slack", "explained", "why"]]).all()

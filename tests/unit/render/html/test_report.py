@@ -10,12 +10,12 @@ import pytest
 
 from slabtrace.analysis.trust.completeness import Completeness
 from slabtrace.commands import main
-from slabtrace.render.html.report import CACHES, FINDINGS, GROUPS, Tables, report
+from slabtrace.render.html.report import CACHES, CARDS, MISMATCHES, OTHERS, Tables, report
 from slabtrace.render.html.spark import spark
 from slabtrace.trace.manifest import Manifest
 from tests.unit.fake_trace import CACHES as CACHE_ROWS
 from tests.unit.fake_trace import GROUPS as GROUP_ROWS
-from tests.unit.fake_trace import MISMATCH, FakeTrace
+from tests.unit.fake_trace import MISMATCH, FakeTrace, finding
 from tests.unit.synthetic import alloc, free, write_trace
 
 FIVE_MB = 5_000_000
@@ -34,6 +34,8 @@ def huge(groups: int, caches: int, stacks: int) -> Tables:
         **sums
     )
     first = {**GROUP_ROWS[0], "stack": frames[0]}
+    ranked = [{**first, "rank": i + 1, "finding": i + 1} for i in range(groups)]
+    found = [{**finding(row), "class": "young" if i % 2 else "growing"} for i, row in enumerate(ranked)]
     cache_rows = [{**CACHE_ROWS[0], "cache": f"cache-{i}"} for i in range(caches)]
     usage = pd.concat([FakeTrace().usage().head(20).assign(cache=f"cache-{i}") for i in range(caches)])
     known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
@@ -43,7 +45,9 @@ def huge(groups: int, caches: int, stacks: int) -> Tables:
         damage=[],
         marks=FakeTrace().marks(),
         completeness=Completeness(verdict="Complete."),
-        leaks=pd.DataFrame([{**first, "rank": i + 1} for i in range(groups)]),
+        findings=pd.DataFrame(found),
+        verdict=FakeTrace().verdict(),
+        leaks=pd.DataFrame(ranked),
         arrivals=pd.DataFrame([{**first, "objects": [0, 3, 41]}]),
         mismatches=pd.DataFrame([MISMATCH] * groups),
         unsupported=(0, ""),
@@ -58,10 +62,11 @@ def test_a_huge_trace_makes_a_page_below_five_megabytes() -> None:
     # the plots are of a fixed size besides: 600 buckets, at most 8 series
     assert len(page) < FIVE_MB - 1_000_000
     text = page.decode()
-    assert f"… and {3000 - GROUPS:,} groups more" in text
-    assert f"… and {3000 - FINDINGS:,} findings more" in text
+    assert f"… and {1500 - CARDS:,} findings more that grow" in text
+    assert f"… and {1500 - OTHERS:,} findings more:" in text
+    assert f"… and {3000 - MISMATCHES:,} mismatches more" in text
     assert f"… and {600 - CACHES:,} caches more" in text
-    assert text.count('<article class="card">') == GROUPS + FINDINGS
+    assert text.count('<article class="card">') == CARDS + MISMATCHES
     assert "too narrow to draw" in text
 
 
@@ -71,7 +76,7 @@ def test_a_trace_becomes_a_page_that_is_whole(tmp_path: Path, capsys: pytest.Cap
     assert main.run(["report", str(trace), "-o", str(page)]) == 0
     text = page.read_text()
     assert len(text) < FIVE_MB and text.rstrip().endswith("</html>")
-    assert "22 objects of" in text and text.count('<figure class="plot">') == 6
+    assert '<td class="n" data-v="22">22</td>' in text and text.count('<figure class="plot">') == 6
     assert main.run(["report", str(trace), "-o", str(page)]) == 2
     assert f"{page} exists" in capsys.readouterr().err
     assert main.run(["report", str(trace), "-o", str(page), "--force"]) == 0

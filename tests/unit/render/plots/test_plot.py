@@ -6,15 +6,19 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import slabtrace
 from slabtrace.cli.pictures import PICTURES
 from slabtrace.commands import main
-from slabtrace.render.plots.canvas import by_swing
+from slabtrace.render.plots.canvas import Notes, by_swing
+from slabtrace.render.plots.rates import draw_rates
+from slabtrace.render.plots.usage import draw_usage
 from tests.unit.fake_trace import FakeTrace
 
 SVG_TAGS = {
@@ -126,7 +130,7 @@ def test_cache_chooses_only_where_caches_are_drawn(
 def test_losses_are_shaded_only_where_events_can_be_missing() -> None:
     from matplotlib.figure import Figure
 
-    from slabtrace.render.plots.canvas import Notes, time_axis
+    from slabtrace.render.plots.canvas import time_axis
 
     shades = []
     for lost in (5, 0):
@@ -134,3 +138,61 @@ def test_losses_are_shaded_only_where_events_can_be_missing() -> None:
         time_axis(axes, Notes(FakeTrace().marks().head(0), FakeTrace().losses(), lost))
         shades.append([patch.get_extents().width > 0 for patch in axes.patches])
     assert shades == [[True], []]
+
+
+def lines_of(usage: pd.DataFrame, partial: str = "") -> dict[str, Any]:
+    """The lines, bands and words of the only panel of a picture of usage."""
+    none = FakeTrace()
+    notes = Notes(none.marks().head(0), none.losses().head(0), 0, partial)
+    overview, panel = (half for half in draw_usage(usage, notes, "").subfigs)
+    (axes,) = panel.axes
+    paths = [each.get_paths()[0].vertices[:, 1] for each in axes.collections]
+    return {
+        "line": [float(y) for y in axes.lines[0].get_ydata()],
+        "dots": len(axes.lines) > 1,
+        "areas": [(float(y.min()), float(y.max())) for y in paths],
+        "bottom": axes.get_ylim()[0],
+        "said": panel.get_suptitle(),
+        "above": [float(y) for y in overview.axes[0].lines[0].get_ydata()],
+    }
+
+
+def one_cache(objects: list[int], maybe: list[int], room: float, active: float = np.nan) -> pd.DataFrame:
+    """Half of the objects that may be freed are expected to be."""
+    expected = [n - m / 2 for n, m in zip(objects, maybe, strict=True)]
+    rows = {"ts_ns": [10**9 * (i + 1) for i in range(len(objects))], "cache": "c", "objects": objects}
+    rows |= {"bytes": [64 * n for n in objects], "active_objs": active, "num_objs": room, "reserved": room}
+    rows |= {"room": room, "maybe_freed": maybe, "objects_expected": expected}
+    return pd.DataFrame(rows | {"bytes_expected": [64 * n for n in expected]})
+
+
+def test_missed_frees_are_a_band_below_the_room_with_the_line_inside() -> None:
+    found = lines_of(one_cache([100, 180, 240, 160], [0, 80, 140, 0], room=150, active=100))
+    assert found["line"] == [100, (100 + 150) / 2, (100 + 150) / 2, 150], "160 cannot be in use"
+    assert found["areas"] == [(100, 150), (0, 150)]
+    assert found["dots"] and "tinted" in found["said"] and "the kernel's own count" in found["said"]
+    assert max(found["above"]) <= 50 * 64
+
+
+def test_without_a_count_of_the_kernel_no_line_is_below_zero() -> None:
+    found = lines_of(one_cache([5, -20, -35, -30], [0, 0, 0, 0], room=float("nan")))
+    assert found["line"] == [40, 15, 0, 5]
+    assert found["bottom"] == 0
+
+
+def test_a_partial_recording_has_neither_room_nor_dots() -> None:
+    found = lines_of(one_cache([0, 300, 300, 0], [0, 200, 200, 0], room=150, active=100), "--pid 7")
+    assert found["line"] == [0, 200, 200, 0]
+    assert found["areas"] == [(0, 300)], "the band alone"
+    assert not found["dots"]
+    assert "only of those that were recorded (--pid 7; tinted" in found["said"]
+
+
+def test_missed_frees_are_no_spike_of_frees() -> None:
+    """Ten are freed unseen in each of three seconds, and all found at the end of the fourth."""
+    usage = one_cache([30, 30, 30, 0], [0, 10, 20, 0], room=40)
+    usage = usage.assign(objects_expected=[30.0, 20.0, 10.0, 0.0], allocs_per_s=0.0)
+    usage = usage.assign(frees_per_s=[0.0, 0.0, 0.0, 30.0], allocs=[30, 0, 0, 0])
+    notes = Notes(FakeTrace().marks().head(0), FakeTrace().losses().head(0))
+    _, below = draw_rates(usage, notes, "").axes
+    assert [float(y) for y in below.lines[0].get_ydata()] == [0, 10, 10, 10]

@@ -15,7 +15,7 @@ from slabtrace.commands.main import run
 from slabtrace.trace import manifest
 from slabtrace.trace.files.files import PACKED, Files, files_of
 from slabtrace.trace.format import schema
-from slabtrace.trace.manifest import Command, Host, Manifest, RecorderUse
+from slabtrace.trace.manifest import Command, Helper, Host, Manifest, RecorderUse
 from tests.places import FIXTURES
 from tests.unit.synthetic import Event, write_trace
 
@@ -117,7 +117,8 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
     )  # fmt: skip
     said = Manifest(
         status=f"failed: /home/{SECRET} is full", host=host, started_at=f"2026 {SECRET}",
-        realtime_minus_monotonic_ns=1_795_350_612_484_687_004, recorder=RecorderUse(pid=PID + 2),
+        realtime_minus_monotonic_ns=1_795_350_612_484_687_004,
+        recorder=RecorderUse(pid=PID + 2, helpers=[Helper(PID + 3, 5, 6)]),
         options={"pid": PID, "comm": SECRET, "cache": [f"x(4:{SECRET})"], "mode": "events", "new": [SECRET]},
         command=Command([f"/home/{SECRET}/run", SECRET], PID + 1, 3),
     )  # fmt: skip
@@ -126,9 +127,9 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
     for content in (*buffers(files), path.read_bytes()):
         assert SECRET.encode() not in content
         assert not any((ADDRESS + i).to_bytes(8, "little") in content for i in range(0, 40, 8))
-        assert not any(pid.to_bytes(4, "little") in content for pid in (PID, PID + 1, PID + 2))
+        assert not any(pid.to_bytes(4, "little") in content for pid in (PID, PID + 1, PID + 2, PID + 3))
     shown = json.loads(files.open(schema.MANIFEST).read())
-    hidden = (PID, PID + 1, PID + 2, ADDRESS + 32, 25_276_502_016, 1_795_350_612_484_687_004)
+    hidden = (PID, PID + 1, PID + 2, PID + 3, ADDRESS + 32, 25_276_502_016, 1_795_350_612_484_687_004)
     assert not any(str(number) in json.dumps(shown) for number in hidden)
     assert (shown["host"]["release"], shown["host"]["cpus"], shown["redacted"]) == ("6.18.1", 2, True)
     assert [batch.column("name").to_pylist() for batch in batches(files, "symbols") if len(batch)] == [

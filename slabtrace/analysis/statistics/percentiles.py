@@ -6,10 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.counting.by_site import Counts
 
-
-def percentile(lived: Counts, share: float) -> NDArray[np.float64]:
+def percentile(lived: NDArray[np.int64], share: float) -> NDArray[np.float64]:
     """The lifetime (ns) that `share` of the objects of each row did not reach, shape (g,); NaN for none.
 
     `lived`: counts by octave, shape (g, octaves).  Within an octave it is interpolated on a logarithmic

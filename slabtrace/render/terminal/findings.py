@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text of `slabtrace leaks`: findings, what grows as cards, the rest as a table, then the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+from slabtrace.render.terminal.leaks import of_all, who
+from slabtrace.render.terminal.sampling import stack_of
+from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
+from slabtrace.render.terminal.verdict import claim
+from slabtrace.units import count, duration, growth, plural, size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slabtrace.analysis.leaks.verdict import Verdict
+    from slabtrace.analysis.trust.completeness import Completeness
+
+GROWS = ("suspect", "growing")
+CACHES_SHOWN = 4  # of a finding; the rest are only counted
+COLUMNS = (
+    Column("#"),
+    Column("class", right=False),
+    Column("objects"),
+    Column("bytes"),
+    name_column("cache"),
+    name_column("call site"),
+    name_column("by"),
+)
+
+
+class Shown(NamedTuple):
+    """How findings are listed.
+
+    `ended_ns`: when the recording ended, ns since its start; `cards`: the classes of which each finding is a
+    card; `own`: how many findings of slabtrace itself are not listed; `others`: those that filters left out,
+    and `suspects`, how many of these are suspects.
+    """
+
+    ended_ns: int
+    completeness: Completeness
+    cards: Sequence[str] = GROWS
+    own: int = 0
+    others: int = 0
+    suspects: int = 0
+
+
+def write_findings(out: TextIO, findings: pd.DataFrame, shown: Shown) -> None:
+    """Write `findings` (rows of Trace.findings()) in their order: cards first, then the others as a table."""
+    if findings.empty:
+        out.write(f"{_nothing(shown)}\n")
+        return
+    carded = findings["class"].isin(list(shown.cards))
+    for number, finding in enumerate(findings[carded].to_dict("records")):
+        out.write("\n" if number else "")
+        write_card(out, finding, shown)
+    if carded.any() and not carded.all():
+        out.write("\nothers:\n")
+    if not carded.all():
+        write_table(out, COLUMNS, [_cells(each) for each in findings[~carded].to_dict("records")])
+
+
+def write_card(out: TextIO, finding: dict[Any, Any], shown: Shown) -> None:
+    """One finding: what it is, how much, why, the owner's stack, by whom, how sure, and what next."""
+    write_paragraph(out, f"#{finding['rank']} {headline(finding)}")
+    write_paragraph(out, f"   {amount(finding)}; {_since(finding, shown.ended_ns)}")
+    write_paragraph(out, f"   {finding['why']}")
+    out.writelines(f"    {escape(frame)}\n" for frame in list(finding["stack"]) or [finding["symbol"]])
+    if sampled := owner_stack_of(finding):
+        write_paragraph(out, f"  ({sampled})")
+    write_paragraph(out, f"  by {who(finding)}; {claim_of_all(finding, shown.completeness)}")
+    if finding["next"]:
+        write_paragraph(out, f"  next: {finding['next']}")
+
+
+def write_conclusion(out: TextIO, verdict: Verdict, shown: Shown) -> None:
+    """Write, after an empty line, the sentences of the verdict; and what filters left out of the list."""
+    if shown.others:
+        suspects = f" ({plural(shown.suspects, 'suspect')})" if shown.suspects else ""
+        write_paragraph(out, f"left out by the filters: {plural(shown.others, 'finding')}{suspects}")
+    out.write("\n")
+    for sentence in verdict.sentences:
+        write_paragraph(out, sentence)
+
+
+def headline(finding: dict[Any, Any]) -> str:
+    """As "suspect, 213.3 KiB/min: TCP + sock_inode_cache + filp + dentry + 2 more"."""
+    rate = f", {growth(finding['growth_bytes_per_s'])}" if finding["class"] in GROWS else ""
+    return f"{finding['class']}{rate}: {caches(finding)}"
+
+
+def caches(finding: dict[Any, Any]) -> str:
+    """The caches of a finding's parts, the owner's first: "TCP + filp + dentry + lsm_file_cache + 2 more"."""
+    every: Sequence[str] = list(finding["caches"])
+    more = [f"{len(every) - CACHES_SHOWN} more"] if len(every) > CACHES_SHOWN else []
+    return " + ".join([*every[:CACHES_SHOWN], *more])
+
+
+def amount(finding: dict[Any, Any]) -> str:
+    """How much a finding is: "60 × 3.6 KiB = 213.3 KiB in 360 objects"."""
+    whole = size(finding["bytes_alloc"])
+    parts = f" in {count(finding['objects'])} objects" if finding["objects"] != finding["outstanding"] else ""
+    each = f"{count(finding['outstanding'])} × {size(finding['bytes_each'])} = {whole}{parts}"
+    return f"{each}{of_all(finding)}"
+
+
+def owner_stack_of(finding: dict[Any, Any]) -> str:
+    """How many owners have the stack shown: see sampling.stack_of.
+
+    The stacks were counted over the group that the owners are of, which may hold more objects.
+    """
+    return stack_of({**finding, "outstanding": finding["allocated"] - finding["freed"]})
+
+
+def claim_of_all(finding: dict[Any, Any], completeness: Completeness) -> str:
+    """How sure it is that the objects of all parts were not freed."""
+    return claim({**finding, "outstanding": finding["objects"]}, completeness)
+
+
+def _since(finding: dict[Any, Any], ended_ns: int) -> str:
+    freed = f"{count(finding['freed'])} of {count(finding['allocated'])} freed"
+    return f"{freed}; oldest {duration(ended_ns - finding['oldest_ns'])}"
+
+
+def _nothing(shown: Shown) -> str:
+    if shown.others:
+        return "none of this kind"
+    if shown.own:
+        return "nothing outstanding except objects of slabtrace itself"
+    return "nothing outstanding: every allocation that was seen was also freed"
+
+
+def _cells(finding: dict[Any, Any]) -> list[str]:
+    sampled = "outstanding_estimate" in finding
+    return [
+        str(finding["rank"]),
+        finding["class"],
+        f"~{count(finding['outstanding_estimate'])}" if sampled else count(finding["objects"]),
+        size(finding["bytes_estimate"] if sampled else finding["bytes_alloc"]),
+        finding["cache"],
+        finding["symbol"],
+        _by(finding),
+    ]
+
+
+def _by(finding: dict[Any, Any]) -> str:
+    """Who, the number in front, where a narrow column keeps it: "4321 nginx", "22 × make, …" (processes)."""
+    if finding["own"]:
+        return "slabtrace"
+    comms: Sequence[str] = list(finding["comms"])
+    pids: Sequence[int] = list(finding["pids"])
+    name = f"{comms[0] if comms else '?'}{', …' if len(comms) > 1 else ''}"
+    if not pids:
+        return name
+    return f"{pids[0]} {name}" if len(pids) == 1 else f"{len(pids)} × {name}"
