@@ -98,8 +98,9 @@ class Tested(NamedTuple):
 
     @property
     def bursts(self) -> bool:
-        """Whether objects came in a few bursts, and not all along until an end."""
-        return not self.steady and not (self.ended and self.filled >= FEW_FILLED)
+        """Whether objects came in a few bursts: those that live, not all along until an end, and few died."""
+        ended = self.ended and self.filled >= FEW_FILLED
+        return not self.steady and not ended and self.died < self.kept
 
 
 def tested(evidence: Evidence) -> Tested:

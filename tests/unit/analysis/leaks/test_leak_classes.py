@@ -52,10 +52,17 @@ def kept(times: list[float], base: int = 0x20_0000, **fields: Any) -> list[Event
     return [alloc(int(t * S), base + 64 * number, **fields) for number, t in enumerate(times)]
 
 
-def judged(tmp_path: Path, *parts: list[Event], pid: int = 0, seconds: int = SECONDS, **more: Any) -> Any:
+def judged(
+    tmp_path: Path,
+    *parts: list[Event],
+    pid: int = 0,
+    seconds: int = SECONDS,
+    options: dict[str, Any] | None = None,
+    **more: Any,
+) -> Any:
     events = sorted((event for part in parts for event in part), key=lambda event: event.ts)
     tables = {"tasks": TASKS, "symbols": SYMBOLS, "caches": CACHES, **more}
-    manifest = Manifest(status="complete", recorder=RecorderUse(pid=pid))
+    manifest = Manifest(status="complete", recorder=RecorderUse(pid=pid), options=options or {})
     place = write_trace(tmp_path / "t.slab", events, tables, seconds=seconds, manifest=manifest)
     return slabtrace.open(place).leaks()
 
@@ -106,6 +113,7 @@ def test_long_lifetimes_are_not_a_leak(tmp_path: Path) -> None:
     group = only(judged(tmp_path, events))
     assert group["outstanding"] == 200
     assert group["class"] != "suspect"
+    assert "bursts" not in group["why"] and "no longer come" not in group["why"]
 
 
 def test_the_newest_objects_are_young(tmp_path: Path) -> None:
