@@ -14,10 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import slabtrace
+from slabtrace.analysis.grouping.kept import Question
 from slabtrace.api import Trace
 from slabtrace.errors import TraceError
 from slabtrace.series.carry import carry
 from slabtrace.trace.format import schema
+from slabtrace.trace.format.schema import Kind
+from slabtrace.trace.manifest import Coverage
 from tests.unit.series.cut import last_of, write_series
 from tests.unit.synthetic import Event, alloc, free
 
@@ -160,6 +163,10 @@ def test_a_part_that_could_not_be_carried_ends_the_time_that_is_judged(tmp_path:
     assert any("earlier parts" in sentence for sentence in second.damage)
     assert second._recorded.judged_ns == second.span_ns
     assert last._recorded.judged_ns == (10 * HOUR + S, hours * HOUR + S)
+    assert last.verdict().limits == [
+        "An earlier part of the series could not be carried: this is of the last 1 d 6 h."
+    ]
+    assert last.window(0, 9 * HOUR).verdict().limits == slabtrace.open(parts[0]).verdict().limits == []
     moved = [Event(**{**vars(each), "ts": each.ts - 10 * HOUR}) for each in events if each.ts >= 10 * HOUR]
     assert_judged_alike(last.findings(), last_of(tmp_path / "w", moved, [], 30 * HOUR).findings())
     assert findings(last)[LEAK]["class"] == "suspect"
@@ -179,6 +186,21 @@ def test_nothing_is_suspect_in_a_series_of_an_old_version(tmp_path: Path) -> Non
     assert old.damage == [] and len(frame) == 2
     assert "suspect" not in set(frame["class"])
     assert "not recorded" in frame["doubt"].iloc[0]
+
+
+def test_a_free_that_is_reported_again_in_the_next_part_is_one_free(tmp_path: Path) -> None:
+    """kfree_rcu frees for the users; the allocator reports it a grace period later, in the next part."""
+    rcu = {"kind": Kind.KFREE_RCU, "call_site": RING_FREE}
+    events = [event for n in range(20) for event in (alloc(n, 64 * n), free(9 * S + n, 64 * n, **rcu))]
+    events = in_order(events, [free(10 * S + n, 64 * n) for n in range(20)], [free(11 * S, 1 << 20)])
+    coverage = Coverage(attached=["kmalloc", "kfree", "kfree_rcu"])
+    for cuts in ([], [9 * S + S // 2], [9 * S + S // 4, 9 * S + S // 2]):
+        events_ = [*events[:40], alloc(9 * S + S // 3, 1 << 30), *events[40:]]
+        last = last_of(tmp_path / f"{len(cuts)}", events_, cuts, 20 * S, coverage=coverage)
+        assert last.completeness().old_frees == 1
+        last.leaks("process")
+        kept = last._passes.kept(Question(by_process=True))
+        assert kept.older.ts_ns.tolist() == [12 * S]
 
 
 @st.composite

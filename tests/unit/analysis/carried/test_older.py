@@ -54,7 +54,9 @@ def test_what_no_longer_counts_is_left_out() -> None:
 
 
 def test_rows_of_a_damaged_table_take_no_memory() -> None:
-    table = pa.table({"begin_ns": [1, 1, 1], "end_ns": [2, 2, 2], "site": [0, 9, 1], "frees": [1, 1, 2**63]})
-    assert frees(OlderRows.of_table(table.cast(schema.CARRIED["older"]), 2)) == [(0, 1)]
+    times = [pa.array([1, 1, 1]), pa.array([2, 2, 2])]
+    rest = [pa.array([0, 9, 1], pa.uint32()), pa.array([1, 1, 2**63], pa.uint64())]
+    table = pa.table([*times, *rest], schema=schema.CARRIED["older"])
+    assert frees(OlderRows.of_table(table, 2)) == [(0, 1)]
     most = rows(*[(0, 1, 0, MOST_FREES - 1)] * 3)
     assert len(most.one_by_one()[0]) == 0
