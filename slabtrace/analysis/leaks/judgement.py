@@ -38,6 +38,7 @@ from slabtrace.analysis.leaks.owners import Owned, owned
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds, Proof
 
+NOT_ASKED = "some may have been freed on paths that cannot be traced: a recording asks the slabs at its end"
 KERNEL_SHARE = 0.5  # of what a group gained, that the kernel's own count of its cache must show
 
 
@@ -48,7 +49,9 @@ class Known:
     `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1 pinned, 0
     not, -1 not known.  `kernel_change`: of the kernel's own count, by name of the cache; `slack`: how far it
     may be wrong.  `older_unseen`: frees of older objects were not recorded (a filter by task or size).
-    `one_in`: of so many addresses one was recorded.
+    `one_in`: of so many addresses one was recorded.  `slabs_asked`: whether it was asked which objects are
+    in use.  If not (a live view), objects count as in use where no bound is known, and no finding of them
+    is a suspect.
     """
 
     proof: Proof
@@ -57,6 +60,7 @@ class Known:
     slack: dict[str, int]
     older_unseen: bool = False
     one_in: int = 1
+    slabs_asked: bool = True
 
 
 @dataclass
@@ -93,7 +97,7 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
         groups.cache,
         found.owner,
         of_owner,
-        _doubtful(kept, groups, found, of_owner, known.proof),
+        _doubtful(kept, groups, found, of_owner, known),
     )
     tests = Gatherer(kept, rows).tests()
     row = row_of_group(by_stack, groups)[found.owner]
@@ -106,6 +110,9 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
             owners.to_dict("records"), tests.results, tests.in_cache.tolist(), unknown, strict=True
         )
     ]
+    if not known.slabs_asked:
+        unsure = bounds.maybe_freed == NO_BOUND
+        doubts = [each or NOT_ASKED * missed for each, missed in zip(doubts, unsure.tolist(), strict=True)]
     about = Circumstances(
         reclaimable=found.freeable | _has_fate(designs, Fate.SHRUNK),
         expected=_has_fate(designs, Fate.KEPT) | owners["own"].to_numpy(bool),
@@ -130,7 +137,7 @@ def groups_tested(
     member = of_site[live.site]
     rows = Rows(groups.of_site, groups.cache, group, member, doubtful)
     frame = with_tests(outstanding, Gatherer(kept, rows).tests().results, kept, of_site, known.one_in)
-    return frame.assign(finding=_gravest(member, verdicts, len(frame)))
+    return frame.assign(finding=gravest(member, verdicts, len(frame)))
 
 
 def with_tests(
@@ -171,16 +178,17 @@ def row_of_group(outstanding: pd.DataFrame, groups: Groups) -> Positions:
     return row
 
 
-def _doubtful(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, proof: Proof) -> Counts:
+def _doubtful(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, known: Known) -> Counts:
     """How many owners of each finding may have been freed unseen: those not in use, if no bound is known."""
     owners = np.flatnonzero(of_owner >= 0)
     live = kept.objects.live.take(owners)
-    bounds = proof.bounds(live, of_owner[owners], groups.cache[found.owner])
+    bounds = known.proof.bounds(live, of_owner[owners], groups.cache[found.owner])
     number = np.bincount(of_owner[owners], minlength=len(found.owner))
-    return np.where(bounds.maybe_freed == NO_BOUND, number - bounds.in_use, bounds.maybe_freed)
+    unbounded = number - bounds.in_use if known.slabs_asked else np.zeros_like(number)
+    return np.where(bounds.maybe_freed == NO_BOUND, unbounded, bounds.maybe_freed)
 
 
-def _gravest(member: Positions, verdicts: Verdicts, rows: int) -> Positions:
+def gravest(member: Positions, verdicts: Verdicts, rows: int) -> Positions:
     """The finding of each row, shape (rows,): of the gravest class, of these with most objects; -1: none."""
     finding = verdicts.owned.finding
     number = np.int64(len(verdicts.row) + 1)
