@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.live.gathered import Gathered
-from slabtrace.analysis.live.judging import LiveJudgement, SoFar, unjudged
+from slabtrace.analysis.live.judging import SETTLED_NS, LiveJudgement, SoFar, unjudged
 from slabtrace.analysis.live.tables import LiveTables
 from slabtrace.analysis.mismatches.proof import allocations_unseen
 from slabtrace.analysis.names.sites import Sites
@@ -29,7 +29,7 @@ from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 
 WINDOW = 60  # snapshots over which growth is measured
-# All is judged again after so long, after this share of the time so far, and not too often for its cost.
+# All is judged again after so long, after this share of the time so far, and so many times what it cost.
 PAUSE_NS, PAUSE_SHARE, PAUSE_COSTS = 2_000_000_000, 0.05, 20
 COLUMNS = (
     "cache", "call_site", "stack_id", "outstanding", "bytes", "allocated", "allocs_per_s", "frees_per_s",
@@ -50,7 +50,7 @@ class Snapshot(NamedTuple):
 class LiveTrace:
     """A trace.writing.sink.Sink that counts by site; `table` may be called from any thread.
 
-    `judgement`: the last one, None before the first snapshot.
+    `judgement`: the last one, None in the first second.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -114,8 +114,18 @@ class LiveTrace:
                 self._count(self._pairer.flush())
             counts = self._gathered.allocated.copy(), self._gathered.ended.copy()
             self._snapshots.append(Snapshot(now_ns, *counts))
-        if now_ns >= self._judge_at_ns:
-            self._judge(now_ns)
+        if now_ns >= max(self._judge_at_ns, self.manifest.started_ns + SETTLED_NS):
+            self.judge(now_ns)
+
+    def judge(self, now_ns: int) -> None:
+        """Judge all that was paired by the last snapshot.  `snapshot` does so now and then."""
+        began_ns = time.thread_time_ns()
+        with self._lock:
+            live = NONE if self._pairer is None else self._pairer.live
+            so_far = SoFar.of(self.manifest, self.tables, self._gathered, live, now_ns)
+        self.judgement = so_far.judged()
+        took_ns, elapsed_ns = time.thread_time_ns() - began_ns, now_ns - self.manifest.started_ns
+        self._judge_at_ns = now_ns + max(PAUSE_NS, round(PAUSE_SHARE * elapsed_ns), PAUSE_COSTS * took_ns)
 
     def table(self, by: str, choice: Mapping[str, int] | None = None) -> pd.DataFrame:
         """One row for each group of sites that ever allocated: COLUMNS; as of the last snapshot.
@@ -135,15 +145,6 @@ class LiveTrace:
     def _count(self, paired: Paired | None) -> None:
         if paired is not None:
             self._gathered.add(paired)
-
-    def _judge(self, now_ns: int) -> None:
-        began = time.perf_counter_ns()
-        with self._lock:
-            live = NONE if self._pairer is None else self._pairer.live
-            so_far = SoFar.of(self.manifest, self.tables, self._gathered, live, now_ns)
-        self.judgement = so_far.judged()
-        took_ns, elapsed_ns = time.perf_counter_ns() - began, now_ns - self.manifest.started_ns
-        self._judge_at_ns = now_ns + max(PAUSE_NS, round(PAUSE_SHARE * elapsed_ns), PAUSE_COSTS * took_ns)
 
     def _keys(self, by: str, choice: Mapping[str, int]) -> tuple[NDArray[np.intp], pd.DataFrame] | None:
         """The sites to count, and their grouping columns."""

@@ -100,8 +100,7 @@ class TopApp(App[None]):
         parts += [f"only {escape(self._words)!r}"] if self._words else []
         parts += ["PAUSED"] if self._paused else []
         unattached = self._live.manifest.coverage.unattached
-        if unattached:
-            parts += [f"{plural(len(unattached), 'path')} not traced: a recording confirms what grows"]
+        parts += [f"{plural(len(unattached), 'path')} not traced"] if unattached else []
         return "; ".join(parts)
 
     def _fill(self, rows: list[list[str]]) -> None:
@@ -141,7 +140,7 @@ class TopApp(App[None]):
             lines.append(f"{held} from {self._live.tables.symbol(int(each['call_site']))}")
             lines += [f"    {frame}" for frame in self._live.tables.stack(int(each["stack_id"]))]
         words = cells(row, self._live.tables, self._by)[NAMES:]
-        why = filter(None, [reason(row, self._live)])
+        why = filter(None, [reason(table, self._live)])
         more = f"\n… and {plural(len(table) - STACKS, 'stack')} more" if len(table) > STACKS else ""
         text = "\n".join(escape(line) for line in [" ".join(words), *why, *lines])
         self.query_one("#stacks", Static).update(text + more)

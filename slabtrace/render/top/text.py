@@ -40,6 +40,7 @@ COLUMNS = (
 )
 NAMES = 6  # the first column with a name
 GROW = (SUSPECT, GROWING)
+UNCONFIRMED = "some frees cannot be traced here: `slabtrace record` confirms what grows"
 UNLIMITED = 1_000_000  # cells
 
 
@@ -103,19 +104,22 @@ def verdict(live: LiveTrace) -> str:
     if live.judgement is None:
         return "not judged yet"
     found, after = live.judgement.verdict, duration(live.judgement.length_ns)
+    unseen = found.growing and live.manifest.coverage.unattached
     parts = [
         f"{plural(found.suspects, 'suspect')}{_growth(found)}, {count(found.growing)} growing after {after}",
+        *([UNCONFIRMED] if unseen else []),
         _least(found),
         *[each.rstrip(".") for each in found.limits],
     ]
     return "; ".join(parts)
 
 
-def reason(row: Mapping[Any, Any], live: LiveTrace) -> str:
-    """Why a row has its class, "" if it has none."""
-    if live.judgement is None or not row["finding"]:
+def reason(rows: pd.DataFrame, live: LiveTrace) -> str:
+    """Why the gravest finding of `rows` has its class; "" if there is none."""
+    ranks = rows["finding"][rows["finding"] > 0]
+    if live.judgement is None or ranks.empty:
         return ""
-    finding = live.judgement.findings.iloc[int(row["finding"]) - 1]
+    finding = live.judgement.findings.iloc[int(ranks.min()) - 1]
     following = f"; {finding['next']}" if finding["next"] else ""
     return f"{finding['class']}: {finding['why']}{following}"
 
