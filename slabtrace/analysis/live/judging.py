@@ -37,6 +37,7 @@ from slabtrace.trace.format.schema import SLABS
 from slabtrace.trace.manifest import Manifest
 
 SETTLED_NS = 1_000_000_000  # events reach the live view within half a second, if it is not overloaded
+OWN = "slabtrace itself"
 NO_FINDING = np.iinfo(np.int64).max
 
 
@@ -59,7 +60,9 @@ class LiveJudgement:
     def of_rows(self, row_of_site: Positions, rows: int) -> dict[str, list[Any]]:
         """Columns of a table of so many rows: the rank of the gravest finding, its class, who allocated.
 
-        `row_of_site`: -1 for none, shape (s or more,).  own: whether all objects are the recorder's.
+        `row_of_site`: -1 for none, shape (s or more,).  own: whether all objects are the recorder's; the
+        class of a finding that others have objects of, too, is not that of such a row.  The recorder is named
+        OWN among others.
         """
         row = row_of_site[: len(self.rank)]
         some = (row >= 0) & (self.rank > 0)
@@ -69,8 +72,11 @@ class LiveJudgement:
         classes = ["", *self.findings["class"].tolist()]
         comms, pids = self._tasks(row, rows)
         own = [ids == [self.recorder_pid] and self.recorder_pid != 0 for ids in pids]
-        named = {"finding": finding, "class": [classes[each] for each in finding]}
-        return {**named, "comms": comms, "pids": pids, "own": own}
+        others = [False, *(not each for each in self.findings["own"].tolist())]
+        said = [
+            "" if mine and others[each] else classes[each] for each, mine in zip(finding, own, strict=True)
+        ]
+        return {"finding": finding, "class": said, "comms": comms, "pids": pids, "own": own}
 
     def _tasks(self, row: Positions, rows: int) -> tuple[list[list[str]], list[list[int]]]:
         """(comms, pids) of each row, those with most objects first."""
@@ -81,8 +87,9 @@ class LiveJudgement:
         ordered = summed.iloc[np.argsort(-summed["objects"].to_numpy(), kind="stable")]
         for at, pid, comm in zip(*(ordered[name].tolist() for name in ("row", "pid", "comm")), strict=True):
             pids[at].setdefault(pid)
-            if comm:
-                comms[at].setdefault(comm)
+            name = OWN if pid == self.recorder_pid else comm
+            if name:
+                comms[at].setdefault(name)
         return [list(each) for each in comms], [list(each) for each in pids]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -113,7 +114,17 @@ def test_what_the_kernels_own_count_contradicts_is_growing() -> None:
 def test_objects_of_the_recorder_are_its_own() -> None:
     live = watched(in_seconds(leak()), Manifest(recorder=RecorderUse(pid=70)), every=16)
     row = live.table("cache").to_dict("records")[0]
-    assert row["own"] and row["class"] == "retained"
+    assert row["own"] and row["class"] == "retained" and row["comms"] == ["slabtrace itself"]
+
+
+def test_objects_of_the_recorder_among_others_are_named_but_not_judged_as_theirs() -> None:
+    """Two stacks of one act: of other tasks most objects, of the recorder all of one stack."""
+    hanging = [alloc(e.ts + 9, e.ptr + 0x10_0000, call_site=0x110, cache=0xD0) for e in leak()]
+    mine = [replace(e, tid=9) for e in hanging[::4]]
+    both = [*leak(), *(e for n, e in enumerate(hanging) if n % 4), *mine]
+    live = watched(in_seconds(both), Manifest(recorder=RecorderUse(pid=90)), every=16)
+    row = live.table("cache", {"cache": 0xD0}).to_dict("records")[0]
+    assert row["comms"] == ["leaky", "slabtrace itself"] and not row["own"]
 
 
 def test_it_is_judged_only_now_and_then() -> None:
