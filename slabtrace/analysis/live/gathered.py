@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from slabtrace.analysis.counting.ages_so_far import AgesSoFar
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.older_frees import OlderFrees
+from slabtrace.analysis.live.ages_so_far import AgesSoFar
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import How, Paired
 from slabtrace.trace.format.schema import Flag

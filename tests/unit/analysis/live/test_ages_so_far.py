@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from slabtrace.analysis.counting.ages import Ages
-from slabtrace.analysis.counting.ages_so_far import AgesSoFar
 from slabtrace.analysis.counting.older_frees import OlderFrees
+from slabtrace.analysis.live.ages_so_far import AgesSoFar
 from slabtrace.analysis.pairing.pairer import Pairer
 from tests.unit.synthetic import START, Event, alloc, free, intern, sites_of
 
