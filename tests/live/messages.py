@@ -24,13 +24,13 @@ def new_queue() -> Iterator[int]:
     libc.msgctl(number, IPC_RMID, None)
 
 
-def send(queue: int, messages: int) -> None:
-    """Leave so many more."""
+def send(queue: int, messages: int, size: int = BYTES) -> None:
+    """Leave so many more, of `size` bytes each."""
     for _ in range(messages):
-        assert libc.msgsnd(queue, b"\1" + bytes(7 + BYTES), BYTES, 0) == 0
+        assert libc.msgsnd(queue, b"\1" + bytes(7 + size), size, 0) == 0
 
 
-def receive(queue: int, messages: int) -> None:
-    """Take so many out."""
+def receive(queue: int, messages: int, size: int = BYTES) -> None:
+    """Take so many out, of `size` bytes each."""
     for _ in range(messages):
-        assert libc.msgrcv(queue, ctypes.create_string_buffer(8 + BYTES), BYTES, 0, 0) == BYTES
+        assert libc.msgrcv(queue, ctypes.create_string_buffer(8 + size), size, 0, 0) == size

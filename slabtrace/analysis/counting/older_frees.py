@@ -43,6 +43,15 @@ class OlderFrees:
         if len(late):
             self._parts.append((site[late], ts_ns[late]))
 
+    def since(self, since_ns: int) -> OlderFrees:
+        """Those from a time on, closed.  Earlier ones are forgotten; more may be added here."""
+        parts, self._parts, self.since_ns = self._parts, [], max(since_ns, self.since_ns)
+        if parts:
+            self.take(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+        later = OlderFrees(self.since_ns)
+        later._parts = list(self._parts)
+        return later.close()
+
     def close(self) -> OlderFrees:
         """Sort them, once, after the last chunk."""
         if self._parts:

@@ -70,8 +70,10 @@ class Known:
 
     `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1
     pinned, 0 not, -1 not known.  `holders`: the processes that allocated.  `kernel`: its own count.
-    `older_unseen`: frees of older objects are missing (a filter by task or size, a series recorded by an
-    old version).  `one_in`: of so many addresses one was recorded.  `length_s`: of the time that is judged.
+    `older_unseen`: frees of older objects are missing (a filter by task or size, a series recorded by
+    an old version).  `one_in`: of so many addresses one was recorded.  `length_s`: of the time that is
+    judged.  `slabs_asked`: whether it was asked which objects are in use; if not (a live view), all
+    count as in use where no bound is known, and no finding of them is a suspect.
     """
 
     proof: Proof
@@ -81,6 +83,7 @@ class Known:
     older_unseen: bool = False
     one_in: int = 1
     length_s: float = 0.0
+    slabs_asked: bool = True
 
 
 def doubts_of(

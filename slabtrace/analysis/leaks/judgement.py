@@ -36,9 +36,10 @@ from slabtrace.analysis.leaks.findings import Circumstances, Judged, judge
 from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
 from slabtrace.analysis.leaks.owners import Owned, owned
 from slabtrace.analysis.pairing.paired import Positions
-from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds, Proof
+from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds
 
 Designs = list[Design | None]
+NOT_ASKED = "some may have been freed on paths that cannot be traced: a recording asks the slabs at its end"
 
 
 @dataclass
@@ -65,10 +66,13 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
     row = row_of_group(by_stack, groups)[found.owner]
     owners, designs = by_stack.iloc[row], [of_row[at] for at in row.tolist()]
     of_owner = _of_owner(kept, groups, found)
-    tests = _tests(kept, groups, found, of_owner, known.proof)
-    doubts = doubts_of(owners, found, of_owner, tests, designs, known)
-    classes = judge(tests.results, _circumstances(found, owners, designs, doubts))
+    tests = _tests(kept, groups, found, of_owner, known)
     bounds = known.proof.bounds(kept.objects.live, found.finding, groups.cache[found.owner])
+    doubts = doubts_of(owners, found, of_owner, tests, designs, known)
+    if not known.slabs_asked:
+        unsure = (bounds.maybe_freed == NO_BOUND).tolist()
+        doubts = [each or NOT_ASKED * missed for each, missed in zip(doubts, unsure, strict=True)]
+    classes = judge(tests.results, _circumstances(found, owners, designs, doubts))
     return Verdicts(found, row, tests.results, bounds, designs, doubts, classes)
 
 
@@ -102,9 +106,9 @@ def _of_owner(kept: Kept, groups: Groups, found: Owned) -> Positions:
     return np.where(member == found.owner[found.finding], found.finding, -1)
 
 
-def _tests(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, proof: Proof) -> GroupTests:
+def _tests(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, known: Known) -> GroupTests:
     """The tests of each finding, by its owners."""
-    doubtful = _doubtful(kept, groups, found, of_owner, proof)
+    doubtful = _doubtful(kept, groups, found, of_owner, known)
     return Gatherer(kept, Rows(groups.of_site, groups.cache, found.owner, of_owner, doubtful)).tests()
 
 
@@ -117,13 +121,14 @@ def _circumstances(found: Owned, owners: pd.DataFrame, designs: Designs, doubts:
     )
 
 
-def _doubtful(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, proof: Proof) -> Counts:
+def _doubtful(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, known: Known) -> Counts:
     """How many owners of each finding may have been freed unseen: those not in use, if no bound is known."""
     owners = np.flatnonzero(of_owner >= 0)
     live = kept.objects.live.take(owners)
-    bounds = proof.bounds(live, of_owner[owners], groups.cache[found.owner])
+    bounds = known.proof.bounds(live, of_owner[owners], groups.cache[found.owner])
     number = np.bincount(of_owner[owners], minlength=len(found.owner))
-    return np.where(bounds.maybe_freed == NO_BOUND, number - bounds.in_use, bounds.maybe_freed)
+    unbounded = number - bounds.in_use if known.slabs_asked else np.zeros_like(number)
+    return np.where(bounds.maybe_freed == NO_BOUND, unbounded, bounds.maybe_freed)
 
 
 def _named(frame: pd.DataFrame) -> Iterator[tuple[str, str, list[str]]]:

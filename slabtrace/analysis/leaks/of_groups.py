@@ -42,7 +42,7 @@ def groups_tested(
     member = of_site[kept.objects.live.site]
     results = Gatherer(kept, Rows(groups.of_site, groups.cache, group, member, doubtful)).tests().results
     frame = with_tests(outstanding, results, kept, of_site, one_in)
-    return frame.assign(finding=_gravest(member, verdicts, len(frame)))
+    return frame.assign(finding=gravest(member, verdicts, len(frame)))
 
 
 def with_tests(
@@ -68,7 +68,7 @@ def with_tests(
     )
 
 
-def _gravest(member: Positions, verdicts: Verdicts, rows: int) -> Positions:
+def gravest(member: Positions, verdicts: Verdicts, rows: int) -> Positions:
     """The finding of each row, shape (rows,); -1: none."""
     finding = verdicts.owned.finding
     number = np.int64(len(verdicts.row) + 1)

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from slabtrace.trace.format.arrays import plain
+from slabtrace.trace.format.schema import SYMBOLS
 
 
 class Symbols:
@@ -22,12 +24,16 @@ class Symbols:
     def __init__(self, table: pa.Table) -> None:
         self._known: dict[int, list[tuple[int, str]]] = {}
         self._module: dict[int, str] = {}
-        for row in table.to_pylist():
-            text = f"{row['name']}+{row['offset']:#x}" + (f" [{row['module']}]" if row["module"] else "")
-            self._known.setdefault(row["address"], []).append((row["since_ns"], text))
-            self._module[row["address"]] = row["module"]
-        for versions in self._known.values():
-            versions.sort()
+        self.extend({name: table.column(name).to_pylist() for name in SYMBOLS.names})
+
+    def extend(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Take more rows of symbols.arrow.  Another thread may look symbols up meanwhile."""
+        for address, name, offset, module, since_ns in zip(
+            *(columns[name] for name in SYMBOLS.names), strict=True
+        ):
+            text = f"{name}+{offset:#x}" + (f" [{module}]" if module else "")
+            self._known[address] = sorted([*self._known.get(address, []), (since_ns, text)])
+            self._module[address] = module
 
     def name(self, address: int, at_ns: int | None = None) -> str:
         """The symbol of `address` at the time `at_ns` (default: the last known); in hex if there is none.

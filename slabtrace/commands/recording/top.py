@@ -23,11 +23,11 @@ from slabtrace.cli.types import Duration
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
-    from slabtrace.analysis.live import LiveTrace
+    from slabtrace.analysis.live.trace import LiveTrace
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.recorder import Recorder
 
-SORTS = ("bytes", "outstanding", "allocs", "frees", "growth")
+SORTS = ("class", "bytes", "outstanding", "allocs", "frees", "growth")
 ROWS = 20
 PATIENCE_S = 5  # for a proper end
 HANGUP = 129  # 128 + SIGHUP, as a shell reports it
@@ -48,7 +48,7 @@ STACKS = choice_option(
     default="call-site",
     help="One row per slab cache, or per call site in it.",
 )
-@sort_option(SORTS, "bytes", "Largest first.")
+@sort_option(SORTS, "class", "Largest first; class: suspects first, then what grows, then most bytes.")
 @click.option(
     "-i", "--interval", type=Duration(), default="1s", show_default=True, help="Time between two updates."
 )
@@ -65,8 +65,10 @@ def command(
 ) -> None:
     """Watch slab memory live: what is allocated from now on and not freed, by call site or cache.
 
-    `growth` is measured over the last 60 updates; `grows` marks rows that rose all the time. That is
-    a hint only: `slabtrace record` and `slabtrace leaks` judge by the objects' ages and lifetimes.
+    Every few seconds all is judged as `slabtrace leaks` judges a recording: `class` is that of the row's
+    gravest finding, and the second line says what was found. Where some free paths cannot be traced, top
+    does not know which objects are in use, so a leak is at most `growing`: `slabtrace record` confirms it.
+    `growth` is measured over the last 60 updates.
 
     Keys: c caches, s call sites, o order, / filter, p pause, Enter stacks of a row, Esc back, q quit.
 
@@ -105,7 +107,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
     Raises what went wrong in the thread; leaves nothing behind in the kernel.
     """
     with ThreadPoolExecutor(1) as pool:  # loading pandas takes as long as compiling the programs
-        loading = pool.submit(import_module, "slabtrace.analysis.live")
+        loading = pool.submit(import_module, "slabtrace.analysis.live.trace")
         from slabtrace.capture.session import Session
 
         session = Session(options)
@@ -115,7 +117,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
     failures: list[BaseException] = []
     try:
-        from slabtrace.analysis.live import LiveTrace
+        from slabtrace.analysis.live.trace import LiveTrace
 
         live = LiveTrace(new_manifest(session))
         privileges.become()
@@ -171,7 +173,7 @@ def _ended_by_signals(recorder: Recorder) -> Iterator[None]:
 def _print_moments(
     live: LiveTrace, running: Callable[[], bool], by: str, sort: str, interval: float, number: int, limit: int
 ) -> None:
-    from slabtrace.render.top.text import chosen, head, write_moment
+    from slabtrace.render.top.text import chosen, head, verdict, write_moment
 
     live.snapshot(time.monotonic_ns())  # rates are since the snapshot before
     for _ in range(number):
@@ -184,5 +186,6 @@ def _print_moments(
         frame = live.table(by)
         rows = [cells for _, cells in chosen(frame, live.tables, by, sort)]
         seconds = (time.monotonic_ns() - live.manifest.started_ns) / 1e9
-        write_moment(sys.stdout, head(frame, seconds, live), rows[: limit or None], by)
+        lines = head(frame, seconds, live), verdict(live)
+        write_moment(sys.stdout, lines, rows[: limit or None], by)
         sys.stdout.flush()

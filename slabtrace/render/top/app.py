@@ -15,11 +15,11 @@ from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Input, Static
 
 from slabtrace.render.terminal.text import Column, cell_width, elide, escape
-from slabtrace.render.top.text import SORT_KEYS, cells, chosen, columns, head
+from slabtrace.render.top.text import CLASS, NAMES, SORT_KEYS, cells, chosen, columns, head, reason, verdict
 from slabtrace.units import plural, size
 
 if TYPE_CHECKING:
-    from slabtrace.analysis.live import LiveTrace
+    from slabtrace.analysis.live.trace import LiveTrace
 
 ROWS = 100  # of the table; a filter finds the others
 STACKS = 6  # of a row, those that hold most
@@ -85,7 +85,8 @@ class TopApp(App[None]):
     def _draw(self) -> None:
         frame = self._live.table(self._by)
         seconds = (time.monotonic_ns() - self._live.manifest.started_ns) / 1e9
-        self.query_one("#head", Static).update(head(frame, seconds, self._live))
+        said = head(frame, seconds, self._live), escape(verdict(self._live))
+        self.query_one("#head", Static).update("\n".join(said))
         self.query_one("#notes", Static).update(self._notes())
         shown = chosen(frame, self._live.tables, self._by, self._sort, self._words)[:ROWS]
         self._rows = [row for row, _ in shown]
@@ -94,7 +95,8 @@ class TopApp(App[None]):
             self._draw_stacks(self._drilled)
 
     def _notes(self) -> str:
-        parts = [f"by {self._by.replace('_', ' ')}, most {self._sort} first"]
+        first = "suspects" if self._sort == CLASS else f"most {self._sort}"
+        parts = [f"by {self._by.replace('_', ' ')}, {first} first"]
         parts += [f"only {escape(self._words)!r}"] if self._words else []
         parts += ["PAUSED"] if self._paused else []
         unattached = self._live.manifest.coverage.unattached
@@ -137,9 +139,10 @@ class TopApp(App[None]):
             held = f"{plural(each['outstanding'], 'object')}, {size(each['bytes'])}"
             lines.append(f"{held} from {self._live.tables.symbol(int(each['call_site']))}")
             lines += [f"    {frame}" for frame in self._live.tables.stack(int(each["stack_id"]))]
-        words = cells(row, self._live.tables, self._by)[6:]
+        words = cells(row, self._live.tables, self._by)[NAMES:]
+        why = filter(None, [reason(table, self._live)])
         more = f"\n… and {plural(len(table) - STACKS, 'stack')} more" if len(table) > STACKS else ""
-        text = "\n".join(escape(line) for line in [" ".join(words), *lines])
+        text = "\n".join(escape(line) for line in [" ".join(words), *why, *lines])
         self.query_one("#stacks", Static).update(text + more)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:

@@ -48,7 +48,7 @@ LAYERS = {
     "analysis": [
         "statistics", "names", "pairing", "counting", "carried", "trust", "grouping", "tables",
         "leaks", "mismatches", "comparing rules", "opened",
-        "live.py",
+        "live",
     ],
     "capture": [
         "process", "kernel", "programs", "slabs", "budget.py", "options.py", "stream",

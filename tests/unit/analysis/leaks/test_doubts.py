@@ -8,10 +8,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
-from slabtrace.analysis.leaks.doubts import Known, doubts_of
+from slabtrace.analysis.leaks.by_design import Design, by_design
+from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known, doubts_of
 from slabtrace.analysis.leaks.evidence import Tested as Results
 from slabtrace.analysis.leaks.group_tests import GroupTests
+from slabtrace.analysis.leaks.owners import Owned
 from slabtrace.analysis.trust.confidence import Proof
 
 CACHE = "kmalloc-64"
@@ -25,14 +28,22 @@ def doubt(
     grew: bool = True,
     reclaimable: bool = False,
     unknown: bool = False,
+    design: Design | None = None,
+    tgid: NDArray[np.uint32] | None = None,
+    running: frozenset[int] | None = None,
+    ended: int = 0,
     **more: Any,
 ) -> str:
     """The doubt about 60 objects that came while nothing went."""
     owners = pd.DataFrame([{"cache": CACHE, "reclaimable": reclaimable}])
     counts = {} if change is None else {CACHE: change}
-    known = Known(NO_PROOF, np.empty(0, np.int8), counts, {CACHE: slack}, **more)
-    tests = GroupTests([GAINED], np.array([grew]))
-    (found,) = doubts_of(owners, tests, np.array([unknown]), known)
+    tests, number = GroupTests([GAINED], np.array([grew])), GAINED.kept
+    all_of_one = np.zeros(number, np.intp)
+    objects = Owned(all_of_one, np.zeros(1, np.intp), np.zeros(1, np.bool_))
+    pinned = np.full(number, -1 if unknown else 1, np.int8)
+    holders = Holders(np.zeros(number, np.uint32) if tgid is None else tgid, running, ended)
+    known = Known(NO_PROOF, pinned, holders, KernelCount(counts, {CACHE: slack}), **more)
+    (found,) = doubts_of(owners, objects, all_of_one, tests, [design], known)
     return found
 
 
@@ -56,7 +67,7 @@ def test_a_filter_that_hides_older_frees_needs_the_count_of_the_kernel(
 ) -> None:
     """Parked objects do not help here: the growth itself must be seen."""
     found = doubt(change, slack=100, older_unseen=True)
-    assert found.startswith("the filter") if doubtful else found == ""
+    assert found.startswith("frees of older objects") if doubtful else found == ""
 
 
 def test_a_cache_that_did_not_grow() -> None:
@@ -70,3 +81,32 @@ def test_reclaimable_objects_of_which_it_is_not_known_whether_they_are_pinned(
     assert ("the trace does not say" in doubt(60, reclaimable=reclaimable, unknown=unknown)) == (
         reclaimable and unknown
     )
+
+
+def test_what_belongs_to_a_process_goes_with_it_unless_it_has_ended() -> None:
+    task = by_design("task_struct", "copy_process+0x18a")
+    assert task is not None
+    assert "belongs to a process" in doubt(60, design=task)
+    assert "belongs to a process" in doubt(60, design=task, running=frozenset(), ended=29)
+    assert doubt(60, design=task, running=frozenset(), ended=30) == ""  # half of them are zombies
+
+
+def test_what_the_kernel_frees_after_a_minute_shows_in_three() -> None:
+    closed = by_design("tw_sock_TCP", "inet_twsk_alloc+0x43")
+    assert "TIME_WAIT" in doubt(60, design=closed, length_s=179)
+    assert doubt(60, design=closed, length_s=180) == ""
+
+
+@pytest.mark.parametrize(
+    ("new", "each", "doubtful"),
+    [
+        (20, 3, True),  # 20 processes that began meanwhile hold 3 each
+        (3, 20, False),  # too few processes
+        (0, 3, False),  # they are older
+    ],
+)
+def test_what_many_new_processes_hold_is_theirs(new: int, each: int, doubtful: bool) -> None:
+    """Of 60 objects."""
+    tgid = (100 + np.arange(60) // each).astype(np.uint32)
+    found = doubt(60, tgid=tgid, running=frozenset(range(100, 100 + new)))
+    assert ("began meanwhile and still run" in found) == doubtful

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recording that is paired as it goes and not stored: the data of `slabtrace top`.
+"""The sink of `slabtrace top`: events are paired and counted as they come; now and then all is judged.
 
 The traced machine bounds its memory: it has the live objects, one row for each distinct site, stack and
-symbol, and the counts of the last WINDOW snapshots.
+symbol, 16 bytes for each free of an older object, and the counts of the last WINDOW snapshots.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,21 +18,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.live.gathered import Gathered
+from slabtrace.analysis.live.judging import SETTLED_NS, LiveJudgement, SoFar, unjudged
+from slabtrace.analysis.live.tables import LiveTables
 from slabtrace.analysis.mismatches.proof import allocations_unseen
-from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN_CACHE
-from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
-from slabtrace.analysis.pairing.paired import How, Paired
-from slabtrace.analysis.pairing.pairer import Pairer
+from slabtrace.analysis.names.sites import Sites
+from slabtrace.analysis.pairing.paired import Paired
+from slabtrace.analysis.pairing.pairer import NONE, Pairer
 from slabtrace.trace.format.batch import EventBatch
-from slabtrace.trace.format.schema import Flag
 from slabtrace.trace.manifest import Manifest
 
 WINDOW = 60  # snapshots over which growth is measured
-LEAST = 9  # snapshots that it takes to call growth steady
+# All is judged again after so long, after this share of the time so far, and so many times what it cost.
+PAUSE_NS, PAUSE_SHARE, PAUSE_COSTS = 2_000_000_000, 0.05, 20
 COLUMNS = (
     "cache", "call_site", "stack_id", "outstanding", "bytes", "allocated", "allocs_per_s", "frees_per_s",
-    "growth_per_s", "steady",
+    "growth_per_s", "finding", "class", "comms", "pids", "own",
 )  # fmt: skip
+OBJECTS = ("class", "comms", "pids")
 KEYS = {"cache": ("cache",), "call_site": ("cache", "call_site"), "stack": ("cache", "call_site", "stack_id")}
 
 
@@ -44,58 +47,30 @@ class Snapshot(NamedTuple):
     ended: Counts
 
 
-@dataclass
-class LiveTables:
-    """The side tables that a live view needs.  Names come from the machine: escape them when shown."""
-
-    caches: dict[int, str] = field(default_factory=dict)
-    symbols: dict[int, str] = field(default_factory=dict)
-    stacks: dict[int, list[int]] = field(default_factory=dict)
-
-    def take(self, table: str, columns: Mapping[str, Any]) -> None:
-        """Take rows of a side table."""
-        if table == "caches":
-            self.caches.update(zip(columns["cache"], columns["name"], strict=True))
-        elif table == "stacks":
-            self.stacks.update(zip(columns["stack_id"], columns["frames"], strict=True))
-        elif table == "symbols":
-            names = (columns[name] for name in ("address", "name", "offset", "module"))
-            for address, name, offset, module in zip(*names, strict=True):
-                self.symbols[address] = f"{name}+{offset:#x}" + (f" [{module}]" if module else "")
-
-    def cache_name(self, key: int) -> str:
-        """The name of a cache by its address."""
-        known = {0: UNKNOWN_CACHE, LARGE_KMALLOC: LARGE}
-        return known.get(key) or self.caches.get(key, f"(cache at {key:#x})")
-
-    def symbol(self, address: int) -> str:
-        """The symbol of an address; in hex if there is none."""
-        return self.symbols.get(address, f"{address:#x}")
-
-    def stack(self, stack_id: int) -> list[str]:
-        """The frames of a stack, innermost first; empty if none was recorded."""
-        return [self.symbol(frame) for frame in self.stacks.get(stack_id, [])]
-
-
 class LiveTrace:
     """A trace.writing.sink.Sink that counts by site; `table` may be called from any thread.
 
-    `second_frees`: frees of objects that were free already.  `mismatches` of them are double frees; missed
-    allocations explain the others.
+    `judgement`: the last one, None in the first second.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self.tables = LiveTables()
         self.bytes = self.segments = 0
-        self.events_seen = self.second_frees = 0
+        self.events_seen = 0
         self.ended = False
+        self.judgement: LiveJudgement | None = None
+        self._judge_at_ns = 0
         self._lock = threading.Lock()
         self._sites = Sites()
+        self._gathered = Gathered(self._sites)
         self._pairer: Pairer | None = None
-        self._allocated: Counts = np.zeros(0, np.int64)
-        self._gone: Counts = np.zeros(0, np.int64)
         self._snapshots: deque[Snapshot] = deque(maxlen=WINDOW)
+
+    @property
+    def second_frees(self) -> int:
+        """Frees of objects that were free already; `mismatches` of them are double frees."""
+        return self._gathered.second_frees
 
     @property
     def mismatches(self) -> int:
@@ -112,10 +87,7 @@ class LiveTrace:
             self.tables.take(table, columns)
             if table == "sites":
                 self._sites.extend(columns)
-                more = len(self._sites) - len(self._allocated)
-                self._allocated, self._gone = (
-                    np.append(each, np.zeros(more, np.int64)) for each in (self._allocated, self._gone)
-                )
+                self._gathered.grow()
 
     def events(self, batch: EventBatch) -> None:
         """Take the next events."""
@@ -133,19 +105,36 @@ class LiveTrace:
         self.ended = True
 
     def snapshot(self, now_ns: int) -> None:
-        """Pair all events so far, and keep the counts of each site.  Call it about once a second."""
+        """Pair all events so far, keep the counts of each site, judge if it is time.
+
+        Call it about once a second, always from the same thread.
+        """
         with self._lock:
             if self._pairer is not None:
                 self._count(self._pairer.flush())
-            self._snapshots.append(Snapshot(now_ns, self._allocated.copy(), self._gone.copy()))
+            counts = self._gathered.allocated.copy(), self._gathered.ended.copy()
+            self._snapshots.append(Snapshot(now_ns, *counts))
+        if now_ns >= max(self._judge_at_ns, self.manifest.started_ns + SETTLED_NS):
+            self.judge(now_ns)
+
+    def judge(self, now_ns: int) -> None:
+        """Judge all that was paired by the last snapshot.  `snapshot` does so now and then."""
+        began_ns = time.thread_time_ns()
+        with self._lock:
+            live = NONE if self._pairer is None else self._pairer.live
+            so_far = SoFar.of(self.manifest, self.tables, self._gathered, live, now_ns)
+        self.judgement = so_far.judged()
+        took_ns, elapsed_ns = time.thread_time_ns() - began_ns, now_ns - self.manifest.started_ns
+        self._judge_at_ns = now_ns + max(PAUSE_NS, round(PAUSE_SHARE * elapsed_ns), PAUSE_COSTS * took_ns)
 
     def table(self, by: str, choice: Mapping[str, int] | None = None) -> pd.DataFrame:
         """One row for each group of sites that ever allocated: COLUMNS; as of the last snapshot.
 
         `by`: a key of KEYS; `choice`: only sites with these values (cache is its key, see Sites).
         bytes: bytes_alloc of the outstanding.  allocs_per_s, frees_per_s: since the snapshot before.
-        growth_per_s: bytes, over the last WINDOW snapshots; steady: whether every snapshot of the last third
-        is above all of the first third.
+        growth_per_s: bytes, over the last WINDOW snapshots.  By the last judgement: finding, the rank of the
+        gravest finding that has objects of the row (0: none), its class; comms and pids, who allocated them,
+        most objects first; own, whether the recorder did.
         """
         with self._lock:
             keys = self._keys(by, choice or {})
@@ -154,15 +143,8 @@ class LiveTrace:
             return self._table(by, *keys)
 
     def _count(self, paired: Paired | None) -> None:
-        if paired is None:
-            return
-        size = len(self._allocated)
-        twice = np.bincount(paired.ended_site[paired.how == How.DUPLICATE], minlength=size)
-        self._allocated += np.bincount(paired.site[paired.allocs], minlength=size) - twice
-        self._gone += np.bincount(paired.ended_site, minlength=size) - twice
-        # what the twin recorded may be the first free again, by a task that was preempted (findings.py)
-        flags = self._sites["flags"][paired.site[paired.second_frees]]
-        self.second_frees += int(((flags & np.uint8(Flag.RECOVERED)) == 0).sum())
+        if paired is not None:
+            self._gathered.add(paired)
 
     def _keys(self, by: str, choice: Mapping[str, int]) -> tuple[NDArray[np.intp], pd.DataFrame] | None:
         """The sites to count, and their grouping columns."""
@@ -200,14 +182,10 @@ class LiveTrace:
         frame["frees_per_s"] = (summed(now.ended) - summed(before.ended)) / seconds
         whole = max((now.ts_ns - self._snapshots[0].ts_ns) / 1e9, 1e-9)
         frame["growth_per_s"] = (levels[-1] - levels[0]) / whole
-        frame["steady"] = _steady(levels)
+        row = np.full(len(self._sites), -1, np.intp)
+        row[chosen] = group
+        judged = self.judgement
+        said = unjudged(len(frame)) if judged is None else judged.of_rows(row, len(frame))
+        for name, column in said.items():
+            frame[name] = pd.Series(column, dtype=object if name in OBJECTS else None)
         return frame.reindex(columns=list(COLUMNS))
-
-
-def _steady(levels: Counts) -> NDArray[np.bool_]:
-    """Whether the last third of each column of `levels` (snapshots, groups) is above the first: (groups,)."""
-    third = len(levels) // 3
-    if len(levels) < LEAST:
-        return np.zeros(levels.shape[1], np.bool_)
-    risen: NDArray[np.bool_] = levels[-third:].min(axis=0) > levels[:third].max(axis=0)
-    return risen
