@@ -28,7 +28,7 @@ from slabtrace.capture.storing.turns import in_turns
 from slabtrace.trace.format.batch import Int64, UInt64
 
 DENTRY_CACHE = "dentry"
-LONGEST_S = 2.0
+LONGEST_S = 3.0
 MOST_ROWS = 500_000
 _PROBED = 4  # slabs of a cache by which it is decided whether its objects are inodes
 
