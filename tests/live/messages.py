@@ -24,10 +24,10 @@ def new_queue() -> Iterator[int]:
     libc.msgctl(number, IPC_RMID, None)
 
 
-def send(queue: int, messages: int) -> None:
+def send(queue: int, messages: int, size: int = BYTES) -> None:
     """Leave so many more."""
     for _ in range(messages):
-        assert libc.msgsnd(queue, b"\1" + bytes(7 + BYTES), BYTES, 0) == 0
+        assert libc.msgsnd(queue, b"\1" + bytes(7 + size), size, 0) == 0
 
 
 def receive(queue: int, messages: int) -> None:
