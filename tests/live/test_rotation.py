@@ -116,7 +116,7 @@ def test_a_slow_leak_over_parts_of_five_seconds_is_suspect_in_the_last(
     assert status == 0, stderr
     trace = slabtrace.open(parts_of(name)[-1])
     assert trace.manifest.part is not None and trace.manifest.part.number >= SLOW * EVERY_S // 5
-    assert trace.damage == [] and trace.verdict().limits == []
+    assert trace.damage == [] and not any("carried" in limit for limit in trace.verdict().limits)
     (leak,) = (row for row in trace.findings().to_dict("records") if is_message(row))
     assert leak["class"] == "suspect" and SLOW <= leak["outstanding"] <= len(sent)
     assert leak["rate_low"] < len(sent) / (sent[-1] - sent[0]) < leak["rate_high"]
