@@ -112,7 +112,7 @@ def tested(evidence: Evidence) -> Tested:
     if not len(evidence.horizons) or not len(evidence.kept(float(evidence.horizons[0]))):
         return Tested()
     born, until = evidence.born, evidence.until
-    over = len(born) >= LEAST_KEPT and ended(born, until, dispersion(born, until))
+    over = ended(born, until, dispersion(born, until) if len(born) >= LEAST_KEPT else 1.0)
     found: list[Tested] = []
     for at in range(len(evidence.horizons)):
         result, still = _at(evidence, at)
@@ -148,8 +148,6 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         filled=parts_filled(kept, length),
         rate=of_difference(len(kept), gone, spread, length),
     )
-    if len(kept) < LEAST_KEPT:
-        return result, True
     still = not ended(kept, length, spread)
     if sure < LEAST_KEPT or p_growth > LEVEL or not result.steady:
         return result, still
@@ -164,6 +162,8 @@ def _spread(kept: Times, when_gone: Times, gone: float, length: float) -> float:
 
     Of frees that may be of several groups only a share counts, of their clumps as well.
     """
+    if len(kept) + len(when_gone) < LEAST_KEPT:
+        return 1.0
     share = gone / max(len(when_gone), 1)
     return max(dispersion(kept, length), 1.0 + (dispersion(when_gone, length) - 1.0) * share)
 
