@@ -59,7 +59,8 @@ def _matching(opened: Trace, groups: pd.DataFrame, chosen: Chosen) -> pd.DataFra
 
 
 def _of_class(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
-    rows = rows[rows["outstanding"] >= chosen.min_outstanding]
+    if chosen.min_outstanding > 1:
+        rows = rows[rows["outstanding"] >= chosen.min_outstanding]
     return rows[rows["class"].isin(list(chosen.classes))] if chosen.classes else rows
 
 

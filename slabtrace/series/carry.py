@@ -34,6 +34,7 @@ from slabtrace.trace.reading.reader import TraceReader
 from slabtrace.trace.writing.writer import TableWriter, WriteError, record_batch
 
 BATCH = 1 << 17  # objects
+COMPLETED_NS = 60_000_000_000  # what kfree_rcu freed is given back after a few seconds at most
 
 
 def carry(ended: Path, following: Path) -> None:
@@ -42,7 +43,9 @@ def carry(ended: Path, following: Path) -> None:
     sites = Sites.from_table(reader.sites)
     earlier, length_ns = Earlier(reader, len(sites)), reader.span()[1] - reader.since_ns
     older = OlderFrees(reader.since_ns + least_horizon_ns(length_ns))
-    objects, missed = _outstanding(reader, sites, [earlier.deaths, older])
+    pairer = Pairer.for_trace(reader.manifest, sites)
+    pairer.expect(earlier.uncompleted)
+    objects, missed = _outstanding(reader, pairer, [earlier.deaths, older])
     site = np.flatnonzero(missed)
     lived, pairs = earlier.deaths.columns()
     tables: dict[str, list[Any]] = {
@@ -54,7 +57,9 @@ def carry(ended: Path, following: Path) -> None:
         "lived": lived,
         "pairs": pairs,
     }
-    _write_whole(following, objects, tables)
+    last = pairer.uncompleted
+    last = last.take(last.ts_ns > reader.span()[1] - COMPLETED_NS)
+    _write_whole(following, {"events": objects, "uncompleted": last}, tables)
 
 
 def _older(before: OlderRows, mine: OlderFrees, length_ns: int) -> OlderRows:
@@ -63,14 +68,13 @@ def _older(before: OlderRows, mine: OlderFrees, length_ns: int) -> OlderRows:
 
 
 def _outstanding(
-    reader: TraceReader, sites: Sites, accumulators: Sequence[Accumulator]
+    reader: TraceReader, pairer: Pairer, accumulators: Sequence[Accumulator]
 ) -> tuple[EventBatch, Counts]:
     """The allocations outstanding at the end, in time order; and inferred frees by site, shape (s,)."""
-    missed = np.zeros(len(sites), np.int64)
+    missed = np.zeros(len(pairer.sites), np.int64)
     before = reader.carried("missed")
     site, count = plain(before.column("site")), plain(before.column("frees")).astype(np.int64)
     np.add.at(missed, site[site < len(missed)], count[site < len(missed)])  # sites.arrow may be cut
-    pairer = Pairer.for_trace(reader.manifest, sites)
     for paired in paired_chunks(reader.events(), pairer):
         inferred = (paired.how != How.FREED) & (paired.how != How.DUPLICATE)
         np.add.at(missed, paired.ended_site[inferred], 1)
@@ -101,14 +105,15 @@ def _summed(losses: pa.Table) -> list[Any]:
     return [list(column) for column in zip(*made, strict=True)] or [[] for _ in schema.LOSSES]
 
 
-def _write_whole(following: Path, objects: EventBatch, tables: dict[str, list[Any]]) -> None:
+def _write_whole(following: Path, events: dict[str, EventBatch], tables: dict[str, list[Any]]) -> None:
     """Write carried/ under another name, and give it its own once it is whole.  Raises WriteError."""
     beside = f"{schema.CARRIED_DIR}.new"
     try:
         part = Place(following)
         part.make(beside)
-        batches = (objects.take(slice(at, at + BATCH)) for at in range(0, objects.size, BATCH))
-        _write(part, f"{beside}/events.arrow", schema.CARRIED["events"], [stored(each) for each in batches])
+        for name, batch in events.items():
+            batches = (batch.take(slice(at, at + BATCH)) for at in range(0, batch.size, BATCH))
+            _write(part, f"{beside}/{name}.arrow", schema.CARRIED[name], [stored(each) for each in batches])
         for name, columns in tables.items():
             table = schema.CARRIED[name]
             _write(part, f"{beside}/{name}.arrow", table, [record_batch(columns, table)])

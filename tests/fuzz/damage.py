@@ -63,6 +63,15 @@ def move(random: Random, content: bytearray) -> None:
 CHANGES: tuple[Callable[[Random, bytearray], None], ...] = (flip, flip, cut, overwrite, number, number, move)
 
 
+COUNTED: dict[str, dict[str, list[int]]] = {
+    "missed": {"site": [0, 1], "frees": [2, 3]},
+    "since": {"begin_ns": [1]},
+    "older": {"begin_ns": [1, 2], "end_ns": [3, 2], "site": [0, 1], "frees": [7, 1]},
+    "lived": {"site": [0, 1], "octave": [20, 40], "objects": [2, 3]},
+    "pairs": {"site": [0], "freed_at": [1], "octave": [40], "objects": [3], "lived_ns": [2**42]},
+}  # of earlier parts
+
+
 def as_part(folder: Path) -> None:
     """Make a trace of the newest format the second part of a series, so that carried/ is read as well."""
     manifest = json.loads((folder / schema.MANIFEST).read_bytes())
@@ -70,10 +79,10 @@ def as_part(folder: Path) -> None:
     (folder / schema.MANIFEST).write_text(json.dumps(manifest))
     (folder / schema.CARRIED_DIR).mkdir()
     for name, fields in schema.CARRIED.items():
-        if name == "missed":
-            table = pa.table({"site": [0, 1], "frees": [2, 3]})
+        if name in COUNTED:
+            table = pa.table(COUNTED[name])
         else:
-            source = f"{schema.EVENTS_DIR}/00000" if name == "events" else name
+            source = f"{schema.EVENTS_DIR}/00000" if name in ("events", "uncompleted") else name
             table = pa.ipc.open_file(folder / f"{source}.arrow").read_all().slice(0, 29)
         with pa.ipc.new_file(folder / schema.CARRIED_DIR / f"{name}.arrow", fields) as writer:
             writer.write_table(table.cast(fields))

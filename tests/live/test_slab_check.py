@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,16 +14,20 @@ import numpy as np
 import pytest
 
 import slabtrace
+from slabtrace.analysis.opened.recorded import Recorded
+from slabtrace.analysis.pairing.scan import scan
 from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.session import Session
 from slabtrace.capture.storing import slab_check
 from slabtrace.trace.format.batch import UInt64
 from slabtrace.trace.format.schema import FREE_BIT
-from tests.live.conftest import BY_LEAVER, Leaver, Recording, slabtrace_json, wait_for
+from tests.live.conftest import BY_LEAVER, PATIENCE_S, Leaver, Recording, slabtrace_json, wait_for
 from tests.live.test_exact_counts import cache_of_a_message, groups_of
 
 MESSAGES = 211  # more than a slab holds, so that some lie on slabs that no CPU allocates from
 IPC_RMID = 0
+SOCKETS, FILES = 43, 60_000
+IN_USE = True
 
 
 @pytest.fixture
@@ -90,6 +97,45 @@ def test_every_message_left_is_confirmed_in_use(record_leaver: Callable[..., Lea
     assert group["outstanding"] == group["in_use"] == MESSAGES
     assert group["confidence"] in ("exact", "bounded")
     assert group["maybe_freed"] == 0
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A new folder on a disk, whose files have inodes in a big cache."""
+    with tempfile.TemporaryDirectory(prefix="slabtrace-slabs-", dir="/var/tmp") as name:
+        yield Path(name)
+
+
+def test_a_few_objects_beside_very_many_are_all_found_in_use(
+    start_recording: Callable[..., Recording], build: Callable[[str], Path], folder: Path
+) -> None:
+    """43 sockets beside 60,000 new dentries and inodes: their slabs must not wait for the others'."""
+    argv = [str(build("holder")), str(folder), *map(str, (SOCKETS, 0, 0, 0, FILES))]
+    recording = start_recording()
+    wait_for(lambda: (recording.trace / "manifest.json").exists() and recording.manifest().coverage.attached)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        pid = int(holder.stdout.readline())
+        status, stderr = recording.end()
+        holder.stdin.close()
+        assert holder.wait(PATIENCE_S) == 0
+    assert status == 0, stderr
+    assert recording.manifest().totals.allocs >= 2 * FILES
+    left = outstanding(recording.trace, pid)
+    assert left["sock_inode_cache"] == {IN_USE: SOCKETS}
+    assert left["UDP"] == {IN_USE: SOCKETS}
+
+
+def outstanding(trace: Path, pid: int) -> dict[str, Counter[bool]]:
+    """By cache: how many objects that `pid` left are in use by their slabs (True), or not known to be."""
+    recorded = Recorded(trace)
+    live = scan(recorded.events(), recorded.pairer(), [])
+    caches, in_use = recorded.caches, recorded.slabs.held(live)
+    found: dict[str, Counter[bool]] = {}
+    for site, tid, state in zip(live.site.tolist(), live.tid.tolist(), in_use.tolist(), strict=True):
+        if tid == pid:
+            found.setdefault(caches.names[caches.of_site[site]], Counter())[state] += 1
+    return found
 
 
 def test_what_every_cpu_has_to_itself_is_found(session: Session) -> None:

@@ -69,3 +69,4 @@ KEYRING = {"kmalloc-192": 0.2}
 CHARGES = {"kmalloc-128": 1 / 16}  # one a slab of kmalloc-cg-512: who is charged for each object
 LOOKED_UP = {"proc_inode_cache": 2, "dentry": 4, "lsm_inode_cache": 4}
 STACK = {"vmap_area": 2, "kmalloc-192": 2, "kmalloc-96": 1, "kmalloc-32": 1}
+MAPPINGS = {**STACK, "maple_node": 1.5}  # replaced nodes of the tree wait for RCU

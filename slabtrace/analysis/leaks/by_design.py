@@ -14,15 +14,20 @@ class Fate(Enum):
     KEPT = "kept"  # they stay
     SHRUNK = "shrunk"  # the kernel frees them when memory is short
     PROCESS = "process"  # they are freed when the process ends
+    TIMED = "timed"  # the kernel frees them after a time
 
 
 class Design(NamedTuple):
-    """Objects of a `cache`, allocated in a stack with the function `symbol`; `reason`: what they are."""
+    """Objects of a `cache`, allocated in a stack with the function `symbol`; `reason`: what they are.
+
+    `lives_s`: how long they live, where the kernel frees them after a time.
+    """
 
     cache: re.Pattern[str]
     symbol: re.Pattern[str]
     fate: Fate
     reason: str
+    lives_s: int = 0
 
 
 INNER = 12  # frames of a stack that are looked at: deeper ones say what was done, not what for
@@ -71,6 +76,22 @@ KNOWN = (
         re.compile(r"^(__es_insert_extent|ext4_es_insert_extent)\b"),
         Fate.SHRUNK,
         "cached extents of ext4, which the kernel frees when memory is short",
+    ),
+    # include/net/tcp.h: TCP_TIMEWAIT_LEN; the bind bucket stays as long (inet_timewait_sock.c)
+    Design(
+        ANY,
+        re.compile(r"^(inet_twsk_alloc|__inet_hash_connect|inet_csk_get_port|inet_bind2?_bucket_create)\b"),
+        Fate.TIMED,
+        "closed TCP connections in TIME_WAIT, which the kernel keeps for 60 s",
+        60,
+    ),
+    # net/netfilter/nf_conntrack_proto_tcp.c: tcp_timeouts; an established connection has 5 days
+    Design(
+        re.compile(r"^nf_conntrack$"),
+        ANY,
+        Fate.TIMED,
+        "tracked connections, which netfilter keeps for 2 min after they were closed",
+        120,
     ),
     # mm/vma.c, mm/mmap.c, mm/rmap.c, lib/maple_tree.c: the address space of a process
     Design(

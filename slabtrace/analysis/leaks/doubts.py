@@ -27,6 +27,7 @@ from slabtrace.units import count
 KERNEL_SHARE = 0.5  # of what a finding gained, that the kernel's own count of its cache must show
 OF_MANY, NO_ONE = 0.8, 0.5  # the share of new processes together, at least; of any one of them, at most
 LEAST_PROCESSES = 4
+TIMES = 3  # so many times the life of an object a recording must be, to see that it is not freed
 PINNED_SHARE = 0.9  # of the owners, to be sure that the kernel cannot give them up
 
 
@@ -70,7 +71,7 @@ class Known:
     `proof`: which objects may have been freed unseen.  `pinned`, shape (n,): of each live object, 1
     pinned, 0 not, -1 not known.  `holders`: the processes that allocated.  `kernel`: its own count.
     `older_unseen`: frees of older objects are missing (a filter by task or size, a series recorded by an
-    old version).  `one_in`: of so many addresses one was recorded.
+    old version).  `one_in`: of so many addresses one was recorded.  `length_s`: of the time that is judged.
     """
 
     proof: Proof
@@ -79,6 +80,7 @@ class Known:
     kernel: KernelCount
     older_unseen: bool = False
     one_in: int = 1
+    length_s: float = 0.0
 
 
 def doubts_of(
@@ -102,6 +104,7 @@ def doubts_of(
     held = np.bincount(found.finding, minlength=len(found.owner))
     return [
         of_process(designs[at], int(held[at]), known.holders)
+        or of_time(designs[at], known.length_s)
         or of_many(int(processes[at]))
         or of_balance(bool(tests.in_cache[at]))
         or of_memory(owner, bool(not_known[at]))
@@ -113,6 +116,13 @@ def doubts_of(
 def of_process(design: Design | None, outstanding: int, holders: Holders) -> str:
     """The doubt about what belongs to processes, unless these have ended."""
     if design is None or design.fate != Fate.PROCESS or 2 * holders.ended >= outstanding:
+        return ""
+    return design.reason
+
+
+def of_time(design: Design | None, length_s: float) -> str:
+    """The doubt about what the kernel frees after a time, in a recording that is not much longer."""
+    if design is None or design.fate != Fate.TIMED or length_s >= TIMES * design.lives_s:
         return ""
     return design.reason
 

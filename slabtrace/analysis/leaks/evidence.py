@@ -111,7 +111,8 @@ def tested(evidence: Evidence) -> Tested:
     """
     if not len(evidence.horizons) or not len(evidence.kept(float(evidence.horizons[0]))):
         return Tested()
-    over = ended(evidence.born, evidence.until, dispersion(evidence.born, evidence.until))
+    born, until = evidence.born, evidence.until
+    over = len(born) >= LEAST_KEPT and ended(born, until, dispersion(born, until))
     found: list[Tested] = []
     for at in range(len(evidence.horizons)):
         result, still = _at(evidence, at)
@@ -132,7 +133,7 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
     horizon = float(evidence.horizons[at])
     length, kept = 1.0 - horizon, evidence.kept(horizon)
     when_gone, gone = evidence.gone(horizon)
-    spread = max(dispersion(kept, length), dispersion(when_gone, length))
+    spread = _spread(kept, when_gone, gone, length)
     tried, sure = len(evidence.horizons), max(len(kept) - evidence.doubtful, 0)
     p_growth, least_p = _balance(len(kept), gone, spread, tried)
     result = Tested(
@@ -147,6 +148,8 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         filled=parts_filled(kept, length),
         rate=of_difference(len(kept), gone, spread, length),
     )
+    if len(kept) < LEAST_KEPT:
+        return result, True
     still = not ended(kept, length, spread)
     if sure < LEAST_KEPT or p_growth > LEVEL or not result.steady:
         return result, still
@@ -154,6 +157,15 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
     slow = beyond.p_all_die(SLOW_DEATH_RATE) <= SLOW_LEVEL
     p_sure, _ = _balance(sure, gone, spread, tried)
     return result._replace(p=max(p_sure, beyond.p_all_die(LEAST_DEATH_RATE)) if slow else 1.0), still
+
+
+def _spread(kept: Times, when_gone: Times, gone: float, length: float) -> float:
+    """The dispersion of both counts: the larger one.
+
+    Of frees that may be of several groups only a share counts, of their clumps as well.
+    """
+    share = gone / max(len(when_gone), 1)
+    return max(dispersion(kept, length), 1.0 + (dispersion(when_gone, length) - 1.0) * share)
 
 
 def _balance(kept: int, gone: float, spread: float, tests: int) -> tuple[float, float]:

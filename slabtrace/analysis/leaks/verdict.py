@@ -26,8 +26,8 @@ class Verdict:
 
     `least_rate_per_s`: the least rate (objects a second) of a leak that this recording would have found with
     95 % certainty, where nothing else comes and goes at the same stack; None: it is too short to find any.
-    `longer_ns`: how much longer to record to find a tenth of it.  `limits`: what the recording left out on
-    request.  `sentences`: all this in words.
+    `longer_ns`: how much longer to record to find a tenth of it.  `limits`: what is not judged: what the
+    recording left out on request, parts of a series that are missing.  `sentences`: all this in words.
     """
 
     suspects: int = 0
@@ -39,8 +39,11 @@ class Verdict:
     sentences: list[str] = field(default_factory=list)
 
 
-def verdict(findings: pd.DataFrame, tests: int, ages: Ages, manifest: Manifest) -> Verdict:
-    """The verdict on `findings`, which had to stand out among so many `tests`."""
+def verdict(findings: pd.DataFrame, tests: int, ages: Ages, manifest: Manifest, cut: bool = False) -> Verdict:
+    """The verdict on `findings`, which had to stand out among so many `tests`.
+
+    `cut`: a part of the series could not be carried, so only the time since then is judged.
+    """
     others = findings[~findings["own"].astype(bool)]
     suspects = others[others["class"] == SUSPECT]
     growing = others[others["class"] == GROWING]
@@ -51,6 +54,11 @@ def verdict(findings: pd.DataFrame, tests: int, ages: Ages, manifest: Manifest) 
         made.least_rate_per_s = needed * manifest.sampled_one_in / time_s
         made.longer_ns = (TENTH - 1) * ages.length_ns
     made.limits = limits(manifest)
+    if cut:
+        made.limits.append(
+            "An earlier part of the series could not be carried: "
+            f"this is of the last {duration(ages.length_ns)}."
+        )
     made.sentences = [_found(made), _could_have(made, ages.length_ns), *made.limits]
     return made
 

@@ -52,7 +52,9 @@ class Judging:
         """What was found, and what could have been."""
         found = self._judged(question)
         ages = self._passes.kept(question).ages
-        return verdict(found.findings, found.verdicts.judged.tests, ages, self._recorded.manifest)
+        tests, recorded = found.verdicts.judged.tests, self._recorded
+        cut = recorded.reader.series_is_cut and question.between is None
+        return verdict(found.findings, tests, ages, recorded.manifest, cut)
 
     def grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
         """What is outstanding of the objects asked for, with the groups it is in."""
@@ -113,6 +115,7 @@ class Judging:
             ),
             older_unseen=filtered(recorded.manifest, BY_ALLOCATION) or uncounted,
             one_in=self._one_in,
+            length_s=kept.ages.length_ns / 1e9,
         )
 
     def _holders(self, kept: Kept) -> Holders:

@@ -160,7 +160,10 @@ class Passes:
         older = self._new_older(ages, question)
         self._add_earlier(ages, older, question, split.site)
         caches, events = by_process(split, recorded.caches), split.events(recorded.events())
-        kept = chosen(choice, events, recorded.pairer(split.sites), caches, ages, older)
+        pairer = recorded.pairer(split.sites)
+        if recorded.earlier is not None:
+            pairer.expect(*split.events([recorded.earlier.uncompleted]))
+        kept = chosen(choice, events, pairer, caches, ages, older)
         kept.until_ns = question.between[1] if question.between else None
         kept.process = split.process
         return kept

@@ -82,7 +82,10 @@ class Recorded:
 
     def pairer(self, sites: Sites | None = None) -> Pairer:
         """A new Pairer for this trace; `sites`: its sites, where they are split by process."""
-        return Pairer.for_trace(self.manifest, self.sites if sites is None else sites, self.slabs)
+        pairer = Pairer.for_trace(self.manifest, self.sites if sites is None else sites, self.slabs)
+        if sites is None and self.earlier is not None:
+            pairer.expect(self.earlier.uncompleted)
+        return pairer
 
     @cached_property
     def sites(self) -> Sites:

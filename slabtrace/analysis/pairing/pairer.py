@@ -122,6 +122,15 @@ class Pairer:
         self.waiting += batch.size
         return self._pair(ready) if ready else None
 
+    @property
+    def uncompleted(self) -> EventBatch:
+        """Frees that may be reported again (COMPLETES), each the last event of its address."""
+        return self._uncompleted
+
+    def expect(self, uncompleted: EventBatch) -> None:
+        """Before the first event: such frees of an earlier part of a series, which may be completed now."""
+        self._uncompleted = uncompleted
+
     def flush(self) -> Paired | None:
         """Pair the events that still wait; None if there are none."""
         chunk, self._pending, self.waiting = self._pending, [], 0

@@ -106,20 +106,19 @@ class FreeObjects:
         """
         before, of_cpus = self._words(slabs), self._of_cpus(self._cpus)
         ours = before[:, 0] == np.uint64(self.cache.address)
-        structs = [_Slab(*words) for words in before.tolist()]
-        of_cpu = [of_cpus.get(slab) for slab in slabs.tolist()]
-        free = [
-            self._free(structs[index], of_cpu[index], address) if ours[index] else None
-            for index, address in enumerate(memory.tolist())
-        ]
+        addresses, of_cpu = memory.tolist(), [of_cpus.get(slab) for slab in slabs.tolist()]
+        free: list[FreeBits | None] = [None] * len(slabs)
+        for index in np.flatnonzero(ours).tolist():
+            free[index] = self._free(_Slab(*before[index].tolist()), of_cpu[index], addresses[index])
         same = (self._words(slabs) == before).all(1)
         now = self._of_cpus([each.place for each in of_cpu if each])
-        stays = [now.get(slab) == each for slab, each in zip(slabs.tolist(), of_cpu, strict=True)]
-        same &= np.array(stays, np.bool_)
+        if of_cpus:
+            stays = [now.get(slab) == each for slab, each in zip(slabs.tolist(), of_cpu, strict=True)]
+            same &= np.array(stays, np.bool_)
         pad, stride = self.cache.red_left_pad, self.cache.size
         states = [
             SlabState(address + pad, stride, bits) if bits is not None and unchanged else None
-            for address, bits, unchanged in zip(memory.tolist(), free, same.tolist(), strict=True)
+            for address, bits, unchanged in zip(addresses, free, same.tolist(), strict=True)
         ]
         return states, [index for index in np.flatnonzero(ours).tolist() if states[index] is None]
 
@@ -149,14 +148,16 @@ class FreeObjects:
         The counters have objects on the CPU's freelist as in use; all other free objects are on the slab's
         list.  A full slab has no lists, and its objects need not be read.
         """
-        heads = [slab.freelist, of_cpu.freelist if of_cpu else 0]
-        free, following = bytearray(slab.objects), list[int]()
-        if not slab.objects or (any(heads) and not (following := self._links(slab.objects, memory))):
+        objects, free_by_count = slab.objects, slab.objects - slab.inuse
+        if not slab.freelist and of_cpu is None:
+            return np.zeros(objects, np.bool_) if objects and not free_by_count else None
+        following = self._links(objects, memory) if objects else []
+        if not following:
             return None
-        first, stride = memory + self.cache.red_left_pad, self.cache.size
-        if _follow(heads[0], following, first, stride, free) != slab.objects - slab.inuse:
+        free, first, stride = bytearray(objects), memory + self.cache.red_left_pad, self.cache.size
+        if _follow(slab.freelist, following, first, stride, free) != free_by_count:
             return None
-        if _follow(heads[1], following, first, stride, free) is None:
+        if of_cpu is not None and _follow(of_cpu.freelist, following, first, stride, free) is None:
             return None
         return np.frombuffer(free, np.bool_)
 

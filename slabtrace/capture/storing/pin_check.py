@@ -70,7 +70,10 @@ def _no_rows() -> PinRows:
 
 
 class PinCheck:
-    """Reads for `seconds` at most; half of them are left for inodes."""
+    """Reads for `seconds` at most: half of them dentries, and a quarter inodes.
+
+    The last quarter is for dentries and lower files that were not read, which are followed one by one.
+    """
 
     def __init__(self, walk: SlabWalk, shape: PinShape, seconds: float) -> None:
         self._walk, self._shape = walk, shape
@@ -89,7 +92,8 @@ class PinCheck:
         of_slabs = self._objects(iter(dentry_slabs), self._started + self._seconds / 2)
         dentries = Dentries((dentry_fields(each, shape.dentry) for each in of_slabs), shape.dentry)
         work = [self._inodes(slabs, cache in overlay) for cache, slabs in by_cache.items()]
-        found = in_turns([each for each in work if each is not None], self._started + self._seconds)
+        until = self._started + self._seconds * 3 / 4
+        found = in_turns([each for each in work if each is not None], until)
         inodes = Inodes(found, shape.dentry.alias)
         of_inodes = self._inode_states(dentries, inodes)  # may change those of dentries
         ptr = np.concatenate([inodes.address, dentries.address])

@@ -87,7 +87,7 @@ def command(output: Path, force: bool) -> int:
     found = Found(opened.findings(pid=pid), opened.leaks(pid=pid), opened.verdict(pid=pid))
     _show(opened, trace, found)
     _plot(trace, output / PICTURE, {cache for left in (LEAK, FLAT) for cache in found.of(left)["cache"]})
-    click.echo(f"\nThe trace stays in {trace}; try: slabtrace leaks {trace}")
+    click.echo(f"\nThe trace stays in {trace}; try: slabtrace leaks {trace} --pid {pid[0]}")
     if wrong := found.wrong():
         raise SlabtraceError(
             f"the demo did not find exactly its leak: {wrong}", f"look at: slabtrace info {trace}"

@@ -76,10 +76,15 @@ def write_card(out: TextIO, finding: dict[Any, Any], shown: Shown) -> None:
 
 
 def write_conclusion(out: TextIO, verdict: Verdict, shown: Shown) -> None:
-    """Write, after an empty line, the sentences of the verdict; and what filters left out of the list."""
+    """Write what filters left out of the list, and the sentences of the verdict."""
     if shown.others:
         suspects = f" ({plural(shown.suspects, 'suspect')})" if shown.suspects else ""
         write_paragraph(out, f"left out by the filters: {plural(shown.others, 'finding')}{suspects}")
+    write_sentences(out, verdict)
+
+
+def write_sentences(out: TextIO, verdict: Verdict) -> None:
+    """Write, after an empty line, the sentences of the verdict."""
     out.write("\n")
     for sentence in verdict.sentences:
         write_paragraph(out, sentence)

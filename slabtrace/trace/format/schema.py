@@ -213,7 +213,9 @@ SINCE = {
     "counted": (1, 2),
     "pins": (2, 1),
 }  # version from which on traces have this side table
-CARRIED_SINCE = dict.fromkeys(("since", "older", "lived", "pairs"), (2, 1))  # and this carried one
+CARRIED_SINCE = dict.fromkeys(
+    ("uncompleted", "since", "older", "lived", "pairs"), (2, 1)
+)  # and this carried one
 
 # What a part of a series has from the parts before it, with times before its started_ns.
 CARRIED: dict[str, pa.Schema] = {
@@ -221,6 +223,7 @@ CARRIED: dict[str, pa.Schema] = {
     "tasks": TASKS,  # the tasks of these
     "losses": LOSSES,  # all losses, one row for each CPU, kind and program
     "missed": pa.schema([("site", pa.uint32()), ("frees", pa.uint64())]),  # inferred frees
+    "uncompleted": EVENTS,  # frees of the last minute that may be reported again (kfree_rcu)
     "since": pa.schema([("begin_ns", pa.int64())]),  # one row: from when on nothing is missing
     # frees of objects from before that: `frees` of them at `site`, the first and the last at these times
     "older": pa.schema(

@@ -175,6 +175,12 @@ class TraceReader:
         return [file for file in map(_carried, schema.CARRIED) if file in self._names]
 
     @property
+    def series_is_cut(self) -> bool:
+        """Whether what the first parts of the series left is missing: one of them could not be carried."""
+        part = self.manifest.part
+        return part is not None and part.number > 1 and self.since_ns > part.series_started_ns
+
+    @property
     def counts_earlier(self) -> bool:
         """Whether it has what earlier parts of the series counted: not before version 2.1."""
         return _carried("older") in self._carried

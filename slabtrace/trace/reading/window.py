@@ -45,6 +45,11 @@ class WindowReader(TraceReader):
         """The begin of the window, also in a part of a series."""
         return self._begin
 
+    @property
+    def series_is_cut(self) -> bool:
+        """False: only the window is judged."""
+        return False
+
     def events(self) -> Iterator[EventBatch]:
         """As TraceReader.events, but only those of the window."""
         for batch in super().events():

@@ -61,6 +61,7 @@ TREATMENT: dict[str, dict[str, str]] = {
     "counted": dict.fromkeys(("begin_ns", "end_ns", "site", "lifetime_bin", "objects", "moved"), KEPT),
     "marks": {"ts_ns": KEPT, "text": MARK},
     "missed": {"site": KEPT, "frees": KEPT},
+    "uncompleted": {"ptr": MEMORY, "tid": PID, **dict.fromkeys(("ts_high", "ts_low", "site", "cpu"), KEPT)},
     "since": {"begin_ns": KEPT},
     "older": dict.fromkeys(("begin_ns", "end_ns", "site", "frees"), KEPT),
     "lived": dict.fromkeys(("site", "octave", "objects"), KEPT),

@@ -403,6 +403,12 @@ def test_info_shows_where_the_kernel_counts_otherwise(run: Run) -> None:
     assert printed_json(run, "info", "t.slab")["reconciliation"][0]["residue"] == 9
 
 
+def test_info_says_what_was_found(run: Run) -> None:
+    lines = run("info", "t.slab")[1].splitlines()
+    assert lines[lines.index("1 suspected leak, 230.6 KiB/min in all.") - 1] == ""
+    assert printed_json(run, "info", "t.slab")["verdict"]["least_rate_per_s"] == 20.5
+
+
 def test_info_shows_how_it_was_recorded(run: Run) -> None:
     out = " ".join(run("info", "t.slab")[1].split())
     assert "by slabtrace 0.1.0 options stacks=all cache='kmalloc-*' force" in out

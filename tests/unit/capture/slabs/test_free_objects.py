@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,17 @@ class Memory:
 
     def __init__(self) -> None:
         self.bytes = bytearray(0x102000)
+        self.reads: list[int] = []
+        self.after_read: Callable[[int], None] = lambda address: None
 
     def write(self, address: int, word: int) -> None:
         struct.pack_into("<Q", self.bytes, address, word)
 
     def read(self, address: int, length: int) -> bytes:
-        return bytes(self.bytes[address : address + length])
+        self.reads.append(address)
+        content = bytes(self.bytes[address : address + length])
+        self.after_read(address)
+        return content
 
     read_long = read
 
@@ -138,6 +144,76 @@ def test_another_caches_slab_is_not_told() -> None:
     memory = slab_of([], [], False, OBJECTS)
     memory.write(SLAB + SHAPE.slab_cache, CACHE + 8)
     assert free_in(memory) is None
+
+
+def many(count: int) -> tuple[Memory, Any, Any]:
+    """Slabs whose structs follow each other: number n has n free objects.  (memory, structs, first bytes)"""
+    memory = slab_of([], [], False, OBJECTS)
+    memory.bytes += bytes(count * 4096)
+    structs = np.arange(count, dtype=np.uint64) * np.uint64(64) + np.uint64(0x1000)
+    firsts = np.arange(count, dtype=np.uint64) * np.uint64(4096) + np.uint64(MEMORY)
+    for number, (slab, first) in enumerate(zip(structs.tolist(), firsts.tolist(), strict=True)):
+        chain = [first + PAD + index * STRIDE for index in range(number)]
+        for address, following in zip(chain, [*chain, 0][1:], strict=True):
+            memory.write(address + LINK, following ^ SECRET ^ swab(address + LINK))
+        memory.write(slab + SHAPE.slab_cache, CACHE)
+        memory.write(slab + SHAPE.freelist, chain[0] if chain else 0)
+        memory.write(slab + SHAPE.counters, OBJECTS - number | OBJECTS << 16)
+    return memory, structs, firsts
+
+
+def counts(states: list[Any]) -> list[int | None]:
+    return [None if state is None else int(state.free.sum()) for state in states]
+
+
+def test_slabs_near_each_other_are_read_together() -> None:
+    memory, structs, firsts = many(20)
+    percpu: Any = Cpus()
+    reader = FreeObjects(memory, SHAPE, percpu, IT)  # type: ignore[arg-type]
+    memory.reads.clear()
+    assert counts(reader.states(structs, firsts)) == list(range(20))
+    # the struct slabs before and after, the CPU, and the objects of each slab that is not full
+    assert len(memory.reads) == 2 + 1 + 19
+
+
+@pytest.mark.parametrize("changes", [1, 2, 3])
+def test_a_slab_that_changes_is_read_again_and_the_others_are_not(changes: int) -> None:
+    """At each change an object of slab 5 is allocated, after its list was read."""
+    memory, structs, firsts = many(20)
+    slab, first = int(structs[5]), int(firsts[5])
+    left = [changes]
+
+    def allocate(address: int) -> None:
+        if address == first and left[0]:
+            left[0] -= 1
+            head, link_at = memory.u64(slab + SHAPE.freelist), memory.u64(slab + SHAPE.freelist) + LINK
+            memory.write(slab + SHAPE.freelist, memory.u64(link_at) ^ SECRET ^ swab(link_at))
+            memory.write(slab + SHAPE.counters, memory.u64(slab + SHAPE.counters) + 1)
+            memory.write(head + LINK, 0)
+
+    percpu: Any = Cpus()
+    reader = FreeObjects(memory, SHAPE, percpu, IT)  # type: ignore[arg-type]
+    memory.after_read = allocate
+    expected: list[int | None] = list(range(20))
+    expected[5] = 5 - changes if changes < 3 else None
+    assert counts(reader.states(structs, firsts)) == expected
+    again = memory.reads.count(first)
+    assert (again, memory.reads.count(int(firsts[6]))) == (min(changes + 1, 3), 1)
+
+
+def test_a_cpu_that_goes_on_meanwhile_has_its_slab_read_again() -> None:
+    """The slab's own words stay the same when its CPU allocates from it; the transaction id does not."""
+    memory = slab_of([3], [5, 7, 9], True, OBJECTS - 1)
+    left = [1]
+
+    def allocate(address: int) -> None:
+        if address == MEMORY and left[0]:
+            left[0] -= 1
+            memory.write(CPU_SLAB + SHAPE.cpu_freelist, place(7))
+            memory.write(CPU_SLAB + SHAPE.cpu_tid, 1)
+
+    memory.after_read = allocate
+    assert free_in(memory) == [3, 7, 9]
 
 
 def test_without_the_cpus_nothing_can_be_told() -> None:
