@@ -64,8 +64,8 @@ def command(
     """
     from slabtrace.analysis.comparing import diff as differences
     from slabtrace.analysis.comparing.comparability import notes, refuse_unlike
+    from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.diff import write_diff, write_found, write_notes
-    from slabtrace.render.terminal.suppressed import write_suppressed
     from slabtrace.render.terminal.verdict import write_verdict
 
     rules = read_suppressions(suppressions)

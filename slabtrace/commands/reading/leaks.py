@@ -126,9 +126,9 @@ def command(
 def _print_findings(
     path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
 ) -> None:
+    from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.findings import GROWS, Shown, write_conclusion, write_findings
     from slabtrace.render.terminal.leaks import write_own
-    from slabtrace.render.terminal.suppressed import write_suppressed
 
     everything = opened.findings(*chosen.question)
     asked = findings_chosen(opened, everything, chosen)
@@ -154,8 +154,8 @@ def _print_findings(
 def _print_groups(
     path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
 ) -> None:
+    from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.leaks import Listing, write_leaks, write_own
-    from slabtrace.render.terminal.suppressed import write_suppressed
 
     everything, groups, used = groups_chosen(opened, chosen, rules)
     hidden = groups[groups["own"].astype(bool) & (not own)]

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text of `slabtrace check`: passed, or what breaks which rule."""
+"""The text of `slabtrace check`: passed, or what breaks which rule; and what suppressions matched."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from slabtrace.render.terminal.suppressed import Used, write_suppressed
 from slabtrace.render.terminal.text import escape, write_paragraph
 from slabtrace.units import plural, size
 
@@ -14,6 +13,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FRAMES_SHOWN = 8
+
+
+class Used(Protocol):
+    """analysis.rules.suppressions.Used."""
+
+    name: str
+    groups: int
+    objects: int
+    bytes: int
+
+
+def write_suppressed(out: TextIO, used: Sequence[Used], noun: str = "group") -> None:
+    """Write a line for each suppression; nothing if there are none.  `noun`: what one of them matches."""
+    if used:
+        out.write("\n")
+    for each in used:
+        if each.groups:
+            held = f"{plural(each.groups, noun)}, {plural(each.objects, 'object')}, {size(each.bytes)}"
+            write_paragraph(out, f"suppressed: {each.name}: {held}")
+        else:
+            write_paragraph(out, f"suppressed: {each.name}: matched nothing; is it still needed?")
 
 
 def write_check(out: TextIO, findings: pd.DataFrame, rules: Any, left_out: Any, used: Sequence[Used]) -> None:
