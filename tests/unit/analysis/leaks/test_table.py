@@ -78,7 +78,7 @@ def test_groups_of_any_kind_have_the_class_of_the_gravest_finding(trace: Any, by
 
 def test_slabtrace_itself_comes_last(tmp_path: Path) -> None:
     mine = kept(STEADY, 0x90_0000, bytes_alloc=4096)
-    other = kept([9.0 + t / 10 for t in range(3)], tid=9, call_site=FEW)
+    other = kept([9.0 + t / 10 for t in range(9)], tid=9, call_site=FEW)
     judged(tmp_path, mine, other, pid=70)
     findings = slabtrace.open(tmp_path / "t.slab").findings()
     assert findings[["own", "class"]].to_numpy().tolist() == [[False, "retained"], [True, "retained"]]
