@@ -28,7 +28,6 @@ MADE: dict[str, Callable[[Trace], pd.DataFrame]] = {
     "pointers": lambda trace: trace.stat(by="ptr"),
     "peaks": lambda trace: trace.peaks(),
     "caches": lambda trace: trace.caches(),
-    "findings": lambda trace: trace.findings(),
     "reconciliation": lambda trace: trace.reconciliation(),
     "lifetimes": lambda trace: trace.lifetime_table(),
     "diff": lambda trace: diff(trace.leaks(), trace.leaks(by="stack"), trace.length_ns, trace.length_ns),
