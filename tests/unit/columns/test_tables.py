@@ -20,7 +20,6 @@ from tests.places import FIXTURES, ROOT
 TRACES = sorted(FIXTURES.glob("*.slab"))
 
 MADE: dict[str, Callable[[Trace], pd.DataFrame]] = {
-    "findings": lambda trace: trace.findings(),
     "leaks": lambda trace: trace.leaks(),
     "outstanding": lambda trace: trace.outstanding(by="call_site"),
     "mismatches": lambda trace: trace.mismatches(),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from slabtrace.analysis.leaks import doubts
-from slabtrace.analysis.leaks.by_design import by_design
+from slabtrace.analysis.leaks.by_design import Design, Fate, by_design
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.evidence import Tested as Results
 from slabtrace.analysis.leaks.group_tests import GroupTests
@@ -76,6 +77,16 @@ def test_what_belongs_to_processes_is_doubted_unless_these_have_ended(ended: int
     design = by_design("task_struct", "copy_process+0x1", [])
     assert bool(doubts.of_process(design, 60, holders(ended=ended))) == doubtful
     assert doubts.of_process(None, 60, holders()) == ""
+
+
+@pytest.mark.parametrize(("length_s", "doubtful"), [(179.9, True), (180.0, False)])
+def test_what_the_kernel_frees_after_a_minute_is_doubted_up_to_three_minutes(
+    length_s: float, doubtful: bool
+) -> None:
+    timed = Design(re.compile(""), re.compile(""), Fate.TIMED, "is freed after a minute", 60.0)
+    assert bool(doubts.of_time(timed, length_s)) == doubtful
+    assert doubts.of_time(None, length_s) == ""
+    assert doubts.of_time(by_design("pid", "alloc_pid+0x1", []), length_s) == ""
 
 
 def test_the_kernel_must_show_half_of_what_a_finding_gained() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slabtrace.analysis.leaks.by_design import INNER, Fate, by_design
+from slabtrace.analysis.leaks.by_design import INNER, KNOWN, Fate, by_design
 from slabtrace.analysis.leaks.evidence import Tested as Results
 from slabtrace.analysis.leaks.findings import CLASSES, Circumstances, judge
 
@@ -84,6 +84,7 @@ def test_gravest_first() -> None:
         ("radix_tree_node", "xas_alloc+0x1", ["xas_create+0x1", "__filemap_add_folio+0x2"], Fate.SHRUNK),
         ("radix_tree_node", "xas_alloc+0x1", ["shmem_add_to_page_cache+0x2"], None),
         ("ext4_extent_status", "__es_insert_extent+0x1", [], Fate.SHRUNK),
+        ("nf_conntrack", "__nf_conntrack_alloc+0x1", [], Fate.TIMED),
         ("vm_area_struct", "vm_area_dup+0x1", [], Fate.PROCESS),
         ("maple_node", "mas_alloc_nodes+0x1", [], Fate.PROCESS),
         ("pid", "alloc_pid+0x1", [], Fate.PROCESS),
@@ -97,6 +98,10 @@ def test_known_designs(cache: str, symbol: str, stack: list[str], fate: Fate | N
     design = by_design(cache, symbol, stack)
     assert (None if design is None else design.fate) == fate
     assert design is None or design.reason
+
+
+def test_what_is_freed_after_a_time_says_when() -> None:
+    assert all((each.lives_s > 0) == (each.fate == Fate.TIMED) for each in KNOWN)
 
 
 def test_deep_frames_do_not_say_what_an_object_is_for() -> None:
