@@ -109,6 +109,7 @@ def doubts_of(
         of_process(designs[at], int(held[at]), known.holders)
         or of_time(designs[at], known.length_s)
         or of_many(int(processes[at]))
+        or of_unseen(tests.results[at])
         or of_balance(bool(tests.in_cache[at]))
         or of_memory(owner, bool(not_known[at]))
         or of_kernel(owner["cache"], tests.results[at], known)
@@ -133,6 +134,11 @@ def of_time(design: Design | None, length_s: float) -> str:
 def of_many(processes: int) -> str:
     """The doubt about what so many new processes hold; 0: none."""
     return f"{count(processes)} processes hold these that began meanwhile and still run" if processes else ""
+
+
+def of_unseen(result: Tested) -> str:
+    """The doubt where most of the old objects may have been freed without being seen."""
+    return "" if 2 * result.sure >= result.kept else "most of these may have been freed without being seen"
 
 
 def of_memory(owner: dict[Any, Any], not_known: bool) -> str:

@@ -72,7 +72,8 @@ class Tested(NamedTuple):
     """What the tests say; times in units of the recording.
 
     `p`: how well no leak explains the data; `p_growth`: how well a steady population does; `least_p`: the
-    least that as many objects could have given.  `horizon`: where p is least, 0 without any; `kept`,
+    least that as many objects could have given.  `horizon`: where p is least, 0 without any; `kept` (of
+    these `sure` cannot have been freed unseen),
     `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `filled`: in how many
     of 16 parts of the time objects came.  `ended`: no more come.  `rate`: objects a recording, and `counted`:
     those that came or went that it rests on.
@@ -83,6 +84,7 @@ class Tested(NamedTuple):
     least_p: float = 1.0
     horizon: float = 0.0
     kept: int = 0
+    sure: int = 0
     older: float = 0.0
     died: int = 0
     dispersion: float = 1.0
@@ -142,6 +144,7 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         least_p=least_p,
         horizon=horizon,
         kept=len(kept),
+        sure=sure,
         older=gone,
         died=int(evidence.died[at]),
         dispersion=spread,
@@ -153,8 +156,9 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         return result, still
     beyond = Beyond(result.died, float(evidence.beyond[at]), length - kept)
     slow = beyond.p_all_die(SLOW_DEATH_RATE) <= SLOW_LEVEL
+    p_die = min(tried * beyond.p_all_die(LEAST_DEATH_RATE), 1.0)
     p_sure, _ = _balance(sure, gone, spread, tried)
-    return result._replace(p=max(p_sure, beyond.p_all_die(LEAST_DEATH_RATE)) if slow else 1.0), still
+    return result._replace(p=max(p_sure, p_die) if slow else 1.0), still
 
 
 def _spread(kept: Times, when_gone: Times, gone: float, length: float) -> float:

@@ -21,6 +21,7 @@ TRACES = sorted(FIXTURES.glob("*.slab"))
 
 MADE: dict[str, Callable[[Trace], pd.DataFrame]] = {
     "leaks": lambda trace: trace.leaks(),
+    "findings": lambda trace: trace.findings(),
     "outstanding": lambda trace: trace.outstanding(by="call_site"),
     "mismatches": lambda trace: trace.mismatches(),
     "stat": lambda trace: trace.stat(by="cache"),

@@ -117,12 +117,12 @@ def test_check_passes_and_fails_for_ci(printed: Any, tmp_path: Path) -> None:
 
 
 def test_check_counts_reclaimable_findings_on_request(printed: Any) -> None:
-    code, out, _ = printed("check", "dentries.slab", "--max-outstanding", "299KiB")
-    assert code == 0 and "not counted: 1 reclaimable finding, 300.0 KiB" in out
-    code, out, _ = printed("check", "dentries.slab", "--max-outstanding", "299KiB", "--reclaimable")
-    assert code == 1 and "max_outstanding: 300.0 KiB in 1,600 objects" in out and "not counted" not in out
-    document = json.loads(printed("check", "dentries.slab", "--json")[1])
-    assert document["passed"] and document["not_counted"]["reclaimable_bytes"] == 300 * 1024
+    code, out, _ = printed("check", "cached-names.slab", "--max-outstanding", "290KiB")
+    assert code == 0 and "not counted: 1 reclaimable finding, 291.0 KiB" in out
+    code, out, _ = printed("check", "cached-names.slab", "--max-outstanding", "290KiB", "--reclaimable")
+    assert code == 1 and "max_outstanding: 291.0 KiB in 1,552 objects" in out and "not counted" not in out
+    document = json.loads(printed("check", "cached-names.slab", "--json")[1])
+    assert document["passed"] and document["not_counted"]["reclaimable_bytes"] == 1552 * 192
 
 
 def test_check_holds_mismatches_against_their_number(printed: Any) -> None:

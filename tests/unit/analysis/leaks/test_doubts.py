@@ -19,7 +19,7 @@ from slabtrace.analysis.leaks.owners import Owned
 from slabtrace.analysis.trust.confidence import Proof
 
 CACHE = "kmalloc-64"
-GAINED = Results(kept=60, older=0.0)
+GAINED = Results(kept=60, sure=60, older=0.0)
 NO_PROOF = cast(Proof, None)  # doubts do not ask for it
 
 
