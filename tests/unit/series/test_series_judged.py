@@ -151,8 +151,8 @@ def test_a_time_asked_for_within_a_part_leaves_out_earlier_parts(tmp_path: Path)
 def test_groups_of_the_last_part_count_what_died_before(tmp_path: Path, by: str) -> None:
     """By process too, where the sites are divided.
 
-    Earlier parts do not say of which process an object was that died.  So the frees of older objects, which are
-    divided among groups as deaths are, are divided otherwise there.
+    Earlier parts do not say of which process an object was that died.  So the frees of older objects,
+    which are divided among groups as deaths are, are divided otherwise there.
     """
     hours = 40
     events = in_order(leak(hours), ring(hours), churn(hours))
