@@ -37,7 +37,7 @@ MESSAGE = {"msg_msg-128": 1}
 KEY = {"key_jar": 1, "kmalloc-2k": 1, "kmalloc-64": 1}
 ROUTE = {"ip_fib_alias": 1, "ip_fib_trie": 1}
 
-ZOMBIE = {"task_struct": 1, "signal_cache": 1, "sighand_cache": 1, "pid": 1, "cred": 1}
+ZOMBIE = {"task_struct": 1, "signal_cache": 1, "sighand_cache": 1, "pid": 1, "cred": 1, "kmalloc-cg-16": 1}
 SLEEP = {
     **ZOMBIE, "pid": 2, "files_cache": 1, "fs_cache": 1, "mm_struct": 1, "vm_area_struct": 23,
     "anon_vma_chain": 11, "anon_vma": 8, "maple_node": 3, "filp": 3, "lsm_file_cache": 3,
