@@ -149,7 +149,7 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         died=int(evidence.died[at]),
         dispersion=spread,
         filled=parts_filled(kept, length),
-        rate=of_difference(len(kept), gone, spread, length),
+        rate=of_difference(len(kept), gone, spread, _coming(evidence, kept, length)),
     )
     still = not ended(kept, length, spread)
     if sure < LEAST_KEPT or p_growth > LEVEL or not result.steady:
@@ -159,6 +159,12 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
     p_die = min(tried * beyond.p_all_die(LEAST_DEATH_RATE), 1.0)
     p_sure, _ = _balance(sure, gone, spread, tried)
     return result._replace(p=max(p_sure, p_die) if slow else 1.0), still
+
+
+def _coming(evidence: Evidence, kept: Times, length: float) -> float:
+    """How long objects can have come: until the end that is known of them, if none came later."""
+    until = evidence.until
+    return until if len(kept) and float(kept[-1]) <= until < length else length
 
 
 def _spread(kept: Times, when_gone: Times, gone: float, length: float) -> float:

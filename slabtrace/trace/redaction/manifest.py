@@ -87,6 +87,8 @@ def pids_of(manifest: Manifest) -> list[int]:
     """All process numbers in the manifest.  Raises TraceError for one that no process can have."""
     found = [manifest.recorder.pid, manifest.command.pid if manifest.command else 0]
     found += [each.pid for each in manifest.recorder.helpers]
+    if manifest.processes is not None:
+        found += [pid for some in vars(manifest.processes).values() for pid in some]
     if not all(map(_is_pid, found)):
         raise TraceError(f"{MANIFEST} has a number that is not a pid: {found}", "The trace is damaged.")
     option = manifest.options.get("pid")
