@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.comparing.significance import variance_of
+from slabtrace.analysis.leaks.by_design import Fate, by_design
 from slabtrace.analysis.names.frames import NO_SYMBOL, comparable, comparable_cache, module_of
 
 Key = tuple[str, ...]
@@ -23,11 +24,20 @@ OF_FIRST = ("class", "own", "why", "module", "finding")  # of the group that ran
 SIDES = ("old", "new")
 
 
+def _of_others(groups: pd.DataFrame) -> pd.DataFrame:
+    """`groups` without what the slab allocator keeps for itself, which differs with its slabs."""
+    named = zip(groups["cache"], groups["symbol"], groups["stack"], strict=True)
+    designs = [by_design(*each) for each in named]
+    others: pd.DataFrame = groups.loc[[each is None or each.fate != Fate.KEPT for each in designs]]
+    return others
+
+
 def side_by_side(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Two frames of groups, a row a key (the index), their columns with _old and _new.
 
     SUMMED are 0 where a recording lacks the group; its class is missing then.
     """
+    old, new = _of_others(old), _of_others(new)
     several = _several(old) | _several(new)
     both = _keyed(old, several).add_suffix("_old").join(_keyed(new, several).add_suffix("_new"), how="outer")
     numbers = [f"{name}_{side}" for name in SUMMED for side in SIDES]

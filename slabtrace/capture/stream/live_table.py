@@ -88,10 +88,11 @@ class LiveTable:
         return (mixed >> half & self._mask).astype(np.intp)
 
     def addresses(self) -> UInt64:
-        """Addresses of all live objects, shape (n,), uint64."""
+        """Addresses of all live objects, shape (n,), uint64; without those that are freed meanwhile."""
         valid = self._ts != 0
         found: UInt64 = self._ptr[valid]
-        return found
+        live: UInt64 = found[found != 0]
+        return live
 
     @property
     def size(self) -> int:

@@ -158,3 +158,11 @@ def test_a_threshold_that_cannot_be(threshold: float) -> None:
 
     with pytest.raises(UsageError, match="--threshold"):
         CaptureOptions(mode="survivors", threshold_s=threshold)
+
+
+def test_an_object_that_is_freed_while_addresses_are_read_is_none() -> None:
+    """A free clears the time first, but a reader may have seen it before: then the address is 0."""
+    table = LiveTable.__new__(LiveTable)
+    table._ts = np.array([[5, 7, 0]], np.uint64)
+    table._ptr = np.array([[0x10, 0, 0x30]], np.uint64)
+    assert table.addresses().tolist() == [0x10]
