@@ -68,4 +68,4 @@ def test_top_counts_no_double_free() -> None:
     command = [*SLABTRACE, "top", "--batch", "3", "--stacks", "none", "-l", "1"]
     done: Any = subprocess.run(command, capture_output=True, text=True, check=True)
     heads = [line for line in done.stdout.splitlines() if " outstanding, " in line]
-    assert len(heads) == 3 and all("; 0 double frees; " in line for line in heads), json.dumps(heads)
+    assert len(heads) == 3 and not any("double free" in line for line in heads), json.dumps(heads)
