@@ -20,7 +20,7 @@ from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.names.sites import Array, Sites
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.trace.format.batch import EventBatch
-from slabtrace.trace.format.schema import Flag
+from slabtrace.trace.format.schema import Flag, Kind
 from slabtrace.trace.manifest import Manifest
 
 MOST_EVENTS = 1 << 16  # in a batch of half a second: pairing them takes 2 % of a CPU
@@ -61,13 +61,15 @@ class LiveMismatches:
         self.sites.extend(rows)
 
     def lost(self, until_ns: int) -> None:
-        """Events from before this time were lost, so batches that begin before it are skipped."""
+        """Events from before this time were lost: in batches that begin before it, two events prove nothing."""
         self._lost_until_ns = until_ns
 
     def add(self, batch: EventBatch, shapes: Mapping[int, Shape]) -> Iterator[LiveFinding]:
         """The contradictory frees among the next events."""
         lossy = bool(batch.size) and int(batch.ts_ns.min()) < self._lost_until_ns
-        if lossy or batch.size > MOST_EVENTS or (self._pairer and self._pairer.live.size > MOST_LIVE):
+        if lossy or (self._pairer and self._pairer.live.size > MOST_LIVE):
+            self._pairer = None
+        if batch.size > MOST_EVENTS:
             self._pairer = None
             self.skipped += 1
             return
@@ -80,11 +82,19 @@ class LiveMismatches:
         self.layout.extend(shapes, self.sites)
         wrong_frees = WrongFrees(self.sites, self.layout, self._named, self._judged)
         wrong_frees.add(paired)
-        if self._allocs_seen:
+        if self._allocs_seen and not lossy:
             yield from self._findings("double-free", wrong_frees.double.events())
             yield from self._findings("wrong-cache-free", wrong_frees.wrong_cache.events())
+        elif lossy:
+            complained = [free for free in wrong_frees.wrong_cache.events() if self._complained(free)]
+            yield from self._findings("wrong-cache-free", complained)
+            self._pairer = None
         if self._judged:
             yield from self._findings("invalid-free", wrong_frees.invalid.events())
+
+    def _complained(self, free: EventBatch) -> bool:
+        """Whether the allocator itself said that the free was to the wrong cache."""
+        return bool(self.sites["kind"][int(free.site[0])] == np.uint8(Kind.WRONG_CACHE_FREE))
 
     def _findings(self, kind: str, frees: list[EventBatch]) -> Iterator[LiveFinding]:
         for free in frees:

@@ -75,6 +75,17 @@ def test_frees_after_a_lost_allocation_are_not_a_double_free() -> None:
     assert [finding.kind for finding in watch.add(again, SHAPES)] == ["double-free"]
 
 
+def test_what_the_kernel_says_itself_is_reported_whatever_was_lost() -> None:
+    """On 7.x programs are skipped all the time; what a program or the allocator judged stays proved."""
+    complaint = free(300, OBJECT + 64, kind=Kind.WRONG_CACHE_FREE)
+    interior = free(400, OBJECT + 8, flags=Flag.INTERIOR)
+    watch = new()
+    batch, sites = intern([alloc(1, OBJECT), free(100, OBJECT), free(200, OBJECT), complaint, interior])
+    watch.add_sites(sites)
+    watch.lost(START + 500)
+    assert [each.kind for each in watch.add(batch, SHAPES)] == ["wrong-cache-free", "invalid-free"]
+
+
 def test_two_frees_are_not_reported_where_allocations_are_not_traced() -> None:
     assert {finding.kind for finding in reported(new(allocs_seen=False), GONE_WRONG)} == {"invalid-free"}
 
