@@ -61,7 +61,7 @@ class LiveMismatches:
         self.sites.extend(rows)
 
     def lost(self, until_ns: int) -> None:
-        """Events from before this time were lost: in batches that begin before it, two events prove nothing."""
+        """Events from before this time were lost: in earlier batches two events prove nothing."""
         self._lost_until_ns = until_ns
 
     def add(self, batch: EventBatch, shapes: Mapping[int, Shape]) -> Iterator[LiveFinding]:
