@@ -25,6 +25,7 @@ from slabtrace.trace.format.batch import EventBatch
 
 TOGETHER_NS = 200_000  # the longest pause within an act
 SHARE = 0.9  # of the acts of a group
+MOST_STEPS = 4  # from an object to the owner of what it hangs on, and so on
 FEW_ACTS = 3  # with fewer, the numbers must be equal too
 MOST_PAIRS = 1 << 22  # meetings of two groups that are looked at
 MOST_GROUPS = 256  # of an act: one with more is of a task that never pauses
@@ -130,6 +131,21 @@ def _owner_of(act: Positions, member: Positions, core: Positions, above: dict[in
             hangs = free & (here[at] == key)
             of[places[hangs]] = cluster
             free &= ~hangs
+    return _to_the_last(act * number, core[member], of)
+
+
+def _to_the_last(act: Counts, cluster: Positions, of: Positions) -> Positions:
+    """`of`, where what an object hangs on hangs on something else itself: that.
+
+    `act`: of each object, times more than there are clusters; `cluster`: that of its group.
+    """
+    keys, first = np.unique(act + cluster, return_index=True)
+    for _ in range(MOST_STEPS):
+        at = np.minimum(np.searchsorted(keys, act + of), len(keys) - 1)
+        further = np.where(keys[at] == act + of, of[first[at]], of)
+        if (further == of).all():
+            break
+        of = further
     return of
 
 

@@ -42,7 +42,7 @@ def _clauses(row: dict[Any, Any]) -> Iterator[str]:
         yield from _old(row)
     else:
         yield "no object is old enough to judge"
-    if row["class"] in ("growing", "young", "replacing") and row["doubt"]:
+    if row["class"] in ("growing", "young", "replacing") and row["doubt"] not in ("", row["known"]):
         yield str(row["doubt"])
     if not unknown(row["sibling_ns"]):
         yield f"freed objects of this stack lived {duration(row['sibling_ns'])} (median)"

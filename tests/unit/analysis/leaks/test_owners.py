@@ -152,6 +152,22 @@ def test_several_owners_of_one_common_group() -> None:
     assert found(acts, sizes) == [(0, 0, {0: 20, 2: 20}), (1, 0, {1: 10, 2: 10}), (2, 0, {2: 7})]
 
 
+@pytest.mark.parametrize("shuffled", range(5))
+def test_what_hangs_on_something_that_hangs_itself_belongs_to_the_last_owner(shuffled: int) -> None:
+    """Sockets among files among dentries, of which each has stacks of its own."""
+    acts = [
+        *every((TCP, FILP, DENTRY), 20),
+        *every((FILP, DENTRY), 20, start_us=10**8),
+        *every((DENTRY,), 20, start_us=2 * 10**8),
+    ]
+    made = found(acts, several=(FILP, DENTRY), shuffled=shuffled)
+    assert made == [
+        (TCP, 0, {TCP: 20, FILP: 20, DENTRY: 20}),
+        (FILP, 0, {FILP: 20, DENTRY: 20}),
+        (DENTRY, 0, {DENTRY: 20}),
+    ]
+
+
 @pytest.mark.parametrize("group", [TCP, SMALL])
 def test_groups_that_are_alone_own_nothing_and_belong_to_nothing(group: int) -> None:
     assert len(found(every([TCP, SMALL], 30), alone=[group])) == 2
