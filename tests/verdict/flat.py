@@ -45,6 +45,9 @@ FLAT = (
     _flat("segment-ring", messages.SegmentRing),
     _flat("signals-taken", messages.SignalsTaken),
     _flat("workers", processes.Workers),
+    # programs that are started and live on: more is held, but each gives it back when it ends
+    _flat("sleepers", processes.Sleepers, may=GROWING),
+    _flat("live-on", processes.LiveOn, may=GROWING),
     _flat("cron", processes.Cron),
     _flat("cgroup-churn", cgroups.DirectoryChurn),
     _flat("gone-cgroups", cgroups.GoneGroups),

@@ -49,8 +49,6 @@ LEAKS = (
     _leak("udp-other-netns", sockets.OtherNamespace, "skbuff_head_cache", owners.DATAGRAM),
     _leak("udp-dead-senders", sockets.DeadSenders, "skbuff_head_cache", owners.DATAGRAM),
     _leak("files-in-flight", sockets.InFlight, "filp", owners.IN_FLIGHT),
-    _leak("sleepers", processes.Sleepers, "task_struct", owners.SLEEP, perhaps=owners.MAPPINGS),
-    _leak("live-on", processes.LiveOn, "task_struct", owners.SLEEP, perhaps=owners.MAPPINGS),
     _leak("zombies", processes.Zombies, "task_struct", owners.ZOMBIE, perhaps=owners.STACK),
     _leak("cgroup-dirs", cgroups.Directories, "kernfs_node_cache", owners.CGROUP, perhaps=owners.DIRECTORY),
     _leak(

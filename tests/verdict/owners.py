@@ -38,11 +38,6 @@ KEY = {"key_jar": 1, "kmalloc-2k": 1, "kmalloc-64": 1}
 ROUTE = {"ip_fib_alias": 1, "ip_fib_trie": 1}
 
 ZOMBIE = {"task_struct": 1, "signal_cache": 1, "sighand_cache": 1, "pid": 1, "cred": 1, "kmalloc-cg-16": 1}
-SLEEP = {
-    **ZOMBIE, "pid": 2, "files_cache": 1, "fs_cache": 1, "mm_struct": 1, "vm_area_struct": 23,
-    "anon_vma_chain": 11, "anon_vma": 8, "maple_node": 3, "filp": 3, "lsm_file_cache": 3,
-    "kmalloc-cg-16": 2,
-}  # fmt: skip
 
 # A directory and 18 files; of their names 13 have at most 15 characters, the directory's has 40.
 CGROUP = {
@@ -69,4 +64,3 @@ KEYRING = {"kmalloc-192": 0.2}
 CHARGES = {"kmalloc-128": 1 / 16}  # one a slab of kmalloc-cg-512: who is charged for each object
 LOOKED_UP = {"proc_inode_cache": 2, "dentry": 4, "lsm_inode_cache": 4}
 STACK = {"vmap_area": 2, "kmalloc-192": 2, "kmalloc-96": 1, "kmalloc-32": 1}
-MAPPINGS = {**STACK, "maple_node": 1.5}  # replaced nodes of the tree wait for RCU
