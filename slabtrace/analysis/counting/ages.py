@@ -82,6 +82,7 @@ class Ages:
     `lived`, shape (s, OCTAVES): completed lifetimes, the free seen or inferred, by octave k: from 2^k ns to
     less than 2^(k + 1) ns.  `horizons_ns`, shape (j,).  Of lifetimes whose free was seen: `died`, shape
     (s, j), those of at least each horizon; `beyond_ns`, shape (s, j), the sum of what they lived beyond it.
+    `own_freed`, shape (s,): those beyond the first horizon that the task freed that had allocated them.
     `least_ns`: the least age of the objects asked for; `survived_ns`: younger ones were only counted.
     `freed_at`: how many of the old ones that were allocated at a site were freed at another: see `pairs`.
     """
@@ -100,6 +101,7 @@ class Ages:
         self.lived: Counts = np.zeros((sites, OCTAVES), np.int64)
         self.died: Counts = np.zeros((sites, len(self.horizons_ns)), np.int64)
         self.beyond_ns: NDArray[np.float64] = np.zeros(self.died.shape)
+        self.own_freed: Counts = np.zeros(sites, np.int64)
         self._choice = choice
         self._pairs: dict[int, int] = {}
 
@@ -122,6 +124,9 @@ class Ages:
             old = np.flatnonzero(lived >= self.horizons_ns[0])
             old = old[how[old] == How.FREED]
             self._count_old(site[old], lived[old], paired.site[end[old]])
+            tid = paired.events.tid
+            itself = old[tid[alloc[old]] == tid[end[old]]]
+            np.add.at(self.own_freed, site[itself], 1)
 
     def take(self, lived: Counts, before: Old) -> None:
         """Take what was counted before (carried/deaths.py); `lived`, shape (s, OCTAVES).

@@ -36,7 +36,8 @@ class Rows:
 
     `group_of_site`, shape (s,), `cache_of_group`, shape (g,): the groups.  `group`, shape (k,): of each row.
     `member`, shape (n,): the row of each live object, -1 for none.  `doubtful`, shape (k,): how many of the
-    objects of each row may have been freed unseen.
+    objects of each row may have been freed unseen.  `task`, shape (k,): the task that a row is of, which
+    frees its own objects; -1, and None: any.
     """
 
     group_of_site: Positions
@@ -44,6 +45,7 @@ class Rows:
     group: Positions
     member: Positions
     doubtful: Counts
+    task: Counts | None = None
 
 
 class Gatherer:
@@ -74,8 +76,8 @@ class Gatherer:
         return GroupTests(results, in_cache)
 
     def _evidence(self, row: int) -> Evidence:
-        group = int(self._rows.group[row])
-        times, weights = self._older(self._shares.of_group(group))
+        group, task = int(self._rows.group[row]), self._task(row)
+        times, weights = self._older(self._shares.of_group(group), task)
         return Evidence(
             horizons=self._horizons,
             born=self._born_of(row),
@@ -90,11 +92,19 @@ class Gatherer:
     def _born_of(self, row: int) -> NDArray[np.float64]:
         return self._born[self._begin[row] : self._begin[row + 1]]
 
-    def _older(self, shares: list[tuple[int, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(when, weight) of the older frees at these sites, ascending."""
+    def _task(self, row: int) -> int | None:
+        """The task whose objects a row is about; None: of any."""
+        if self._rows.task is None or self._rows.task[row] < 0:
+            return None
+        return int(self._rows.task[row])
+
+    def _older(
+        self, shares: list[tuple[int, float]], task: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(when, weight) of the older frees at these sites, ascending; `task`: that it may have made."""
         if not shares:
             return np.empty(0), np.empty(0)
-        parts = [self._kept.older.of_site(site) for site, _ in shares]
+        parts = [self._kept.older.of_site(site, task) for site, _ in shares]
         weight = np.concatenate(
             [np.full(len(part), share) for part, (_, share) in zip(parts, shares, strict=True)]
         )

@@ -30,6 +30,7 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.by_design import Design, Fate, by_design
+from slabtrace.analysis.leaks.by_task import Divided, divided, personal
 from slabtrace.analysis.leaks.doubts import Known, doubts_of
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.findings import Circumstances, Judged, judge
@@ -62,11 +63,11 @@ class Verdicts:
 def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> Verdicts:
     """The findings of a trace; `by_stack`: analysis.tables.outstanding of `groups`, which are by stack."""
     of_row = [by_design(*each) for each in _named(by_stack)]
-    found = _owned(kept, by_stack, groups, of_row, known)
+    found, task = _divided(kept, groups, _owned(kept, by_stack, groups, of_row, known))
     row = row_of_group(by_stack, groups)[found.owner]
     owners, designs = by_stack.iloc[row], [of_row[at] for at in row.tolist()]
     of_owner = _of_owner(kept, groups, found)
-    tests = _tests(kept, groups, found, of_owner, known)
+    tests = _tests(kept, groups, Divided(found, task), of_owner, known)
     bounds = known.proof.bounds(kept.objects.live, found.finding, groups.cache[found.owner])
     doubts = doubts_of(owners, found, of_owner, tests, designs, known)
     if not known.slabs_asked:
@@ -106,10 +107,19 @@ def _of_owner(kept: Kept, groups: Groups, found: Owned) -> Positions:
     return np.where(member == found.owner[found.finding], found.finding, -1)
 
 
-def _tests(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, known: Known) -> GroupTests:
+def _divided(kept: Kept, groups: Groups, found: Owned) -> Divided:
+    """`found`, divided by task where that makes sense."""
+    is_owner = _of_owner(kept, groups, found) >= 0
+    of_tasks = personal(kept.ages, groups.of_site, len(groups))
+    return divided(found, kept.objects.live.tid, is_owner, of_tasks)
+
+
+def _tests(kept: Kept, groups: Groups, divided: Divided, of_owner: Positions, known: Known) -> GroupTests:
     """The tests of each finding, by its owners."""
+    found, task = divided
     doubtful = _doubtful(kept, groups, found, of_owner, known)
-    return Gatherer(kept, Rows(groups.of_site, groups.cache, found.owner, of_owner, doubtful)).tests()
+    rows = Rows(groups.of_site, groups.cache, found.owner, of_owner, doubtful, task)
+    return Gatherer(kept, rows).tests()
 
 
 def _circumstances(found: Owned, owners: pd.DataFrame, designs: Designs, doubts: list[str]) -> Circumstances:
