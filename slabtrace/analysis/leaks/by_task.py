@@ -2,7 +2,7 @@
 """Findings divided by task, where each task frees what it allocated.
 
 Such are open files and sockets.  Then what other processes close is no sign that the objects of one are
-replaced, and a service that leaks is told from those beside it that do not.  That a group is such is
+replaced, and a service that leaks is distinguished from those beside it.  That a group is such is
 known from the old objects that were freed while recording.
 
 Example: a service leaks 60 sockets; another one closes 61 that are older than the recording, and holds
