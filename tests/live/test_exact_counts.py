@@ -91,9 +91,8 @@ def check_leaver(record_leaver: RecordLeaver, *options: str) -> None:
 
 @pytest.mark.parametrize("run", range(RUNS))
 def test_exactly_what_was_left(record_leaver: RecordLeaver, run: int) -> None:
-    check_leaver(
-        record_leaver, "--stacks", "all", "--grace", "2s"
-    )  # RCU frees blobs of inodes late under load
+    """RCU frees the blobs of inodes late where the CPUs are busy, so it is waited for."""
+    check_leaver(record_leaver, "--stacks", "all", "--grace", "2s")
 
 
 @pytest.mark.parametrize("run", range(RUNS))
