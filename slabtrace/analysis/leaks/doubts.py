@@ -104,9 +104,8 @@ def doubts_of(
     pinned = np.bincount(of_owner[own], known.pinned[own] == 1, len(found.owner))
     not_known = pinned < PINNED_SHARE * number
     processes = known.holders.new_processes(found)
-    held = np.bincount(found.finding, minlength=len(found.owner))
     return [
-        of_process(designs[at], int(held[at]), known.holders)
+        of_process(designs[at], int(number[at]), known.holders)
         or of_time(designs[at], known.length_s)
         or of_many(int(processes[at]))
         or of_unseen(tests.results[at])

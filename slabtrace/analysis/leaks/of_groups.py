@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.evidence import Tested
@@ -41,19 +42,28 @@ def groups_tested(
     doubtful = outstanding["maybe_freed"].fillna(others).to_numpy(np.int64)
     member = of_site[kept.objects.live.site]
     results = Gatherer(kept, Rows(groups.of_site, groups.cache, group, member, doubtful)).tests().results
-    frame = with_tests(outstanding, results, kept, of_site, one_in)
+    lived = lived_by_group(kept, groups)[group]
+    frame = with_tests(outstanding, results, kept, lived, one_in)
     return frame.assign(finding=gravest(member, verdicts, len(frame)))
 
 
+def lived_by_group(kept: Kept, groups: Groups) -> Counts:
+    """Lifetimes of the freed objects of each group by octave, shape (g, octaves)."""
+    lived = np.zeros((len(groups), kept.ages.lived.shape[1]), np.int64)
+    member = groups.of_site >= 0
+    np.add.at(lived, groups.of_site[member], kept.ages.lived[member])
+    return lived
+
+
 def with_tests(
-    frame: pd.DataFrame, results: list[Tested], kept: Kept, of_site: Positions, one_in: int
+    frame: pd.DataFrame, results: list[Tested], kept: Kept, lived: Counts, one_in: int
 ) -> pd.DataFrame:
-    """`frame` with what the tests say: see columns.leaks.  Rates are those of all objects, sampled or not."""
+    """`frame` with what the tests say: see columns.leaks.  Rates are those of all objects, sampled or not.
+
+    `lived`: of the freed objects of each row, see `lived_by_group`.
+    """
     length_ns = kept.ages.length_ns
     per_s = one_in / (length_ns / 1e9)
-    lived = np.zeros((len(frame), kept.ages.lived.shape[1]), np.int64)
-    member = of_site >= 0
-    np.add.at(lived, of_site[member], kept.ages.lived[member])
     return frame.assign(
         p=[each.p for each in results],
         rate_per_s=[each.rate.rate * per_s for each in results],

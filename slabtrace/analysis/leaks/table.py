@@ -15,7 +15,7 @@ from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks import why
 from slabtrace.analysis.leaks.findings import CLASSES, GROWING, SUSPECT, YOUNG
 from slabtrace.analysis.leaks.judgement import Verdicts
-from slabtrace.analysis.leaks.of_groups import with_tests
+from slabtrace.analysis.leaks.of_groups import lived_by_group, with_tests
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.limits import factor_to_decide
 from slabtrace.analysis.tables.outstanding import ages_of, own_of, tasks_of
@@ -42,10 +42,8 @@ def findings_table(
     frame = by_stack.iloc[verdicts.row][list(OF_OWNER)].reset_index(drop=True)
     frame = _sized(frame, kept, groups, verdicts)
     frame = _described(frame, kept, lookup, verdicts)
-    row = np.full(len(groups), -1, np.intp)
-    row[verdicts.owned.owner] = np.arange(len(frame))
-    of_site = np.append(row, -1)[groups.of_site]
-    frame = with_tests(frame, verdicts.results, kept, of_site, one_in)
+    lived = lived_by_group(kept, groups)[verdicts.owned.owner]
+    frame = with_tests(frame, verdicts.results, kept, lived, one_in)
     for name, rate in GROWTH.items():
         frame[name] = frame[rate] * frame["bytes_each"]
     frame["class"], frame["doubt"] = verdicts.judged.classes, verdicts.doubts
