@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -86,6 +86,20 @@ class Known:
     slabs_asked: bool = True
 
 
+class Doubt(NamedTuple):
+    """What speaks against a leak, and what would remove the doubt; both empty where nothing does."""
+
+    says: str = ""
+    next: str = ""
+
+
+NONE = Doubt()
+NOT_ASKED = Doubt(
+    "some may have been freed on paths that cannot be traced: a recording asks the slabs at its end",
+    "record this, and look at it with `slabtrace leaks`",
+)
+
+
 def doubts_of(
     owners: pd.DataFrame,
     found: Owned,
@@ -93,8 +107,8 @@ def doubts_of(
     tests: GroupTests,
     designs: Sequence[Design | None],
     known: Known,
-) -> list[str]:
-    """The doubt about each of f findings, "" where nothing speaks against it.
+) -> list[Doubt]:
+    """The doubt about each of f findings.
 
     `owners`: the rows of their owners (tables.outstanding); `of_owner`, shape (n,): the finding that each
     live object is an owner of, -1 for none; `designs`: what the owners are known to be part of.
@@ -105,61 +119,76 @@ def doubts_of(
     not_known = pinned < PINNED_SHARE * number
     processes = known.holders.new_processes(found)
     return [
-        of_process(designs[at], int(number[at]), known.holders)
-        or of_time(designs[at], known.length_s)
-        or of_many(int(processes[at]))
-        or of_unseen(tests.results[at])
-        or of_balance(bool(tests.in_cache[at]))
-        or of_memory(owner, bool(not_known[at]))
-        or of_kernel(owner["cache"], tests.results[at], known)
+        _first(
+            of_process(designs[at], int(number[at]), known.holders),
+            of_time(designs[at], known.length_s),
+            of_many(int(processes[at])),
+            of_unseen(owner["cache"], tests.results[at]),
+            of_balance(bool(tests.in_cache[at])),
+            of_memory(owner, bool(not_known[at])),
+            of_kernel(owner["cache"], tests.results[at], known),
+        )
         for at, owner in enumerate(owners.to_dict("records"))
     ]
 
 
-def of_process(design: Design | None, outstanding: int, holders: Holders) -> str:
+def of_process(design: Design | None, outstanding: int, holders: Holders) -> Doubt:
     """The doubt about what belongs to processes, unless these have ended."""
     if design is None or design.fate != Fate.PROCESS or 2 * holders.ended >= outstanding:
-        return ""
-    return design.reason
+        return NONE
+    return Doubt(design.reason, "see which processes these are, and whether they should run")
 
 
-def of_time(design: Design | None, length_s: float) -> str:
+def of_time(design: Design | None, length_s: float) -> Doubt:
     """The doubt about what the kernel frees after a time, in a recording that is not much longer."""
     if design is None or design.fate != Fate.TIMED or length_s >= TIMES * design.lives_s:
-        return ""
-    return design.reason
+        return NONE
+    return Doubt(design.reason, f"record for {TIMES * design.lives_s} s or more")
 
 
-def of_many(processes: int) -> str:
+def of_many(processes: int) -> Doubt:
     """The doubt about what so many new processes hold; 0: none."""
-    return f"{count(processes)} processes hold these that began meanwhile and still run" if processes else ""
+    if not processes:
+        return NONE
+    says = f"{count(processes)} processes hold these that began meanwhile and still run"
+    return Doubt(says, "see which processes these are, and whether they should run")
 
 
-def of_unseen(result: Tested) -> str:
+def of_unseen(cache: str, result: Tested) -> Doubt:
     """The doubt where most of the old objects may have been freed without being seen."""
-    return "" if 2 * result.sure >= result.kept else "most of these may have been freed without being seen"
+    if 2 * result.sure >= result.kept:
+        return NONE
+    says = "most of these may have been freed without being seen"
+    return Doubt(says, f"record with --cache '{cache}': then there is time to read all its slabs at the end")
 
 
-def of_memory(owner: dict[Any, Any], not_known: bool) -> str:
+def of_memory(owner: dict[Any, Any], not_known: bool) -> Doubt:
     """The doubt about objects of which the kernel may be able to free some; `not_known`: which."""
-    if owner["reclaimable"] and not_known:
-        return "the kernel may be able to free these when memory is short: the trace does not say"
-    return ""
+    if not owner["reclaimable"] or not not_known:
+        return NONE
+    says = "the kernel may be able to free these when memory is short: the trace does not say"
+    return Doubt(says, "record with --settle: what is left then is in use")
 
 
-def of_balance(in_cache: bool) -> str:
+def of_balance(in_cache: bool) -> Doubt:
     """The doubt where the cache as a whole did not grow by as much."""
-    return (
-        "" if in_cache else "as many older objects of this cache were freed meanwhile, perhaps of this kind"
-    )
+    if in_cache:
+        return NONE
+    return Doubt("as many older objects of this cache were freed, perhaps of this kind", "record longer")
 
 
-def of_kernel(cache: str, result: Tested, known: Known) -> str:
+def of_kernel(cache: str, result: Tested, known: Known) -> Doubt:
     """The doubt where the kernel's own count of the cache contradicts, or is needed and does not agree."""
     claim = KERNEL_SHARE * (result.kept - result.older) * known.one_in
     change = known.kernel.change.get(cache)
     if change is not None and change + known.kernel.slack.get(cache, 0) < claim:
-        return "by the kernel's own count this cache did not grow by so much"
+        says = "by the kernel's own count this cache did not grow by so much"
+        return Doubt(says, "compare with `slabtrace caches`; record longer")
     if known.older_unseen and (change is None or change < claim):
-        return "frees of older objects were not recorded, and the kernel's own count shows no such growth"
-    return ""
+        says = "frees of older objects were not recorded, and the kernel's own count shows no such growth"
+        return Doubt(says, "record longer, or without a filter by task or size")
+    return NONE
+
+
+def _first(*doubts: Doubt) -> Doubt:
+    return next((each for each in doubts if each.says), NONE)

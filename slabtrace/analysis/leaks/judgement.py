@@ -31,7 +31,7 @@ from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.by_design import Design, Fate, by_design
 from slabtrace.analysis.leaks.by_task import Divided, divided, personal
-from slabtrace.analysis.leaks.doubts import Known, doubts_of
+from slabtrace.analysis.leaks.doubts import NOT_ASKED, Doubt, Known, doubts_of
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.findings import Circumstances, Judged, judge
 from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
@@ -40,7 +40,6 @@ from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds
 
 Designs = list[Design | None]
-NOT_ASKED = "some may have been freed on paths that cannot be traced: a recording asks the slabs at its end"
 
 
 @dataclass
@@ -56,7 +55,7 @@ class Verdicts:
     results: list[Tested]
     bounds: Bounds
     designs: Designs
-    doubts: list[str]
+    doubts: list[Doubt]
     judged: Judged
 
 
@@ -72,7 +71,7 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
     doubts = doubts_of(owners, found, of_owner, tests, designs, known)
     if not known.slabs_asked:
         unsure = (bounds.maybe_freed == NO_BOUND).tolist()
-        doubts = [each or NOT_ASKED * missed for each, missed in zip(doubts, unsure, strict=True)]
+        doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts))
     return Verdicts(found, row, tests.results, bounds, designs, doubts, classes)
 
@@ -122,12 +121,14 @@ def _tests(kept: Kept, groups: Groups, divided: Divided, of_owner: Positions, kn
     return Gatherer(kept, rows).tests()
 
 
-def _circumstances(found: Owned, owners: pd.DataFrame, designs: Designs, doubts: list[str]) -> Circumstances:
+def _circumstances(
+    found: Owned, owners: pd.DataFrame, designs: Designs, doubts: list[Doubt]
+) -> Circumstances:
     """What is true of the findings apart from the tests."""
     return Circumstances(
         reclaimable=found.freeable | _has_fate(designs, Fate.SHRUNK),
         expected=_has_fate(designs, Fate.KEPT) | owners["own"].to_numpy(bool),
-        doubted=np.array([bool(doubt) for doubt in doubts], np.bool_),
+        doubted=np.array([bool(doubt.says) for doubt in doubts], np.bool_),
     )
 
 

@@ -46,7 +46,7 @@ def findings_table(
     frame = with_tests(frame, verdicts.results, kept, lived, one_in)
     for name, rate in GROWTH.items():
         frame[name] = frame[rate] * frame["bytes_each"]
-    frame["class"], frame["doubt"] = verdicts.judged.classes, verdicts.doubts
+    frame["class"], frame["doubt"] = verdicts.judged.classes, [each.says for each in verdicts.doubts]
     length_ns, tried = kept.ages.length_ns, len(kept.ages.horizons_ns)
     frame["longer_ns"] = _longer(frame, verdicts.judged.tests, length_ns, tried)
     frame["why"], frame["next"] = _words(frame, verdicts)
@@ -142,7 +142,8 @@ def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str
     """(why, what next) of each finding."""
     reasons = ["" if each is None else each.reason for each in verdicts.designs]
     said = {name: [getattr(each, name) for each in verdicts.results] for name in ("bursts", "ended")}
-    rows = frame.assign(known=reasons, **said).to_dict("records")
+    remedies = [each.next for each in verdicts.doubts]
+    rows = frame.assign(known=reasons, remedy=remedies, **said).to_dict("records")
     return [why.why(each) for each in rows], [why.what_next(each) for each in rows]
 
 

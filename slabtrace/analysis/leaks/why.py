@@ -9,11 +9,12 @@ from typing import Any
 from slabtrace.units import count, duration, plural, size, unknown
 
 MINUTE = 60
+DOUBTED = ("growing", "young", "replacing")  # classes that a doubt matters for
 
 
 def why(row: dict[Any, Any]) -> str:
-    """`row`: a row of the table of findings, with `known`, what the objects are by design, and `bursts` and
-    `ended`: how they came (Tested).
+    """`row`: a row of the table of findings, with `known`, what the objects are by design, `remedy`: what
+    would remove its doubt, and `bursts` and `ended`: how they came (Tested).
 
     As "one more every 1 s, 3.8 KiB/min (2.8 KiB to 4.9 KiB); 0 of 60 objects older than 4.29 s were freed;
     freed objects of this stack lived 2 ms (median)".
@@ -23,11 +24,11 @@ def why(row: dict[Any, Any]) -> str:
 
 def what_next(row: dict[Any, Any]) -> str:
     """What to do about a finding, "" if nothing helps or is needed."""
-    longer = "" if unknown(row["longer_ns"]) else f"record {duration(row['longer_ns'])} longer to decide"
     if row["class"] == "suspect":
         return "find who holds these objects, or which release is not called for them"
-    if row["doubt"] and row["class"] != "reclaimable":
-        return "record with --settle, without a filter, or longer"
+    longer = "" if unknown(row["longer_ns"]) else f"record {duration(row['longer_ns'])} longer to decide"
+    if row["class"] in DOUBTED and row["remedy"] and not (row["class"] == "young" and longer):
+        return str(row["remedy"])
     return longer
 
 
@@ -42,7 +43,7 @@ def _clauses(row: dict[Any, Any]) -> Iterator[str]:
         yield from _old(row)
     else:
         yield "no object is old enough to judge"
-    if row["class"] in ("growing", "young", "replacing") and row["doubt"] not in ("", row["known"]):
+    if row["class"] in DOUBTED and row["doubt"] not in ("", row["known"]):
         yield str(row["doubt"])
     if not unknown(row["sibling_ns"]):
         yield f"freed objects of this stack lived {duration(row['sibling_ns'])} (median)"

@@ -78,6 +78,7 @@ def row(**fields: Any) -> dict[str, Any]:
         "class": "suspect",
         "known": "",
         "doubt": "",
+        "remedy": "",
         "old": 60,
         "old_freed": 0,
         "older_freed": 0.0,
@@ -129,7 +130,13 @@ def test_why_does_not_say_how_objects_came_that_slabtrace_holds_all_along() -> N
     [
         ({}, "find who holds these objects"),
         ({"class": "growing", "longer_ns": 180e9}, "record 3 min 00 s longer to decide"),
-        ({"class": "growing", "doubt": "something", "longer_ns": 180e9}, "record with --settle"),
+        ({"class": "growing", "remedy": "record with --settle", "longer_ns": 180e9}, "record with --settle"),
+        (
+            {"class": "young", "remedy": "record with --settle", "longer_ns": 180e9},
+            "record 3 min 00 s longer",
+        ),
+        ({"class": "young", "remedy": "record with --settle"}, "record with --settle"),
+        ({"class": "retained", "remedy": "record with --settle"}, ""),
         ({"class": "retained"}, ""),
     ],
 )
