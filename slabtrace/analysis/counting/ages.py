@@ -143,9 +143,10 @@ class Ages:
             beyond_ns = before.lived_ns[old] - objects * float(horizon_ns)
             np.add.at(self.beyond_ns[:, at], before.site[old], beyond_ns)
         old = np.flatnonzero(before.octave >= int(self.horizons_ns[0]).bit_length() - 1)
-        keys = (before.site[old] << SITE_BITS) | before.freed_at[old]
-        for key, number in zip(keys.tolist(), before.objects[old].tolist(), strict=True):
-            self.add_pairs({key: number})
+        keys, which = np.unique((before.site[old] << SITE_BITS) | before.freed_at[old], return_inverse=True)
+        numbers = np.zeros(len(keys), np.int64)
+        np.add.at(numbers, which, before.objects[old])
+        self.add_pairs(dict(zip(keys.tolist(), numbers.tolist(), strict=True)))
 
     def pairs(self) -> tuple[Positions, Positions, Counts]:
         """(site of the allocation, site of the free, number) of old objects, each of shape (p,)."""

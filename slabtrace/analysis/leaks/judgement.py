@@ -47,11 +47,13 @@ class Verdicts:
     """What was found.
 
     `owned`: the findings; `row`, shape (f,): the row of each finding's owner in the table of groups by stack;
-    `results`, `bounds`, `designs`, `doubts`: of each finding; `judged`: the classes.
+    `task`, shape (f,): the task that each is of, by_task.ANY for several; `results`, `bounds`, `designs`,
+    `doubts`: of each finding; `judged`: the classes.
     """
 
     owned: Owned
     row: Positions
+    task: Counts
     results: list[Tested]
     bounds: Bounds
     designs: Designs
@@ -73,7 +75,7 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
         unsure = (bounds.maybe_freed == NO_BOUND).tolist()
         doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts))
-    return Verdicts(found, row, tests.results, bounds, designs, doubts, classes)
+    return Verdicts(found, row, task, tests.results, bounds, designs, doubts, classes)
 
 
 def sizes(kept: Kept, groups: Groups) -> Counts:

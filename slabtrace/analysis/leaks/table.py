@@ -13,6 +13,7 @@ from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks import why
+from slabtrace.analysis.leaks.by_task import ANY
 from slabtrace.analysis.leaks.findings import CLASSES, GROWING, SUSPECT, YOUNG
 from slabtrace.analysis.leaks.judgement import Verdicts
 from slabtrace.analysis.leaks.of_groups import lived_by_group, with_tests
@@ -143,7 +144,9 @@ def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str
     reasons = ["" if each is None else each.reason for each in verdicts.designs]
     said = {name: [getattr(each, name) for each in verdicts.results] for name in ("bursts", "ended")}
     remedies = [each.next for each in verdicts.doubts]
-    rows = frame.assign(known=reasons, remedy=remedies, **said).to_dict("records")
+    rows = frame.assign(known=reasons, remedy=remedies, of_task=verdicts.task != ANY, **said).to_dict(
+        "records"
+    )
     return [why.why(each) for each in rows], [why.what_next(each) for each in rows]
 
 

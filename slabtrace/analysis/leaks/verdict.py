@@ -14,6 +14,7 @@ import pandas as pd
 from slabtrace.analysis.counting.ages import Ages
 from slabtrace.analysis.leaks.findings import GROWING, SUSPECT
 from slabtrace.analysis.statistics.limits import expected_needed
+from slabtrace.analysis.trust.filters import filter_options
 from slabtrace.trace.manifest import Manifest
 from slabtrace.units import duration, growth, plural
 
@@ -64,22 +65,9 @@ def verdict(findings: pd.DataFrame, tests: int, ages: Ages, manifest: Manifest, 
 
 
 def limits(manifest: Manifest) -> list[str]:
-    """Sentences on what a recording left out on request; objects of that kind were not looked for."""
-    given = {
-        "pid": "of pid {}",
-        "comm": "of tasks named {}",
-        "cache": "of the caches {}",
-        "min_size": "of at least {} bytes",
-        "max_size": "of at most {} bytes",
-    }
-    said = [
-        words.format(_listed(manifest.options[name]))
-        for name, words in given.items()
-        if manifest.options.get(name) not in (None, False, [], "", 0)
-    ]
-    return (
-        [f"Only objects {', '.join(said)} were recorded: other objects were not looked for."] if said else []
-    )
+    """What a recording left out on request, in a sentence; objects of that kind were not looked for."""
+    given = " ".join(filter_options(manifest))
+    return [f"Recorded with {given}: other objects were not looked for."] if given else []
 
 
 def _found(made: Verdict) -> str:
@@ -100,7 +88,3 @@ def _could_have(made: Verdict, length_ns: int) -> str:
         f"A leak of one object every {every} would have been found with 95 % certainty; "
         f"record {duration(made.longer_ns)} longer to find one every {tenth}."
     )
-
-
-def _listed(value: object) -> str:
-    return ", ".join(str(each) for each in value) if isinstance(value, list | tuple) else str(value)

@@ -14,7 +14,8 @@ DOUBTED = ("growing", "young", "replacing")  # classes that a doubt matters for
 
 def why(row: dict[Any, Any]) -> str:
     """`row`: a row of the table of findings, with `known`, what the objects are by design, `remedy`: what
-    would remove its doubt, and `bursts` and `ended`: how they came (Tested).
+    would remove its doubt, `of_task`: whether it is of one task of several (by_task.py), and `bursts` and
+    `ended`: how they came (Tested).
 
     As "one more every 1 s, 3.8 KiB/min (2.8 KiB to 4.9 KiB); 0 of 60 objects older than 4.29 s were freed;
     freed objects of this stack lived 2 ms (median)".
@@ -56,15 +57,22 @@ def _growth(row: dict[Any, Any]) -> str:
 
 
 def _old(row: dict[Any, Any]) -> Iterator[str]:
+    yield _freed(row)
+    if row["class"] != "replacing":
+        yield from _when(row)
+
+
+def _freed(row: dict[Any, Any]) -> str:
+    """How many of the objects that are old stay, and how many went."""
     aged = f"older than {duration(row['horizon_ns'])}"
     kept, died, gone = int(row["old"]), int(row["old_freed"]), round(row["older_freed"])
     if row["class"] == "replacing":
-        yield f"{count(kept)} stay that are {aged}, and {plural(gone, 'object')} from before went"
-        return
+        return f"{count(kept)} stay that are {aged}, and {plural(gone, 'object')} from before went"
+    before = f", and {count(gone)} from before the recording" if gone else ""
     verb = "was" if kept + died == 1 else "were"
-    were = f"{count(died)} of {plural(kept + died, 'object')} {aged} {verb} freed"
-    yield f"{were}, and {count(gone)} from before the recording" if gone else were
-    yield from _when(row)
+    if row["of_task"] and died:
+        return f"{count(kept)} stay that are {aged}; of all tasks, {count(died)} such were freed{before}"
+    return f"{count(died)} of {plural(kept + died, 'object')} {aged} {verb} freed{before}"
 
 
 def _when(row: dict[Any, Any]) -> Iterator[str]:

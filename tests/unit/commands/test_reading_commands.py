@@ -186,7 +186,7 @@ def test_no_group_of_a_class_is_not_called_nothing_outstanding(printed: Any) -> 
 def test_leaks_say_what_would_have_been_found(printed: Any) -> None:
     code, out, _ = printed("leaks", "burst-then-flat.slab")
     assert code == 0 and "\nNo leak found.\nA leak of one object every " in out
-    assert "Only objects of the caches msg_msg-*, kmalloc-cg-128 were recorded" in out
+    assert "Recorded with --cache 'msg_msg-*' --cache kmalloc-cg-128: other objects" in out
 
 
 def test_suppressions_match_findings(printed: Any, tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def test_of_a_sample_the_rate_is_that_of_all_objects() -> None:
 def test_what_was_left_out_on_request_is_named() -> None:
     assert limits(sampled()) == []
     (sentence,) = limits(sampled(pid=[7, 9], comm=[], cache=["kmalloc-64"], min_size=0, max_size=None))
-    assert "of pid 7, 9" in sentence and "of the caches kmalloc-64" in sentence
+    assert sentence == (
+        "Recorded with --cache kmalloc-64 --pid 7 --pid 9: other objects were not looked for."
+    )
     assert "bytes" not in sentence and "named" not in sentence
 
 
@@ -89,6 +91,7 @@ def row(**fields: Any) -> dict[str, Any]:
         "growth_high": 83.0,
         "sibling_ns": 2e6,
         "longer_ns": float("nan"),
+        "of_task": False,
         "bursts": False,
         "ended": False,
     } | fields
@@ -106,6 +109,8 @@ def test_the_example_of_why() -> None:
     [
         ({"older_freed": 3.0}, "were freed, and 3 from before the recording"),
         ({"old": 1, "old_freed": 0}, "0 of 1 object older than 4.29 s was freed"),
+        ({"of_task": True, "old_freed": 86}, "60 stay that are older than 4.29 s; of all tasks, 86"),
+        ({"of_task": True}, "0 of 60 objects older than 4.29 s were freed"),
         ({"class": "replacing", "older_freed": 58.0}, "60 stay that are older than 4.29 s, and 58"),
         ({"class": "retained", "bursts": True}, "they came in a few bursts"),
         ({"class": "retained", "ended": True}, "they no longer come"),

@@ -67,7 +67,7 @@ def test_the_verdict_says_what_is_not_known() -> None:
     assert "too short to find a leak" in verdict(watched(growing(2)))
     assert verdict(LiveTrace(Manifest())) == "not judged yet"
     manifest = Manifest(options={"pid": 4})
-    assert "Only objects of pid 4" in verdict(watched(growing(2), manifest))
+    assert "Recorded with --pid 4:" in verdict(watched(growing(2), manifest))
 
 
 def test_the_head_counts_only_double_frees_that_nothing_explains() -> None:
