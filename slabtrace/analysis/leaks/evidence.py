@@ -5,8 +5,8 @@ In a population that neither grows nor shrinks, as many objects become old as ol
 the horizon: `kept` were allocated since the begin, are alive at the end, and older than h; `older` are
 frees, later than h after the begin, of objects from before it.  If objects come at random times, both are
 Poisson counts with one mean, whatever the lifetimes are: the rate times the integral of the survival curve
-from h to the length of the recording.  So an excess of `kept` is growth.  It is a leak if, besides, old
-objects are not freed any more (statistics/plateau.py).
+from h to the length of the recording.  So an excess of `kept` is growth: it is weighed by age in
+statistics/balance.py.  It is a leak if, besides, old objects are not freed any more (statistics/plateau.py).
 
 Example: a ring of 200 messages, every half second the oldest goes and a new one comes; 64 s, h = 4.3 s.
 119 are kept, and 119 older ones went: balanced.  A leak of one a second: 60 are kept, none went.
@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.statistics.balance import Lots, least_p, p_balanced
 from slabtrace.analysis.statistics.binomial import at_least
 from slabtrace.analysis.statistics.discovery import LEVEL
-from slabtrace.analysis.statistics.dispersion import dispersion, parts_filled
+from slabtrace.analysis.statistics.dispersion import dispersion, lots, parts_filled
 from slabtrace.analysis.statistics.ending import ended
 from slabtrace.analysis.statistics.plateau import Beyond
 from slabtrace.analysis.statistics.rates import Rate, of_difference
@@ -36,6 +37,7 @@ LEAST_DEATH_RATE = 2.0  # a suspect's old objects do not die within half a recor
 LEAST_FILLED = 6.0  # of 16 parts of the time in which objects came: with fewer they did not come all along
 FEW_FILLED = 2.0  # nor in a time that ended, but in a burst or two
 SLOW_DEATH_RATE, SLOW_LEVEL = 0.5, 0.05  # nor within two recordings, rather surely
+FINER = 2.0  # so many times as old is another age, where kept and older are compared
 
 
 @dataclass
@@ -106,42 +108,82 @@ class Tested(NamedTuple):
 
 
 def tested(evidence: Evidence) -> Tested:
-    """The tests at each horizon, of these the one with the least p; and the rate where little dies.
+    """The tests: the balance over all ages, and at each horizon whether old objects die.
 
-    The horizon for the rate is chosen by the deaths alone.  They are independent of the two counts, so
-    the choice does not bend the interval.
+    Of these the horizon with the least p counts; without any, the one with the clearest growth.  The horizon
+    for the rate is chosen by the deaths alone.  They are independent of the two counts, so the choice does
+    not bend the interval.
     """
     if not len(evidence.horizons) or not len(evidence.kept(float(evidence.horizons[0]))):
         return Tested()
+    balance = _balance(evidence)
     born, until = evidence.born, evidence.until
     over = ended(born, until, dispersion(born, until) if len(born) >= LEAST_KEPT else 1.0)
     found: list[Tested] = []
     for at in range(len(evidence.horizons)):
-        result, still = _at(evidence, at)
+        result, still = _at(evidence, at, balance)
         over = over or not still
         found.append(result._replace(p=1.0, ended=True) if over else result)
-    best = min(found, key=lambda each: (each.p, each.p_growth))
+    best = min(found, key=lambda each: (each.p, _clear(each)))
     quiet = min(found, key=lambda each: (each.died + LEAST_KEPT) / (1.0 - each.horizon) ** 2)
-    return best._replace(
-        rate=quiet.rate,
-        counted=quiet.kept + quiet.older,
-        least_p=min(each.least_p for each in found),
-        ended=found[0].ended,
-    )
+    return best._replace(rate=quiet.rate, counted=quiet.kept + quiet.older, ended=found[0].ended)
 
 
-def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
+class Balance(NamedTuple):
+    """How well a steady population explains the numbers: `p`, `sure` without those that may have been freed
+    unseen, and `least`: the least p that as many objects could have given.
+    """
+
+    p: float
+    sure: float
+    least: float
+
+
+def _balance(evidence: Evidence) -> Balance:
+    """The balance of kept and older frees by age, from the least horizon on."""
+    first, ages = float(evidence.horizons[0]), _ages(evidence.horizons)
+    kept, (since, _) = evidence.kept(first), evidence.gone(first)
+    went = _in_lots(since, evidence.weight[len(evidence.weight) - len(since) :], 1.0 - first)
+    went = went._replace(age=first + went.age)
+    came = _kept_in_lots(kept, 1.0 - first)
+    p = p_balanced(came, went, ages)
+    if not evidence.doubtful:
+        return Balance(p, p, least_p(came, went))
+    sure = _kept_in_lots(kept[evidence.doubtful :], 1.0 - first)  # without the oldest, which count most
+    return Balance(p, p_balanced(sure, went, ages), least_p(came, went))
+
+
+def _kept_in_lots(kept: Times, length: float) -> Lots:
+    """Kept objects by their age."""
+    found = _in_lots(kept, np.ones(len(kept)), length)
+    return found._replace(age=1.0 - found.age)
+
+
+def _in_lots(times: Times, weight: Times, length: float) -> Lots:
+    """Events at `times`, in the lots that count as one: when each begins, and its weight."""
+    begin = lots(times, length)
+    return Lots(times[begin], np.add.reduceat(weight, begin) if len(begin) else weight)
+
+
+def _ages(horizons: Times) -> Times:
+    """The ages that part the classes of the balance: the horizons and what follows, up to the whole time."""
+    edges = horizons.tolist()
+    while edges[-1] * FINER < 1.0:
+        edges.append(edges[-1] * FINER)
+    return np.array([*edges, 1.0])
+
+
+def _at(evidence: Evidence, at: int, balance: Balance) -> tuple[Tested, bool]:
     """The tests at one horizon, and whether objects still come."""
     horizon = float(evidence.horizons[at])
     length, kept = 1.0 - horizon, evidence.kept(horizon)
-    when_gone, gone = evidence.gone(horizon)
-    spread = _spread(kept, when_gone, gone, length)
-    tried, sure = len(evidence.horizons), max(len(kept) - evidence.doubtful, 0)
-    p_growth, least_p = _balance(len(kept), gone, spread, tried)
+    _, gone = evidence.gone(horizon)
+    spread = _spread(evidence, horizon)
+    sure = max(len(kept) - evidence.doubtful, 0)
     result = Tested(
         p=1.0,
-        p_growth=p_growth,
-        least_p=least_p,
+        p_growth=balance.p,
+        least_p=balance.least,
         horizon=horizon,
         kept=len(kept),
         sure=sure,
@@ -152,13 +194,18 @@ def _at(evidence: Evidence, at: int) -> tuple[Tested, bool]:
         rate=of_difference(len(kept), gone, spread, _coming(evidence, kept, length)),
     )
     still = not ended(kept, length, spread)
-    if sure < LEAST_KEPT or p_growth > LEVEL or not result.steady:
+    if sure < LEAST_KEPT or balance.p > LEVEL or not result.steady:
         return result, still
     beyond = Beyond(result.died, float(evidence.beyond[at]), length - kept)
     slow = beyond.p_all_die(SLOW_DEATH_RATE) <= SLOW_LEVEL
-    p_die = min(tried * beyond.p_all_die(LEAST_DEATH_RATE), 1.0)
-    p_sure, _ = _balance(sure, gone, spread, tried)
-    return result._replace(p=max(p_sure, p_die) if slow else 1.0), still
+    p_die = min(len(evidence.horizons) * beyond.p_all_die(LEAST_DEATH_RATE), 1.0)
+    return result._replace(p=max(balance.sure, p_die) if slow else 1.0), still
+
+
+def _clear(result: Tested) -> float:
+    """How well as many kept as older objects explain the numbers at the result's horizon alone."""
+    came, went = int(result.kept / result.dispersion), ceil(result.older / result.dispersion)
+    return at_least(came, came + went)
 
 
 def _coming(evidence: Evidence, kept: Times, length: float) -> float:
@@ -167,19 +214,13 @@ def _coming(evidence: Evidence, kept: Times, length: float) -> float:
     return until if len(kept) and float(kept[-1]) <= until < length else length
 
 
-def _spread(kept: Times, when_gone: Times, gone: float, length: float) -> float:
-    """The dispersion of both counts: the larger one.
+def _spread(evidence: Evidence, horizon: float) -> float:
+    """The dispersion of kept and older frees: the larger one.
 
     Of frees that may be of several groups only a share counts, of their clumps as well.
     """
+    kept, (when_gone, gone), length = evidence.kept(horizon), evidence.gone(horizon), 1.0 - horizon
     if len(kept) + len(when_gone) < LEAST_KEPT:
         return 1.0
     share = gone / max(len(when_gone), 1)
     return max(dispersion(kept, length), 1.0 + (dispersion(when_gone, length) - 1.0) * share)
-
-
-def _balance(kept: int, gone: float, spread: float, tests: int) -> tuple[float, float]:
-    """(p that as many come as go, the least it could be), for as many horizons tried."""
-    came, went = int(kept / spread), ceil(gone / spread)
-    p = min(tests * at_least(came, came + went), 1.0)
-    return p, min(tests * 0.5 ** (came + went), 1.0)

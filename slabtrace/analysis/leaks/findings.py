@@ -26,7 +26,7 @@ CLASSES = (
 )
 SUSPECT, GROWING, REPLACING, RETAINED, YOUNG, RECLAIMABLE = CLASSES
 GROWS = 0.05  # the level for growth, which claims less than a leak
-REPLACED_SHARE = 0.5  # of the kept objects: as many older ones went
+REPLACED_SHARE = 0.7  # of the kept objects: as many older ones went
 
 
 @dataclass
@@ -72,12 +72,13 @@ def _class(result: Tested, leak: bool, grows: bool, about: Circumstances, at: in
         return RECLAIMABLE
     if not result.kept:
         return YOUNG
-    if leak and not about.doubted[at]:
+    more = result.rate.low > 0  # the interval agrees with the tests
+    if leak and more and not about.doubted[at]:
         return SUSPECT
     if result.older >= REPLACED_SHARE * result.kept:
         return REPLACING
     bursts = result.kept >= LEAST_KEPT and not result.steady
-    if grows and not result.ended and not bursts and not about.expected[at]:
+    if grows and more and not result.ended and not bursts and not about.expected[at]:
         return GROWING
     if result.ended or bursts or about.expected[at]:
         return RETAINED

@@ -11,7 +11,7 @@ Example: fixtures/slow-leak.slab.  In 24.5 s 48 objects leaked, one every 0.5 s;
 
     horizon    2.15 s    the least age tried, a 16th of the recording or more
     kept       45        allocated in the first 22.4 s; all of them are live
-    older      0         frees of objects from before the recording: p of a steady population is 3 x 2^-45
+    older      0         frees of objects from before the recording: p of a steady population is 2^-45
     died       0         no object that was older than 2.15 s was freed
     rate       2.01 a second (1.47 to 2.69): 45 in 22.4 s
     class      suspect

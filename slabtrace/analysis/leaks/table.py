@@ -48,8 +48,7 @@ def findings_table(
     for name, rate in GROWTH.items():
         frame[name] = frame[rate] * frame["bytes_each"]
     frame["class"], frame["doubt"] = verdicts.judged.classes, [each.says for each in verdicts.doubts]
-    length_ns, tried = kept.ages.length_ns, len(kept.ages.horizons_ns)
-    frame["longer_ns"] = _longer(frame, verdicts.judged.tests, length_ns, tried)
+    frame["longer_ns"] = _longer(frame, verdicts.judged.tests, kept.ages.length_ns)
     frame["why"], frame["next"] = _words(frame, verdicts)
     order = _order(frame)
     rank = np.empty(len(order), np.intp)
@@ -161,7 +160,7 @@ def _order(frame: pd.DataFrame) -> Positions:
     return order
 
 
-def _longer(frame: pd.DataFrame, tests: int, length_ns: int, horizons: int) -> NDArray[np.float64]:
+def _longer(frame: pd.DataFrame, tests: int, length_ns: int) -> NDArray[np.float64]:
     """How much longer (ns) the recording would have to be to decide; NaN where more time does not help."""
     longer = np.full(len(frame), np.nan)
     numbers = zip(frame["class"], frame["old"], frame["older_freed"], frame["dispersion"], strict=True)
@@ -169,6 +168,6 @@ def _longer(frame: pd.DataFrame, tests: int, length_ns: int, horizons: int) -> N
         if class_ == GROWING:
             longer[at] = 3 * length_ns
         elif class_ == YOUNG:
-            factor = factor_to_decide(kept, gone, spread, tests, horizons) if kept else None
+            factor = factor_to_decide(kept, gone, spread, tests) if kept else None
             longer[at] = np.nan if factor is None else (factor - 1) * length_ns
     return longer

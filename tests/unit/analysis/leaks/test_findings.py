@@ -9,9 +9,11 @@ import pytest
 from slabtrace.analysis.leaks.by_design import INNER, KNOWN, Fate, by_design
 from slabtrace.analysis.leaks.evidence import Tested as Results
 from slabtrace.analysis.leaks.findings import CLASSES, Circumstances, judge
+from slabtrace.analysis.statistics.rates import Rate
 
 # 60 objects came all along, and none went: as sure as it gets.
 LEAK = Results(p=1e-12, p_growth=1e-12, least_p=1e-12, horizon=0.1, kept=60, older=0.0, died=0, filled=15.0)
+LEAK = LEAK._replace(rate=Rate(60.0, 50.0, 70.0))
 ABOUT = ("reclaimable", "expected", "doubted")
 
 
@@ -31,14 +33,15 @@ def classes(*results: Results, **about: bool) -> list[str]:
         ({"p": 0.02}, {}, "growing"),  # not sure that nobody frees them
         ({"p": 0.02, "p_growth": 0.04}, {}, "growing"),
         ({"p": 0.2, "p_growth": 0.06}, {}, "young"),
-        ({"p": 1.0, "older": 30.0}, {}, "replacing"),
-        ({"p": 1.0, "older": 29.0}, {}, "growing"),
+        ({"p": 1.0, "older": 42.0}, {}, "replacing"),
+        ({"p": 1.0, "older": 41.0}, {}, "growing"),
         ({"p": 1.0, "ended": True}, {}, "retained"),
         ({"p": 1.0, "filled": 3.0}, {}, "retained"),  # in bursts
         ({"p": 1.0, "p_growth": 1.0, "kept": 7, "least_p": 0.01}, {}, "young"),
         ({"kept": 0, "p": 1.0, "p_growth": 1.0, "least_p": 1.0}, {}, "young"),
         ({"kept": 0, "p": 1.0, "p_growth": 1.0}, {"expected": True}, "young"),
         ({"older": 40.0}, {}, "suspect"),  # a leak beside a ring
+        ({"rate": Rate(5.0, -1.0, 11.0)}, {}, "young"),  # the interval does not agree
     ],
 )
 def test_classes(changed: dict[str, float], about: dict[str, bool], expected: str) -> None:

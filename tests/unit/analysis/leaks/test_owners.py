@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slabtrace.analysis.leaks import owners
-from slabtrace.analysis.leaks.owners import MOST_GROUPS, MOST_PAIRS, TOGETHER_NS, owned
+from slabtrace.analysis.leaks.acts import MOST_GROUPS, MOST_PAIRS, TOGETHER_NS, together
+from slabtrace.analysis.leaks.owners import owned
 from slabtrace.trace.format.batch import EventBatch
 
 # Groups, and the size of an object of each: what a socket consists of.
@@ -194,6 +195,13 @@ def test_what_is_not_known_of_a_part_does_not_matter_beside_one_that_is() -> Non
     assert result.finding.tolist() == [0] * 18 and result.freeable.tolist() == [True]
 
 
+def test_what_is_much_larger_than_a_dentry_is_no_part_of_it() -> None:
+    """A cgroup is made with a directory: its dentry can be given up, the cgroup cannot."""
+    directories = [Act([DENTRY], 500 * at, pinned=0) for at in range(20)]
+    groups = [act._replace(groups=[TCP], at_us=act.at_us + 10, pinned=-1) for act in directories]
+    assert found(directories + groups) == [(TCP, 0, {DENTRY: 20, TCP: 20})]
+
+
 def test_no_objects() -> None:
     assert found([]) == []
 
@@ -219,9 +227,8 @@ def test_a_million_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     member = (np.arange(parts)[None, :] + parts * (np.arange(acts) % kinds)[:, None]).ravel()
     ts_ns = (np.arange(acts)[:, None] * 1_000_000 + np.arange(parts)[None, :] * US).ravel()
     looked_at: list[int] = []
-    together = owners._together
     monkeypatch.setattr(
-        owners, "_together", lambda pairs: (looked_at.append(meetings(pairs)), together(pairs))[1]
+        owners, "together", lambda pairs: (looked_at.append(meetings(pairs)), together(pairs))[1]
     )
     size, none = np.arange(kinds * parts, 0, -1) * 8, np.zeros(kinds * parts, np.bool_)
     live = batch(ts_ns, np.full(len(ts_ns), 7))
