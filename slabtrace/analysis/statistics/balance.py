@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether as many objects came as went, where growth shows more in some of them: a sum with random signs.
 
-So many came and so many went: two Poisson counts with the same mean if nothing grows, so each object is of
-those that came with probability 1/2, given their sum (binomial.py).  Objects that came or went at once have
-one sign together (dispersion.py says what is at once).  And not all count alike.  What leaks at a constant
-rate is as frequent at every age, what else there is gets rarer with age; so the weight of an age is the
-signal by the variance: the width of its class by the number of objects in it.  The weights depend on that
-number alone, which is given, so they are constants.
-
-The tail of the sum is the saddlepoint approximation of R. Lugannani and S. Rice ("Saddle point approximation
-for the distribution of the sum of independent random variables", Advances in Applied Probability 12, 1980),
-with half a step of the least weight as a correction for continuity.
+If nothing grows, each object is of those that came with probability 1/2 (binomial.py); those that came or
+went at once have one sign together (dispersion.py).  What leaks is as frequent at every age, what else there
+is gets rarer.  So the weight of an age is the width of its class by the number of objects in it, which is
+given: the weights are constants.  The tail of the sum is the saddlepoint approximation (R. Lugannani and
+S. Rice, Advances in Applied Probability 12, 1980), less half a step of the least weight for continuity.
 
 Example: 22 and 18, 33 and 24, 79 and 32 came and went that are 4 to 9, 9 to 17 and 17 to 64 s old.  All
 together: 134 and 74, p = 2e-05.  With weights: p = 1e-06.
