@@ -20,8 +20,15 @@ enum slab_event_kind {
 	SLAB_KFREE_RCU = 0x15,
 	SLAB_PAGE_END = 0x16,	      /* the slab at ptr, bytes_alloc long, was given back */
 	SLAB_WRONG_CACHE_FREE = 0x17, /* kmem_cache_free(s, x), where x is not of s */
-	/* never stored in events: a task's new name, the 16 bytes of ptr and call_site */
-	SLAB_TASK_COMM = 0x40,
+	/* what tasks do, never stored in events; all carry 0x40 */
+	SLAB_TASK_COMM = 0x40,	  /* a task's new name: the 16 bytes of ptr and call_site */
+	SLAB_PROCESS_FORK = 0x41, /* these are a struct process_event */
+	SLAB_PROCESS_EXEC = 0x42,
+	SLAB_PROCESS_EXIT = 0x43,
+	SLAB_PROCESS_MOVED = 0x44, /* to another cgroup */
+	SLAB_CGROUP_MADE = 0x45,
+	SLAB_CGROUP_GONE = 0x46,
+	SLAB_TEXT = 0x47, /* a struct text_event: a part of a text of the event before */
 };
 
 enum slab_event_flag {
@@ -48,4 +55,42 @@ struct slab_event {
 	s16 node;
 	u8 kind;
 	u8 flags;
+};
+
+/* What a process does, or a cgroup, in a slot.  A text of it follows in slots of the same ts_ns and tid. */
+struct process_event {
+	u64 ts_ns;
+	u64 cgroup; /* of the default hierarchy; what was moved, made or gone is of `hierarchy` */
+	u32 hierarchy;
+	u32 parent; /* its tgid */
+	u32 pid_ns; /* the numbers of its namespaces, as in /proc/PID/ns */
+	u32 net_ns;
+	u64 unused[2];
+	u32 tgid;
+	u32 tid;
+	u16 cpu;
+	u16 unused_too;
+	s16 node;
+	u8 kind;
+	u8 flags;
+};
+
+#define TEXT_BYTES 40
+
+enum slab_text {
+	SLAB_TEXT_EXE = 0x01,  /* the file that was executed, as it was named */
+	SLAB_TEXT_ARGS = 0x02, /* its arguments, each with a 0 byte at its end */
+	SLAB_TEXT_PATH = 0x03, /* of a cgroup */
+};
+
+struct text_event {
+	u64 ts_ns;
+	u8 text[TEXT_BYTES];
+	u32 tgid;
+	u32 tid;
+	u16 cpu;
+	u16 what;   /* enum slab_text */
+	s16 length; /* of this part, up to TEXT_BYTES */
+	u8 kind;
+	u8 part; /* 0, 1, ... */
 };

@@ -15,6 +15,9 @@
 #include "stack.h"
 #include "twin.h"
 #include "task.h"
+#ifdef PROCESSES
+#include "process.h"
+#endif
 #include "peek.h"
 #include "counted.h"
 #include "live_table.h"

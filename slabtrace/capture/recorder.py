@@ -31,6 +31,7 @@ from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
 from slabtrace.capture.storing.periodic import PERIOD_NS, PeriodicRecords, Progress
 from slabtrace.capture.storing.pin_check import check_pins
+from slabtrace.capture.storing.running import store_running
 from slabtrace.capture.storing.slab_check import SlabRow, check_slabs
 from slabtrace.capture.storing.storing import Observer, Storing
 from slabtrace.capture.stream.intake import CAPACITY, Intake
@@ -104,6 +105,7 @@ class Recorder:
         self.marks = MarkListener()
         self._failure: BaseException | None = None
         self._stop = False
+        self._scan: threading.Thread | None = None
         self._survivors = session.survivors
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
         self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else PERIOD_NS
@@ -159,6 +161,8 @@ class Recorder:
         for name in names:
             self._intake.knows(name.tid, name.tgid)
         self._intake.task_names += names
+        self._scan = threading.Thread(target=store_running, args=(self._store, manifest.started_ns))
+        self._scan.start()  # with the privileges that this thread still has
         self._store.caches(list(self._session.caches.values()))
 
     def _run(self, plan: Plan) -> int | None:
@@ -282,9 +286,8 @@ class Recorder:
         intake = self._intake
         if self._survivors is not None and watermark_ns is not None:
             watermark_ns = min(watermark_ns, self._survivors.known_until_ns)
-        names, unnamed = intake.task_names, intake.unnamed
-        intake.task_names, intake.unnamed = [], []
-        self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), names, unnamed)
+        tasks = intake.take_tasks()
+        self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), tasks)
 
     def _write_periodic(self, now_ns: int) -> None:
         """About once a second: losses, slabinfo, manifest (in survivors mode less often), status line."""
@@ -338,7 +341,7 @@ class Recorder:
         self._attempt(lambda: self._periodic.losses(time.monotonic_ns()))
         self._attempt(self._session.stop)
         self._attempt(self._drain_rest)
-        self._attempt(self._store.finish)
+        self._attempt(self._finish_storing)
         status = COMPLETE if self._failure is None else FAILED + _first_line(self._failure)
         self._attempt(lambda: self._writer.close(status))
 
@@ -350,6 +353,11 @@ class Recorder:
             self._store_counts(time.monotonic_ns())
         self._hand_over(None)
         self._periodic.close(time.monotonic_ns())
+
+    def _finish_storing(self) -> None:
+        if self._scan is not None:
+            self._scan.join()
+        self._store.finish()
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """Do a step of the ending.  The first failure is the one that is reported."""

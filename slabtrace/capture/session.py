@@ -10,9 +10,11 @@ from contextlib import suppress
 
 from slabtrace.capture.budget import Budget, Settings
 from slabtrace.capture.host import possible_cpus, possible_nodes
+from slabtrace.capture.kernel import process_shape
 from slabtrace.capture.kernel.btf import Btf
 from slabtrace.capture.kernel.features import TASK_TRACEPOINTS, KernelShape, examine
 from slabtrace.capture.kernel.kallsyms import Kallsyms
+from slabtrace.capture.kernel.process_shape import ProcessShape
 from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureOptions
 from slabtrace.capture.programs import silent_paths
 from slabtrace.capture.programs.bpf_syscall import has_atomics
@@ -42,11 +44,12 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            self.shape, self.silent, self.slab_shape, self.pin_shape, kfuncs = _examine()
+            self.shape, self.processes, self.silent, self.slab_shape, self.pin_shape, kfuncs = _examine()
             _check_mode(options, self.shape)
             geometry = ring_geometry(options.buffer_mib, options.default_buffer_mib)
-            defines = self.shape.defines() | self.silent.defines() | kfuncs.defines()
-            compiled = compile_bpf(defines | geometry.defines() | options.defines())
+            defines = self.shape.defines() | self.processes.defines() | self.silent.defines()
+            defines |= kfuncs.defines() | geometry.defines() | options.defines()
+            compiled = compile_bpf(defines)
             self.programs = Programs(compiled, kfuncs)
             self.kallsyms = symbols.result()
         try:
@@ -139,7 +142,7 @@ class Session:
             *self.shape.tracepoints,
             *(["mm_page_free"] if self.shape.page_end else []),
         ]
-        pairs = [(name, name) for name in names]
+        pairs = [*self.processes.programs.items(), *((name, name) for name in names)]
         pairs += [(f"{name}_twin", name) for name in self.shape.tracepoints if self.options.twin_of(name)]
         for program, _ in pairs:
             self.programs.load(program)
@@ -195,11 +198,14 @@ class Session:
         )
 
 
-def _examine() -> tuple[KernelShape, silent_paths.SilentCoverage, SlabShape | None, PinShape | None, Kfuncs]:
+def _examine() -> tuple[
+    KernelShape, ProcessShape, silent_paths.SilentCoverage, SlabShape | None, PinShape | None, Kfuncs
+]:
     types = Btf()
     try:
         return (
             examine(types),
+            process_shape.examine(types),
             silent_paths.examine(types),
             shape.examine(types, possible_nodes()),
             pin_shape.examine(types),

@@ -20,8 +20,10 @@ from slabtrace.analysis.carried.older import OlderRows, merged
 from slabtrace.analysis.counting.ages import least_horizon_ns
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.older_frees import OlderFrees
+from slabtrace.analysis.names.process_states import Row, rows_of
+from slabtrace.analysis.names.processes import NOT_ENDED, Processes
 from slabtrace.analysis.names.sites import Sites
-from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.names.tasks import UNKNOWN_TGID, Tasks
 from slabtrace.analysis.pairing.paired import How
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.scan import Accumulator, paired_chunks
@@ -30,6 +32,7 @@ from slabtrace.trace.format import schema
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.format.event_columns import stored
+from slabtrace.trace.format.schema import ProcessEvent
 from slabtrace.trace.reading.reader import TraceReader
 from slabtrace.trace.writing.writer import TableWriter, WriteError, record_batch
 
@@ -50,6 +53,7 @@ def carry(ended: Path, following: Path) -> None:
     lived, pairs = earlier.deaths.columns()
     tables: dict[str, list[Any]] = {
         "tasks": _who_allocated(objects, reader.table("tasks")),
+        **_processes_of(objects, reader),
         "losses": _summed(reader.table("losses")),
         "missed": [site.tolist(), missed[site].tolist()],
         "since": [[reader.since_ns]],
@@ -91,6 +95,26 @@ def _who_allocated(objects: EventBatch, table: pa.Table) -> list[Any]:
     row = row[row >= 0]
     comms = [tasks.comm[each] for each in row.tolist()]
     return [tasks.ts_ns[row], tasks.tid[row], tasks.tgid[row], comms]
+
+
+def _processes_of(objects: EventBatch, reader: TraceReader) -> dict[str, list[Any]]:
+    """The rows of processes and cgroups that say who allocated `objects`."""
+    tasks, cgroups = Tasks(reader.table("tasks")), reader.table("cgroups")
+    processes = Processes(reader.table("processes"), cgroups)
+    tgid = np.append(tasks.tgid, UNKNOWN_TGID)[tasks.rows(objects.tid, objects.ts_ns)]  # row -1: the last
+    found = np.unique(processes.rows(tgid.astype(np.int64), objects.ts_ns))
+    states = [processes.states[row] for row in found[found >= 0].tolist()]
+    rows = [row for state in states for row in rows_of(state)]
+    for state in states:
+        if (ended_ns := processes.ended_ns[state.number]) != NOT_ENDED:
+            rows.append(Row(ended_ns, ProcessEvent.EXIT, state.tgid, 0, 0, 0, 0, 0, "", ""))
+    in_use = {key for state in states for key in state.cgroups.items()}
+    keys = zip(cgroups.column("hierarchy").to_pylist(), cgroups.column("cgroup").to_pylist(), strict=True)
+    of_these = cgroups.filter(pa.array([key in in_use for key in keys], pa.bool_()))
+    return {
+        "processes": [list(column) for column in zip(*rows, strict=True)] or [[] for _ in schema.PROCESSES],
+        "cgroups": [column.to_pylist() for column in of_these.columns],
+    }
 
 
 def _summed(losses: pa.Table) -> list[Any]:

@@ -34,6 +34,7 @@ import pyarrow as pa
 from slabtrace.errors import TraceError, UsageError
 from slabtrace.series.carry_process import carry_in_process
 from slabtrace.series.last_known import LastKnown
+from slabtrace.series.living import Living
 from slabtrace.series.parts import Rotation, make_series, part_path
 from slabtrace.trace.files.place import Place, remove_trace
 from slabtrace.trace.format import schema
@@ -69,7 +70,7 @@ class Series:
         self._before = Totals()  # of the parts that have ended
         self._mine = Totals()  # events, allocs and frees of this one
         self._change: np.ndarray[Any, np.dtype[np.int8]] = np.zeros(0, np.int8)
-        self._last = LastKnown()
+        self._last, self._living = LastKnown(), Living()
         self._closed_bytes = self._closed_segments = 0
         self._carrying: list[Future[None]] = []
         self._thread = ThreadPoolExecutor(1, "slabtrace-carry")
@@ -94,6 +95,7 @@ class Series:
         """Append rows to a side table of the part.  Raises WriteError."""
         self._part.rows(table, columns)
         self._last.take(table, columns, self._boundary_ns)
+        self._living.take(table, columns, self._boundary_ns)
         if table == "sites":
             kind = np.asarray(columns["kind"])
             change = np.where(kind & schema.FREE_BIT, -1, 1) * (kind != schema.Kind.PAGE_END)
@@ -158,7 +160,7 @@ class Series:
         self._part = TraceWriter(self.folder, self._of_part())
         for name in COPIED:
             self._part.copy(name, _all_rows(old.folder, name))
-        for table, columns in self._last.at_begin(boundary_ns):
+        for table, columns in (*self._last.at_begin(boundary_ns), *self._living.at_begin()):
             self._part.rows(table, columns)
         self._carrying.append(self._thread.submit(self._carry_over, old.folder, self.folder, self._number))
 

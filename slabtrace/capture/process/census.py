@@ -26,7 +26,7 @@ def processes_since(started_ns: int, proc: Path = PROC) -> Processes:
     suspended_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
     since = (started_ns + suspended_ns) * os.sysconf("SC_CLK_TCK") // 1_000_000_000
     running, ended, parents = [], [], []
-    for pid, fields in _stats(proc):
+    for pid, fields in stats(proc):
         if int(fields[START]) < since:
             continue
         if fields[STATE] in ZOMBIE:
@@ -37,7 +37,7 @@ def processes_since(started_ns: int, proc: Path = PROC) -> Processes:
     return Processes(sorted(running)[:MOST], sorted(ended)[:MOST], sorted(set(parents))[:MOST])
 
 
-def _stats(proc: Path) -> Iterator[tuple[int, list[str]]]:
+def stats(proc: Path) -> Iterator[tuple[int, list[str]]]:
     """(pid, fields after the name) of every process that can be read."""
     for folder in proc.iterdir():
         if not folder.name.isdecimal():

@@ -32,6 +32,7 @@ class Capability(IntEnum):
     KILL = 5
     SETUID = 7
     SETPCAP = 8
+    SYS_PTRACE = 19
     SYS_ADMIN = 21
     SYS_NICE = 23
     SYSLOG = 34
@@ -48,8 +49,14 @@ RECORDING = frozenset(
         Capability.KILL,  # to end the traced command, which may have changed its user
     }
 )
-# What it needs until everything is attached and the command is started.
-ATTACHING = RECORDING | {Capability.PERFMON, Capability.SYS_NICE, Capability.SETPCAP}
+# What it needs until everything is attached and the command is started.  CAP_SYS_PTRACE: to read the links
+# exe and ns/ of the processes of others, once (storing/running.py).
+ATTACHING = RECORDING | {
+    Capability.PERFMON,
+    Capability.SYS_NICE,
+    Capability.SETPCAP,
+    Capability.SYS_PTRACE,
+}
 
 _VERSION_3 = 0x20080522  # _LINUX_CAPABILITY_VERSION_3: two words of 32 bits each
 _PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 8, 23, 24

@@ -20,8 +20,9 @@ from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
 from slabtrace.capture.slabs.touched import TouchedPages
 from slabtrace.capture.slabs.walk import SlabCache
-from slabtrace.capture.stream.intake import TaskName
+from slabtrace.capture.stream.intake import Rows, TaskName, TaskRows
 from slabtrace.capture.stream.ordering import TimeMerge
+from slabtrace.capture.stream.processes import ProcessSlots
 from slabtrace.capture.stream.stacks import StackReader
 from slabtrace.capture.stream.tasks import read_comm
 from slabtrace.trace.format.batch import EventBatch, UInt64
@@ -72,6 +73,7 @@ class Storing:
         self._sites = 0
         self._of_site = np.zeros(0, dtype=np.uint8)  # the bits below
         self._some_unwanted = False
+        self._processes = ProcessSlots()
         self.touched = TouchedPages()
         self._known_symbols: set[int] = set()
         self._known_caches: dict[int, SlabCache] = {}
@@ -92,11 +94,10 @@ class Storing:
         batch: EventBatch,
         watermark_ns: int | None,
         sites: SiteRows,
-        names: list[TaskName],
-        unnamed: list[TaskName],
+        tasks: TaskRows,
     ) -> None:
         """Store a batch with all that its events refer to.  Blocks while the queue is full."""
-        self._put(lambda: self._store(batch, watermark_ns, sites, names, unnamed))
+        self._put(lambda: self._store(batch, watermark_ns, sites, tasks))
 
     def lost(self, until_ns: int) -> None:
         """Report to the observer that events before `until_ns` are missing.  Call it before `batch`."""
@@ -118,6 +119,7 @@ class Storing:
     def finish(self) -> None:
         """Wait until everything is stored.  Raises what failed."""
         if self._thread.is_alive():
+            self._put(lambda: self._store_processes([], last=True))
             self._queue.put(None)
         self._thread.join()
         self.check()
@@ -147,10 +149,10 @@ class Storing:
         batch: EventBatch,
         watermark_ns: int | None,
         sites: SiteRows,
-        names: list[TaskName],
-        unnamed: list[TaskName],
+        tasks: TaskRows,
     ) -> None:
-        self._store_tasks(names, unnamed)
+        self._store_tasks(tasks.names, tasks.unnamed)
+        self._store_processes(tasks.processes)
         if len(sites):
             self._store_sites(sites.copy())
         released = self._within(self._merge.merge(batch, watermark_ns))
@@ -187,6 +189,12 @@ class Storing:
         rows.sort()
         columns = {field: [getattr(row, field) for row in rows] for field in TaskName._fields}
         self._writer.rows("tasks", columns)
+
+    def _store_processes(self, slots: list[Rows], last: bool = False) -> None:
+        processes, cgroups = self._processes.take(slots, last)
+        for table, columns in (("processes", processes), ("cgroups", cgroups)):
+            if columns["ts_ns"]:
+                self._writer.rows(table, columns)
 
     def _store_sites(self, sites: SiteRows) -> None:
         self._fill_sizes(sites)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slabtrace.capture.programs.layout import event_dtype
-from slabtrace.capture.stream.sites import NO_SITE, SiteTable
+from slabtrace.capture.programs.layout import event_dtype, header_numbers
+from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.trace.format.batch import EventBatch
 
 CHUNK = 8192  # slots: 512 KiB, half of a small L2 cache
@@ -22,6 +22,12 @@ _DTYPE = event_dtype()
 _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
 _TASK = _OFFSET["tgid"] // 8  # tgid in the lower half, tid in the upper; a test holds that
 _CPU = _OFFSET["cpu"] // 2
+_TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
+_KIND_WORD, _KIND_SHIFT = _OFFSET["kind"] // 8, _OFFSET["kind"] % 8 * 8
+_OF_TASK = np.uint64(_TASK_COMM << _KIND_SHIFT)  # a bit of all slots about what tasks do
+
+
+Rows = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 class TaskName(NamedTuple):
@@ -33,14 +39,27 @@ class TaskName(NamedTuple):
     comm: str
 
 
+class TaskRows(NamedTuple):
+    """What is known of tasks since the last time.
+
+    `names`; `unnamed`: tasks in events without a name before; `processes`: slots of what processes and
+    cgroups do (processes.py).
+    """
+
+    names: list[TaskName]
+    unnamed: list[TaskName]
+    processes: list[Rows]
+
+
 class Intake:
     """Collects the events of one batch in columns."""
 
     def __init__(self, sites: SiteTable) -> None:
         self.sites = sites
         self.task_names: list[TaskName] = []
+        self._processes: list[Rows] = []
         self._known_tgid = np.zeros(1 << 22, dtype=np.uint32)  # PID_MAX_LIMIT; touched pages only
-        self.unnamed: list[TaskName] = []  # tasks in events without a task event before
+        self._unnamed: list[TaskName] = []
         self._start()
 
     def _start(self) -> None:
@@ -60,7 +79,7 @@ class Intake:
         """Remember a task whose name is known from elsewhere (the scan of /proc at the start)."""
         self._known_tgid[tid & 0x3FFFFF] = tgid
 
-    def accept(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
+    def accept(self, rows: Rows, cpu: int | None) -> None:
         """Take slots of one CPU, shape (n, 8), n <= room, in the order they were committed.
 
         `cpu` None: each slot names its CPU.
@@ -68,12 +87,13 @@ class Intake:
         for start in range(0, len(rows), CHUNK):
             self._accept_chunk(rows[start : start + CHUNK], cpu)
 
-    def _accept_chunk(self, rows: np.ndarray[Any, np.dtype[np.uint64]], cpu: int | None) -> None:
+    def _accept_chunk(self, rows: Rows, cpu: int | None) -> None:
+        kinds = rows[:, _KIND_WORD]
+        if np.bitwise_or.reduce(kinds, initial=0) & _OF_TASK:
+            of_task = kinds & _OF_TASK != 0
+            self._take_of_tasks(rows[of_task])
+            rows = rows[~of_task]
         sites = self.sites.intern(rows)
-        if len(sites) and sites.max() == NO_SITE:
-            is_event = sites != NO_SITE
-            self._take_names(rows[~is_event])
-            rows, sites = rows[is_event], sites[is_event]
         at, end = self.count, self.count + len(rows)
         self._ts[at:end] = rows[:, 0].view(np.int64)
         self._ptr[at:end] = rows[:, 1]
@@ -82,7 +102,7 @@ class Intake:
         self._take_tasks(rows, at, end)
         self.count = end
 
-    def _take_tasks(self, rows: np.ndarray[Any, np.dtype[np.uint64]], at: int, end: int) -> None:
+    def _take_tasks(self, rows: Rows, at: int, end: int) -> None:
         """Store tids, and find tasks that have no task event before.
 
         Only the first event of each run of one task is checked: a CPU rarely switches between two events.
@@ -97,9 +117,16 @@ class Intake:
         for i in np.flatnonzero(self._known_tgid[tid] != tgid).tolist():
             if self._known_tgid[tid[i]] != tgid[i]:
                 self._known_tgid[tid[i]] = tgid[i]
-                self.unnamed.append(TaskName(int(rows[first[i], 0]), int(tid[i]), int(tgid[i]), ""))
+                self._unnamed.append(TaskName(int(rows[first[i], 0]), int(tid[i]), int(tgid[i]), ""))
 
-    def _take_names(self, rows: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
+    def _take_of_tasks(self, rows: Rows) -> None:
+        """Slots about what tasks do: their names, and all else."""
+        named = rows[:, _KIND_WORD] >> np.uint64(_KIND_SHIFT) & np.uint64(0xFF) == _TASK_COMM
+        self._take_names(rows[named])
+        if not named.all():
+            self._processes.append(rows[~named])
+
+    def _take_names(self, rows: Rows) -> None:
         """Any user can rename a task four million times a second: each distinct name is decoded once."""
         slots = np.frombuffer(rows.tobytes(), dtype=_DTYPE)
         raw = np.stack([slots["ptr"], slots["call_site"]], axis=1).view("V16").reshape(-1)
@@ -108,6 +135,12 @@ class Intake:
         self._known_tgid[slots["tid"] & 0x3FFFFF] = slots["tgid"]  # of one task, the last
         columns = (slots[name].tolist() for name in ("ts_ns", "tid", "tgid"))
         self.task_names += map(TaskName, *columns, map(comms.__getitem__, names))
+
+    def take_tasks(self) -> TaskRows:
+        """What came of tasks since the last call."""
+        rows = TaskRows(self.task_names, self._unnamed, self._processes)
+        self.task_names, self._unnamed, self._processes = [], [], []
+        return rows
 
     def take(self) -> EventBatch:
         """The columns collected so far, not ordered across lanes.  The intake is empty then."""

@@ -13,7 +13,6 @@ Example: three chunks, with keys of 8 bits and a table of 16 entries; the sites 
     1      A       0x51   5      nothing    miss, not in the dict: new, number 0
     1      B       0x73   7      nothing    miss, new, number 1
     1      A       0x51   5      nothing    miss; the same key as before, looked up once for both: number 0
-    1      a name  0x95   9      nothing    miss; its kind is SLAB_TASK_COMM: NO_SITE
     2      A       0x51   5      0x51       hit: number 0
     2      C       0x5f   5      0x51       miss, new, number 2; entry 5 has its key from now on
     3      A       0x51   5      0x5f       miss; the dict has number 0; entry 5 has A's key again
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from slabtrace.capture.programs.layout import event_dtype, header_numbers
+from slabtrace.capture.programs.layout import event_dtype
 from slabtrace.trace.format.batch import UInt32, UInt64
 from slabtrace.trace.format.schema import FREE_BIT, STACK_NOT_TAKEN, Flag
 
@@ -49,10 +48,6 @@ _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignor
 _CALL_SITE, _CACHE = _OFFSET["call_site"] // 8, _OFFSET["cache"] // 8
 _BYTES, _GFP_STACK = _OFFSET["bytes_req"] // 8, _OFFSET["gfp_flags"] // 8
 _CPU_KIND = _OFFSET["cpu"] // 8
-_KIND_BYTE = _OFFSET["kind"]
-_TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
-# Of a slot with a task's name.  It is never in the table, so only slots that miss are checked for names.
-NO_SITE = 0xFFFFFFFF
 
 
 def site_keys(rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt64:
@@ -90,15 +85,11 @@ class SiteTable:
         return len(self._ids)
 
     def intern(self, rows: np.ndarray[Any, np.dtype[np.uint64]]) -> UInt32:
-        """Site numbers, shape (n,), uint32, of slots of shape (n, 8); NO_SITE for a task's name."""
+        """Site numbers, shape (n,), uint32, of slots of slab events, shape (n, 8)."""
         keys = site_keys(rows)
         entry = (keys >> self._shift).view(np.int64)
         sites = self._sites.take(entry)
         missed = np.flatnonzero(self._keys.take(entry) != keys)
-        if len(missed):
-            is_name = rows[missed].view(np.uint8)[:, _KIND_BYTE] == _TASK_COMM
-            sites[missed[is_name]] = NO_SITE
-            missed = missed[~is_name]
         if len(missed):
             sites[missed] = self._slow(keys[missed], rows, missed)
         return sites

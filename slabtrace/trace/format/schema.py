@@ -14,7 +14,7 @@ import pyarrow as pa
 
 FORMAT = "slabtrace"
 MAJOR = 2
-MINOR = 1
+MINOR = 2
 
 MANIFEST = "manifest.json"
 EVENTS_DIR = "events"
@@ -51,6 +51,24 @@ class Flag(IntFlag):
     CACHE_UNKNOWN = 0x04  # the page's owner could not be read, `cache` is 0
     INTERIOR = 0x08  # of a free: no object begins at this address (coverage.frees_judged)
     COARSE = 0x10  # the table of sites was full: `bytes_req` equals `bytes_alloc`, and the stack is not kept
+
+
+class ProcessEvent(IntEnum):
+    """What a row of processes.arrow says of a process."""
+
+    RUNNING = 1  # it was there when the recording began
+    FORK = 2
+    EXEC = 3
+    EXIT = 4  # its last thread has ended
+    MOVED = 5  # to `cgroup`
+
+
+class CgroupEvent(IntEnum):
+    """What a row of cgroups.arrow says of a cgroup."""
+
+    SEEN = 1
+    MADE = 2
+    GONE = 3  # removed; the kernel may keep its memory for long
 
 
 STACK_NOT_TAKEN = -2  # no stack, for the stacks of its call site are sampled (bpf/stack_budget.h)
@@ -130,6 +148,34 @@ TASKS = pa.schema(
     ]
 )
 
+# What processes did.  Of a RUNNING one ts_ns is when it began, before the recording.
+PROCESSES = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("event", pa.uint8()),  # ProcessEvent
+        ("tgid", pa.uint32()),
+        ("parent", pa.uint32()),  # its tgid at that time
+        ("pid_ns", pa.uint32()),  # the number of its PID namespace, as in /proc/PID/ns; 0: not known
+        ("net_ns", pa.uint32()),
+        ("hierarchy", pa.uint32()),  # of `cgroup`: 0 the default one (cgroup2), else one of version 1
+        ("cgroup", pa.uint64()),  # key of cgroups.arrow, with `hierarchy`; 0: not known
+        ("exe", pa.string()),  # of RUNNING and EXEC; the others have what they had, or their parent
+        ("command", pa.string()),  # the command line as a shell takes it, or its beginning: escape it
+    ]
+)
+
+# Cgroups and what happened to them.  A cgroup has the same number all its life.
+CGROUPS = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("event", pa.uint8()),  # CgroupEvent
+        ("hierarchy", pa.uint32()),
+        ("cgroup", pa.uint64()),  # the inode number of its directory
+        ("path", pa.string()),  # as in /proc/PID/cgroup: escape it
+        ("controllers", pa.string()),  # of the hierarchy, such as "memory" or "name=systemd"; "" if not known
+    ]
+)
+
 LOSSES = pa.schema(
     [
         ("begin_ns", pa.int64()),  # losses happened in [begin_ns, end_ns)
@@ -200,6 +246,8 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "stacks": STACKS,
     "symbols": SYMBOLS,
     "tasks": TASKS,
+    "processes": PROCESSES,
+    "cgroups": CGROUPS,
     "losses": LOSSES,
     "slabinfo": SLABINFO,
     "slabs": SLABS,
@@ -212,15 +260,20 @@ SINCE = {
     "slabs": (1, 1),
     "counted": (1, 2),
     "pins": (2, 1),
+    "processes": (2, 2),
+    "cgroups": (2, 2),
 }  # version from which on traces have this side table
-CARRIED_SINCE = dict.fromkeys(
-    ("uncompleted", "since", "older", "lived", "pairs"), (2, 1)
-)  # and this carried one
+CARRIED_SINCE = {  # and this carried one
+    **dict.fromkeys(("uncompleted", "since", "older", "lived", "pairs"), (2, 1)),
+    **dict.fromkeys(("processes", "cgroups"), (2, 2)),
+}
 
 # What a part of a series has from the parts before it, with times before its started_ns.
 CARRIED: dict[str, pa.Schema] = {
     "events": EVENTS,  # allocations that were outstanding
     "tasks": TASKS,  # the tasks of these
+    "processes": PROCESSES,  # the processes of these, as if they had run from when they began
+    "cgroups": CGROUPS,  # the cgroups of these
     "losses": LOSSES,  # all losses, one row for each CPU, kind and program
     "missed": pa.schema([("site", pa.uint32()), ("frees", pa.uint64())]),  # inferred frees
     "uncompleted": EVENTS,  # frees of the last minute that may be reported again (kfree_rcu)

@@ -156,6 +156,17 @@ class Names:
         return text and self._names.setdefault(text, f"{self._word}-{len(self._names) + 1}")
 
 
+class Paths:
+    """Paths of cgroups as /cgroup-1, /cgroup-2, in the order met; the root stays."""
+
+    def __init__(self) -> None:
+        self._names = Names("/cgroup")
+
+    def of(self, path: str) -> str:
+        """The replacement of `path`."""
+        return path if path == "/" else self._names.of(path)
+
+
 class CacheNames:
     """Names of slab caches: unchanged, except for memory cgroups and addresses in them."""
 

@@ -26,12 +26,12 @@ from slabtrace.trace.format.arrays import column, plain
 from slabtrace.trace.format.batch import UInt64
 from slabtrace.trace.format.sample import in_sample
 from slabtrace.trace.manifest import read
-from slabtrace.trace.redaction.made_up import CacheNames, Memory, Names, Pids, Ranks, StackIds, Text
+from slabtrace.trace.redaction.made_up import CacheNames, Memory, Names, Paths, Pids, Ranks, StackIds, Text
 from slabtrace.trace.redaction.manifest import pids_of, redacted_manifest
 from slabtrace.trace.writing.writer import TableWriter
 
-KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK = (
-    "kept", "memory", "text", "pid", "stack", "cache", "comm", "mark"
+KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK, INODE, PROGRAM, COMMAND, PATH = (
+    "kept", "memory", "text", "pid", "stack", "cache", "comm", "mark", "inode", "program", "command", "path"
 )  # fmt: skip
 EVENTS = "events"
 TREATMENT: dict[str, dict[str, str]] = {
@@ -48,6 +48,13 @@ TREATMENT: dict[str, dict[str, str]] = {
     "stacks": {"stack_id": STACK, "frames": TEXT},
     "symbols": {"address": TEXT, **dict.fromkeys(("name", "offset", "module", "since_ns"), KEPT)},
     "tasks": {"ts_ns": KEPT, "tid": PID, "tgid": PID, "comm": COMM},
+    "processes": {
+        "tgid": PID, "parent": PID, "pid_ns": INODE, "net_ns": INODE, "cgroup": INODE,
+        "exe": PROGRAM, "command": COMMAND, **dict.fromkeys(("ts_ns", "event", "hierarchy"), KEPT),
+    },
+    "cgroups": {
+        "cgroup": INODE, "path": PATH, **dict.fromkeys(("ts_ns", "event", "hierarchy", "controllers"), KEPT)
+    },
     "losses": dict.fromkeys(("begin_ns", "end_ns", "cpu", "kind", "program", "count"), KEPT),
     "slabinfo": {
         "name": CACHE,
@@ -94,12 +101,15 @@ class _Copying:
         self._memory = Memory(self._block_bits())
         self._addresses, self._offsets, self._pids = Ranks(), dict[int, int](), Pids()
         self._comms, self._marks, self._caches = Names("task"), Names("mark"), CacheNames()
+        self._inodes = Ranks()
+        self._named = {PROGRAM: Names("program"), COMMAND: Names("command"), PATH: Paths()}
 
     def meet(self) -> None:
         """The first pass: collect all values whose order matters."""
         for name in self._names:
             treatment = TREATMENT[_table(name)]
             takers = {MEMORY: self._memory.meet, TEXT: self._addresses.meet, PID: self._pids.meet}
+            takers[INODE] = self._inodes.meet
             wanted = [each for each, how in treatment.items() if how in takers]
             for batch in self._batches(name, wanted) if wanted else ():
                 for each in wanted:
@@ -167,7 +177,9 @@ class _Copying:
             KEPT: lambda values, kind: values.cast(kind),
             **{how: _maker(each) for how, each in ((MEMORY, self._memory), (TEXT, text), (PID, self._pids))},
             STACK: _maker(StackIds()),
+            INODE: _maker(self._inodes),
             **{how: _naming(each) for how, each in ((COMM, self._comms), (MARK, self._marks))},
+            **{how: _naming(each) for how, each in self._named.items()},
             CACHE: _naming(self._caches),
         }
 

@@ -39,6 +39,13 @@ def test_offsets_are_those_a_c_compiler_finds(tmp_path: Path) -> None:
     assert found == [dtype.itemsize, *(dtype.fields[name][1] for name in names)]  # type: ignore[index]
 
 
+@pytest.mark.parametrize("struct", ["process_event", "text_event"])
+def test_what_tasks_do_has_its_time_task_and_kind_where_an_event_has_them(struct: str) -> None:
+    event, other = event_dtype(), struct_dtype("event.h", struct)
+    for name in ("ts_ns", "tgid", "tid", "cpu", "kind"):
+        assert other.fields[name][1] == event.fields[name][1]  # type: ignore[index]
+
+
 def test_words_lie_as_the_intake_reads_them() -> None:
     at = {name: event_dtype().fields[name][1] for name in event_dtype().names or ()}  # type: ignore[index]
     assert (at["ts_ns"], at["ptr"]) == (0, 8)

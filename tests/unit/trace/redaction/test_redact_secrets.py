@@ -106,6 +106,30 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
         "stacks": [{"stack_id": 7, "frames": [ADDRESS + 8, ADDRESS + 24]}],
         "symbols": [{"address": ADDRESS + 8, "name": "kept_name", "offset": 8, "module": "", "since_ns": 0}],
         "tasks": [{"ts_ns": 0, "tid": PID, "tgid": PID + 1, "comm": f"{SECRET}-task"}],
+        "processes": [
+            {
+                "ts_ns": 0,
+                "event": 3,
+                "tgid": PID,
+                "parent": PID + 1,
+                "pid_ns": PID + 2,
+                "net_ns": PID + 3,
+                "hierarchy": 0,
+                "cgroup": ADDRESS,
+                "exe": f"/bin/{SECRET}",
+                "command": f"x {SECRET}",
+            }
+        ],
+        "cgroups": [
+            {
+                "ts_ns": 0,
+                "event": 1,
+                "hierarchy": 0,
+                "cgroup": ADDRESS,
+                "path": f"/{SECRET}.service",
+                "controllers": "memory",
+            }
+        ],
         "slabinfo": [counted | {"name": f"kmalloc-64(3:{SECRET})"}],
         "slabs": [slab],
         "pins": [{"ts_ns": 2, "ptr": ADDRESS, "pinned": 1}],

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who a process was at a time: command, parent, namespaces, cgroups; found by (tgid, time).
+
+The rows of processes.arrow are folded in the order of time (process_states.py); each leads to a state that
+holds until the next one of the same tgid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from slabtrace.analysis.names.process_states import NEW, ProcessStates, Row, State
+from slabtrace.trace.format.arrays import plain
+from slabtrace.trace.format.schema import PROCESSES, CgroupEvent
+
+Positions = NDArray[np.intp]
+NOT_ENDED = -1
+ROOT = "/"
+_CHOICE = ("", "name=systemd", "memory")  # of the hierarchies, where a process may be in several cgroups
+
+
+class Cgroups:
+    """The cgroups of a trace, by (hierarchy, number)."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.path: dict[tuple[int, int], str] = {}
+        self.gone_ns: dict[tuple[int, int], int] = {}
+        self.controllers: dict[int, str] = {}
+        for row in table.to_pylist():
+            key = (row["hierarchy"], row["cgroup"])
+            if row["path"]:
+                self.path.setdefault(key, row["path"])
+            if row["controllers"]:
+                self.controllers[row["hierarchy"]] = row["controllers"]
+            if row["event"] == CgroupEvent.GONE:
+                self.gone_ns[key] = row["ts_ns"]
+
+    def chosen(self, cgroups: dict[int, int]) -> tuple[int, int] | None:
+        """Of the cgroups {hierarchy: number} of a process the one that says most; None if none is known.
+
+        That is the one in cgroup2 if it is not the root there, then that of systemd, of memory, any other.
+        """
+        known = [key for key in cgroups.items() if key in self.path]
+        inner = [key for key in known if self.path[key] != ROOT]
+        return min(inner or known, key=self._rank, default=None)
+
+    def _rank(self, key: tuple[int, int]) -> tuple[int, int]:
+        controllers = self.controllers.get(key[0], "") if key[0] else ""
+        at = (
+            _CHOICE.index(controllers)
+            if controllers in _CHOICE and (controllers or not key[0])
+            else len(_CHOICE)
+        )
+        return at, key[0]
+
+
+class Processes:
+    """The states of all processes of a trace.
+
+    `ended_ns`, by the number of a process: when it ended, NOT_ENDED if it lived at the end.
+    """
+
+    def __init__(self, processes: pa.Table, cgroups: pa.Table) -> None:
+        self.cgroups = Cgroups(cgroups)
+        self.states: list[State] = []
+        self.ended_ns: list[int] = []
+        states = ProcessStates()
+        for row in _in_order(processes):
+            before, state = states.living.get(row.tgid), states.take(row)
+            if before is not None and (state is None or state.number != before.number):
+                self.ended_ns[before.number] = row.ts_ns
+            if state is not None:
+                self.states.append(state)
+                if state.number == len(self.ended_ns):
+                    self.ended_ns.append(NOT_ENDED)
+
+    @cached_property
+    def _sorted(self) -> tuple[Positions, NDArray[np.int64], NDArray[np.int64]]:
+        tgid = np.array([each.tgid for each in self.states], np.int64)
+        ts_ns = np.array([each.since_ns for each in self.states], np.int64)
+        order = np.lexsort((ts_ns, tgid))
+        return order, tgid[order], ts_ns[order]
+
+    def rows(self, tgid: NDArray[np.int64], ts_ns: NDArray[np.int64]) -> Positions:
+        """The state that held at each (tgid, time), an index of `states`, -1 if there is none: shape (n,).
+
+        Before the first state of a tgid, that first one holds.
+        """
+        order, known, since = self._sorted
+        found = np.full(len(tgid), -1, np.intp)
+        if not len(order):
+            return found
+        first, last = (np.searchsorted(known, tgid, side) for side in ("left", "right"))
+        times, at = np.unique(np.concatenate([since, ts_ns]), return_inverse=True)
+        number = np.int64(len(times) + 1)
+        key = known * number + at[: len(since)]
+        row = np.searchsorted(key, tgid * number + at[len(since) :], side="right") - 1
+        row = np.clip(row, first, last - 1)
+        there = last > first
+        found[there] = order[row[there]]
+        return found
+
+    def path(self, state: State) -> str:
+        """The path of the cgroup that says most of a process; empty if none is known."""
+        key = self.cgroups.chosen(state.cgroups)
+        return self.cgroups.path[key] if key else ""
+
+
+def _in_order(table: pa.Table) -> Iterable[Row]:
+    """The rows by time; of several at one time, those that begin a process first."""
+    event, ts_ns = (plain(table.column(name)) for name in ("event", "ts_ns"))
+    order = np.lexsort((~np.isin(event, NEW), ts_ns))
+    columns = [table.column(name).take(pa.array(order)).to_pylist() for name in PROCESSES.names]
+    return map(Row, *columns)
