@@ -116,9 +116,9 @@ def _one_step(intake: Intake, store: Storing, step: int, now_ns: int) -> None:
     names = [TaskName(now_ns, tid, tid, f"task-{tid % 97}") for tid in tids.tolist()]
     for each in names:
         intake.knows(each.tid, each.tgid)
-    unnamed, intake.unnamed = intake.unnamed, []
     done = threading.Event()
-    store.batch(intake.take(), now_ns, intake.sites.take_new(), names, unnamed)
+    tasks = intake.take_tasks()._replace(names=names)
+    store.batch(intake.take(), now_ns, intake.sites.take_new(), tasks)
     store.call(done.set)
     done.wait()  # in a real recording of this rate the queue is empty before the next step
 
