@@ -66,6 +66,12 @@ class OlderFrees:
             self._parts = []
         return self
 
+    def without(self, sites: Positions) -> OlderFrees:
+        """Those at other sites, closed."""
+        kept, others = ~np.isin(self.site, sites), OlderFrees(self.since_ns)
+        others.site, others.ts_ns, others.tid = self.site[kept], self.ts_ns[kept], self.tid[kept]
+        return others
+
     def of_site(self, site: int, tid: int | None = None) -> NDArray[np.int64]:
         """The times of the frees at one site, ascending; `tid`: only those that this task may have made."""
         begin, end = np.searchsorted(self.site, [site, site + 1])

@@ -112,6 +112,15 @@ KNOWN = (
 )
 
 
+# mm/slub.c: frees of vectors that belong to a slab, and of per-CPU arrays of free objects
+_INSIDE = re.compile(r"^(_*free_slab|free_slab_obj_exts|unaccount_slab|free_empty_sheaf|rcu_free_sheaf\w*)\b")
+
+
+def freed_inside(symbol: str) -> bool:
+    """Whether what is freed by this function is the slab allocator's own: no object of anybody else."""
+    return bool(_INSIDE.search(symbol))
+
+
 def by_design(cache: str, symbol: str, stack: list[str] | None = None) -> Design | None:
     """The known design that objects of `cache` are part of.
 

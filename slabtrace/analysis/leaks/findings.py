@@ -35,11 +35,13 @@ class Circumstances:
 
     `reclaimable`: the kernel can give up the objects.  `expected`: slabtrace's own, or kept by design.
     `doubted`: something speaks against a leak: the cache did not grow, or what it is of is not known.
+    `too_short`: the kernel frees them after a time that the recording is too short to see.
     """
 
     reclaimable: NDArray[np.bool_]
     expected: NDArray[np.bool_]
     doubted: NDArray[np.bool_]
+    too_short: NDArray[np.bool_]
 
 
 @dataclass
@@ -79,7 +81,7 @@ def _class(result: Tested, leak: bool, grows: bool, about: Circumstances, at: in
         return REPLACING
     bursts = result.kept >= LEAST_KEPT and not result.steady
     if grows and more and not result.ended and not bursts and not about.expected[at]:
-        return GROWING
+        return YOUNG if about.too_short[at] else GROWING
     if result.ended or bursts or about.expected[at]:
         return RETAINED
     return YOUNG

@@ -27,11 +27,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
-from slabtrace.analysis.leaks.by_design import Design, Fate, by_design
+from slabtrace.analysis.leaks.by_design import Design, Fate, by_design, freed_inside
 from slabtrace.analysis.leaks.by_task import Divided, divided, personal
-from slabtrace.analysis.leaks.doubts import NOT_ASKED, Doubt, Known, doubts_of
+from slabtrace.analysis.leaks.doubts import NOT_ASKED, Doubt, Known, doubts_of, of_time
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.findings import Circumstances, Judged, judge
 from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
@@ -74,8 +75,16 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
     if not known.slabs_asked:
         unsure = (bounds.maybe_freed == NO_BOUND).tolist()
         doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
-    classes = judge(tests.results, _circumstances(found, owners, designs, doubts))
+    too_short = [each is not None and bool(of_time(each, known.length_s).says) for each in designs]
+    classes = judge(tests.results, _circumstances(found, owners, designs, doubts, too_short))
     return Verdicts(found, row, task, tests.results, bounds, designs, doubts, classes)
+
+
+def freed_inside_by(kept: Kept, lookup: Lookup) -> Positions:
+    """The sites of older frees where the slab allocator frees what is its own."""
+    sites = np.unique(kept.older.site)
+    names = [lookup.symbols.name(each) for each in kept.sites["call_site"][sites].tolist()]
+    return sites[[freed_inside(name) for name in names]] if len(sites) else sites
 
 
 def sizes(kept: Kept, groups: Groups) -> Counts:
@@ -124,13 +133,14 @@ def _tests(kept: Kept, groups: Groups, divided: Divided, of_owner: Positions, kn
 
 
 def _circumstances(
-    found: Owned, owners: pd.DataFrame, designs: Designs, doubts: list[Doubt]
+    found: Owned, owners: pd.DataFrame, designs: Designs, doubts: list[Doubt], too_short: list[bool]
 ) -> Circumstances:
     """What is true of the findings apart from the tests."""
     return Circumstances(
         reclaimable=found.freeable | _has_fate(designs, Fate.SHRUNK),
         expected=_has_fate(designs, Fate.KEPT) | owners["own"].to_numpy(bool),
         doubted=np.array([bool(doubt.says) for doubt in doubts], np.bool_),
+        too_short=np.array(too_short, np.bool_),
     )
 
 

@@ -7,7 +7,7 @@ and inodes.  So where some free paths cannot be traced, a leak is at most "growi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from slabtrace.analysis.counting.summary import Lookup, Objects
 from slabtrace.analysis.grouping.groups import group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
-from slabtrace.analysis.leaks.judgement import judged
+from slabtrace.analysis.leaks.judgement import freed_inside_by, judged
 from slabtrace.analysis.leaks.of_groups import gravest
 from slabtrace.analysis.leaks.table import findings_table
 from slabtrace.analysis.leaks.verdict import Verdict, verdict
@@ -130,7 +130,9 @@ class SoFar:
 
     def judged(self) -> LiveJudgement:
         """The judgement."""
-        kept, lookup, known = self.kept, self.lookup, self.known
+        lookup, known = self.lookup, self.known
+        inside = freed_inside_by(self.kept, lookup)
+        kept = replace(self.kept, older=self.kept.older.without(inside))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, "stack", module)
         frame = outstanding(kept, lookup, groups, known.proof)

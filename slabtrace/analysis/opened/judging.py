@@ -13,7 +13,7 @@ from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
-from slabtrace.analysis.leaks.judgement import Verdicts, judged
+from slabtrace.analysis.leaks.judgement import Verdicts, freed_inside_by, judged
 from slabtrace.analysis.leaks.of_groups import groups_tested
 from slabtrace.analysis.leaks.table import Tables, findings_table, groups_table, with_groups
 from slabtrace.analysis.leaks.verdict import Verdict, verdict
@@ -65,6 +65,7 @@ class Judging:
             kept = replace(kept, until_ns=command.ended_ns)  # what it did cannot go on
         if self._of_the_command(question):
             kept = replace(kept, older=OlderFrees(0))
+        kept = replace(kept, older=kept.older.without(freed_inside_by(kept, lookup)))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
         return outstanding(kept, lookup, groups, self._proof()), groups, kept

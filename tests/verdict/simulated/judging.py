@@ -33,7 +33,7 @@ def evidence(group: Population) -> Evidence:
 def classes(results: list[Tested]) -> list[str]:
     """The class of each group of a recording of these groups."""
     none = np.zeros(len(results), np.bool_)
-    return judge(results, Circumstances(none, none, none)).classes
+    return judge(results, Circumstances(none, none, none, none)).classes
 
 
 def recording(groups: list[Population]) -> tuple[list[str], list[Tested]]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slabtrace.analysis.leaks.by_design import INNER, KNOWN, Fate, by_design
+from slabtrace.analysis.counting.older_frees import OlderFrees
+from slabtrace.analysis.leaks.by_design import INNER, KNOWN, Fate, by_design, freed_inside
 from slabtrace.analysis.leaks.evidence import Tested as Results
 from slabtrace.analysis.leaks.findings import CLASSES, Circumstances, judge
 from slabtrace.analysis.statistics.rates import Rate
@@ -14,7 +15,7 @@ from slabtrace.analysis.statistics.rates import Rate
 # 60 objects came all along, and none went: as sure as it gets.
 LEAK = Results(p=1e-12, p_growth=1e-12, least_p=1e-12, horizon=0.1, kept=60, older=0.0, died=0, filled=15.0)
 LEAK = LEAK._replace(rate=Rate(60.0, 50.0, 70.0))
-ABOUT = ("reclaimable", "expected", "doubted")
+ABOUT = ("reclaimable", "expected", "doubted", "too_short")
 
 
 def classes(*results: Results, **about: bool) -> list[str]:
@@ -28,6 +29,7 @@ def classes(*results: Results, **about: bool) -> list[str]:
         ({}, {}, "suspect"),
         ({}, {"doubted": True}, "growing"),
         ({}, {"expected": True}, "retained"),
+        ({}, {"doubted": True, "too_short": True}, "young"),
         ({}, {"reclaimable": True}, "reclaimable"),
         ({}, {"reclaimable": True, "expected": True}, "reclaimable"),
         ({"p": 0.02}, {}, "growing"),  # not sure that nobody frees them
@@ -66,9 +68,9 @@ def test_findings_that_no_test_could_make_suspects_do_not_count_as_tests() -> No
 
 
 def test_the_number_of_tests_is_told_and_at_least_one() -> None:
-    none = Circumstances(*[np.zeros(0, np.bool_)] * 3)
+    none = Circumstances(*[np.zeros(0, np.bool_)] * len(ABOUT))
     assert judge([], none).tests == 1
-    five = Circumstances(*[np.zeros(5, np.bool_)] * 3)
+    five = Circumstances(*[np.zeros(5, np.bool_)] * len(ABOUT))
     assert judge([LEAK] * 5, five).tests == 5
 
 
@@ -111,3 +113,28 @@ def test_deep_frames_do_not_say_what_an_object_is_for() -> None:
     inner = ["f+0x1"] * (INNER - 1)
     assert by_design("kmalloc-64", "f+0x1", [*inner, "copy_process+0x1"]) is not None
     assert by_design("kmalloc-64", "f+0x1", [*inner, "f+0x1", "copy_process+0x1"]) is None
+
+
+@pytest.mark.parametrize(
+    ("symbol", "inside"),
+    [
+        ("__free_slab+0x87", True),
+        ("free_slab+0x1a", True),
+        ("free_slab_obj_exts+0x3c", True),
+        ("rcu_free_sheaf_nobarn+0x12", True),
+        ("free_slabinfo+0x10", False),
+        ("kfree_skbmem+0x2a", False),
+        ("rcu_do_batch+0x1b7", False),
+        ("", False),
+    ],
+)
+def test_frees_of_the_slab_allocator_itself(symbol: str, inside: bool) -> None:
+    assert freed_inside(symbol) == inside
+
+
+def test_older_frees_without_some_sites() -> None:
+    older = OlderFrees(0)
+    older.take(np.array([3, 5, 3, 7]), np.array([4, 3, 2, 1]), np.array([1, 2, 3, 4], np.uint32))
+    rest = older.close().without(np.array([3]))
+    assert [each.tolist() for each in (rest.site, rest.ts_ns, rest.tid)] == [[5, 7], [3, 1], [2, 4]]
+    assert older.of_site(3).tolist() == [2, 4]
