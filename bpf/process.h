@@ -123,9 +123,14 @@ static __always_inline void text_of_user(struct claim *claim, u64 task, u64 ts_n
 {
 	for (u32 part = 0; part < ARGS_PARTS && begin < end; part++) {
 		struct text_event *slot = text_slot(claim, task, ts_ns, what, part);
-		u32 bytes = end - begin < TEXT_BYTES ? end - begin : TEXT_BYTES;
+		u64 bytes = end - begin;
 
-		if (!slot || bpf_probe_read_user(slot->text, bytes & 63, (void *)begin))
+		asm volatile(
+			""
+			: "+r"(bytes)); /* or the compiler drops the bound, which old verifiers need */
+		if (bytes > TEXT_BYTES)
+			bytes = TEXT_BYTES;
+		if (!slot || bpf_probe_read_user(slot->text, bytes, (void *)begin))
 			return;
 		slot->length = bytes;
 		slot_commit(claim);
