@@ -32,6 +32,24 @@ static __always_inline u8 *kept_mark(u64 ptr)
 }
 #endif
 
+#ifdef FOLLOW
+/* Processes whose allocations are recorded, by tgid: --pid N --follow.  process.h adds and removes some. */
+BPF_F_TABLE("hash", u32, u8, followed, 65536, 0);
+#endif
+
+#ifdef FILTER_TGID
+static __always_inline bool task_wanted(void)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+#ifdef FOLLOW
+	return followed.lookup(&tgid);
+#else
+	return tgid == FILTER_TGID;
+#endif
+}
+#endif
+
 #ifdef FILTER_COMM
 /*
  * A glob as a bit-parallel automaton, made by capture/programs/comm_automaton.py.  Bit i of the state
@@ -69,7 +87,7 @@ BPF_F_TABLE("hash", u64, u8, known_caches, 16384, 0);
 static __always_inline bool alloc_wanted(u64 ptr, u64 cache, u64 bytes_req)
 {
 #ifdef FILTER_TGID
-	if (bpf_get_current_pid_tgid() >> 32 != FILTER_TGID)
+	if (!task_wanted())
 		return false;
 #endif
 #ifdef FILTER_SIZE

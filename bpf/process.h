@@ -153,11 +153,19 @@ static __always_inline void process_placed(u64 task, u8 kind)
 	lane_leave(&claim);
 }
 
-/* A new thread is of a process that is known. */
+/* A new thread is of a process that is known.  The tracepoint is called by the one that forks. */
 int process_newtask(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (!(ctx->args[1] & CLONE_THREAD))
-		process_placed(ctx->args[0], SLAB_PROCESS_FORK);
+	if (ctx->args[1] & CLONE_THREAD)
+		return 0;
+#ifdef FOLLOW
+	u32 child = read_u32(ctx->args[0] + TASK_TGID);
+	u8 yes = 1;
+
+	if (task_wanted())
+		followed.update(&child, &yes);
+#endif
+	process_placed(ctx->args[0], SLAB_PROCESS_FORK);
 	return 0;
 }
 
@@ -187,8 +195,14 @@ int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 task = ctx->args[0];
 
-	if (!read_u32(read_u64(task + TASK_SIGNAL) + SIGNAL_LIVE))
-		process_placed(task, SLAB_PROCESS_EXIT);
+	if (read_u32(read_u64(task + TASK_SIGNAL) + SIGNAL_LIVE))
+		return 0;
+#ifdef FOLLOW
+	u32 tgid = read_u32(task + TASK_TGID);
+
+	followed.delete(&tgid);
+#endif
+	process_placed(task, SLAB_PROCESS_EXIT);
 	return 0;
 }
 

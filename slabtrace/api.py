@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 BUCKETS = 600
+WHO_BY = ("command", "process", "cgroup", "unit", "container")
 OUTSTANDING_BY = ("stack", "call_site", "module", "process", "cache")
 
 
@@ -238,6 +239,22 @@ class Trace:
         The parameters are those of `leaks`.
         """
         return self._with_estimates(self._judging.findings(self._question(pid, comm, between)))
+
+    @documented(tables.WHO)
+    def who(
+        self,
+        by: str = "command",
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[str | int, str | int] | None = None,
+    ) -> pd.DataFrame:
+        """Who holds what is outstanding, over all caches.
+
+        `by`: "command", "process", "cgroup", "unit" or "container".  The other parameters are those of
+        `leaks`.
+        """
+        _check_by(by, WHO_BY)
+        return self._judging.who(by, self._question(pid, comm, between))
 
     def verdict(
         self,

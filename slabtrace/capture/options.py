@@ -47,6 +47,7 @@ class CaptureOptions:
     min_size: int | None = None
     max_size: int | None = None
     pid: int | None = None
+    follow: bool = False  # also what `pid` has started, and will start
     comm: str | None = None
     buffer_mib: int | None = None
     twins: str = "all"  # "none", "frees" or "all": which tracepoints have a twin program
@@ -55,6 +56,8 @@ class CaptureOptions:
     def __post_init__(self) -> None:
         if (self.min_size or 0) > (MAX_SIZE if self.max_size is None else self.max_size):
             raise UsageError(f"--min-size {self.min_size} is more than --max-size {self.max_size}")
+        if self.follow and self.pid is None:
+            raise UsageError("--follow needs the process whose descendants are meant", "add --pid N")
         if self.comm is not None:
             CommGlob(self.comm)
         if not THRESHOLD_S[0] <= self.threshold_s <= THRESHOLD_S[1]:
@@ -137,7 +140,14 @@ class CaptureOptions:
                 "COUNTED_KINDS": COUNTED_KINDS,
                 "THRESHOLD_NS": f"{self.threshold_ns}ul",
             }
-        if self.pid is not None:
+        return defines | self._filters()
+
+    def _filters(self) -> dict[str, int | str | None]:
+        """The -D options of bpf/filter.h."""
+        defines: dict[str, int | str | None] = {}
+        if self.follow:
+            defines |= {"FILTER_TGID": None, "FOLLOW": None}
+        elif self.pid is not None:
             defines["FILTER_TGID"] = self.pid
         if self._by_size:
             high = MAX_SIZE if self.max_size is None else self.max_size

@@ -16,6 +16,7 @@ from slabtrace.capture.kernel.features import TASK_TRACEPOINTS, KernelShape, exa
 from slabtrace.capture.kernel.kallsyms import Kallsyms
 from slabtrace.capture.kernel.process_shape import ProcessShape
 from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureOptions
+from slabtrace.capture.process.census import descendants
 from slabtrace.capture.programs import silent_paths
 from slabtrace.capture.programs.bpf_syscall import has_atomics
 from slabtrace.capture.programs.comm_automaton import CommGlob
@@ -46,6 +47,11 @@ class Session:
             symbols = pool.submit(Kallsyms)
             self.shape, self.processes, self.silent, self.slab_shape, self.pin_shape, kfuncs = _examine()
             _check_mode(options, self.shape)
+            if options.follow and not self.processes.programs:
+                raise CaptureError(
+                    "--follow cannot be used: this kernel does not say which processes begin",
+                    "record without --follow, and look at one process at a time with --pid",
+                )
             geometry = ring_geometry(options.buffer_mib, options.default_buffer_mib)
             defines = self.shape.defines() | self.processes.defines() | self.silent.defines()
             defines |= kfuncs.defines() | geometry.defines() | options.defines()
@@ -154,8 +160,20 @@ class Session:
         ]
         for program, tracepoint in pairs:
             self.programs.attach(program, tracepoint)
+        if self.options.follow:
+            self._follow()
         for path in silent_paths:
             self._attach_silent(path)
+
+    def _follow(self) -> None:
+        """Give the programs the process of --pid and its descendants.  They add those that begin from now on.
+
+        What began while /proc was read is found the second time.
+        """
+        table = self.programs.table("followed")
+        for _ in range(2):
+            for tgid in descendants(self.options.pid or 0):
+                table[table.Key(tgid)] = table.Leaf(1)
 
     def _load_silent(self, path: SilentPath, type_id: int) -> bool:
         """Load the program of a silent path.  If it is refused after all, the path is not traced."""

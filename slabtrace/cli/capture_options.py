@@ -44,6 +44,9 @@ _MODE = (
 _FILTERS = (
     click.option("--cache", multiple=True, metavar="GLOB", help="Only these slab caches."),
     click.option("--pid", type=PID, metavar="N", help="Only objects that process N allocates."),
+    click.option(
+        "--follow", is_flag=True, help="With --pid: also processes that N, or one of these, starts."
+    ),
     click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name."),
 )
 _SIZES = (

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry(RECORDING, "Leave known numbers of kernel objects behind and find them."),
     "info": Entry(READING, "What was recorded, where, how, and how completely."),
     "leaks": Entry(READING, "Objects not freed, grouped by stack, call site, process or cache."),
+    "who": Entry(READING, "Who holds them: commands, processes, cgroups, units, containers."),
     "mismatches": Entry(READING, "Double frees, and other frees that contradict earlier events."),
     "stat": Entry(READING, "Totals, and perf-kmem-like tables by call site or cache."),
     "lifetimes": Entry(READING, "How long objects lived, by call site or cache."),

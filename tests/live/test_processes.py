@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from slabtrace.analysis.names.processes import NOT_ENDED, Processes
 from slabtrace.capture.process.running import hierarchies
 from slabtrace.trace.format.schema import CgroupEvent
 from slabtrace.trace.reading.reader import TraceReader
-from tests.live.conftest import SLABTRACE
+from tests.live.conftest import SLABTRACE, Recording, slabtrace_json, wait_for
+from tests.live.messages import new_queue
 
 SHORT = 53  # processes
 NAME = f"slabtrace-{os.getpid()}.service"
@@ -77,6 +79,35 @@ def test_short_processes_in_a_cgroup_that_is_gone(tmp_path: Path, cgroup: Path) 
     inner = [each["event"] for each in rows if each["path"].endswith("/inner")]
     assert inner == [CgroupEvent.MADE, CgroupEvent.GONE]
     assert CgroupEvent.GONE in {each["event"] for each in rows if each["path"].endswith(NAME)}
+
+
+# A child that was there forks grandchildren, each of which leaves ten messages; so does a stranger.
+FAMILY = """
+read go; for i in 1 2 3 4 5 6 7; do ( exec "$1" -c "$2" "$3" 10 ); done; exec cat
+"""
+
+
+def test_follow_takes_the_descendants(start_recording: Callable[..., Recording]) -> None:
+    send = "import sys; from tests.live.messages import send; send(int(sys.argv[1]), int(sys.argv[2]))"
+    with new_queue() as queue:
+        shell = ["sh", "-c", f"sh -c '{FAMILY}' sh \"$@\"; true", "sh", sys.executable, send, str(queue)]
+        with subprocess.Popen(shell, stdin=subprocess.PIPE, text=True) as family:
+            assert family.stdin is not None
+            recording = start_recording("--pid", str(family.pid), "--follow", "--cache", "*msg*")
+            wait_for(
+                lambda: (
+                    (recording.trace / "manifest.json").exists() and recording.manifest().coverage.attached
+                )
+            )
+            family.stdin.write("go\n")
+            family.stdin.flush()
+            subprocess.run([sys.executable, "-c", send, str(queue), "31"], check=True)
+            family.stdin.close()
+        recording.wait_events(70)
+        assert recording.end()[0] == 0
+    rows = slabtrace_json("who", str(recording.trace), "--by", "process")["who"]
+    assert [row["outstanding"] for row in rows] == [10] * 7
+    assert len({row["name"] for row in rows}) == 7
 
 
 def test_processes_that_were_there(tmp_path: Path) -> None:

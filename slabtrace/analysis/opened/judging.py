@@ -12,6 +12,7 @@ import pandas as pd
 from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
+from slabtrace.analysis.grouping.whose import Whose
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.judgement import Verdicts, freed_inside_by, judged
 from slabtrace.analysis.leaks.of_groups import groups_tested
@@ -21,7 +22,9 @@ from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
+from slabtrace.analysis.tables.identity import Identities
 from slabtrace.analysis.tables.outstanding import outstanding
+from slabtrace.analysis.tables.who import who
 from slabtrace.analysis.trust.confidence import Proof, prove
 from slabtrace.analysis.trust.filters import BY_ALLOCATION, filtered
 from slabtrace.trace.reading.window import WindowReader
@@ -55,6 +58,14 @@ class Judging:
         tests, recorded = found.verdicts.judged.tests, self._recorded
         cut = recorded.reader.series_is_cut and question.between is None
         return verdict(found.findings, tests, ages, recorded.manifest, cut)
+
+    def who(self, by: str, question: Question) -> pd.DataFrame:
+        """columns.WHO; `by`: one of whose.KINDS."""
+        recorded, found, kept = self._recorded, self._judged(question), self._passes.kept(question)
+        whose = Whose(recorded.tasks, recorded.processes, by)
+        identities = Identities(kept.objects.live, recorded.tasks, recorded.processes)
+        finding = found.tables.rank[found.verdicts.owned.finding]
+        return who(kept, whose, identities, recorded.lookup, finding, found.findings)
 
     def grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
         """What is outstanding of the objects asked for, with the groups it is in."""

@@ -17,6 +17,7 @@ from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.names.cache_names import Caches, name_caches
+from slabtrace.analysis.names.processes import Processes
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache
 from slabtrace.analysis.names.symbols import Stacks, Symbols
@@ -141,6 +142,11 @@ class Recorded:
     def tasks(self) -> Tasks:
         """tasks.arrow: the process and the name of each task over time."""
         return Tasks(self.reader.table("tasks"))
+
+    @cached_property
+    def processes(self) -> Processes:
+        """processes.arrow and cgroups.arrow: who a process was over time."""
+        return Processes(self.reader.table("processes"), self.reader.table("cgroups"))
 
     @cached_property
     def lookup(self) -> Lookup:

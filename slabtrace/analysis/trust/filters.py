@@ -18,9 +18,17 @@ from slabtrace.trace.manifest import Manifest
 
 # Options by which a recording leaves out events, and how they are typed.
 TYPED = {
-    "cache": "--cache", "min_size": "--min-size", "max_size": "--max-size", "pid": "--pid", "comm": "--comm"
+    "cache": "--cache", "min_size": "--min-size", "max_size": "--max-size", "pid": "--pid",
+    "follow": "--follow", "comm": "--comm",
 }  # fmt: skip
-PARTIAL_FILTERS = ("min_size", "max_size", "pid", "comm", "sample")  # leave out some objects of a cache
+PARTIAL_FILTERS = (
+    "min_size",
+    "max_size",
+    "pid",
+    "follow",
+    "comm",
+    "sample",
+)  # leave out some objects of a cache
 FILTERS = ("cache", *PARTIAL_FILTERS)
 # These leave out frees of objects from before the recording, too.
 BY_ALLOCATION = ("min_size", "max_size", "pid", "comm")
@@ -37,7 +45,9 @@ def filter_options(manifest: Manifest, filters: Sequence[str] = FILTERS) -> list
     for name in (each for each in filters if each in TYPED):
         typed, value = TYPED[name], manifest.options.get(name)
         values = value if isinstance(value, list) else [value]
-        found += [f"{typed} {shlex.quote(str(each))}" for each in values if _is_set(each)]
+        found += [
+            typed if each is True else f"{typed} {shlex.quote(str(each))}" for each in values if _is_set(each)
+        ]
     return found
 
 

@@ -37,6 +37,20 @@ def processes_since(started_ns: int, proc: Path = PROC) -> Processes:
     return Processes(sorted(running)[:MOST], sorted(ended)[:MOST], sorted(set(parents))[:MOST])
 
 
+def descendants(tgid: int, proc: Path = PROC) -> set[int]:
+    """A process and all that it, or one of these, has started, as far as their parents still live."""
+    children: dict[int, list[int]] = {}
+    for pid, fields in stats(proc):
+        children.setdefault(int(fields[PARENT]), []).append(pid)
+    found, left = set[int](), [tgid]
+    while left:
+        pid = left.pop()
+        if pid not in found:
+            found.add(pid)
+            left += children.get(pid, [])
+    return found
+
+
 def stats(proc: Path) -> Iterator[tuple[int, list[str]]]:
     """(pid, fields after the name) of every process that can be read."""
     for folder in proc.iterdir():

@@ -16,7 +16,7 @@ from slabtrace.trace.redaction.made_up import CacheNames, Names, Pids
 
 KEPT_OPTIONS = {
     "stacks", "min_size", "max_size", "buffer_mib", "buffer_bytes", "twins", "duration", "mode", "grace",
-    "settle", "sample", "threshold_s", "live_objects", "live_table_bytes", "budget",
+    "settle", "sample", "follow", "threshold_s", "live_objects", "live_table_bytes", "budget",
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ MADE: dict[str, Callable[[Trace], pd.DataFrame]] = {
     "size classes": lambda trace: trace.size_classes(),
     "lifetime histogram": lambda trace: trace.lifetime_histogram(),
     "stack totals": lambda trace: trace.stack_totals(),
+    "who": lambda trace: trace.who(),
     "arrivals": lambda trace: trace.arrivals(),
     "losses": lambda trace: trace.losses(),
     "marks": lambda trace: trace.marks(),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slabtrace.capture.process.census import descendants
 from slabtrace.capture.process.running import (
     MOST_BYTES,
     Hierarchy,
@@ -82,6 +83,15 @@ def test_the_number_of_a_cgroup_is_that_of_its_folder(tmp_path: Path, root: str,
     hierarchy = Hierarchy(0, "", tmp_path, root)
     assert cgroup_number(hierarchy, path) == (tmp_path / "a/b").stat().st_ino
     assert cgroup_number(hierarchy, "/gone") == 0
+
+
+def test_descendants(tmp_path: Path) -> None:
+    for tgid, parent in ((3, 1), (7, 3), (8, 7), (9, 8), (10, 1), (11, 10)):
+        process(tmp_path, tgid)
+        (tmp_path / f"{tgid}/stat").write_text(STAT.replace("S 3", f"S {parent}"))
+    assert descendants(7, tmp_path) == {7, 8, 9}
+    assert descendants(10, tmp_path) == {10, 11}
+    assert descendants(99, tmp_path) == {99}
 
 
 def test_this_process() -> None:

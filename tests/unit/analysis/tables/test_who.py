@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who holds what: 30 runs of one command, a daemon in a container, a kernel thread; in a made-up trace."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import slabtrace
+from slabtrace.api import WHO_BY
+from slabtrace.columns import WHO
+from slabtrace.render.terminal.who import write_who
+from slabtrace.trace.format.schema import CgroupEvent, ProcessEvent
+from tests.unit.synthetic import START, Event, write_trace
+
+S = 1_000_000_000
+ID = "4b" * 32
+CRON, DAEMON, THREAD, FIRST, RUNS = 50, 60, 70, 100, 30
+POSTQUEUE = "postqueue -p"
+
+
+def process(ts_ns: int, event: int, tgid: int, **more: Any) -> dict[str, Any]:
+    row = dict.fromkeys(("parent", "pid_ns", "net_ns", "hierarchy", "cgroup"), 0)
+    return row | {"ts_ns": START + ts_ns, "event": event, "tgid": tgid, "exe": "", "command": ""} | more
+
+
+def tables() -> dict[str, list[dict[str, Any]]]:
+    rows = [
+        process(-9, ProcessEvent.RUNNING, CRON, command="/usr/sbin/cron -f", cgroup=5),
+        process(-8, ProcessEvent.RUNNING, DAEMON, command="redis-server", cgroup=6, parent=1),
+        process(-7, ProcessEvent.RUNNING, THREAD),
+    ]
+    for at in range(RUNS):
+        pid, begin = FIRST + at, 1000 * at
+        rows += [
+            process(begin, ProcessEvent.FORK, pid, parent=CRON, cgroup=5),
+            process(
+                begin + 10, ProcessEvent.EXEC, pid, parent=CRON, cgroup=5, command=POSTQUEUE, exe="/bin/pq"
+            ),
+            process(begin + 500, ProcessEvent.EXIT, pid),
+        ]
+    names = {CRON: "cron", DAEMON: "redis", THREAD: "kworker/0:1"} | {FIRST + at: "pq" for at in range(RUNS)}
+    paths = {5: "/system.slice/cron.service", 6: f"/system.slice/docker-{ID}.scope"}
+    cgroup = {"ts_ns": START, "hierarchy": 0, "controllers": "", "event": CgroupEvent.SEEN}
+    return {
+        "processes": rows,
+        "cgroups": [cgroup | {"cgroup": number, "path": path} for number, path in paths.items()],
+        "tasks": [{"ts_ns": START, "tid": tid, "tgid": tid, "comm": comm} for tid, comm in names.items()],
+    }
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """Each run leaves one object of 64 bytes, the daemon 7, the kernel thread 3, an unknown task 1."""
+    left = [(1000 * at + 100, FIRST + at) for at in range(RUNS)]
+    left += (
+        [(40_000 + at, DAEMON) for at in range(7)]
+        + [(50_000 + at, THREAD) for at in range(3)]
+        + [(60_000, 999)]
+    )
+    events = [
+        Event(START + ts_ns, 0x1000 + 64 * at, bytes_alloc=64, bytes_req=60, call_site=0xFFFF, tid=tid)
+        for at, (ts_ns, tid) in enumerate(left)
+    ]
+    return write_trace(tmp_path / "t.slab", events, tables())
+
+
+def rows(trace: Path, by: str) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in slabtrace.open(trace).who(by).to_dict("records")}
+
+
+def test_by_command(trace: Path) -> None:
+    found = rows(trace, "command")
+    assert {name: row["outstanding"] for name, row in found.items()} == {
+        POSTQUEUE: RUNS, "redis-server": 7, "[kworker/0:1]": 3, "": 1,
+    }  # fmt: skip
+    queue, redis = found[POSTQUEUE], found["redis-server"]
+    assert (queue["processes"], queue["alive"], queue["bytes_alloc"]) == (RUNS, 0, RUNS * 64)
+    assert (queue["parents"], queue["units"]) == (["/usr/sbin/cron -f"], ["cron.service"])
+    assert (redis["processes"], redis["alive"], redis["containers"]) == (1, 1, [ID])
+    assert found[""]["processes"] == 1 and found[""]["commands"] == []
+
+
+@pytest.mark.parametrize(
+    ("by", "wanted"),
+    [
+        ("cgroup", {"/system.slice/cron.service": RUNS, f"/system.slice/docker-{ID}.scope": 7, "": 4}),
+        ("unit", {"cron.service": RUNS, f"docker-{ID}.scope": 7, "": 4}),
+        ("container", {"": RUNS + 4, ID: 7}),
+    ],
+)
+def test_by_where_they_ran(trace: Path, by: str, wanted: dict[str, int]) -> None:
+    assert {name: row["outstanding"] for name, row in rows(trace, by).items()} == wanted
+
+
+def test_by_process(trace: Path) -> None:
+    found = rows(trace, "process")
+    assert len(found) == RUNS + 3 and found[str(FIRST)]["commands"] == [POSTQUEUE]
+    assert found[str(DAEMON)]["pids"] == [DAEMON]
+
+
+def test_every_kind_gives_the_same_sums(trace: Path) -> None:
+    for by in WHO_BY:
+        frame = slabtrace.open(trace).who(by)
+        assert list(frame.columns) == list(WHO.names)
+        assert (frame["outstanding"].sum(), frame["bytes_alloc"].sum()) == (RUNS + 11, 64 * (RUNS + 11))
+    with pytest.raises(ValueError, match="by is one of"):
+        slabtrace.open(trace).who("colour")
+
+
+def test_a_trace_without_processes(tmp_path: Path) -> None:
+    events = [Event(START + 5, 0x1000, bytes_alloc=64, call_site=0xFFFF, tid=CRON)]
+    path = write_trace(tmp_path / "old.slab", events, {"tasks": tables()["tasks"]})
+    (row,) = slabtrace.open(path).who().to_dict("records")
+    assert (row["name"], row["processes"]) == ("[cron]", 1)
+    assert pd.isna(row["alive"])
+
+
+def test_the_text(trace: Path) -> None:
+    out = io.StringIO()
+    write_who(out, slabtrace.open(trace).who(), "command")
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert lines[0] == "bytes objects growth/min suspects processes command"
+    assert lines[1] == f"1.9 KiB 30 - - 30, all gone {POSTQUEUE} (parent cron)"
+    assert lines[2].startswith("448 B 7 - - 1, alive redis-server")
+
+
+def test_the_command(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from slabtrace.commands import main
+
+    assert main.run(["who", str(trace), "--by", "unit", "--json"]) == 0
+    assert '"cron.service"' in capsys.readouterr().out
