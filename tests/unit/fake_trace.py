@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from slabtrace.analysis.leaks.verdict import Verdict
+from slabtrace.analysis.names.objects import shown
 from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, Unattached
 
 MSG_SITE = 0xFFFFFFFF8127BC41
@@ -55,6 +56,9 @@ GROUPS: list[dict[str, Any]] = [
         "stack_of": 41,
         "stacked": 41,
         "stacks": 1,
+        "object": "part of a pipe",
+        "alias": "",
+        "aliases": [],
         "confidence": "exact",
         "maybe_freed": 0,
         "in_use": 23,
@@ -96,6 +100,9 @@ GROUPS: list[dict[str, Any]] = [
         "stack_of": 5,
         "stacked": 7,
         "stacks": 3,
+        "object": "",
+        "alias": "",
+        "aliases": [],
         "confidence": "bounded",
         "maybe_freed": 5,
         "in_use": 0,
@@ -114,6 +121,7 @@ def finding(group: dict[str, Any]) -> dict[str, Any]:
         "rank": group["finding"],
         "next": "find who holds these objects" if group["class"] == "suspect" else "",
         "caches": [group["cache"]],
+        "parts": [shown(group["cache"], group["aliases"], group["object"], group["symbol"])],
         "groups": [group["rank"]],
         "objects": group["outstanding"],
         "bytes_each": group["bytes_alloc"] / group["outstanding"],

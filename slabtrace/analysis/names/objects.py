@@ -57,8 +57,13 @@ def alias_of(kind: Kind | None, cache: str, aliases: Sequence[str]) -> str:
 
 
 def kind_named(name: str) -> Kind | None:
-    """The kind called `name`; None: there is none."""
-    return _by_name().get(name)
+    """The kind called `name`; None: there is none.  "order 2: …", of a large kmalloc, is the kind of that."""
+    return _by_name().get(name.rpartition(": ")[2])
+
+
+def is_general(kind: Kind) -> bool:
+    """Whether it says what an object is, but not whose: it was allocated for somebody who is not known."""
+    return not PASSED_THROUGH.isdisjoint(kind.functions.split())
 
 
 def many(name: str) -> str:
@@ -156,7 +161,9 @@ def _by_cache(cache: str) -> Kind | None:
 
 
 def _patterns(kind: Kind) -> Sequence[str]:
-    return kind.caches.split() or KMALLOC
+    """The names of the kind's caches; a kmalloc of any size may be a large one."""
+    patterns = kind.caches.split() or KMALLOC
+    return [*patterns, LARGE] if KMALLOC[0] in patterns else patterns
 
 
 def _in_cache(kind: Kind, names: Iterable[str]) -> bool:

@@ -13,14 +13,13 @@ from slabtrace.analysis.names.objects import kind_of, summary
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 
-PAGE = 4096
 NOT_KNOWN = 0  # the number of the name ""
 
 Key = tuple[int, int, int, int]  # cache (a row of Caches), call site, stack_id, pages of a large kmalloc
 
 
 class SiteObjects(NamedTuple):
-    """`names`: what objects are, "" first; `of_site`, shape (s,): the number of a name, NOT_KNOWN for others."""
+    """`names`: what objects are, "" first; `of_site`, shape (s,): the number of a name, or NOT_KNOWN."""
 
     names: list[str]
     of_site: NDArray[np.intp]
@@ -41,18 +40,22 @@ class SiteObjects(NamedTuple):
 
 
 def site_objects(
-    sites: Sites, caches: Caches, stacks: Stacks, symbols: Symbols, held: NDArray[np.int64]
+    sites: Sites, caches: Caches, stacks: Stacks, symbols: Symbols, held: NDArray[np.int64], page_size: int
 ) -> SiteObjects:
     """What the objects of each site are, where `held` (outstanding objects), shape (s,), is not 0.
+
+    `page_size`: bytes, for the order of a large kmalloc.
 
     Where a call site records only some of its stacks, the objects without one are what all the others of
     its cache are.
     """
     some = np.flatnonzero(held > 0)
     large = np.array([name == LARGE for name in caches.names], np.bool_)[caches.of_site[some]]
-    pages = np.where(large, sites["bytes_alloc"][some].astype(np.int64) // PAGE, 0)
+    pages = np.where(large, sites["bytes_alloc"][some].astype(np.int64) // page_size, 0)
     columns = caches.of_site[some], sites["call_site"][some].view(np.int64), sites["stack_id"][some], pages
-    keys, which = np.unique(np.stack([each.astype(np.int64) for each in columns]), axis=1, return_inverse=True)
+    keys, which = np.unique(
+        np.stack([each.astype(np.int64) for each in columns]), axis=1, return_inverse=True
+    )
     rows: list[Key] = [(cache, site % 2**64, stack, size) for cache, site, stack, size in keys.T.tolist()]
     said = _as_the_others(rows, [_named(each, caches, stacks, symbols) for each in rows])
     names = list(dict.fromkeys(["", *said]))
@@ -72,11 +75,11 @@ def _named(key: Key, caches: Caches, stacks: Stacks, symbols: Symbols) -> str:
     symbol = symbols.name(call_site) if call_site else ""
     kind = kind_of(caches.names[cache], caches.aliases[cache], symbol, stacks.names(stack_id))
     order = f"order {order_of(pages)}" if pages else ""
-    return " of ".join(filter(None, [kind.name if kind else "", order]))
+    return ": ".join(filter(None, [order, kind.name if kind else ""]))
 
 
 def _as_the_others(rows: list[Key], said: list[str]) -> list[str]:
-    """`said` of each row; a row without a stack, of which nothing is known, is as all others of its call site."""
+    """`said` of each row; one without a stack that says nothing is as all others of its call site."""
     others: dict[tuple[int, int, int], set[str]] = {}
     for (cache, site, stack_id, pages), name in zip(rows, said, strict=True):
         if stack_id >= 0:

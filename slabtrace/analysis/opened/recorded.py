@@ -147,7 +147,8 @@ class Recorded:
         """Names of addresses, stacks and tasks."""
         recorder = self.manifest.recorder
         started_ns = self.span_ns[0]
-        return Lookup(self.symbols, self.stacks, self.tasks, started_ns, recorder.pid, recorder.helpers)
+        names = self.symbols, self.stacks, self.tasks
+        return Lookup(*names, started_ns, recorder.pid, recorder.helpers, self.manifest.host.page_size)
 
     @cached_property
     def symbols(self) -> Symbols:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from slabtrace.analysis.names.objects import shown as name_shown
 from slabtrace.render.terminal.leaks import of_all, who
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
@@ -97,8 +98,8 @@ def headline(finding: dict[Any, Any]) -> str:
 
 
 def caches(finding: dict[Any, Any]) -> str:
-    """The caches of a finding's parts, the owner's first: "TCP + filp + dentry + lsm_file_cache + 2 more"."""
-    every: Sequence[str] = list(finding["caches"])
+    """The caches of a finding's parts and what is in them, the owner's first: "TCP (TCP sockets) + filp"."""
+    every: Sequence[str] = list(finding["parts"])
     more = [f"{len(every) - CACHES_SHOWN} more"] if len(every) > CACHES_SHOWN else []
     return " + ".join([*every[:CACHES_SHOWN], *more])
 
@@ -144,7 +145,7 @@ def _cells(finding: dict[Any, Any]) -> list[str]:
         finding["class"],
         f"~{count(finding['outstanding_estimate'])}" if sampled else count(finding["objects"]),
         size(finding["bytes_estimate"] if sampled else finding["bytes_alloc"]),
-        finding["cache"],
+        name_shown(finding["cache"], finding["aliases"], finding["object"], brief=True),
         finding["symbol"],
         _by(finding),
     ]

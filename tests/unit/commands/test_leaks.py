@@ -27,6 +27,7 @@ def test_leaks_json(run: Run) -> None:
         "rate_per_s", "rate_low", "rate_high", "growth_bytes_per_s", "growth_low", "growth_high", "old",
         "old_freed", "older_freed", "horizon_ns", "sibling_ns", "dispersion", "p",
         "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
+        "object", "alias", "aliases",
     }  # fmt: skip
     assert document["by"] == "stack" and (pipes["finding"], messages["finding"]) == (1, 2)
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
@@ -56,7 +57,7 @@ def test_leaks_json_has_findings_and_the_verdict(run: Run) -> None:
 def test_a_suspect_is_a_card_and_the_rest_a_table(run: Run) -> None:
     lines = run("leaks", "t.slab")[1].splitlines()
     assert lines[:3] == [
-        "#1 suspect, 230.6 KiB/min: kmalloc-cg-192",
+        "#1 suspect, 230.6 KiB/min: kmalloc-cg-192 (parts of a pipe)",
         "   41 × 192 B = 7.7 KiB; 60 of 101 freed; oldest 1 s",
         "   grew 230.6 KiB/min; 0 of 41 objects older than 1.07 s were ever freed",
     ]
@@ -75,6 +76,7 @@ def test_a_finding_is_shown_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     parts = ["TCP", "sock_inode_cache", "filp", "dentry", "lsm_file_cache", "lsm_inode_cache"]
     whole = {
         "caches": parts,
+        "parts": parts,
         "objects": 6 * 41,
         "bytes_alloc": 41 * 3640,
         "bytes_each": 3640.0,

@@ -42,7 +42,7 @@ KNOWN = [
     ("kmalloc-1k", [], "psi_cgroup_alloc cgroup_mkdir", "part of a cgroup", ""),
     (NODES, NODE, FILE, "file of a cgroup", NODES),
     ("kmalloc-64", [], "fib_notifier_ops_register fib6_net_init ops_init", "part of a network namespace", ""),
-    ("kmalloc-128", [], "alloc_slab_obj_exts allocate_slab alloc_pid", "bookkeeping of the slab allocator", ""),
+    ("kmalloc-128", [], "alloc_slab_obj_exts alloc_pid", "bookkeeping of the slab allocator", ""),
     ("skbuff_head_cache", [], DGRAM, "UDP datagram", ""),
     ("kmalloc-1k", [], DGRAM, "data of a UDP datagram", ""),
     ("msg_msg-128", [], "load_msg do_msgsnd", "message in a queue", ""),
