@@ -21,6 +21,7 @@ import pyarrow as pa
 
 import slabtrace.columns as tables
 from slabtrace.analysis.grouping.kept import Question
+from slabtrace.analysis.opened.over_time import BUCKETS, OverTime
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
@@ -35,12 +36,10 @@ if TYPE_CHECKING:
     from slabtrace.analysis.leaks.verdict import Verdict
     from slabtrace.analysis.opened.judging import Judging
 
-
-BUCKETS = 600
 OUTSTANDING_BY = ("stack", "call_site", "module", "process", "cache")
 
 
-class Trace:
+class Trace(OverTime):
     """A recorded trace, read-only; needs no root and no kernel.
 
     Times in tables are ns since the recording's start, sizes bytes.  Symbols read
@@ -239,6 +238,21 @@ class Trace:
         """
         return self._with_estimates(self._judging.findings(self._question(pid, comm, between)))
 
+    @documented(tables.OLDEST)
+    def oldest(
+        self,
+        most: int = 5,
+        ranks: Collection[int] | None = None,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[str | int, str | int] | None = None,
+    ) -> pd.DataFrame:
+        """The `most` oldest owners of each finding, one by one, with lines for drgn and crash.
+
+        `ranks`: of these findings only.  The other parameters are those of `leaks`.
+        """
+        return self._judging.oldest(self._question(pid, comm, between), most, ranks)
+
     def verdict(
         self,
         pid: Collection[int] = (),
@@ -323,51 +337,7 @@ class Trace:
         """How long objects lived, by cache, in ranges of half a power of two."""
         return self._passes.histogram().table()
 
-    # ---- over time -------------------------------------------------------------------------------------
-
-    @documented(tables.USAGE)
-    def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """Each cache's objects and bytes over time, in `buckets` equal parts of the recording."""
-        from slabtrace.analysis.counting.usage import usage
-
-        timeline, _ = self._passes.timelines(buckets)
-        recorded, page_size = self._recorded, self.manifest.host.page_size
-        parked, started_ns = self._vouched.account.parked, self.span_ns[0]
-        return usage(timeline, recorded.caches, recorded.slabinfo, started_ns, page_size, parked)
-
-    @documented(tables.CALL_SITE_USAGE)
-    def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What the `top` call sites held over time, and all others together."""
-        from slabtrace.analysis.counting.usage import call_site_usage
-
-        timeline, _ = self._passes.timelines(buckets)
-        return call_site_usage(timeline, self._recorded.lookup.symbols, top)
-
-    @documented(tables.SIZE_CLASSES)
-    def size_classes(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What was allocated and freed over time, by size of object."""
-        from slabtrace.analysis.counting.usage import size_classes
-
-        timeline, _ = self._passes.timelines(buckets)
-        return size_classes(timeline)
-
-    @documented(tables.PEAKS)
-    def peaks(self) -> pd.DataFrame:
-        """When each cache had most objects outstanding, and who had allocated them; largest peak first."""
-        from slabtrace.analysis.counting.peaks import peaks
-
-        recorded = self._recorded
-        _, found = self._passes.timelines(BUCKETS)
-        return peaks(found, recorded.sites, recorded.caches, recorded.lookup.symbols, self.span_ns[0])
-
-    @documented(tables.ARRIVALS)
-    def arrivals(self, buckets: int = 48) -> pd.DataFrame:
-        """When the outstanding objects were allocated, by cache and stack."""
-        from slabtrace.analysis.tables.arrivals import arrivals
-
-        return arrivals(self._passes.summary, self._recorded.lookup, self.length_ns, buckets)
-
-    survivors = arrivals  # its name up to 0.1
+    # ---- passes ----------------------------------------------------------------------------------------
 
     def read_once(self) -> None:
         """Read all events once for usage, leaks and mismatches together, which else read them each."""

@@ -18,7 +18,10 @@ SORT_KEYS = {"bytes": "bytes_alloc", "objects": "outstanding"}  # growth and age
 
 
 class Chosen(NamedTuple):
-    """What the options choose.  `by`: of groups, None for findings; `between`: two moments."""
+    """What the options choose.  `by`: of groups, None for findings; `between`: two moments.
+
+    `objects`: how many objects of each finding to list.
+    """
 
     by: str | None
     sort: str
@@ -29,6 +32,7 @@ class Chosen(NamedTuple):
     min_outstanding: int
     classes: tuple[str, ...]
     between: tuple[str | int, str | int] | None
+    objects: int | None = None
 
     @property
     def question(self) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str | int, str | int] | None]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from slabtrace.analysis.leaks.verdict import Verdict
 from slabtrace.analysis.names.objects import shown
+from slabtrace.columns import OLDEST
 from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, Unattached
 
 MSG_SITE = 0xFFFFFFFF8127BC41
@@ -273,6 +274,20 @@ class FakeTrace:
         """A finding for each group."""
         mine = self.leaks("stack", pid, comm, between).to_dict("records")
         return pd.DataFrame([finding({str(name): value for name, value in row.items()}) for row in mine])
+
+    def oldest(self, most: int = 5, ranks: Collection[int] | None = None, *question: Any) -> pd.DataFrame:
+        """At most two objects of the second finding: one of a hostile task, one of a task without a name."""
+        rows = [
+            {
+                "finding": 2, "ptr": 0xFFFF888004205500 + 128 * n, "ts_ns": 500_000_000,
+                "age_ns": 1_500_000_000, "bytes_alloc": 128, "cache": "msg_msg-128", "object": "", "comm": comm,
+                "tid": 1234 + n, "pid": 1234, "in_use": not n, "drgn": f"prog.read({n}, 128)",
+                "crash": "rd 0xffff888004205500 16",
+            }
+            for n, comm in enumerate((HOSTILE, ""))
+        ]  # fmt: skip
+        wanted = rows[:most] if ranks is None or 2 in ranks else []
+        return pd.DataFrame(wanted, columns=list(OLDEST.names))
 
     def verdict(
         self, pid: Collection[int] = (), comm: Collection[str] = (), between: tuple[Any, Any] | None = None

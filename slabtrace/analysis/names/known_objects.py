@@ -128,6 +128,10 @@ KINDS = (
     Kind("request for SIGIO", "fasync_alloc fasync_insert_entry fcntl_setlease do_fcntl_add_lease", "fasync_cache", "struct fasync_struct", _FDS),
     # fs/dcache.c, fs/inode.c and file systems: the inode begins within the object
     Kind("dentry", "__d_alloc d_alloc", "dentry", "struct dentry", _PINNED),
+    Kind("dentry of a socket", "sock_alloc_file", "dentry", "struct dentry", _SOCKETS),
+    Kind("dentry of a pipe", "create_pipe_files", "dentry", "struct dentry", _FDS),
+    Kind("dentry of an eventfd", "do_eventfd", "dentry", "struct dentry", _FDS),
+    Kind("dentry of a memory file", "__shmem_file_setup", "dentry", "struct dentry", _FDS),
     Kind("long name of a dentry", "__d_alloc", "kmalloc-rcl-* kmalloc-*", "", ""),
     Kind("inode of ext4", "ext4_alloc_inode", "ext4_inode_cache", "struct ext4_inode_info", _DELETED),
     Kind("inode of XFS", "xfs_inode_alloc xfs_iget", "xfs_inode", "struct xfs_inode", _DELETED),
@@ -210,7 +214,7 @@ PASSED_THROUGH = frozenset(
     kmem_cache_alloc kmem_cache_alloc_lru kmem_cache_alloc_node kmem_cache_zalloc kmalloc kmalloc_node
     sk_prot_alloc sk_alloc sk_clone_lock alloc_inode new_inode new_inode_pseudo alloc_anon_inode iget_locked
     alloc_empty_file __alloc_file alloc_file alloc_file_pseudo alloc_file_clone anon_inode_getfile
-    anon_inode_getfile_fmode __anon_inode_getfile
+    anon_inode_getfile_fmode __anon_inode_getfile __d_alloc d_alloc_pseudo
     __alloc_skb alloc_skb alloc_skb_with_frags sock_alloc_send_pskb sock_alloc_send_skb kmalloc_reserve
     __kmalloc_reserve sock_wmalloc __ip_append_data __ip6_append_data ip_make_skb ip6_make_skb ip_append_data
     ip6_append_data

@@ -15,9 +15,10 @@ Example: 40 objects of signal_cache, into which UNIX and UNIX-STREAM are merged.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import Any
 
 from slabtrace.analysis.names.cache_names import LARGE
 from slabtrace.analysis.names.frames import comparable_function, function
@@ -88,7 +89,7 @@ def summary(kinds: Iterable[str]) -> str:
 def shown(cache: str, aliases: Sequence[str], held: str, symbol: str = "", brief: bool = False) -> str:
     """A cache with what is in it, for people; the text is not escaped.
 
-    `held`: what is in it (`summary`); `symbol`: by whom, if only one allocated; `brief`: for a table.
+    `held`: what is in it (`summary`); `symbol`: by whom, if only one allocated; `brief`: what few words say.
 
         signal_cache (merged; UNIX sockets by sk_prot_alloc)     signal_cache (UNIX sockets)
         mnt_cache (also posix_timers_cache)                      kmalloc-64 (eventfds)
@@ -105,6 +106,13 @@ def shown(cache: str, aliases: Sequence[str], held: str, symbol: str = "", brief
         return f"{cache} ({words})"
     by = f" by {function(symbol)}" if symbol else ""
     return f"{cache} (merged; {words}{by})"
+
+
+def in_table(row: Mapping[Any, Any]) -> str:
+    """The cache of a row of leaks() or findings() as a cell: of a merged one the name that was asked for."""
+    if row["alias"]:
+        return str(row["alias"])
+    return shown(row["cache"], row["aliases"], row["object"], brief=True)
 
 
 def also(aliases: Sequence[str], most: int = ALIASES_SHOWN) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
+from slabtrace.analysis.tables.oldest import Outstanding, oldest
 from slabtrace.analysis.tables.outstanding import outstanding
 from slabtrace.analysis.trust.confidence import Proof, prove
 from slabtrace.analysis.trust.filters import BY_ALLOCATION, filtered
@@ -47,6 +49,15 @@ class Judging:
         frame, groups, kept = self.grouped(by, question)
         tested = groups_tested(kept, frame, groups, found.verdicts, self._one_in)
         return groups_table(tested, found.tables)
+
+    def oldest(self, question: Question, most: int, ranks: Collection[int] | None = None) -> pd.DataFrame:
+        """columns.OLDEST, of the findings `ranks` (None: all)."""
+        found, kept, recorded = self._judged(question), self._passes.kept(question), self._recorded
+        rank = np.append(found.tables.rank, 0)[found.verdicts.of_owner]
+        wanted = rank if ranks is None else np.where(np.isin(rank, list(ranks)), rank, 0)
+        outstanding = Outstanding(kept.sites, kept.caches, kept.objects, recorded.slabs)
+        ended_ns, redacted = recorded.span_ns[1], recorded.manifest.redacted
+        return oldest(outstanding, recorded.lookup, wanted, most, ended_ns, redacted)
 
     def verdict(self, question: Question) -> Verdict:
         """What was found, and what could have been."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from slabtrace.analysis.names.objects import shown
+from slabtrace.analysis.names.objects import in_table, shown
 from slabtrace.render.terminal.sampling import estimated, stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.terminal.verdict import claim
@@ -132,7 +132,7 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
             estimated(group, "outstanding"),
             size(group.get("bytes_estimate", group["bytes_alloc"])),
             _unsure(group),
-            shown(group["cache"], group["aliases"], group["object"], brief=True),
+            in_table(group),
             *_more_cells(group, by),
         ]
         for group in groups.to_dict("records")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slabtrace.columns import FINDINGS
+from slabtrace.columns import FINDINGS, OLDEST
 from slabtrace.render.terminal.leaks import Listing, write_leaks
 from tests.unit.commands.conftest import Run, printed_json
 from tests.unit.fake_trace import GROUPS, HOSTILE, FakeCompleteness, FakeTrace, finding
@@ -257,3 +257,42 @@ def test_leaks_say_what_is_unverified(run: Run, monkeypatch: pytest.MonkeyPatch)
     said = "unverified: some free paths cannot be traced on this kernel; 23 of 41 confirmed in use at the end"
     assert said in out
     assert " ?  kmalloc" in run("leaks", "t.slab", "--by", "call-site")[1]
+
+
+def test_the_oldest_objects_are_listed_in_cards(run: Run) -> None:
+    out = run("leaks", "t.slab", "--class", "young", "--objects", "2")[1]
+    assert (
+        "  oldest 2 of 23:\n    0xffff888004205500, 1.5 s old, 128 B, evil\\x1b]0;owned\\x07 (tid 1234), in use"
+        in out
+    )
+    assert "    0xffff888004205580, 1.5 s old, 128 B, tid 1235\n      drgn: prog.read(1, 128)\n" in out
+    assert "      crash: rd 0xffff888004205500 16\n" in out and "may be freed; in crash" in out
+    every = run("leaks", "t.slab", "--objects", "1")[1]
+    assert "others:" not in every and "  oldest 1 of 23:" in every and "  oldest 0 of 41:" in every
+
+
+def test_the_oldest_objects_in_json(run: Run) -> None:
+    document = printed_json(run, "leaks", "t.slab", "--objects", "1")
+    pipes, messages = document["findings"]
+    assert pipes["oldest"] == [] and document["addresses_made_up"] is False
+    assert set(messages["oldest"][0]) == set(OLDEST.names)
+    assert (messages["oldest"][0]["ptr"], messages["oldest"][0]["comm"]) == ("0xffff888004205500", HOSTILE)
+    assert "oldest" not in printed_json(run, "leaks", "t.slab")["findings"][0]
+
+
+def test_a_redacted_trace_says_that_addresses_are_made_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def redacted(self: FakeTrace) -> None:
+        made(self)
+        self.manifest.redacted = True
+
+    made = FakeTrace.__init__
+    monkeypatch.setattr(FakeTrace, "__init__", redacted)
+    out = " ".join(run("leaks", "t.slab", "--objects", "1")[1].split())
+    assert (
+        "the addresses of objects are made up, because the trace is redacted" in out and "in crash" not in out
+    )
+
+
+def test_objects_are_of_findings(run: Run) -> None:
+    status, out, err = run("leaks", "t.slab", "--by", "cache", "--objects", "1")
+    assert status == 2 and "leave out --by" in err and out == ""
