@@ -21,12 +21,14 @@ import pyarrow as pa
 
 import slabtrace.columns as tables
 from slabtrace.analysis.grouping.kept import Question
+from slabtrace.analysis.names.frames import comparable_cache
 from slabtrace.analysis.opened.over_time import BUCKETS, OverTime
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.pairing.scan import paired_chunks
 from slabtrace.analysis.trust.completeness import Completeness, assess
+from slabtrace.analysis.trust.filters import filtered
 from slabtrace.columns.table import documented
 from slabtrace.trace.manifest import Manifest
 
@@ -46,14 +48,18 @@ class Trace(OverTime):
     `function+0x1a [module]`.  Names (comm, cache, module, symbol) come from the traced machine
     unescaped: they may hold any character.  Raises TraceError when `path` is no readable trace.
 
-    `window_ns`: (begin, end) of the stretch to read, ns since the start: see `window`.
+    `window_ns`: (begin, end) of the stretch to read, ns since the start: see `window`.  `sum_copies`: see
+    `summed`.
 
     It is made of three parts: what was recorded (side tables), the passes over the events, and what the
     trace can vouch for (losses, the kernel's own count).  Each method makes one table of them.
     """
 
-    def __init__(self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None) -> None:
-        self._recorded = Recorded(path, window_ns)
+    def __init__(
+        self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None, sum_copies: bool = False
+    ) -> None:
+        self._recorded = Recorded(path, window_ns, sum_copies)
+        self._window_ns = window_ns
         self._passes = Passes(self._recorded)
         self._vouched = Vouched(self._recorded, self._passes)
 
@@ -106,9 +112,27 @@ class Trace(OverTime):
         begin_ns, end_ns = self.moments(begin, end)
         before = self.span_ns[0] - self.manifest.started_ns  # what an outer window left out
         inside = before + max(begin_ns, 0), before + min(end_ns, self.length_ns)
-        window = Trace(self._recorded.reader.path, inside)
+        window = Trace(self._recorded.reader.path, inside, self._recorded.sums_copies)
         window.progress = self.progress
         return window
+
+    def summed(self) -> Trace:
+        """The trace with the copies of each kmalloc cache as one cache, for tables by cache.
+
+        Copies are kmalloc-rnd-NN-SIZE and kmalloc-part-NN-SIZE, which become kmalloc-SIZE.  It is the trace
+        itself if it has none, or if --cache chose caches while recording.
+        """
+        copied = any(comparable_cache(name) != name for name in self.cache_names())
+        if not copied or filtered(self.manifest, ("cache",)):
+            return self
+        summed = Trace(self._recorded.reader.path, self._window_ns, sum_copies=True)
+        summed.progress = self.progress
+        return summed
+
+    def copies(self) -> dict[str, list[str]]:
+        """Of a `summed` trace: the caches that stand for several, and the names of these."""
+        caches = self._recorded.caches
+        return {name: list(each) for name, each in zip(caches.names, caches.copies, strict=True) if each}
 
     def moments(self, begin: str | int = 0, end: str | int | None = None) -> tuple[int, int]:
         """The times, ns since the start, that `begin` and `end` mean: see `window`."""
@@ -216,14 +240,17 @@ class Trace(OverTime):
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: tuple[str | int, str | int] | None = None,
+        sum_copies: bool = False,
     ) -> pd.DataFrame:
         """`outstanding` judged and ranked: what leaks, how fast, and why it is called so.
 
         `between`: only what was allocated between two moments (see `window`) and not freed by the
-        end of the recording.  The other parameters are those of `outstanding`.
+        end of the recording.  `sum_copies`: as in `summed`, but not by stack; the findings stay as they are.
+        The other parameters are those of `outstanding`.
         """
         _check_by(by, OUTSTANDING_BY)
-        return self._with_estimates(self._judging.groups(by, self._question(pid, comm, between)))
+        question = self._question(pid, comm, between)
+        return self._with_estimates(self._judging.groups(by, question, sum_copies))
 
     @documented(tables.FINDINGS)
     def findings(

@@ -263,6 +263,7 @@ class FakeTrace:
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: tuple[Any, Any] | None = None,
+        sum_copies: bool = False,
     ) -> pd.DataFrame:
         """Filter whole groups; each group belongs to one task."""
         mine = [g for g in GROUPS if not pid or g["pids"][0] in pid]
@@ -280,8 +281,8 @@ class FakeTrace:
         rows = [
             {
                 "finding": 2, "ptr": 0xFFFF888004205500 + 128 * n, "ts_ns": 500_000_000,
-                "age_ns": 1_500_000_000, "bytes_alloc": 128, "cache": "msg_msg-128", "object": "", "comm": comm,
-                "tid": 1234 + n, "pid": 1234, "in_use": not n, "drgn": f"prog.read({n}, 128)",
+                "age_ns": 1_500_000_000, "bytes_alloc": 128, "cache": "msg_msg-128", "object": "",
+                "comm": comm, "tid": 1234 + n, "pid": 1234, "in_use": not n, "drgn": f"prog.read({n}, 128)",
                 "crash": "rd 0xffff888004205500 16",
             }
             for n, comm in enumerate((HOSTILE, ""))
@@ -305,6 +306,13 @@ class FakeTrace:
     def caches(self) -> pd.DataFrame:
         known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
         return pd.DataFrame(CACHES).astype(known)
+
+    def summed(self) -> FakeTrace:
+        return self
+
+    def copies(self) -> dict[str, list[str]]:
+        """No cache is the sum of several."""
+        return {}
 
     def cache_names(self) -> dict[str, list[str]]:
         return {cache["cache"]: cache["aliases"] for cache in CACHES}

@@ -40,13 +40,13 @@ class Judging:
         """columns.FINDINGS."""
         return self._judged(question).findings
 
-    def groups(self, by: str, question: Question) -> pd.DataFrame:
-        """columns.LEAKS."""
+    def groups(self, by: str, question: Question, sum_copies: bool = False) -> pd.DataFrame:
+        """columns.LEAKS.  `sum_copies`: the copies of a kmalloc cache count as one (not by stack)."""
         question = question._replace(by_process=by == "process")
         found = self._judged(question)
         if by == "stack":
             return found.by_stack
-        frame, groups, kept = self.grouped(by, question)
+        frame, groups, kept = self.grouped(by, question, sum_copies)
         tested = groups_tested(kept, frame, groups, found.verdicts, self._one_in)
         return groups_table(tested, found.tables)
 
@@ -67,7 +67,9 @@ class Judging:
         cut = recorded.reader.series_is_cut and question.between is None
         return verdict(found.findings, tests, ages, recorded.manifest, cut)
 
-    def grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
+    def grouped(
+        self, by: str, question: Question, sum_copies: bool = False
+    ) -> tuple[pd.DataFrame, Groups, Kept]:
         """What is outstanding of the objects asked for, with the groups it is in."""
         lookup = self._recorded.lookup
         kept = self._passes.kept(question)
@@ -76,9 +78,13 @@ class Judging:
             kept = replace(kept, until_ns=command.ended_ns)  # what it did cannot go on
         if self._of_the_command(question):
             kept = replace(kept, older=OlderFrees(0))
+        proof = self._proof()
+        if sum_copies:
+            caches, row = kept.caches.summed()
+            kept, proof = replace(kept, caches=caches), proof.summed(row, len(caches))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
-        return outstanding(kept, lookup, groups, self._proof()), groups, kept
+        return outstanding(kept, lookup, groups, proof), groups, kept
 
     @property
     def _one_in(self) -> int:

@@ -11,7 +11,14 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.chosen import Chosen, cards_first, findings_chosen, groups_chosen, in_order
 from slabtrace.cli.opening import moment, open_trace, window_options
-from slabtrace.cli.options import cache_option, call_site_option, sort_option, task_options, trace_argument
+from slabtrace.cli.options import (
+    cache_option,
+    call_site_option,
+    copies_option,
+    sort_option,
+    task_options,
+    trace_argument,
+)
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
 from slabtrace.columns import FINDINGS, LEAKS, OLDEST
 from slabtrace.errors import UsageError
@@ -68,6 +75,7 @@ CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"
     help="List the N oldest objects of each finding, with lines for drgn and crash.",
 )
 @click.option("--own", is_flag=True, help="Show slabtrace's own objects too. JSON always has them.")
+@copies_option
 @suppressions_option
 @window_options
 @answer_options(LIMIT)
@@ -84,6 +92,7 @@ def command(
     between: tuple[str, str] | None,
     objects: int | None,
     own: bool,
+    copies: bool,
     suppressions: str | None,
     begin: str | None,
     end: str | None,
@@ -127,8 +136,11 @@ def command(
     rules = read_suppressions(suppressions)
     if pids or comms:
         filters.check_tasks(opened.tasks(), pids, comms)
+    summed = by == "cache" and not copies and not form.as_json
     times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
-    chosen = Chosen(by, sort, caches, call_site, pids, comms, min_outstanding, classes, times, objects)
+    chosen = Chosen(
+        by, sort, caches, call_site, pids, comms, min_outstanding, classes, times, objects, summed
+    )
     if form.as_json:
         _print_json(trace, opened, chosen, rules, form)
     elif by is None:
@@ -171,6 +183,7 @@ def _print_findings(
 def _print_groups(
     path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
 ) -> None:
+    from slabtrace.render.terminal.caches import write_copies
     from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.leaks import Listing, write_leaks, write_own
 
@@ -180,6 +193,8 @@ def _print_groups(
     listing = Listing(chosen.by or "stack", opened.length_ns, others, opened.completeness(), len(hidden))
 
     def notes(out: TextIO) -> None:
+        if chosen.summed:
+            write_copies(out, opened.summed().copies(), groups["cache"])
         write_own(out, hidden)
         write_suppressed(out, used)
 

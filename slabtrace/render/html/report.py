@@ -63,6 +63,7 @@ class Tables:
     mismatches: pd.DataFrame
     unsupported: tuple[int, str]  # how many mismatches missed events explain, and why events are missing
     caches: pd.DataFrame
+    copies: Mapping[str, Sequence[str]]  # caches that are sums of these
     usage: pd.DataFrame
     stack_totals: pd.DataFrame
 
