@@ -170,10 +170,9 @@ def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str
     """(why, what next) of each finding."""
     reasons = ["" if each is None else each.reason for each in verdicts.designs]
     said = {name: [getattr(each, name) for each in verdicts.results] for name in ("bursts", "ended")}
-    remedies = [each.next for each in verdicts.doubts]
-    rows = frame.assign(known=reasons, remedy=remedies, of_task=verdicts.task != ANY, **said).to_dict(
-        "records"
-    )
+    said |= {"remedy": [each.next for each in verdicts.doubts]}
+    said |= {"fate": [None if each is None else each.fate for each in verdicts.designs]}
+    rows = frame.assign(known=reasons, of_task=verdicts.task != ANY, **said).to_dict("records")
     return [why.why(each) for each in rows], [why.what_next(each) for each in rows]
 
 

@@ -32,10 +32,10 @@ _FDS = "`ls -l /proc/PID/fd` of those that opened them"
 _DELETED = "`lsof +L1` shows the files that are deleted but open"
 _PINNED = "`ls -l /proc/PID/fd /proc/PID/cwd`; mounts and watches hold them, too"
 _SOCKETS = "`ls -l /proc/PID/fd` shows each process's sockets, `ss -anp` those that are bound"
-_UNREAD = "nobody reads the sockets with a high Recv-Q"
-_UNIX_UNREAD = f"`ss -xap`: {_UNREAD}"
-_ANY_UNREAD = f"`ss -anp` in each network namespace: {_UNREAD}"
-_UDP_UNREAD = f"`ss -uanp` in each network namespace: {_UNREAD}"
+_UNREAD = "where nobody reads the sockets with a high Recv-Q"
+_UNIX_UNREAD = f"`ss -xap`, {_UNREAD}"
+_ANY_UNREAD = f"`ss -anp` in each network namespace, {_UNREAD}"
+_UDP_UNREAD = f"`ss -uanp` in each network namespace, {_UNREAD}"
 _CGROUPS = "`find /sys/fs/cgroup -type d`; removed ones: nr_dying_descendants in /sys/fs/cgroup/cgroup.stat"
 _NETNS = "`lsns -t net`, and `ip netns` for those without a process"
 _ROUTES = "`ip route show table all`, `ip -6 route show table all`"
@@ -136,7 +136,10 @@ KINDS = (
     Kind("inode of ext4", "ext4_alloc_inode", "ext4_inode_cache", "struct ext4_inode_info", _DELETED),
     Kind("inode of XFS", "xfs_inode_alloc xfs_iget", "xfs_inode", "struct xfs_inode", _DELETED),
     Kind("inode of btrfs", "btrfs_alloc_inode", "btrfs_inode", "struct btrfs_inode", _DELETED),
-    Kind("inode of tmpfs", "shmem_alloc_inode", "shmem_inode_cache", "struct shmem_inode_info", "`df -i -t tmpfs` counts files in each; `ls -l /proc/PID/fd` shows memfds"),
+    Kind("inode of tmpfs", "shmem_alloc_inode", "shmem_inode_cache", "struct shmem_inode_info", "`df -i -t tmpfs` counts the files of each"),
+    Kind("inode of a shared memory segment", "newseg", "shmem_inode_cache", "struct shmem_inode_info", "`ipcs -m -p`"),
+    Kind("inode of a memory file", "memfd_create __do_sys_memfd_create memfd_alloc_file", "shmem_inode_cache", "struct shmem_inode_info", _FDS),
+    Kind("inode of shared anonymous memory", "shmem_zero_setup shmem_zero_setup_desc", "shmem_inode_cache", "struct shmem_inode_info", _MAPS),
     Kind("inode of /proc", "proc_alloc_inode", "proc_inode_cache", "struct proc_inode", _PINNED),
     Kind("inode of overlayfs", "ovl_alloc_inode", "ovl_inode", "struct ovl_inode", _DELETED),
     Kind("inode of NFS", "nfs_alloc_inode", "nfs_inode_cache", "struct nfs_inode", _DELETED),
@@ -218,7 +221,8 @@ PASSED_THROUGH = frozenset(
     __alloc_skb alloc_skb alloc_skb_with_frags sock_alloc_send_pskb sock_alloc_send_skb kmalloc_reserve
     __kmalloc_reserve sock_wmalloc __ip_append_data __ip6_append_data ip_make_skb ip6_make_skb ip_append_data
     ip6_append_data
-    percpu_ref_init lsm_blob_alloc sk_clone
+    shmem_alloc_inode __shmem_get_inode shmem_get_inode __shmem_file_setup shmem_file_setup
+    shmem_kernel_file_setup percpu_ref_init lsm_blob_alloc sk_clone
     __kernfs_new_node kernfs_new_node __kernfs_create_file kernfs_create_dir_ns
     """.split()  # noqa: SIM905
 )

@@ -62,6 +62,12 @@ def kind_named(name: str) -> Kind | None:
     return _by_name().get(name.rpartition(": ")[2])
 
 
+def first_kind(held: str) -> Kind | None:
+    """The kind of most objects of a row (`summary`); None: some are not known."""
+    names = held.split(", ")
+    return None if OTHER in names else kind_named(names[0])
+
+
 def is_general(kind: Kind) -> bool:
     """Whether it says what an object is, but not whose: it was allocated for somebody who is not known."""
     return not PASSED_THROUGH.isdisjoint(kind.functions.split())

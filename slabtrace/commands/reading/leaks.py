@@ -115,6 +115,9 @@ def command(
     stack of its owner. The others follow as a table, by bytes; --class NAME shows reasons for them too.
     The end says what was found, and the least leak that this recording would have found.
 
+    The kernel merges similar caches, so each is shown with what is in it, as far as who allocated the
+    objects says it.
+
     With --by, groups of one cache are listed instead; `finding` is the number of the finding that a group
     belongs to. `unsure` is how many of the objects may have been freed without being seen (0: confirmed,
     ?: not known, because some frees cannot be traced).

@@ -10,6 +10,7 @@ import pytest
 
 from slabtrace.analysis.counting.ages import Ages
 from slabtrace.analysis.leaks import why
+from slabtrace.analysis.leaks.by_design import Fate
 from slabtrace.analysis.leaks.findings import CLASSES
 from slabtrace.analysis.leaks.verdict import limits, verdict
 from slabtrace.analysis.names.known_objects import KINDS
@@ -146,11 +147,13 @@ KMEMLEAK = "; a kernel with kmemleak lists those that nothing refers to"
     ("fields", "words"),
     [
         ({}, f"find who holds these objects, or which release is not called for them{KMEMLEAK}"),
-        (SOCKET, "find who holds these UNIX sockets: `ss -xap`"),
-        (SOCKET | {"module": "unix"}, "find who holds these UNIX sockets: `ss -xap`"),
+        (SOCKET, "find who holds the UNIX sockets: `ss -xap`"),
+        (SOCKET | {"module": "unix"}, "find who holds the UNIX sockets: `ss -xap`"),
         (BUFFER, f"find the release that the module my_driver does not call for these objects{KMEMLEAK}"),
         ({"module": "my_driver"}, "find the release that the module my_driver does not call"),
         ({"object": "UNIX socket, other"}, "find who holds these objects"),
+        ({"object": "UNIX socket, mount"}, "find who holds the UNIX sockets: `ss -xap`"),
+        ({"object": "order 2: file lock"}, "find who holds the file locks: `lslocks`"),
         (LONGER | {"class": "growing"}, "record 3 min 00 s longer to decide"),
         (SOCKET | LONGER | {"class": "growing"}, "record 3 min 00 s longer to decide; who holds"),
         ({"class": "growing", **SETTLE, **LONGER}, "record with --settle"),
@@ -160,7 +163,12 @@ KMEMLEAK = "; a kernel with kmemleak lists those that nothing refers to"
         ({"class": "young"}, "nothing, if so many are expected"),
         ({"class": "retained", **SETTLE}, AGAIN),
         (SOCKET | {"class": "retained"}, "if these should be gone, see who holds them: `ss -xap`"),
-        ({"class": "retained", "known": "kept by design"}, "nothing: they are kept on purpose"),
+        ({"class": "retained", "known": "kept", "fate": Fate.KEPT}, "nothing: these are kept by design"),
+        ({"class": "young", "fate": Fate.KEPT} | LONGER, "nothing: these are kept by design"),
+        ({"class": "retained", "known": "of a process", "fate": Fate.PROCESS}, why.OF_PROCESS),
+        ({"class": "young", "fate": Fate.PROCESS} | SETTLE, why.OF_PROCESS),
+        ({"class": "growing", "fate": Fate.PROCESS} | SETTLE, "record with --settle"),
+        ({"class": "retained", "known": "60 s", "fate": Fate.TIMED}, "nothing: the kernel frees these after"),
         ({"class": "replacing"}, "nothing, if so many are expected"),
         ({"class": "replacing", **SETTLE}, "nothing, if so many are expected"),
         ({"class": "reclaimable"}, f"{FREES}; `record --settle` leaves"),
