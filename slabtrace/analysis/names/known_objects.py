@@ -17,7 +17,7 @@ class Kind(NamedTuple):
 
     `functions` and `caches` are names with spaces between.  No `caches`: kmalloc.  Of the kinds of one
     cache the first is the general one: what an object is if its cache is not merged and the function not
-    known.  `struct`: the type of what lies at the address, "" where it is none, or differs between kernels.
+    known.  `struct`: the type of what lies at the address, "" where there are several, or differ by kernel.
     `holders`: see the module; "" where there is none.
     """
 
@@ -122,7 +122,7 @@ KINDS = (
     Kind("fanotify mark", "fanotify_add_new_mark", "fanotify_mark", "", "`grep -c fanotify /proc/PID/fdinfo/*` counts them in each process"),
     Kind("link of a file to its watches", "fsnotify_add_mark_locked fsnotify_attach_connector_to_object", "fsnotify_mark_connector", "struct fsnotify_mark_connector", "`grep -c notify /proc/PID/fdinfo/*` counts watches in each process"),
     # fs/locks.c
-    Kind("file lock", "locks_alloc_lock posix_lock_inode flock_lock_inode do_flock fcntl_setlk __do_sys_flock", "file_lock_cache", "struct file_lock", _LOCKS),
+    Kind("file lock", "locks_alloc_lock posix_lock_inode flock_lock_inode do_flock fcntl_setlk sys_flock", "file_lock_cache", "struct file_lock", _LOCKS),
     Kind("list of a file's locks", "locks_get_lock_context", "file_lock_ctx", "struct file_lock_context", _LOCKS),
     Kind("lease on a file", "lease_alloc fcntl_setlease do_fcntl_add_lease", "file_lease_cache", "", _LOCKS),
     Kind("request for SIGIO", "fasync_alloc fasync_insert_entry fcntl_setlease do_fcntl_add_lease", "fasync_cache", "struct fasync_struct", _FDS),
@@ -138,13 +138,15 @@ KINDS = (
     Kind("inode of btrfs", "btrfs_alloc_inode", "btrfs_inode", "struct btrfs_inode", _DELETED),
     Kind("inode of tmpfs", "shmem_alloc_inode", "shmem_inode_cache", "struct shmem_inode_info", "`df -i -t tmpfs` counts the files of each"),
     Kind("inode of a shared memory segment", "newseg", "shmem_inode_cache", "struct shmem_inode_info", "`ipcs -m -p`"),
-    Kind("inode of a memory file", "memfd_create __do_sys_memfd_create memfd_alloc_file", "shmem_inode_cache", "struct shmem_inode_info", _FDS),
+    Kind("inode of a memory file", "memfd_create sys_memfd_create memfd_alloc_file", "shmem_inode_cache", "struct shmem_inode_info", _FDS),
     Kind("inode of shared anonymous memory", "shmem_zero_setup shmem_zero_setup_desc", "shmem_inode_cache", "struct shmem_inode_info", _MAPS),
     Kind("inode of /proc", "proc_alloc_inode", "proc_inode_cache", "struct proc_inode", _PINNED),
     Kind("inode of overlayfs", "ovl_alloc_inode", "ovl_inode", "struct ovl_inode", _DELETED),
     Kind("inode of NFS", "nfs_alloc_inode", "nfs_inode_cache", "struct nfs_inode", _DELETED),
     Kind("inode of FUSE", "fuse_alloc_inode", "fuse_inode", "struct fuse_inode", _DELETED),
-    Kind("inode of a namespace", "path_from_stashed __ns_get_path", "inode_cache", "struct inode", "`lsns` lists namespaces, `ls -l /proc/PID/fd` the open ones"),
+    Kind("inode of a namespace or a pidfd", "path_from_stashed", "inode_cache", "struct inode", _FDS),
+    Kind("inode of a namespace", "ns_get_path ns_get_path_cb __ns_get_path proc_ns_get_link open_related_ns", "inode_cache", "struct inode", "`lsns` lists namespaces, `ls -l /proc/PID/fd` the open ones"),
+    Kind("inode of a pidfd", "pidfs_alloc_file", "inode_cache", "struct inode", _FDS),
     Kind("security data of an inode", "security_inode_alloc", "lsm_inode_cache", "", ""),
     Kind("extended attribute", "simple_xattr_alloc", "", "struct simple_xattr", "`getfattr -d -m - FILE` lists those of a file"),
     Kind("buffer head", "alloc_buffer_head", "buffer_head", "struct buffer_head", ""),
@@ -163,10 +165,10 @@ KINDS = (
     Kind("part of a cgroup", _CSS, "kmalloc-* mem_cgroup", "", _CGROUPS),
     Kind("per-node part of a cgroup", "mem_cgroup_css_alloc alloc_mem_cgroup_per_node_info", "mem_cgroup_per_node", "struct mem_cgroup_per_node", _CGROUPS),
     # kernel/time/posix-timers.c; fs/timerfd.c
-    Kind("POSIX timer", "alloc_posix_timer do_timer_create __do_sys_timer_create", "posix_timers_cache", "struct k_itimer", "`grep -c ID: /proc/PID/timers` counts them in each process"),
+    Kind("POSIX timer", "alloc_posix_timer do_timer_create sys_timer_create", "posix_timers_cache", "struct k_itimer", "`grep -c ID: /proc/PID/timers` counts them in each process"),
     # kernel/signal.c
     Kind("queued signal", "__sigqueue_alloc sigqueue_alloc __send_signal_locked __send_signal send_signal_locked", "sigqueue", "struct sigqueue", "SigQ and SigBlk in /proc/PID/status"),
-    # ipc/msgutil.c, ipc/msg.c, ipc/mqueue.c, ipc/shm.c, ipc/sem.c
+    # ipc/msgutil.c (also the segments of a message of more than a page: struct msg_msgseg), ipc/msg.c, ipc/mqueue.c, ipc/shm.c, ipc/sem.c
     Kind("message in a queue", "alloc_msg load_msg", "msg_msg-* kmalloc-*", "struct msg_msg", "`ipcs -q` shows how many wait in each queue, `ipcs -q -p` who sent last"),
     Kind("message queue", "newque", "", "struct msg_queue", "`ipcs -q -c`"),
     Kind("shared memory segment", "newseg", "", "struct shmid_kernel", "`ipcs -m -p`"),
@@ -222,7 +224,7 @@ PASSED_THROUGH = frozenset(
     __kmalloc_reserve sock_wmalloc __ip_append_data __ip6_append_data ip_make_skb ip6_make_skb ip_append_data
     ip6_append_data
     shmem_alloc_inode __shmem_get_inode shmem_get_inode __shmem_file_setup shmem_file_setup
-    shmem_kernel_file_setup percpu_ref_init lsm_blob_alloc sk_clone
+    shmem_kernel_file_setup path_from_stashed percpu_ref_init lsm_blob_alloc sk_clone
     __kernfs_new_node kernfs_new_node __kernfs_create_file kernfs_create_dir_ns
     """.split()  # noqa: SIM905
 )

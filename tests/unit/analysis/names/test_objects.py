@@ -7,6 +7,7 @@ import pytest
 
 from slabtrace.analysis.names import known_objects
 from slabtrace.analysis.names.cache_names import LARGE
+from slabtrace.analysis.names.frames import comparable_function
 from slabtrace.analysis.names.known_objects import KINDS, PASSED_THROUGH, WITHIN
 from slabtrace.analysis.names.objects import OTHER, alias_of, also, kind_named, kind_of, many, shown, summary
 
@@ -16,6 +17,8 @@ MARKS = ["dnotify_mark", "fanotify_mark", "inotify_inode_mark"]
 LOCKS = ["aio_kiocb", "inet_peer", "mfc6_cache"]
 
 DGRAM = "__alloc_skb alloc_skb_with_frags sock_alloc_send_pskb __ip_append_data ip_make_skb udp_sendmsg"
+TMPFS = "shmem_alloc_inode alloc_inode new_inode __shmem_get_inode __shmem_file_setup"
+SEGMENT = "inode of a shared memory segment"
 FILE = "__kernfs_new_node kernfs_new_node __kernfs_create_file cgroup_addrm_files"
 TIMERS = ["posix_timers_cache"]
 LONG = "mnt_cache (also posix_timers_cache)"
@@ -47,6 +50,11 @@ KNOWN = [
     ("kmalloc-1k", [], DGRAM, "data of a UDP datagram", ""),
     ("msg_msg-128", [], "load_msg do_msgsnd", "message in a queue", ""),
     ("dentry", [], "", "dentry", ""),
+    ("shmem_inode_cache", [], f"{TMPFS} __do_sys_memfd_create", "inode of a memory file", ""),
+    ("shmem_inode_cache", [], f"{TMPFS} shmem_kernel_file_setup newseg", SEGMENT, ""),
+    ("shmem_inode_cache", [], "shmem_alloc_inode alloc_inode new_inode shmem_mknod", "inode of tmpfs", ""),
+    ("inode_cache", [], "alloc_inode path_from_stashed proc_ns_get_link", "inode of a namespace", ""),
+    ("inode_cache", [], "alloc_inode path_from_stashed pidfs_alloc_file", "inode of a pidfd", ""),
     ("inode_cache", [], "alloc_inode some_filesystem_get_inode", "inode", ""),
 ]  # fmt: skip
 
@@ -148,6 +156,8 @@ def test_the_table_is_sound() -> None:
         assert kind.struct == "" or kind.struct.startswith("struct ")
         assert len(kind.holders) <= 110, kind.name
         assert kind_named(kind.name) is kind
+        for name in kind.functions.split():
+            assert comparable_function(f"{name}+0x1") == name, "spelt as it is looked up"
     assert all(kind_named(name) for name in WITHIN.values())
     assert "copy_process" not in PASSED_THROUGH
     assert not set(WITHIN) & PASSED_THROUGH
