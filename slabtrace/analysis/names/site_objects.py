@@ -79,13 +79,13 @@ def _named(key: Key, caches: Caches, stacks: Stacks, symbols: Symbols) -> str:
 
 
 def _as_the_others(rows: list[Key], said: list[str]) -> list[str]:
-    """`said` of each row; one without a stack that says nothing is as all others of its call site."""
+    """`said` of each row; one without a stack is as all others of its call site, which say more."""
     others: dict[tuple[int, int, int], set[str]] = {}
     for (cache, site, stack_id, pages), name in zip(rows, said, strict=True):
         if stack_id >= 0:
             others.setdefault((cache, site, pages), set()).add(name)
     found = []
     for (cache, site, stack_id, pages), name in zip(rows, said, strict=True):
-        same = others.get((cache, site, pages), set()) if stack_id < 0 and not name else set()
+        same = others.get((cache, site, pages), set()) if stack_id < 0 else set()
         found.append(next(iter(same)) if len(same) == 1 else name)
     return found

@@ -14,12 +14,14 @@ from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.trace.format.schema import STACK_NOT_TAKEN, STACKS, SYMBOLS
 
 FUNCTIONS = ["sk_prot_alloc", "sk_alloc", "unix_create1", "copy_process", "my_create", "__alloc_skb"]
+FUNCTIONS += ["udp_sendmsg"]
 AT = {name: 0xFFFFFFFF81000000 + 0x100 * n for n, name in enumerate(FUNCTIONS)}
 SYMBOL_TABLE = pa.Table.from_pylist(
     [{"address": at, "name": name, "offset": 1, "module": "", "since_ns": 0} for name, at in AT.items()],
     SYMBOLS,
 )
 STACKS_OF = [["sk_prot_alloc", "sk_alloc", "unix_create1"], ["copy_process"], ["sk_prot_alloc", "my_create"]]
+STACKS_OF += [["__alloc_skb", "udp_sendmsg"]]
 STACK_TABLE = pa.Table.from_pylist(
     [{"stack_id": n, "frames": [AT[each] for each in frames]} for n, frames in enumerate(STACKS_OF)], STACKS
 )
@@ -53,6 +55,8 @@ def test_the_stack_says_it() -> None:
 def test_without_a_stack_it_is_what_all_others_of_the_call_site_are() -> None:
     sampled = (0, "sk_prot_alloc", STACK_NOT_TAKEN, 1024)
     assert said(made((0, "sk_prot_alloc", 0, 1024), sampled)) == ["UNIX socket"] * 2
+    general = made((2, "__alloc_skb", STACK_NOT_TAKEN, 8192), (2, "__alloc_skb", 3, 8192))
+    assert said(general) == ["order 1: data of a UDP datagram"] * 2  # a stack says more than the call site
     differ = made((0, "sk_prot_alloc", 0, 1024), (0, "sk_prot_alloc", 2, 1024), sampled)
     assert said(differ) == ["UNIX socket", "", ""]
     assert said(made(sampled)) == [""]
