@@ -21,11 +21,14 @@ import pyarrow as pa
 
 import slabtrace.columns as tables
 from slabtrace.analysis.grouping.kept import Question
+from slabtrace.analysis.names.frames import comparable_cache
+from slabtrace.analysis.opened.over_time import BUCKETS, OverTime
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.pairing.scan import paired_chunks
 from slabtrace.analysis.trust.completeness import Completeness, assess
+from slabtrace.analysis.trust.filters import filtered
 from slabtrace.columns.table import documented
 from slabtrace.trace.manifest import Manifest
 
@@ -35,27 +38,29 @@ if TYPE_CHECKING:
     from slabtrace.analysis.leaks.verdict import Verdict
     from slabtrace.analysis.opened.judging import Judging
 
-
-BUCKETS = 600
 WHO_BY = ("command", "process", "cgroup", "unit", "container")
 OUTSTANDING_BY = ("stack", "call_site", "module", "process", "cache")
 
 
-class Trace:
+class Trace(OverTime):
     """A recorded trace, read-only; needs no root and no kernel.
 
     Times in tables are ns since the recording's start, sizes bytes.  Symbols read
     `function+0x1a [module]`.  Names (comm, cache, module, symbol) come from the traced machine
     unescaped: they may hold any character.  Raises TraceError when `path` is no readable trace.
 
-    `window_ns`: (begin, end) of the stretch to read, ns since the start: see `window`.
+    `window_ns`: (begin, end) of the stretch to read, ns since the start: see `window`.  `sum_copies`: see
+    `summed`.
 
     It is made of three parts: what was recorded (side tables), the passes over the events, and what the
     trace can vouch for (losses, the kernel's own count).  Each method makes one table of them.
     """
 
-    def __init__(self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None) -> None:
-        self._recorded = Recorded(path, window_ns)
+    def __init__(
+        self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None, sum_copies: bool = False
+    ) -> None:
+        self._recorded = Recorded(path, window_ns, sum_copies)
+        self._window_ns = window_ns
         self._passes = Passes(self._recorded)
         self._vouched = Vouched(self._recorded, self._passes)
 
@@ -108,9 +113,27 @@ class Trace:
         begin_ns, end_ns = self.moments(begin, end)
         before = self.span_ns[0] - self.manifest.started_ns  # what an outer window left out
         inside = before + max(begin_ns, 0), before + min(end_ns, self.length_ns)
-        window = Trace(self._recorded.reader.path, inside)
+        window = Trace(self._recorded.reader.path, inside, self._recorded.sums_copies)
         window.progress = self.progress
         return window
+
+    def summed(self) -> Trace:
+        """The trace with the copies of each kmalloc cache as one cache, for tables by cache.
+
+        Copies are kmalloc-rnd-NN-SIZE and kmalloc-part-NN-SIZE, which become kmalloc-SIZE.  It is the trace
+        itself if it has none, or if --cache chose caches while recording.
+        """
+        copied = any(comparable_cache(name) != name for name in self.cache_names())
+        if not copied or filtered(self.manifest, ("cache",)):
+            return self
+        summed = Trace(self._recorded.reader.path, self._window_ns, sum_copies=True)
+        summed.progress = self.progress
+        return summed
+
+    def copies(self) -> dict[str, list[str]]:
+        """Of a `summed` trace: the caches that stand for several, and the names of these."""
+        caches = self._recorded.caches
+        return {name: list(each) for name, each in zip(caches.names, caches.copies, strict=True) if each}
 
     def moments(self, begin: str | int = 0, end: str | int | None = None) -> tuple[int, int]:
         """The times, ns since the start, that `begin` and `end` mean: see `window`."""
@@ -218,14 +241,17 @@ class Trace:
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: tuple[str | int, str | int] | None = None,
+        sum_copies: bool = False,
     ) -> pd.DataFrame:
         """`outstanding` judged and ranked: what leaks, how fast, and why it is called so.
 
         `between`: only what was allocated between two moments (see `window`) and not freed by the
-        end of the recording.  The other parameters are those of `outstanding`.
+        end of the recording.  `sum_copies`: as in `summed`, but not by stack; the findings stay as they are.
+        The other parameters are those of `outstanding`.
         """
         _check_by(by, OUTSTANDING_BY)
-        return self._with_estimates(self._judging.groups(by, self._question(pid, comm, between)))
+        question = self._question(pid, comm, between)
+        return self._with_estimates(self._judging.groups(by, question, sum_copies))
 
     @documented(tables.FINDINGS)
     def findings(
@@ -255,6 +281,21 @@ class Trace:
         """
         _check_by(by, WHO_BY)
         return self._judging.who(by, self._question(pid, comm, between))
+
+    @documented(tables.OLDEST)
+    def oldest(
+        self,
+        most: int = 5,
+        ranks: Collection[int] | None = None,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[str | int, str | int] | None = None,
+    ) -> pd.DataFrame:
+        """The `most` oldest owners of each finding, one by one, with lines for drgn and crash.
+
+        `ranks`: of these findings only.  The other parameters are those of `leaks`.
+        """
+        return self._judging.oldest(self._question(pid, comm, between), most, ranks)
 
     def verdict(
         self,
@@ -340,51 +381,7 @@ class Trace:
         """How long objects lived, by cache, in ranges of half a power of two."""
         return self._passes.histogram().table()
 
-    # ---- over time -------------------------------------------------------------------------------------
-
-    @documented(tables.USAGE)
-    def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """Each cache's objects and bytes over time, in `buckets` equal parts of the recording."""
-        from slabtrace.analysis.counting.usage import usage
-
-        timeline, _ = self._passes.timelines(buckets)
-        recorded, page_size = self._recorded, self.manifest.host.page_size
-        parked, started_ns = self._vouched.account.parked, self.span_ns[0]
-        return usage(timeline, recorded.caches, recorded.slabinfo, started_ns, page_size, parked)
-
-    @documented(tables.CALL_SITE_USAGE)
-    def call_site_usage(self, top: int = 7, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What the `top` call sites held over time, and all others together."""
-        from slabtrace.analysis.counting.usage import call_site_usage
-
-        timeline, _ = self._passes.timelines(buckets)
-        return call_site_usage(timeline, self._recorded.lookup.symbols, top)
-
-    @documented(tables.SIZE_CLASSES)
-    def size_classes(self, buckets: int = BUCKETS) -> pd.DataFrame:
-        """What was allocated and freed over time, by size of object."""
-        from slabtrace.analysis.counting.usage import size_classes
-
-        timeline, _ = self._passes.timelines(buckets)
-        return size_classes(timeline)
-
-    @documented(tables.PEAKS)
-    def peaks(self) -> pd.DataFrame:
-        """When each cache had most objects outstanding, and who had allocated them; largest peak first."""
-        from slabtrace.analysis.counting.peaks import peaks
-
-        recorded = self._recorded
-        _, found = self._passes.timelines(BUCKETS)
-        return peaks(found, recorded.sites, recorded.caches, recorded.lookup.symbols, self.span_ns[0])
-
-    @documented(tables.ARRIVALS)
-    def arrivals(self, buckets: int = 48) -> pd.DataFrame:
-        """When the outstanding objects were allocated, by cache and stack."""
-        from slabtrace.analysis.tables.arrivals import arrivals
-
-        return arrivals(self._passes.summary, self._recorded.lookup, self.length_ns, buckets)
-
-    survivors = arrivals  # its name up to 0.1
+    # ---- passes ----------------------------------------------------------------------------------------
 
     def read_once(self) -> None:
         """Read all events once for usage, leaks and mismatches together, which else read them each."""

@@ -18,7 +18,10 @@ SORT_KEYS = {"bytes": "bytes_alloc", "objects": "outstanding"}  # growth and age
 
 
 class Chosen(NamedTuple):
-    """What the options choose.  `by`: of groups, None for findings; `between`: two moments."""
+    """What the options choose.  `by`: of groups, None for findings; `between`: two moments.
+
+    `objects`: how many objects of each finding to list; `summed`: copies of a kmalloc cache are one row.
+    """
 
     by: str | None
     sort: str
@@ -29,6 +32,8 @@ class Chosen(NamedTuple):
     min_outstanding: int
     classes: tuple[str, ...]
     between: tuple[str | int, str | int] | None
+    objects: int | None = None
+    summed: bool = False
 
     @property
     def question(self) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str | int, str | int] | None]:
@@ -49,13 +54,14 @@ def groups_chosen(
     opened: Trace, chosen: Chosen, rules: Suppressions
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Used]]:
     """All groups, those asked for, and what each suppression removed of these."""
-    everything = opened.leaks(chosen.by or "stack", *chosen.question)
+    everything = opened.leaks(chosen.by or "stack", *chosen.question, sum_copies=chosen.summed)
     groups = _of_class(_matching(opened, everything, chosen), chosen)
     return everything, *rules.apply(in_order(groups, chosen.sort))
 
 
 def _matching(opened: Trace, groups: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
-    return filters.by_call_site(filters.chooser(opened, chosen.caches)(groups), chosen.call_site)
+    named = opened.summed() if chosen.summed else opened
+    return filters.by_call_site(filters.chooser(named, chosen.caches)(groups), chosen.call_site)
 
 
 def _of_class(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:

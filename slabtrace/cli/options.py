@@ -33,6 +33,16 @@ def limit_option(default: int) -> Callable[[F], F]:
     )
 
 
+def copies_option(function: F) -> F:
+    """`--copies`: see Trace.summed()."""
+    return click.option(
+        "--copies",
+        is_flag=True,
+        help="List the copies of a kmalloc cache (kmalloc-rnd-NN-SIZE, kmalloc-part-NN-SIZE) one by one, "
+        "instead of their sum, kmalloc-SIZE. JSON always lists them.",
+    )(function)
+
+
 def choice_option(
     *names: str, choices: Sequence[str], default: str, help: str, callback: Callable[..., str] | None = None
 ) -> Callable[[F], F]:

@@ -38,6 +38,10 @@ _GROUP = (
     Column("stack_of", "int64", "", "outstanding objects known to have the stack shown"),
     Column("stacked", "int64", "", "outstanding objects whose stack is known"),
     Column("stacks", "int64", "", "different stacks of the group"),
+    Column("object", TEXT, "", "what the objects are, by who allocated them, as UNIX socket; of several kinds a list, most first, "
+           "with other for those not known; of a large kmalloc its order; empty where nothing is known"),
+    Column("alias", TEXT, "", "of the caches that the kernel merged, the one that these were allocated from; empty where it is not certain"),
+    Column("aliases", TEXTS, "", "names of the caches merged into the cache"),
 )  # fmt: skip
 
 _TESTS = (
@@ -70,7 +74,7 @@ _CLASS = (
 _FINDING = (
     Column("rank", "int64", "", "from 1: suspects first, then growing ones, by least growth; then by class and bytes"),
     *_CLASS,
-    Column("next", TEXT, "", "what to do about it; empty where nothing is needed"),
+    Column("next", TEXT, "", "what to do about it"),
     Column("cache", TEXT, "", "slab cache of the owner, the part with most bytes"),
     Column("caches", TEXTS, "", "slab caches of all parts, the owner's first"),
     Column("call_site", "uint64", "address", "who called the allocator for the owner"),
@@ -90,8 +94,9 @@ _FINDING = (
     Column("doubt", TEXT, "", "what speaks against a leak; empty where nothing does"),
     *(each for each in _GROUP if each.name in (
         "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence", "maybe_freed", "in_use", "stack_of",
-        "stacked", "stacks",
+        "stacked", "stacks", "object", "alias", "aliases",
     )),
+    Column("parts", TEXTS, "", "caches, each with what is in it, as text shows them"),
 )  # fmt: skip
 
 _ESTIMATES = (

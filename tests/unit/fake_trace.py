@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from slabtrace.analysis.leaks.verdict import Verdict
+from slabtrace.analysis.names.objects import shown
+from slabtrace.columns import OLDEST
 from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, Unattached
 
 MSG_SITE = 0xFFFFFFFF8127BC41
@@ -55,6 +57,9 @@ GROUPS: list[dict[str, Any]] = [
         "stack_of": 41,
         "stacked": 41,
         "stacks": 1,
+        "object": "part of a pipe",
+        "alias": "",
+        "aliases": [],
         "confidence": "exact",
         "maybe_freed": 0,
         "in_use": 23,
@@ -96,6 +101,9 @@ GROUPS: list[dict[str, Any]] = [
         "stack_of": 5,
         "stacked": 7,
         "stacks": 3,
+        "object": "",
+        "alias": "",
+        "aliases": [],
         "confidence": "bounded",
         "maybe_freed": 5,
         "in_use": 0,
@@ -114,6 +122,7 @@ def finding(group: dict[str, Any]) -> dict[str, Any]:
         "rank": group["finding"],
         "next": "find who holds these objects" if group["class"] == "suspect" else "",
         "caches": [group["cache"]],
+        "parts": [shown(group["cache"], group["aliases"], group["object"], group["symbol"])],
         "groups": [group["rank"]],
         "objects": group["outstanding"],
         "bytes_each": group["bytes_alloc"] / group["outstanding"],
@@ -254,6 +263,7 @@ class FakeTrace:
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: tuple[Any, Any] | None = None,
+        sum_copies: bool = False,
     ) -> pd.DataFrame:
         """Filter whole groups; each group belongs to one task."""
         mine = [g for g in GROUPS if not pid or g["pids"][0] in pid]
@@ -265,6 +275,20 @@ class FakeTrace:
         """A finding for each group."""
         mine = self.leaks("stack", pid, comm, between).to_dict("records")
         return pd.DataFrame([finding({str(name): value for name, value in row.items()}) for row in mine])
+
+    def oldest(self, most: int = 5, ranks: Collection[int] | None = None, *question: Any) -> pd.DataFrame:
+        """At most two objects of the second finding: one of a hostile task, one of a task without a name."""
+        rows = [
+            {
+                "finding": 2, "ptr": 0xFFFF888004205500 + 128 * n, "ts_ns": 500_000_000,
+                "age_ns": 1_500_000_000, "bytes_alloc": 128, "cache": "msg_msg-128", "object": "",
+                "comm": comm, "tid": 1234 + n, "pid": 1234, "in_use": not n, "drgn": f"prog.read({n}, 128)",
+                "crash": "rd 0xffff888004205500 16",
+            }
+            for n, comm in enumerate((HOSTILE, ""))
+        ]  # fmt: skip
+        wanted = rows[:most] if ranks is None or 2 in ranks else []
+        return pd.DataFrame(wanted, columns=list(OLDEST.names))
 
     def verdict(
         self, pid: Collection[int] = (), comm: Collection[str] = (), between: tuple[Any, Any] | None = None
@@ -282,6 +306,13 @@ class FakeTrace:
     def caches(self) -> pd.DataFrame:
         known = {"slabinfo_start": "Int64", "slabinfo_end": "Int64", "unexplained": "Int64"}
         return pd.DataFrame(CACHES).astype(known)
+
+    def summed(self) -> FakeTrace:
+        return self
+
+    def copies(self) -> dict[str, list[str]]:
+        """No cache is the sum of several."""
+        return {}
 
     def cache_names(self) -> dict[str, list[str]]:
         return {cache["cache"]: cache["aliases"] for cache in CACHES}

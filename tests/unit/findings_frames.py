@@ -14,7 +14,8 @@ SECOND = 10**9
 COLUMNS = [
     "rank", "class", "cache", "symbol", "stack", "module", "outstanding", "objects", "bytes_alloc",
     "rate_per_s", "rate_low", "rate_high", "growth_bytes_per_s", "growth_low", "growth_high", "dispersion",
-    "oldest_ns", "newest_ns", "stacks", "own", "finding", "why", "next",
+    "oldest_ns", "newest_ns", "stacks", "own", "finding", "why", "next", "object", "alias",
+    "aliases", "parts",
 ]  # fmt: skip
 
 
@@ -47,6 +48,10 @@ def group(
         "finding": 1,
         "why": "because",
         "next": "look at the stack",
+        "object": "",
+        "alias": "",
+        "aliases": [],
+        "parts": ["msg_msg-128"],
     } | fields
 
 

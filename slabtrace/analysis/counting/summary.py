@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.names.cache_names import Caches
+from slabtrace.analysis.names.site_objects import SiteObjects, site_objects
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
@@ -66,7 +67,8 @@ class Summary:
 class Lookup:
     """Names of addresses, stacks and tasks, and the time that times of the recording count from.
 
-    `recorder_pid`: the process that recorded, 0 if not known; `helpers`: further ones of slabtrace's own.
+    `recorder_pid`: the process that recorded, 0 if not known; `helpers`: further ones of slabtrace's own;
+    `page_size`: of the traced machine (bytes).
     """
 
     symbols: Symbols
@@ -75,6 +77,11 @@ class Lookup:
     started_ns: int
     recorder_pid: int = 0
     helpers: Sequence[Helper] = ()
+    page_size: int = 4096
+
+    def objects_of(self, sites: Sites, caches: Caches, held: Counts) -> SiteObjects:
+        """What the objects of each site are; see site_objects.py."""
+        return site_objects(sites, caches, self.stacks, self.symbols, held, self.page_size)
 
     def own(self, live: EventBatch) -> NDArray[np.bool_]:
         """Which of the allocations `live` slabtrace itself made, shape (n,)."""

@@ -20,6 +20,7 @@ from slabtrace.analysis.leaks.by_design import Design, Fate
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.group_tests import GroupTests
 from slabtrace.analysis.leaks.owners import Owned
+from slabtrace.analysis.names.cache_names import LARGE
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import Proof
 from slabtrace.units import count
@@ -29,6 +30,10 @@ OF_MANY, NO_ONE = 0.8, 0.5  # the share of new processes together, at least; of 
 LEAST_PROCESSES = 4
 TIMES = 3  # so many times the life of an object a recording must be, to see that it is not freed
 PINNED_SHARE = 0.9  # of the owners, to be sure that the kernel cannot give them up
+
+WHICH_PROCESSES = (
+    "see which processes these are, and whether they should run: `ps -eo pid,ppid,lstart,stat,args`"
+)
 
 
 @dataclass
@@ -123,7 +128,7 @@ def doubts_of(
             of_process(designs[at], int(number[at]), known.holders),
             of_time(designs[at], known.length_s),
             of_many(int(processes[at])),
-            of_unseen(owner["cache"], tests.results[at]),
+            of_unseen(owner.get("alias") or owner["cache"], tests.results[at]),
             of_balance(bool(tests.in_cache[at])),
             of_memory(owner, bool(not_known[at])),
             of_kernel(owner["cache"], tests.results[at], known),
@@ -136,7 +141,7 @@ def of_process(design: Design | None, outstanding: int, holders: Holders) -> Dou
     """The doubt about what belongs to processes, unless these have ended."""
     if design is None or design.fate != Fate.PROCESS or 2 * holders.ended >= outstanding:
         return NONE
-    return Doubt(design.reason, "see which processes these are, and whether they should run")
+    return Doubt(design.reason, WHICH_PROCESSES)
 
 
 def of_time(design: Design | None, length_s: float) -> Doubt:
@@ -151,15 +156,22 @@ def of_many(processes: int) -> Doubt:
     if not processes:
         return NONE
     says = f"{count(processes)} processes hold these that began meanwhile and still run"
-    return Doubt(says, "see which processes these are, and whether they should run")
+    return Doubt(says, WHICH_PROCESSES)
 
 
 def of_unseen(cache: str, result: Tested) -> Doubt:
-    """The doubt where most of the old objects may have been freed without being seen."""
+    """The doubt where most of the old objects may have been freed without being seen.
+
+    A large kmalloc has no slab that could be read.  slub_debug=U (Documentation/mm/slab.rst) counts objects
+    in use by who allocated them, whatever is traced; such a cache is not merged.
+    """
     if 2 * result.sure >= result.kept:
         return NONE
     says = "most of these may have been freed without being seen"
-    return Doubt(says, f"record with --cache '{cache}': then there is time to read all its slabs at the end")
+    if cache == LARGE:
+        return Doubt(says, "a kernel with kmemleak lists those that nothing refers to: no slab can be asked")
+    read = f"record with --cache '{cache}', so that there is time to read all its slabs at the end"
+    return Doubt(says, f"{read}; or boot with slub_debug=U,{cache} and read its alloc_traces")
 
 
 def of_memory(owner: dict[Any, Any], not_known: bool) -> Doubt:

@@ -47,12 +47,14 @@ Designs = list[Design | None]
 class Verdicts:
     """What was found.
 
-    `owned`: the findings; `row`, shape (f,): the row of each finding's owner in the table of groups by stack;
+    `owned`: the findings; `of_owner`, shape (n,): the finding that each live object is an owner of, -1 for
+    none; `row`, shape (f,): the row of each finding's owner in the table of groups by stack;
     `task`, shape (f,): the task that each is of, by_task.ANY for several; `results`, `bounds`, `designs`,
     `doubts`: of each finding; `judged`: the classes.
     """
 
     owned: Owned
+    of_owner: Positions
     row: Positions
     task: Counts
     results: list[Tested]
@@ -77,7 +79,7 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
         doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
     too_short = [each is not None and bool(of_time(each, known.length_s).says) for each in designs]
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts, too_short))
-    return Verdicts(found, row, task, tests.results, bounds, designs, doubts, classes)
+    return Verdicts(found, of_owner, row, task, tests.results, bounds, designs, doubts, classes)
 
 
 def freed_inside_by(kept: Kept, lookup: Lookup) -> Positions:

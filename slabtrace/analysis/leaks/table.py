@@ -17,6 +17,7 @@ from slabtrace.analysis.leaks.by_task import ANY
 from slabtrace.analysis.leaks.findings import CLASSES, GROWING, SUSPECT, YOUNG
 from slabtrace.analysis.leaks.judgement import Verdicts
 from slabtrace.analysis.leaks.of_groups import lived_by_group, with_tests
+from slabtrace.analysis.names.objects import shown
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.limits import factor_to_decide
 from slabtrace.analysis.tables.outstanding import ages_of, own_of, tasks_of
@@ -25,6 +26,7 @@ from slabtrace.columns import FINDINGS, LEAKS
 
 OF_OWNER = (
     "cache", "call_site", "symbol", "stack", "module", "stack_of", "stacked", "stacks", "allocated", "freed",
+    "object", "alias", "aliases",
 )  # fmt: skip
 GROWTH = {"growth_bytes_per_s": "rate_per_s", "growth_low": "rate_low", "growth_high": "rate_high"}
 
@@ -43,6 +45,7 @@ def findings_table(
     frame = by_stack.iloc[verdicts.row][list(OF_OWNER)].reset_index(drop=True)
     frame = _sized(frame, kept, groups, verdicts)
     frame = _described(frame, kept, lookup, verdicts)
+    frame["parts"] = pd.Series(_parts(frame, kept, lookup, verdicts), dtype=object)
     lived = lived_by_group(kept, groups)[verdicts.owned.owner]
     frame = with_tests(frame, verdicts.results, kept, lived, one_in)
     for name, rate in GROWTH.items():
@@ -119,6 +122,31 @@ def _caches(kept: Kept, groups: Groups, verdicts: Verdicts) -> list[list[str]]:
     return found
 
 
+def _parts(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdicts) -> list[list[str]]:
+    """The caches of each finding's parts with what is in them, in the order of `caches`."""
+    live, names = kept.objects.live, kept.caches.names
+    number = np.int64(len(names) + 1)
+    member = verdicts.owned.finding * number + kept.caches.of_site[live.site]
+    keys, which = np.unique(member, return_inverse=True)
+    objects = lookup.objects_of(kept.sites, kept.caches, kept.objects.held)
+    of_part = dict(zip(keys.tolist(), objects.of_groups(which, live.site, np.arange(len(keys))), strict=True))
+    row = {name: at for at, name in enumerate(names)}
+    return [
+        [
+            shown(
+                cache,
+                kept.caches.aliases[row[cache]],
+                of_part.get(at * int(number) + row[cache], ""),
+                brief=True,
+            )
+            if place
+            else shown(cache, finding["aliases"], finding["object"], finding["symbol"])
+            for place, cache in enumerate(finding["caches"])
+        ]
+        for at, finding in enumerate(frame.to_dict("records"))
+    ]
+
+
 def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdicts) -> pd.DataFrame:
     """Who allocated the objects, when, and how sure it is that they were not freed."""
     live, finding, every = kept.objects.live, verdicts.owned.finding, np.arange(len(frame))
@@ -142,10 +170,9 @@ def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str
     """(why, what next) of each finding."""
     reasons = ["" if each is None else each.reason for each in verdicts.designs]
     said = {name: [getattr(each, name) for each in verdicts.results] for name in ("bursts", "ended")}
-    remedies = [each.next for each in verdicts.doubts]
-    rows = frame.assign(known=reasons, remedy=remedies, of_task=verdicts.task != ANY, **said).to_dict(
-        "records"
-    )
+    said |= {"remedy": [each.next for each in verdicts.doubts]}
+    said |= {"fate": [None if each is None else each.fate for each in verdicts.designs]}
+    rows = frame.assign(known=reasons, of_task=verdicts.task != ANY, **said).to_dict("records")
     return [why.why(each) for each in rows], [why.what_next(each) for each in rows]
 
 

@@ -6,16 +6,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from slabtrace.analysis.leaks.by_design import Fate
+from slabtrace.analysis.names.objects import first_kind, is_general, many
 from slabtrace.units import count, duration, plural, size, unknown
 
 MINUTE = 60
+KMEMLEAK = "a kernel with kmemleak lists those that nothing refers to"  # CONFIG_DEBUG_KMEMLEAK
+OF_PROCESS = "nothing while the process runs: these are freed when it ends"
+_REPLACED = "nothing, if so many are expected: as many older ones went as these that stay"
 DOUBTED = ("growing", "young", "replacing")  # classes that a doubt matters for
 
 
 def why(row: dict[Any, Any]) -> str:
-    """`row`: a row of the table of findings, with `known`, what the objects are by design, `remedy`: what
-    would remove its doubt, `of_task`: whether it is of one task of several (by_task.py), and `bursts` and
-    `ended`: how they came (Tested).
+    """`row`: a row of the table of findings, with `known`, what the objects are by design, `fate`: what
+    becomes of these (None: not known), `remedy`: what would remove its doubt, `of_task`: whether it is of
+    one task of several (by_task.py), and `bursts` and `ended`: how they came (Tested).
 
     As "one more every 1 s, 3.8 KiB/min (2.8 KiB to 4.9 KiB); 0 of 60 objects older than 4.29 s were freed;
     freed objects of this stack lived 2 ms (median)".
@@ -24,13 +29,69 @@ def why(row: dict[Any, Any]) -> str:
 
 
 def what_next(row: dict[Any, Any]) -> str:
-    """What to do about a finding, "" if nothing helps or is needed."""
-    if row["class"] == "suspect":
-        return "find who holds these objects, or which release is not called for them"
-    longer = "" if unknown(row["longer_ns"]) else f"record {duration(row['longer_ns'])} longer to decide"
-    if row["class"] in DOUBTED and row["remedy"] and not (row["class"] == "young" and longer):
+    """What to do about a finding, in one line; every finding has one.  `row`: as of `why`.
+
+    As "find who holds the UNIX sockets: `ss -xap`", "record 3 min 00 s longer to decide".
+    """
+    if row.get("own"):
+        return "nothing: this is slabtrace's own, and ends with it"
+    if row.get("fate") == Fate.KEPT:
+        return "nothing: these are kept by design"
+    of_class = {"suspect": _of_suspect, "growing": _of_growing, "young": _of_young, "retained": _of_retained}
+    if row["class"] in of_class:
+        return of_class[row["class"]](row)
+    return _of_reclaimable(row) if row["class"] == "reclaimable" else _REPLACED
+
+
+def _of_suspect(row: dict[Any, Any]) -> str:
+    """Who holds them; where no command shows that, which release is not called."""
+    kind, module = first_kind(row.get("object", "")), row.get("module", "")
+    if module and (kind is None or is_general(kind)):
+        return f"find the release that the module {module} does not call for these objects; {KMEMLEAK}"
+    if kind is None or not kind.holders:
+        return f"find who holds these objects, or which release is not called for them; {KMEMLEAK}"
+    return f"find who holds the {many(kind.name)}: {kind.holders}"
+
+
+def _of_growing(row: dict[Any, Any]) -> str:
+    """What removes the doubt, else how much longer to record; meanwhile somebody can look who holds them."""
+    if row["remedy"]:
         return str(row["remedy"])
-    return longer
+    kind = first_kind(row.get("object", ""))
+    holders = f"; who holds them: {kind.holders}" if kind is not None and kind.holders else ""
+    return f"{_longer(row) or 'record longer to decide'}{holders}"
+
+
+def _of_young(row: dict[Any, Any]) -> str:
+    if row.get("fate") == Fate.PROCESS:
+        return OF_PROCESS
+    if longer := _longer(row):
+        return longer
+    if row["remedy"]:
+        return str(row["remedy"])
+    return "record twice as long: then these are old" if not row["old"] else _REPLACED
+
+
+def _of_retained(row: dict[Any, Any]) -> str:
+    """A leak that comes in bursts, or with one event, is found by making that happen again."""
+    if row.get("fate") == Fate.PROCESS:
+        return OF_PROCESS
+    if row["known"]:
+        return "nothing: the kernel frees these after that time"
+    kind = first_kind(row.get("object", ""))
+    if kind is not None and kind.holders:
+        return f"if these should be gone, see who holds them: {kind.holders}"
+    return "if these should be gone, record while it happens again, and compare by `slabtrace diff`"
+
+
+def _of_reclaimable(row: dict[Any, Any]) -> str:
+    """--settle shrinks caches as drop_caches does with 2, so nothing of the page cache (settle.py)."""
+    settle = "" if "page cache" in str(row["known"]) else "; `record --settle` leaves such out"
+    return f"nothing: the kernel frees these when memory is short{settle}"
+
+
+def _longer(row: dict[Any, Any]) -> str:
+    return "" if unknown(row["longer_ns"]) else f"record {duration(row['longer_ns'])} longer to decide"
 
 
 def _clauses(row: dict[Any, Any]) -> Iterator[str]:

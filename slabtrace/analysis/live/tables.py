@@ -94,7 +94,8 @@ class LiveTables:
         tasks = Tasks(_table(schema.TASKS, *map(np.array, self._tasks), self._comms))
         if len(self._comms) > MOST_TASKS:
             self._forget(tasks, tasks.rows(live.tid, live.ts_ns))
-        return Lookup(self.symbols, stacks, tasks, manifest.started_ns, manifest.recorder.pid)
+        own, page_size = manifest.recorder.pid, manifest.host.page_size
+        return Lookup(self.symbols, stacks, tasks, manifest.started_ns, own, page_size=page_size)
 
     def caches(self) -> pa.Table:
         """The caches as of now: schema.CACHES."""

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from slabtrace.analysis.names.frames import comparable_cache
 from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
 
 LARGE = "(large kmalloc)"  # whole pages from the page allocator, without a cache
@@ -21,7 +22,10 @@ UNKNOWN_CACHE = "(unknown)"  # the page's owner could not be read
 
 @dataclass
 class Caches:
-    """c caches by name.  `of_site`: the cache of each site, shape (s,)."""
+    """c caches by name.  `of_site`: the cache of each site, shape (s,).
+
+    `copies`: of a cache that stands for several copies of one kmalloc cache (`summed`) their names, else [].
+    """
 
     names: list[str] = field(default_factory=list)
     aliases: list[list[str]] = field(default_factory=list)
@@ -29,6 +33,7 @@ class Caches:
     size: list[int] = field(default_factory=list)
     reclaimable: list[bool] = field(default_factory=list)  # the kernel shrinks it when memory is short
     of_site: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    copies: list[list[str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,19 +55,43 @@ class Caches:
         self.object_size.append(object_size)
         self.size.append(size)
         self.reclaimable.append(reclaimable)
+        self.copies.append([])
         return self._row[name]
 
     def known(self, sites: Sites) -> dict[str, list[str]]:
-        """Every cache and the names merged into it; those without a name only if one of `sites` has them."""
+        """Every cache and its other names: those merged into it, and copies of it that are summed.
+
+        Caches without a name only if one of `sites` has them.
+        """
         some = {*np.unique(self.of_site[~sites.page_end]).tolist()}
-        rows = zip(self.names, self.aliases, strict=True)
+        rows = zip(self.names, self.aliases, self.copies, strict=True)
         return {
-            name: list(others)
-            for row, (name, others) in enumerate(rows)
+            name: [*others, *copies]
+            for row, (name, others, copies) in enumerate(rows)
             if row in some or name not in (LARGE, UNKNOWN_CACHE)
         }
 
+    def summed(self) -> tuple[Caches, NDArray[np.intp]]:
+        """These with the copies of each kmalloc cache as one, by its common name (comparable_cache).
+
+        Also the row there of each of these, shape (c,).
+        """
+        caches = Caches()
+        row = np.zeros(len(self), np.intp)
+        for at, name in enumerate(self.names):
+            described = self.aliases[at], self.object_size[at], self.size[at], self.reclaimable[at]
+            row[at] = caches.add(comparable_cache(name), *described)
+        members: list[list[str]] = [[] for _ in range(len(caches))]
+        for name, at in zip(self.names, row.tolist(), strict=True):
+            members[at].append(name)
+        caches.copies = [
+            each if each != [name] else [] for name, each in zip(caches.names, members, strict=True)
+        ]
+        caches.of_site = row[self.of_site]
+        return caches, row
+
     def __post_init__(self) -> None:
+        self.copies = self.copies or [[] for _ in self.names]
         self._row = {name: row for row, name in enumerate(self.names)}
 
 

@@ -8,12 +8,14 @@ slabs for each CPU and cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from slabtrace.analysis.names.frames import comparable_cache
 from slabtrace.trace.format.arrays import plain
 
 
@@ -41,6 +43,28 @@ class Samples:
     def rows_at(self, ts_ns: NDArray[np.int64]) -> NDArray[np.intp]:
         """The last sample at each time (before the first sample: the first)."""
         return np.maximum(np.searchsorted(self.ts_ns, ts_ns, side="right") - 1, 0)
+
+
+def summed(samples: Sequence[Samples]) -> Samples:
+    """The samples of several caches with objects of one size as those of one cache: sums at every time."""
+    ts_ns = np.unique(np.concatenate([each.ts_ns for each in samples]))
+    rows = [each.rows_at(ts_ns) for each in samples]
+
+    def total(name: str) -> NDArray[np.int64]:
+        columns = [getattr(each, name)[row] for each, row in zip(samples, rows, strict=True)]
+        summed: NDArray[np.int64] = np.sum(columns, axis=0, dtype=np.int64)
+        return summed
+
+    shape = (getattr(samples[0], name)[rows[0]] for name in ("objsize", "objperslab", "pagesperslab"))
+    return Samples(ts_ns, total("active_objs"), total("num_objs"), *shape)
+
+
+def with_copies_summed(slabinfo: dict[str, Samples]) -> dict[str, Samples]:
+    """`slabinfo` with the copies of each kmalloc cache as one, by its common name (comparable_cache)."""
+    copies: dict[str, list[Samples]] = {}
+    for name, samples in slabinfo.items():
+        copies.setdefault(comparable_cache(name), []).append(samples)
+    return {name: each[0] if len(each) == 1 else summed(each) for name, each in copies.items()}
 
 
 def samples_by_cache(table: pa.Table) -> dict[str, Samples]:

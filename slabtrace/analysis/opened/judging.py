@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.tables.identity import Identities
+from slabtrace.analysis.tables.oldest import Outstanding, oldest
 from slabtrace.analysis.tables.outstanding import outstanding
 from slabtrace.analysis.tables.who import who
 from slabtrace.analysis.trust.confidence import Proof, prove
@@ -41,15 +43,24 @@ class Judging:
         """columns.FINDINGS."""
         return self._judged(question).findings
 
-    def groups(self, by: str, question: Question) -> pd.DataFrame:
-        """columns.LEAKS."""
+    def groups(self, by: str, question: Question, sum_copies: bool = False) -> pd.DataFrame:
+        """columns.LEAKS.  `sum_copies`: the copies of a kmalloc cache count as one (not by stack)."""
         question = question._replace(by_process=by == "process")
         found = self._judged(question)
         if by == "stack":
             return found.by_stack
-        frame, groups, kept = self.grouped(by, question)
+        frame, groups, kept = self.grouped(by, question, sum_copies)
         tested = groups_tested(kept, frame, groups, found.verdicts, self._one_in)
         return groups_table(tested, found.tables)
+
+    def oldest(self, question: Question, most: int, ranks: Collection[int] | None = None) -> pd.DataFrame:
+        """columns.OLDEST, of the findings `ranks` (None: all)."""
+        found, kept, recorded = self._judged(question), self._passes.kept(question), self._recorded
+        rank = np.append(found.tables.rank, 0)[found.verdicts.of_owner]
+        wanted = rank if ranks is None else np.where(np.isin(rank, list(ranks)), rank, 0)
+        outstanding = Outstanding(kept.sites, kept.caches, kept.objects, recorded.slabs)
+        ended_ns, redacted = recorded.span_ns[1], recorded.manifest.redacted
+        return oldest(outstanding, recorded.lookup, wanted, most, ended_ns, redacted)
 
     def verdict(self, question: Question) -> Verdict:
         """What was found, and what could have been."""
@@ -67,7 +78,9 @@ class Judging:
         finding = found.tables.rank[found.verdicts.owned.finding]
         return who(kept, whose, identities, recorded.lookup, finding, found.findings)
 
-    def grouped(self, by: str, question: Question) -> tuple[pd.DataFrame, Groups, Kept]:
+    def grouped(
+        self, by: str, question: Question, sum_copies: bool = False
+    ) -> tuple[pd.DataFrame, Groups, Kept]:
         """What is outstanding of the objects asked for, with the groups it is in."""
         lookup = self._recorded.lookup
         kept = self._passes.kept(question)
@@ -77,9 +90,13 @@ class Judging:
         if self._of_the_command(question):
             kept = replace(kept, older=OlderFrees(0))
         kept = replace(kept, older=kept.older.without(freed_inside_by(kept, lookup)))
+        proof = self._proof()
+        if sum_copies:
+            caches, row = kept.caches.summed()
+            kept, proof = replace(kept, caches=caches), proof.summed(row, len(caches))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
         groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
-        return outstanding(kept, lookup, groups, self._proof()), groups, kept
+        return outstanding(kept, lookup, groups, proof), groups, kept
 
     @property
     def _one_in(self) -> int:

@@ -19,12 +19,13 @@ from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_s
 from slabtrace.analysis.names.cache_names import Caches, name_caches
 from slabtrace.analysis.names.processes import Processes
 from slabtrace.analysis.names.sites import Sites
-from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache
+from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache, with_copies_summed
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.pins import Pins
 from slabtrace.analysis.pairing.slab_states import SlabStates
+from slabtrace.analysis.trust.filters import filtered
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.reading.reader import TraceReader
@@ -35,10 +36,15 @@ class Recorded:
     """The side tables of the trace at `path`, or of its stretch `window_ns` (begin, end; ns since the start).
 
     `progress`, if set, is called while events are read, with the number read so far in this pass.
+    `sum_copies`: the copies of each kmalloc cache count as one cache (Caches.summed).  Not if --cache chose
+    caches: of some copies then nothing was recorded, but the kernel counted them.
     Raises TraceError when `path` is no readable trace, UsageError where nothing lies in the window.
     """
 
-    def __init__(self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], window_ns: tuple[int, int] | None = None, sum_copies: bool = False
+    ) -> None:
+        self._sum_copies = sum_copies
         self.reader = TraceReader(path) if window_ns is None else WindowReader(path, *window_ns)
         self.progress: Callable[[int], None] | None = None
 
@@ -98,12 +104,19 @@ class Recorded:
     @cached_property
     def caches(self) -> Caches:
         """caches.arrow: the slab caches by name, and the cache of every site."""
-        return name_caches(self.reader.table("caches"), self.sites, list(self.slabinfo))
+        caches = name_caches(self.reader.table("caches"), self.sites, list(self.slabinfo))
+        return caches.summed()[0] if self.sums_copies else caches
 
     @cached_property
     def slabinfo(self) -> dict[str, Samples]:
         """slabinfo.arrow: the kernel's own count of each cache over time."""
-        return samples_by_cache(self.reader.table("slabinfo"))
+        samples = samples_by_cache(self.reader.table("slabinfo"))
+        return with_copies_summed(samples) if self.sums_copies else samples
+
+    @property
+    def sums_copies(self) -> bool:
+        """Whether the copies of each kmalloc cache count as one cache."""
+        return self._sum_copies and not filtered(self.manifest, ("cache",))
 
     @cached_property
     def counted(self) -> CountedObjects:
@@ -153,7 +166,8 @@ class Recorded:
         """Names of addresses, stacks and tasks."""
         recorder = self.manifest.recorder
         started_ns = self.span_ns[0]
-        return Lookup(self.symbols, self.stacks, self.tasks, started_ns, recorder.pid, recorder.helpers)
+        names = self.symbols, self.stacks, self.tasks
+        return Lookup(*names, started_ns, recorder.pid, recorder.helpers, self.manifest.host.page_size)
 
     @cached_property
     def symbols(self) -> Symbols:

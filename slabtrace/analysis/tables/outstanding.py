@@ -15,6 +15,7 @@ from slabtrace.analysis.counting.summary import Lookup, Objects
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
+from slabtrace.analysis.names.objects import alias_of, kind_named
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import Positions
@@ -39,6 +40,13 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     frame["comms"], frame["pids"] = tasks_of(live, member, kept, lookup.tasks)
     frame["own"] = own_of(live, member, kept, lookup)
     frame["cache"] = [caches.names[row] for row in groups.cache[kept].tolist()]
+    frame["aliases"] = pd.Series([caches.aliases[row] for row in groups.cache[kept].tolist()], dtype=object)
+    objects = lookup.objects_of(kept_objects.sites, caches, kept_objects.objects.held)
+    frame["object"] = objects.of_groups(member, live.site, kept)
+    frame["alias"] = [
+        alias_of(kind_named(each), *names)
+        for each, *names in zip(frame["object"], frame["cache"], frame["aliases"], strict=True)
+    ]
     frame["reclaimable"] = [caches.reclaimable[row] for row in groups.cache[kept].tolist()]
     frame["call_site"], frame["module"] = groups.call_site[kept], groups.module[kept]
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]

@@ -112,6 +112,15 @@ class Proof:
         assumed = (silent > 0) & (in_use > 0) & (means == InUse.ASSUMED)
         return Bounds(np.where(unknown, NO_BOUND, most), assumed, in_use)
 
+    def summed(self, row: Positions, number: int) -> Proof:
+        """The proof for `number` caches that are sums of these; `row`, shape (c,): where each belongs."""
+        silent, unknown = np.zeros(number, np.int64), np.zeros(number, np.bool_)
+        np.add.at(silent, row, np.where(self.silent == NO_BOUND, 0, self.silent))
+        np.logical_or.at(unknown, row, self.silent == NO_BOUND)
+        means = np.zeros(number, np.int8)
+        np.maximum.at(means, row, self.means)
+        return Proof(self.slabs, self.losses, np.where(unknown, NO_BOUND, silent), means)
+
     def _freed_by_lost_events(
         self, ts_ns: NDArray[np.int64], member: Positions, groups: int, events_each: int = 1
     ) -> Counts:

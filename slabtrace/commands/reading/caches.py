@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TextIO
+
 import click
 
 from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
-from slabtrace.cli.options import cache_option, sort_option, trace_argument
+from slabtrace.cli.options import cache_option, copies_option, sort_option, trace_argument
 from slabtrace.cli.progress import watched
 from slabtrace.columns import CACHES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIMIT = 20
 
@@ -28,8 +33,11 @@ SORT_KEYS = {
 @cache_option
 @sort_option(list(SORT_KEYS), "allocs")
 @click.option("--aliases", "with_aliases", is_flag=True, help="List the names merged into each cache.")
+@copies_option
 @answer_options(LIMIT)
-def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, form: Form) -> None:
+def command(
+    trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, copies: bool, form: Form
+) -> None:
     """Show each slab cache: what was traced in it, and what the kernel itself counted.
 
     \b
@@ -53,10 +61,16 @@ def command(trace: str, caches: tuple[str, ...], sort: str, with_aliases: bool, 
       slabtrace caches boot.slab --json | jq '.caches[] | select(.unexplained != 0)'
     """
     import slabtrace
-    from slabtrace.render.terminal.caches import write_caches
+    from slabtrace.render.terminal.caches import write_caches, write_copies
 
     opened = watched(slabtrace.open(trace))
+    opened = opened if copies or form.as_json else opened.summed()
     table = filters.chooser(opened, caches)(opened.caches())
     table = table.sort_values(SORT_KEYS[sort], ascending=False, kind="stable")
     rows = Rows(CACHES, table, "cache")
-    answer(form, "caches", trace, opened, rows, lambda out, shown: write_caches(out, shown, with_aliases))
+
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        write_caches(out, shown, with_aliases)
+        write_copies(out, opened.copies(), shown["cache"])
+
+    answer(form, "caches", trace, opened, rows, write)

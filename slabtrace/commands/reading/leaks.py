@@ -11,16 +11,27 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.chosen import Chosen, cards_first, findings_chosen, groups_chosen, in_order
 from slabtrace.cli.opening import moment, open_trace, window_options
-from slabtrace.cli.options import cache_option, call_site_option, sort_option, task_options, trace_argument
+from slabtrace.cli.options import (
+    cache_option,
+    call_site_option,
+    copies_option,
+    sort_option,
+    task_options,
+    trace_argument,
+)
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
-from slabtrace.columns import FINDINGS, LEAKS
+from slabtrace.columns import FINDINGS, LEAKS, OLDEST
+from slabtrace.errors import UsageError
 from slabtrace.render import json
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from slabtrace.analysis.rules.suppressions import Suppressions
     from slabtrace.api import Trace
 
 LIMIT = 10
+MOST_OBJECTS = 1000  # of each finding
 BY = ["stack", "call-site", "module", "process", "cache"]
 CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"]
 
@@ -57,7 +68,14 @@ CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"
     metavar="MARK MARK",
     help="Only objects allocated between two marks (or times) and not freed by the end.",
 )
+@click.option(
+    "--objects",
+    type=click.IntRange(1, MOST_OBJECTS),
+    metavar="N",
+    help="List the N oldest objects of each finding, with lines for drgn and crash.",
+)
 @click.option("--own", is_flag=True, help="Show slabtrace's own objects too. JSON always has them.")
+@copies_option
 @suppressions_option
 @window_options
 @answer_options(LIMIT)
@@ -72,7 +90,9 @@ def command(
     min_outstanding: int,
     classes: tuple[str, ...],
     between: tuple[str, str] | None,
+    objects: int | None,
     own: bool,
+    copies: bool,
     suppressions: str | None,
     begin: str | None,
     end: str | None,
@@ -95,6 +115,9 @@ def command(
     stack of its owner. The others follow as a table, by bytes; --class NAME shows reasons for them too.
     The end says what was found, and the least leak that this recording would have found.
 
+    The kernel merges similar caches, so each is shown with what is in it, as far as who allocated the
+    objects says it.
+
     With --by, groups of one cache are listed instead; `finding` is the number of the finding that a group
     belongs to. `unsure` is how many of the objects may have been freed without being seen (0: confirmed,
     ?: not known, because some frees cannot be traced).
@@ -107,14 +130,20 @@ def command(
       slabtrace leaks boot.slab --symbol 'nf_conntrack|\\[my_module\\]'
       slabtrace leaks boot.slab --pid 4321 --by call-site
       slabtrace leaks boot.slab --between "before login" "after logout"
+      slabtrace leaks boot.slab --class suspect --objects 3
       slabtrace leaks boot.slab --json | jq '.findings[0].stack'
     """
     opened = open_trace(trace, begin, end)
+    if by is not None and objects is not None:
+        raise UsageError("--objects lists objects of findings, not of groups", "leave out --by")
     rules = read_suppressions(suppressions)
     if pids or comms:
         filters.check_tasks(opened.tasks(), pids, comms)
+    summed = by == "cache" and not copies and not form.as_json
     times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
-    chosen = Chosen(by, sort, caches, call_site, pids, comms, min_outstanding, classes, times)
+    chosen = Chosen(
+        by, sort, caches, call_site, pids, comms, min_outstanding, classes, times, objects, summed
+    )
     if form.as_json:
         _print_json(trace, opened, chosen, rules, form)
     elif by is None:
@@ -127,7 +156,7 @@ def _print_findings(
     path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
 ) -> None:
     from slabtrace.render.terminal.check import write_suppressed
-    from slabtrace.render.terminal.findings import GROWS, Shown, write_conclusion, write_findings
+    from slabtrace.render.terminal.findings import GROWS, Shown, write_conclusion, write_findings, write_note
     from slabtrace.render.terminal.leaks import write_own
 
     everything = opened.findings(*chosen.question)
@@ -135,17 +164,20 @@ def _print_findings(
     findings, used = rules.apply(cards_first(asked, chosen.sort, chosen.classes or GROWS))
     hidden = findings[findings["own"].astype(bool) & (not own)]
     others = everything.drop(asked.index)
+    rows = Rows(FINDINGS, findings.drop(hidden.index), "finding")
     listing = Shown(
-        opened.length_ns, opened.completeness(), chosen.classes or GROWS,
+        opened.length_ns, opened.completeness(), CLASSES if chosen.objects else chosen.classes or GROWS,
         len(hidden), len(others), int((others["class"] == "suspect").sum()),
+        _oldest(opened, rows.frame if form.most is None else rows.frame.head(form.most), chosen),
     )  # fmt: skip
 
     def notes(out: TextIO) -> None:
         write_own(out, hidden, "finding")
         write_suppressed(out, used, "finding")
+        if chosen.objects:
+            write_note(out, opened.manifest.redacted)
         write_conclusion(out, opened.verdict(*chosen.question), listing)
 
-    rows = Rows(FINDINGS, findings.drop(hidden.index), "finding")
     answer(
         form, "leaks", path, opened, rows, lambda out, shown: write_findings(out, shown, listing), None, notes
     )
@@ -154,6 +186,7 @@ def _print_findings(
 def _print_groups(
     path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
 ) -> None:
+    from slabtrace.render.terminal.caches import write_copies
     from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.leaks import Listing, write_leaks, write_own
 
@@ -163,6 +196,8 @@ def _print_groups(
     listing = Listing(chosen.by or "stack", opened.length_ns, others, opened.completeness(), len(hidden))
 
     def notes(out: TextIO) -> None:
+        if chosen.summed:
+            write_copies(out, opened.summed().copies(), groups["cache"])
         write_own(out, hidden)
         write_suppressed(out, used)
 
@@ -172,6 +207,13 @@ def _print_groups(
     )
 
 
+def _oldest(opened: Trace, findings: pd.DataFrame, chosen: Chosen) -> pd.DataFrame | None:
+    """The objects to list; None: none were asked for."""
+    if chosen.objects is None:
+        return None
+    return opened.oldest(chosen.objects, findings["rank"].tolist(), *chosen.question)
+
+
 def _print_json(path: str, opened: Trace, chosen: Chosen, rules: Suppressions, form: Form) -> None:
     """Findings, the verdict on all of them, and groups; `suppressed` counts findings."""
     verdict = opened.verdict(*chosen.question)
@@ -179,10 +221,18 @@ def _print_json(path: str, opened: Trace, chosen: Chosen, rules: Suppressions, f
     findings, used = rules.apply(in_order(findings_chosen(opened, everything, chosen), chosen.sort))
     _, groups, _ = groups_chosen(opened, chosen, rules)
     shown = findings if form.most is None else findings.head(form.most)
+    listed = json.rows(shown, FINDINGS)
+    if (oldest := _oldest(opened, shown, chosen)) is not None:
+        of_finding = dict(list(oldest.groupby("finding")))
+        listed = [
+            {**row, "oldest": json.rows(of_finding.get(row["rank"], oldest.head(0)), OLDEST)}
+            for row in listed
+        ]
     more = {
         "by": chosen.by or "stack",
         "suppressed": used,
         "verdict": verdict,
-        FINDINGS.json_list: json.rows(shown, FINDINGS),
+        FINDINGS.json_list: listed,
+        **({"addresses_made_up": opened.manifest.redacted} if chosen.objects else {}),
     }
     answer(form, "leaks", path, opened, Rows(LEAKS, groups, "group"), lambda out, shown: None, more)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from slabtrace.cli import filters
-from slabtrace.cli.options import cache_option, choice_option, output_options, trace_argument
+from slabtrace.cli.options import cache_option, choice_option, copies_option, output_options, trace_argument
 from slabtrace.cli.output import check_new, check_suffix, replace, say_written
 from slabtrace.cli.pictures import PICTURES, Subject
 from slabtrace.cli.progress import reading
@@ -31,7 +31,10 @@ FORMATS = (".png", ".svg")
     metavar="N",
     help="Draw the N caches, or call sites, that changed most.",
 )
-def command(trace: str, output: Path, kind: str, caches: tuple[str, ...], top: int, force: bool) -> None:
+@copies_option
+def command(
+    trace: str, output: Path, kind: str, caches: tuple[str, ...], top: int, copies: bool, force: bool
+) -> None:
     """Draw a trace: each slab cache's usage over time, or another kind of picture.
 
     \b
@@ -61,6 +64,7 @@ def command(trace: str, output: Path, kind: str, caches: tuple[str, ...], top: i
     from slabtrace.render.plots.canvas import save
 
     opened = slabtrace.open(trace)
+    opened = opened if copies else opened.summed()
     with reading(opened):
         opened.usage()
         chosen = filters.chooser(opened, caches)

@@ -50,18 +50,20 @@ def write_report(trace: str, output: Path, quiet: bool = False) -> None:
     opened = slabtrace.open(trace)
     with reading(opened, quiet):
         opened.read_once()
-        tables = _tables(opened)
-    plots = _plots(opened)
+        summed = opened.summed()
+        tables = _tables(opened, summed)
+    plots = _plots(summed)
     replace(output, report(Path(trace).name, slabtrace.__version__, tables, plots))
 
 
-def _tables(opened: Trace) -> Tables:
+def _tables(opened: Trace, summed: Trace) -> Tables:
+    """`summed`: the trace for tables by cache (Trace.summed())."""
     from slabtrace.analysis.mismatches.support import unsupported
     from slabtrace.render.html.report import Tables
 
     mismatches = opened.mismatches()
     return Tables(
-        usage=opened.usage(),
+        usage=summed.usage(),
         manifest=opened.manifest,
         length_ns=opened.length_ns,
         marks=opened.marks(),
@@ -72,7 +74,8 @@ def _tables(opened: Trace) -> Tables:
         arrivals=opened.arrivals(),
         mismatches=mismatches,
         unsupported=unsupported(mismatches),
-        caches=opened.caches(),
+        caches=summed.caches(),
+        copies=summed.copies(),
         stack_totals=opened.stack_totals(),
         damage=opened.damage,  # complete once events were read
     )

@@ -10,7 +10,7 @@ import click
 from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
-from slabtrace.cli.options import cache_option, call_site_option, choice_option, trace_argument
+from slabtrace.cli.options import cache_option, call_site_option, choice_option, copies_option, trace_argument
 from slabtrace.columns import PEAKS, POINTERS, STAT
 from slabtrace.errors import UsageError
 
@@ -74,6 +74,7 @@ def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -
 )
 @cache_option
 @call_site_option
+@copies_option
 @window_options
 @answer_options(LIMIT)
 def command(
@@ -84,6 +85,7 @@ def command(
     call_site: str | None,
     peaks: bool,
     gfp: bool,
+    copies: bool,
     begin: str | None,
     end: str | None,
     form: Form,
@@ -102,9 +104,12 @@ def command(
       slabtrace stat boot.slab --from "before login" --to "after login"
       slabtrace stat boot.slab --cache 'kmalloc-*' --json
     """
+    from slabtrace.render.terminal.caches import write_copies
     from slabtrace.render.terminal.stat import write_pointers, write_stat, write_summary
 
     opened = open_trace(trace, begin, end)
+    if (peaks or by == "cache") and not copies and not form.as_json:
+        opened = opened.summed()
     if peaks:
         _answer_peaks(opened, trace, caches, form)
         return
@@ -119,6 +124,7 @@ def command(
             write_pointers(out, shown)
         else:
             write_stat(out, shown, by, gfp, opened.length_ns)
+            write_copies(out, opened.copies(), shown["cache"])
 
     rows = Rows(POINTERS if by == "ptr" else STAT, table)
     answer(form, "stat", trace, opened, rows, write, {"by": by})
@@ -141,8 +147,14 @@ def _check_keys(sort: list[str], table: pd.DataFrame) -> None:
 
 
 def _answer_peaks(opened: Trace, trace: str, caches: tuple[str, ...], form: Form) -> None:
+    from slabtrace.render.terminal.caches import write_copies
     from slabtrace.render.terminal.stat import write_peaks
 
     table = filters.chooser(opened, caches)(opened.peaks())
     rows = Rows(PEAKS, table, "cache")
-    answer(form, "stat", trace, opened, rows, write_peaks, {"by": "peak"})
+
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        write_peaks(out, shown)
+        write_copies(out, opened.copies(), shown["cache"])
+
+    answer(form, "stat", trace, opened, rows, write, {"by": "peak"})

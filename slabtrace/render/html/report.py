@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slabtrace.analysis.names.objects import in_table
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
@@ -62,6 +63,7 @@ class Tables:
     mismatches: pd.DataFrame
     unsupported: tuple[int, str]  # how many mismatches missed events explain, and why events are missing
     caches: pd.DataFrame
+    copies: Mapping[str, Sequence[str]]  # caches that are sums of these
     usage: pd.DataFrame
     stack_totals: pd.DataFrame
 
@@ -113,6 +115,7 @@ def _finding(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]], tables: 
         "spark": spark(rises.get(_key(row), []), label, from_zero=True),
         "rate": growth(row["growth_bytes_per_s"]),
         "parts": caches(row),
+        "name": in_table(row),
         "amount": amount(row),
         "number": estimated(row, "outstanding") if sampled else count(row["objects"]),
         "bytes": row["bytes_estimate"] if sampled else row["bytes_alloc"],

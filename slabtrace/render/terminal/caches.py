@@ -16,7 +16,11 @@ from slabtrace.render.terminal.text import Column, escape, name_column, write_pa
 from slabtrace.units import NOT_KNOWN, count, plural, size, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     import pandas as pd
+
+SUMMED_SHOWN = 3
 
 COLUMNS = (
     name_column("cache"),
@@ -43,6 +47,17 @@ def write_caches(out: TextIO, caches: pd.DataFrame, with_aliases: bool = False) 
         write_paragraph(out, f"frees include {plural(inferred, 'free')} not seen but inferred")
     if with_aliases:
         _write_aliases(out, rows)
+
+
+def write_copies(out: TextIO, copies: Mapping[str, Sequence[str]], shown: Iterable[str]) -> None:
+    """Say which of the caches `shown` are sums of `copies` (Trace.copies()); nothing if none is."""
+    summed = [name for name in dict.fromkeys(shown) if name in copies]
+    if summed:
+        more = f" and {len(summed) - SUMMED_SHOWN} more" if len(summed) > SUMMED_SHOWN else ""
+        each = [f"{name} (of {count(len(copies[name]))})" for name in summed[:SUMMED_SHOWN]]
+        write_paragraph(
+            out, f"sums of the copies of a kmalloc cache: {', '.join(each)}{more}; --copies lists them"
+        )
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from slabtrace.analysis.names.objects import in_table
 from slabtrace.render.terminal.leaks import of_all, who
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
@@ -30,13 +31,16 @@ COLUMNS = (
     name_column("by"),
 )
 
+MADE_UP = "the addresses of objects are made up, because the trace is redacted"
+BY_NOW = "objects: on the machine as it is now they may be freed; in crash, `kmem -s ADDRESS` says whether"
+
 
 class Shown(NamedTuple):
     """How findings are listed.
 
     `ended_ns`: when the recording ended, ns since its start; `cards`: the classes of which each finding is a
     card; `own`: how many findings of slabtrace itself are not listed; `others`: those that filters left out,
-    and `suspects`, how many of these are suspects.
+    and `suspects`, how many of these are suspects; `oldest`: objects to list in cards (Trace.oldest()).
     """
 
     ended_ns: int
@@ -45,6 +49,7 @@ class Shown(NamedTuple):
     own: int = 0
     others: int = 0
     suspects: int = 0
+    oldest: pd.DataFrame | None = None
 
 
 def write_findings(out: TextIO, findings: pd.DataFrame, shown: Shown) -> None:
@@ -71,8 +76,24 @@ def write_card(out: TextIO, finding: dict[Any, Any], shown: Shown) -> None:
     if sampled := owner_stack_of(finding):
         write_paragraph(out, f"  ({sampled})")
     write_paragraph(out, f"  by {who(finding)}; {claim_of_all(finding, shown.completeness)}")
+    if shown.oldest is not None:
+        write_oldest(out, shown.oldest, finding)
     if finding["next"]:
         write_paragraph(out, f"  next: {finding['next']}")
+
+
+def write_oldest(out: TextIO, oldest: pd.DataFrame, finding: dict[Any, Any]) -> None:
+    """Write the rows of `oldest` (Trace.oldest()) that are of `finding`: three lines each."""
+    mine = oldest[oldest["finding"] == finding["rank"]].to_dict("records")
+    out.write(f"  oldest {count(len(mine))} of {count(finding['outstanding'])}:\n")
+    for each in mine:
+        out.write(f"    {escape(_object(each))}\n")
+        out.writelines(f"      {tool}: {escape(each[tool])}\n" for tool in ("drgn", "crash") if each[tool])
+
+
+def write_note(out: TextIO, redacted: bool) -> None:
+    """Write what holds for all these objects."""
+    write_paragraph(out, MADE_UP if redacted else BY_NOW)
 
 
 def write_conclusion(out: TextIO, verdict: Verdict, shown: Shown) -> None:
@@ -97,8 +118,8 @@ def headline(finding: dict[Any, Any]) -> str:
 
 
 def caches(finding: dict[Any, Any]) -> str:
-    """The caches of a finding's parts, the owner's first: "TCP + filp + dentry + lsm_file_cache + 2 more"."""
-    every: Sequence[str] = list(finding["caches"])
+    """The caches of a finding's parts and what is in them, the owner's first: "TCP (TCP sockets) + filp"."""
+    every: Sequence[str] = list(finding["parts"])
     more = [f"{len(every) - CACHES_SHOWN} more"] if len(every) > CACHES_SHOWN else []
     return " + ".join([*every[:CACHES_SHOWN], *more])
 
@@ -124,6 +145,13 @@ def claim_of_all(finding: dict[Any, Any], completeness: Completeness) -> str:
     return claim({**finding, "outstanding": finding["objects"]}, completeness)
 
 
+def _object(each: dict[Any, Any]) -> str:
+    """As "0xffff888004205500, 40.5 s old, 1.1 KiB, python (tid 28323), in use at the end"."""
+    task = f"{each['comm']} (tid {each['tid']})" if each["comm"] else f"tid {each['tid']}"
+    parts = [f"{each['ptr']:#x}", f"{duration(each['age_ns'])} old", size(each["bytes_alloc"]), task]
+    return ", ".join([*parts, *(["in use at the end"] if each["in_use"] else [])])
+
+
 def _since(finding: dict[Any, Any], ended_ns: int) -> str:
     freed = f"{count(finding['freed'])} of {count(finding['allocated'])} freed"
     return f"{freed}; oldest {duration(ended_ns - finding['oldest_ns'])}"
@@ -144,7 +172,7 @@ def _cells(finding: dict[Any, Any]) -> list[str]:
         finding["class"],
         f"~{count(finding['outstanding_estimate'])}" if sampled else count(finding["objects"]),
         size(finding["bytes_estimate"] if sampled else finding["bytes_alloc"]),
-        finding["cache"],
+        in_table(finding),
         finding["symbol"],
         _by(finding),
     ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from slabtrace.analysis.names.objects import in_table, shown
 from slabtrace.render.terminal.sampling import estimated, stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.terminal.verdict import claim
@@ -87,7 +88,7 @@ def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     part = f", part of finding {_finding(group)}" if group["finding"] else ""
     write_paragraph(
         out,
-        f"{group['rank']}. {plural(group['outstanding'], 'object')} of {group['cache']} "
+        f"{group['rank']}. {plural(group['outstanding'], 'object')} of {_named(group)} "
         f"outstanding, {size(group['bytes_alloc'])}{of_all(group)}; "
         f"{count(group['freed'])} of {count(group['allocated'])} freed; "
         f"oldest {duration(listing.ended_ns - group['oldest_ns'])}",
@@ -98,6 +99,10 @@ def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     if sampled := stack_of(group):
         write_paragraph(out, f"  ({sampled})")
     write_paragraph(out, f"  by {who(group)}; {claim(group, listing.completeness)}")
+
+
+def _named(group: dict[Any, Any]) -> str:
+    return shown(group["cache"], group["aliases"], group["object"], group["symbol"])
 
 
 def of_all(group: dict[Any, Any]) -> str:
@@ -127,7 +132,7 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
             estimated(group, "outstanding"),
             size(group.get("bytes_estimate", group["bytes_alloc"])),
             _unsure(group),
-            group["cache"],
+            in_table(group),
             *_more_cells(group, by),
         ]
         for group in groups.to_dict("records")

@@ -43,7 +43,7 @@ def _numbers(row: dict[Any, Any]) -> list[str]:
 
 
 def fate(row: dict[Any, Any]) -> str:
-    """Whether the processes of a row lived at the end: ", alive", ", all gone", ", 3 alive", "" (not known)."""
+    """Whether the processes lived at the end: ", alive", ", all gone", ", 3 alive"; "" if it is not known."""
     if unknown(row["alive"]):
         return ""
     alive, processes = int(row["alive"]), int(row["processes"])

@@ -23,6 +23,7 @@ MADE: dict[str, Callable[[Trace], pd.DataFrame]] = {
     "leaks": lambda trace: trace.leaks(),
     "findings": lambda trace: trace.findings(),
     "outstanding": lambda trace: trace.outstanding(by="call_site"),
+    "oldest objects": lambda trace: trace.oldest(3),
     "mismatches": lambda trace: trace.mismatches(),
     "stat": lambda trace: trace.stat(by="cache"),
     "pointers": lambda trace: trace.stat(by="ptr"),

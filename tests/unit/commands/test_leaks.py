@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slabtrace.columns import FINDINGS
+from slabtrace.columns import FINDINGS, OLDEST
 from slabtrace.render.terminal.leaks import Listing, write_leaks
 from tests.unit.commands.conftest import Run, printed_json
 from tests.unit.fake_trace import GROUPS, HOSTILE, FakeCompleteness, FakeTrace, finding
@@ -27,6 +27,7 @@ def test_leaks_json(run: Run) -> None:
         "rate_per_s", "rate_low", "rate_high", "growth_bytes_per_s", "growth_low", "growth_high", "old",
         "old_freed", "older_freed", "horizon_ns", "sibling_ns", "dispersion", "p",
         "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
+        "object", "alias", "aliases",
     }  # fmt: skip
     assert document["by"] == "stack" and (pipes["finding"], messages["finding"]) == (1, 2)
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
@@ -56,7 +57,7 @@ def test_leaks_json_has_findings_and_the_verdict(run: Run) -> None:
 def test_a_suspect_is_a_card_and_the_rest_a_table(run: Run) -> None:
     lines = run("leaks", "t.slab")[1].splitlines()
     assert lines[:3] == [
-        "#1 suspect, 230.6 KiB/min: kmalloc-cg-192",
+        "#1 suspect, 230.6 KiB/min: kmalloc-cg-192 (parts of a pipe)",
         "   41 × 192 B = 7.7 KiB; 60 of 101 freed; oldest 1 s",
         "   grew 230.6 KiB/min; 0 of 41 objects older than 1.07 s were ever freed",
     ]
@@ -75,6 +76,7 @@ def test_a_finding_is_shown_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     parts = ["TCP", "sock_inode_cache", "filp", "dentry", "lsm_file_cache", "lsm_inode_cache"]
     whole = {
         "caches": parts,
+        "parts": parts,
         "objects": 6 * 41,
         "bytes_alloc": 41 * 3640,
         "bytes_each": 3640.0,
@@ -255,3 +257,42 @@ def test_leaks_say_what_is_unverified(run: Run, monkeypatch: pytest.MonkeyPatch)
     said = "unverified: some free paths cannot be traced on this kernel; 23 of 41 confirmed in use at the end"
     assert said in out
     assert " ?  kmalloc" in run("leaks", "t.slab", "--by", "call-site")[1]
+
+
+def test_the_oldest_objects_are_listed_in_cards(run: Run) -> None:
+    out = run("leaks", "t.slab", "--class", "young", "--objects", "2")[1]
+    assert (
+        "  oldest 2 of 23:\n    0xffff888004205500, 1.5 s old, 128 B, evil\\x1b]0;owned\\x07 (tid 1234)"
+        in out
+    )
+    assert "    0xffff888004205580, 1.5 s old, 128 B, tid 1235\n      drgn: prog.read(1, 128)\n" in out
+    assert "      crash: rd 0xffff888004205500 16\n" in out and "may be freed; in crash" in out
+    every = run("leaks", "t.slab", "--objects", "1")[1]
+    assert "others:" not in every and "  oldest 1 of 23:" in every and "  oldest 0 of 41:" in every
+
+
+def test_the_oldest_objects_in_json(run: Run) -> None:
+    document = printed_json(run, "leaks", "t.slab", "--objects", "1")
+    pipes, messages = document["findings"]
+    assert pipes["oldest"] == [] and document["addresses_made_up"] is False
+    assert set(messages["oldest"][0]) == set(OLDEST.names)
+    assert (messages["oldest"][0]["ptr"], messages["oldest"][0]["comm"]) == ("0xffff888004205500", HOSTILE)
+    assert "oldest" not in printed_json(run, "leaks", "t.slab")["findings"][0]
+
+
+def test_a_redacted_trace_says_that_addresses_are_made_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def redacted(self: FakeTrace) -> None:
+        made(self)
+        self.manifest.redacted = True
+
+    made = FakeTrace.__init__
+    monkeypatch.setattr(FakeTrace, "__init__", redacted)
+    out = " ".join(run("leaks", "t.slab", "--objects", "1")[1].split())
+    assert (
+        "the addresses of objects are made up, because the trace is redacted" in out and "in crash" not in out
+    )
+
+
+def test_objects_are_of_findings(run: Run) -> None:
+    status, out, err = run("leaks", "t.slab", "--by", "cache", "--objects", "1")
+    assert status == 2 and "leave out --by" in err and out == ""

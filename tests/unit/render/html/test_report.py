@@ -52,6 +52,7 @@ def huge(groups: int, caches: int, stacks: int) -> Tables:
         mismatches=pd.DataFrame([MISMATCH] * groups),
         unsupported=(0, ""),
         caches=pd.DataFrame(cache_rows).astype(known),
+        copies={"cache-0": ["cache-0-a", "cache-0-b"]},
         usage=usage,
         stack_totals=totals,
     )
