@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from slabtrace.columns.table import NUMBERS, TEXT, TEXTS, Column, Table
+from slabtrace.columns.table import DICTS, NUMBERS, TEXT, TEXTS, Column, Table
 
 _GROUP = (
     Column("cache", TEXT, "", "slab cache; where the kernel merged several, the name it shows for all"),
@@ -38,6 +38,20 @@ _GROUP = (
     Column("stack_of", "int64", "", "outstanding objects known to have the stack shown"),
     Column("stacked", "int64", "", "outstanding objects whose stack is known"),
     Column("stacks", "int64", "", "different stacks of the group"),
+    Column(
+        "context", TEXT, "", "what ran when they were allocated, by the stack: task, softirq NET_RX, hardirq, timer, "
+        "tasklet, RCU callback, work item, kernel thread or irq thread, with a name; empty if not known",
+    ),
+    Column(
+        "freed_by", DICTS, "", "the places that freed the others of the objects allocated, most first, eight at most: "
+        "call_site, symbol, module; path, the innermost functions, and a stack with it, which stack_of of the objects are "
+        "known to have; context; objects; share of the freed; last_ns, the last free; stopped, true if it no longer "
+        "frees any though they still come",
+    ),
+    Column(
+        "others_freed_by", DICTS, "", "where none was freed: the same of objects of the same call site, or of the same cache "
+        "if that is for one kind of objects; of says which",
+    ),
 )  # fmt: skip
 
 _TESTS = (
@@ -90,7 +104,7 @@ _FINDING = (
     Column("doubt", TEXT, "", "what speaks against a leak; empty where nothing does"),
     *(each for each in _GROUP if each.name in (
         "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence", "maybe_freed", "in_use", "stack_of",
-        "stacked", "stacks",
+        "stacked", "stacks", "context", "freed_by", "others_freed_by",
     )),
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.counting.older_frees import OlderFrees
+from slabtrace.analysis.grouping.contexts import every_context
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
@@ -66,7 +67,8 @@ class Judging:
         if self._of_the_command(question):
             kept = replace(kept, older=OlderFrees(0))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
-        groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
+        context = every_context(kept, lookup.stacks) if by == "work" else None
+        groups = group_sites(kept.sites, kept.caches, by, module, kept.process, context)
         return outstanding(kept, lookup, groups, self._proof()), groups, kept
 
     @property

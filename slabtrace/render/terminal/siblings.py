@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the freed siblings of outstanding objects were freed, as a sentence; and the context, as words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from slabtrace.analysis.names.context import INTERRUPTS, TASK, WORK, kind_of
+from slabtrace.units import count, duration
+
+PATHS_SHOWN = 3
+GROWS = ("suspect", "growing")
+MOSTLY = 0.995  # of the freed objects: if so many have a known place, the others are not mentioned
+
+
+def siblings(row: Mapping[Any, Any]) -> str:
+    """As "siblings were freed by free_msg <- do_msgrcv (4,800 of 4,800); these were not"; "" if none was.
+
+    `row`: of columns.FINDINGS or LEAKS.
+    """
+    entries: Sequence[Mapping[str, Any]] = list(row.get("freed_by") or [])
+    if not entries:
+        return _others(row) if row["class"] in GROWS else ""
+    freed = max(int(row["freed"]), sum(each["objects"] for each in entries))
+    said = f"siblings were freed by {_listed(entries, freed)}"
+    known = sum(each["objects"] for each in entries)
+    if known < MOSTLY * freed and len(entries) <= PATHS_SHOWN:
+        said += f"; where {count(freed - known)} others were freed was not recorded"
+    said += "; these were not" if row["class"] in GROWS else ""
+    return said + "".join(f"; {_stopped(each)}" for each in entries if each["stopped"])
+
+
+def allocated_in(context: str) -> str:
+    """Words for a context in which the running task was there by accident; "" for any other.
+
+    As "in softirq NET_RX (on whatever task ran)", "by work item wb_workfn (in whatever thread ran it)".
+    """
+    kind = kind_of(context)
+    if kind == WORK:
+        return f"by {context} (in whatever thread ran it)"
+    if kind not in INTERRUPTS:
+        return ""
+    article = "" if kind in ("softirq", "hardirq") else "a " if kind != "RCU callback" else "an "
+    return f"in {article}{context} (on whatever task ran)"
+
+
+def _listed(entries: Sequence[Mapping[str, Any]], freed: int) -> str:
+    shown = [
+        f"{_path(each)} ({count(each['objects'])}{f' of {count(freed)}' if not at else ''})"
+        for at, each in enumerate(entries[:PATHS_SHOWN])
+    ]
+    rest = entries[PATHS_SHOWN:]
+    if rest:
+        shown.append(f"{len(rest)} more ({count(sum(each['objects'] for each in rest))})")
+    return ", ".join(shown[:-1]) + f" and {shown[-1]}" if len(shown) > 1 else shown[0]
+
+
+def _path(entry: Mapping[str, Any]) -> str:
+    """As "consume_skb <- udp_recvmsg", and the context if it is not that of a task."""
+    path = " <- ".join(entry["path"])
+    context = str(entry["context"])
+    return f"{path} in {context}" if context and kind_of(context) != TASK else path
+
+
+def _stopped(entry: Mapping[str, Any]) -> str:
+    last = f"freed its last one {duration(entry['last_ns'])} after the start"
+    return f"{_path(entry)} {last}, though siblings still came"
+
+
+def _others(row: Mapping[Any, Any]) -> str:
+    """Of what was never freed: who frees other objects of its call site or cache."""
+    entries: Sequence[Mapping[str, Any]] = list(row.get("others_freed_by") or [])
+    if not entries:
+        return ""
+    freed = round(entries[0]["objects"] / max(entries[0]["share"], 1e-9))
+    return f"none was freed; other objects of this {entries[0]['of']} were freed by {_listed(entries, freed)}"
