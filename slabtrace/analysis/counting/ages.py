@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
-from slabtrace.analysis.freeing.releases import Releases
+from slabtrace.analysis.freeing.releases import NOWHERE, Releases
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch
 
@@ -132,9 +132,7 @@ class Ages:
             itself = old[tid[alloc[old]] == tid[end[old]]]
             np.add.at(self.own_freed, site[itself], 1)
         if self.releases is not None:
-            seen = how == How.FREED
-            columns = site, paired.site.take(end), ended_ns, lived
-            self.releases.add(*(columns if seen.all() else (each[seen] for each in columns)))
+            self._count_releases(how, site, paired.site.take(end), ended_ns, lived)
 
     def take(self, lived: Counts, before: Old) -> None:
         """Take what was counted before (carried/deaths.py); `lived`, shape (s, OCTAVES).
@@ -166,6 +164,17 @@ class Ages:
         """Take numbers of old objects, by key: site of the allocation << SITE_BITS | site of the free."""
         for key, number in pairs.items():
             self._pairs[key] = self._pairs.get(key, 0) + number
+
+    def _count_releases(self, how: NDArray[np.uint8], *columns: NDArray[np.int64]) -> None:
+        """Give n lifetimes to `releases`: those whose free was missed as freed nowhere."""
+        assert self.releases is not None  # noqa: S101  (for mypy)
+        other = np.flatnonzero(how != How.FREED)
+        if not len(other):
+            return self.releases.add(*columns)
+        self.releases.add(*(np.delete(each, other) for each in columns))
+        other = other[how[other] != How.DUPLICATE]
+        site, _, ended_ns, lived = (each[other] for each in columns)
+        return self.releases.add(site, np.full(len(site), NOWHERE), ended_ns, lived)
 
     def _count_old(self, site: Positions, lived: NDArray[np.int64], freed_at: Positions) -> None:
         if not len(site):

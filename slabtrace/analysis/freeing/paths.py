@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.freeing.releases import Pairs
+from slabtrace.analysis.freeing.releases import MISSED, Pairs
 from slabtrace.analysis.names.context import context_of, inside
 from slabtrace.analysis.names.frames import comparable, function
 from slabtrace.analysis.names.sites import Sites
@@ -29,6 +29,7 @@ from slabtrace.analysis.pairing.paired import Positions
 
 FRAMES = 3  # functions of a path: who called the allocator, for whom, on whose behalf
 MOST_PATHS = 8  # of a group
+SEEN, INFERRED, COUNTED = "seen", "inferred", "counted"
 
 
 class Path(NamedTuple):
@@ -62,17 +63,23 @@ class FreePaths:
         self._known: dict[int, Path] = {}
 
     def places(self, rows: Positions) -> list[Place]:
-        """The places that the pairs at `rows` are of, most objects first."""
+        """The places that the pairs at `rows` are of, most objects first; of missed frees there is none."""
         found: list[Place] = []
+        rows = rows[self._pairs.freed_at[rows] != MISSED]
         call_site = self._call_site[rows]
         for each in np.unique(call_site).tolist():
             found.extend(self._of_call_site(rows[call_site == each], each))
         return sorted(found, key=lambda place: (-place.objects, place.call_site, place.path))
 
-    def entry(self, place: Place, freed: int, started_ns: int) -> dict[str, Any]:
-        """A place as it is shown: see columns.leaks (freed_by).  `freed`: of how many objects in all."""
+    def entry(self, place: Place, freed: int, missed: int, started_ns: int) -> dict[str, Any]:
+        """A place as it is shown: see columns.leaks (freed_by).
+
+        `freed`: of how many objects in all; `missed`: of how many of them the free was missed.  If the
+        address of such an object was then allocated unseen, the place freed that one instead.
+        """
         last_ns = int(self._pairs.last_ns[place.pairs].max())
         return {
+            "how": SEEN,
             "call_site": place.call_site,
             "symbol": self._symbols.name(place.call_site),
             "module": self._symbols.module(place.call_site),
@@ -82,6 +89,7 @@ class FreePaths:
             "stack_of": place.stack_of,
             "objects": place.objects,
             "share": place.objects / max(freed, place.objects, 1),
+            "certain": place.objects > missed,
             "last_ns": None if last_ns < 0 else last_ns - started_ns,
             "stopped": False,
         }
@@ -116,6 +124,15 @@ class FreePaths:
             frames = self._stacks.names(stack_id)
             self._known[stack_id] = Path(comparable(inside(frames))[:FRAMES], str(context_of(frames)))
         return self._known[stack_id]
+
+
+def nowhere(how: str, objects: int, freed: int) -> dict[str, Any]:
+    """The entry of `objects` of which it is not known where they were freed; `how`: INFERRED or COUNTED."""
+    return {
+        "how": how, "call_site": 0, "symbol": "", "module": "", "path": [], "context": "", "stack": [],
+        "stack_of": 0, "objects": objects, "share": objects / max(freed, objects, 1), "certain": False,
+        "last_ns": None, "stopped": False,
+    }  # fmt: skip
 
 
 def by_key(keys: NDArray[Any], wanted: Sequence[int]) -> dict[int, Positions]:

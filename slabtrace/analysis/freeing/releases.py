@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many objects that were allocated at one site were freed at another: all that were seen freed, by time.
+"""How many objects that were allocated at one site were freed at another, by time.
 
 A pair is (site of the allocation, site of the free).  Each has one row of counters, found by a hash of the
 pair: NumPy looks up a whole chunk at once.  Only pairs that are new, or whose place in the table another pair
@@ -31,11 +31,13 @@ TABLE_BITS = 18
 SITE_BITS = 32  # of a key: site of the allocation | site of the free
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio: its multiples are spread evenly
 NO_ROW = -1
+NOWHERE = (1 << SITE_BITS) - 1  # the site of a free that was missed; in Pairs it is MISSED
+MISSED = -1
 PIECE = 1 << 14  # objects counted at a time: their arrays stay in the CPU's cache, and cost no page faults
 
 
 class Pairs(NamedTuple):
-    """p pairs.  `site` (of the allocation), `freed_at` (of the free): shape (p,).
+    """p pairs.  `site` (of the allocation), `freed_at` (of the free, MISSED if it was missed): shape (p,).
 
     `objects`: how many, shape (p,).  `when`, shape (p, COLUMNS): of these, those whose time is known, by the
     part in which they were allocated.  `last_ns`: the last free, -1 if not known; `longest_ns`: the longest
@@ -80,7 +82,7 @@ class Releases:
         freed_ns: NDArray[np.int64],
         lived_ns: NDArray[np.int64],
     ) -> None:
-        """Take n objects whose free was seen: all of shape (n,)."""
+        """Take n objects that were freed: all of shape (n,).  `freed_at`: NOWHERE where that was missed."""
         for begin in range(0, len(site), PIECE):
             piece = slice(begin, begin + PIECE)
             self._add(site[piece], freed_at[piece], freed_ns[piece], lived_ns[piece])
@@ -125,7 +127,8 @@ class Releases:
         key = self._key[:number]
         when = self._when[:, :number].T
         objects = when.sum(axis=1) + self._more[:number]
-        freed_at = (key & ((1 << SITE_BITS) - 1)).astype(np.intp)
+        freed_at = (key & NOWHERE).astype(np.intp)
+        freed_at[freed_at == NOWHERE] = MISSED
         site = (key >> SITE_BITS).astype(np.intp)
         return Pairs(site, freed_at, objects, when, self._last_ns[:number], self._longest_ns[:number])
 

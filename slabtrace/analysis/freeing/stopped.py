@@ -13,6 +13,8 @@ the later ones all at B.  A has frees in 30 of 60 parts: (300 / 600)^30 = 1e-9. 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,20 +25,30 @@ PAUSES = 3  # so many times as many objects came since as in the longest pause b
 LIVES = 2  # so many times the longest life of an object that the place freed is old enough
 
 
-def stopped(
-    mine: NDArray[np.int64], every: NDArray[np.int64], old_enough: int, unsure: int, tests: int
-) -> bool:
-    """Whether the place stopped.
+class Siblings(NamedTuple):
+    """The objects of a group by the part of the time in which they were allocated, shape (m,).
 
-    `mine`, `every`, shape (m,): objects that it freed, and all of the group, by the part of the time in which
-    they were allocated.  `old_enough`: how many of the first parts have no object that is too young.
-    `unsure`: how many objects may have been freed without being seen.  `tests`: how many places there are.
+    `known`: those outstanding, or seen freed; `missed`: those whose free was missed.  `unsure`: how many of
+    the outstanding ones may have been freed without being seen.
     """
+
+    known: NDArray[np.int64]
+    missed: NDArray[np.int64]
+    unsure: int = 0
+
+
+def stopped(mine: NDArray[np.int64], siblings: Siblings, old_enough: int, tests: int) -> bool:
+    """Whether the place stopped that freed `mine`, shape (m,), by the part in which they were allocated.
+
+    `old_enough`: how many of the first parts have no object that is too young.  `tests`: how many places
+    there are.
+    """
+    every = siblings.known
     some = np.flatnonzero(mine)
     if len(some) < LEAST_PARTS:
         return False
     later = every[some[-1] + 1 : old_enough]
-    since = int(later.sum()) - unsure
+    since = int(later.sum() - siblings.missed[some[-1] + 1 :].sum()) - siblings.unsure
     if (later > 0).sum() < LEAST_PARTS_AFTER or since < PAUSES * max(_longest_pause(some, every), 1):
         return False
     before = int(every[: some[-1] + 1].sum())

@@ -15,9 +15,9 @@ import numpy as np
 
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.summary import Lookup
-from slabtrace.analysis.freeing.paths import MOST_PATHS, FreePaths, Place, by_key
-from slabtrace.analysis.freeing.releases import COLUMNS, Pairs, Releases
-from slabtrace.analysis.freeing.stopped import old_enough, stopped
+from slabtrace.analysis.freeing.paths import COUNTED, INFERRED, MOST_PATHS, FreePaths, Place, by_key, nowhere
+from slabtrace.analysis.freeing.releases import COLUMNS, MISSED, Releases
+from slabtrace.analysis.freeing.stopped import Siblings, old_enough, stopped
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.names.frames import comparable_cache
@@ -45,64 +45,79 @@ class Rows:
 
 def freed_by(kept: Kept, lookup: Lookup, groups: Groups, rows: Rows) -> tuple[list[Entries], list[Entries]]:
     """(freed_by, others_freed_by) of each row; all empty where it was not counted (a live view)."""
-    releases = kept.ages.releases
-    if releases is None or not len(rows.group):
+    if kept.ages.releases is None or not len(rows.group):
         return [[] for _ in rows.group], [[] for _ in rows.group]
-    pairs = releases.pairs()
-    paths = FreePaths(pairs, kept.sites, lookup.symbols, lookup.stacks)
-    of_group = by_key(groups.of_site[pairs.site], rows.group.tolist())
-    siblings = _Siblings(kept, releases, pairs, groups, sum(map(len, of_group.values())))
-    own: list[Entries] = []
-    for row, group in enumerate(rows.group.tolist()):
-        mine = of_group[group]
-        places = paths.places(mine)[:MOST_PATHS]
-        entries = [paths.entry(each, int(rows.freed[row]), lookup.started_ns) for each in places]
-        if rows.alike[row]:
-            unseen = max(int(rows.freed[row] - pairs.objects[mine].sum()), 0)
-            siblings.mark(entries, places, group, mine, int(rows.unsure[row]) + unseen)
-        own.append(entries)
-    none = [row for row, entries in enumerate(own) if not entries and not rows.freed[row]]
-    others = _others(kept, groups, rows.group[none], pairs, paths, lookup.started_ns)
-    by_row = dict(zip(none, others, strict=True))
-    return own, [by_row.get(row, []) for row in range(len(own))]
+    made = _Made(kept, lookup, groups, kept.ages.releases, rows)
+    own = [made.of_row(row) for row in range(len(rows.group))]
+    others = [[] if entries or rows.freed[row] else made.of_others(row) for row, entries in enumerate(own)]
+    return own, others
 
 
-class _Siblings:
-    """All objects of each group by when they were allocated, and which places stopped freeing them."""
+class _Made:
+    """Makes the entries of `rows`."""
 
-    def __init__(self, kept: Kept, releases: Releases, pairs: Pairs, groups: Groups, tests: int) -> None:
+    def __init__(self, kept: Kept, lookup: Lookup, groups: Groups, releases: Releases, rows: Rows) -> None:
+        self._kept, self._groups, self._rows = kept, groups, rows
+        self._releases, self._pairs = releases, releases.pairs()
+        self._started_ns = lookup.started_ns
+        self._paths = FreePaths(self._pairs, kept.sites, lookup.symbols, lookup.stacks)
+        self._of_group = by_key(groups.of_site[self._pairs.site], rows.group.tolist())
+        self._tests = sum(map(len, self._of_group.values()))  # pairs: no fewer than places
         live = kept.objects.live
-        self._releases, self._pairs, self._tests = releases, pairs, tests
         cell = groups.of_site[live.site] * COLUMNS + releases.parts(live.ts_ns)
         self._live = np.bincount(cell, minlength=len(groups) * COLUMNS).reshape(-1, COLUMNS)
 
-    def mark(self, entries: Entries, places: list[Place], group: int, mine: Positions, unsure: int) -> None:
-        """Set `stopped` of the entries of a group's places; `mine`: the pairs of the group."""
-        pairs, releases = self._pairs, self._releases
-        every = (pairs.when[mine].sum(axis=0) + self._live[group])[1:]
-        length_ns = releases.end_ns - releases.begin_ns
+    def of_row(self, row: int) -> Entries:
+        """freed_by."""
+        pairs, freed = self._of_group[int(self._rows.group[row])], int(self._rows.freed[row])
+        places, missed = self._paths.places(pairs)[:MOST_PATHS], self._missed(pairs)
+        entries = [self._paths.entry(each, freed, missed, self._started_ns) for each in places]
+        counted = max(freed - int(self._pairs.objects[pairs].sum()), 0)
+        if self._rows.alike[row]:
+            self._mark(entries, places, pairs, row, counted)
+        unseen = ((INFERRED, missed), (COUNTED, counted))
+        return entries + [nowhere(how, objects, freed) for how, objects in unseen if objects]
+
+    def of_others(self, row: int) -> Entries:
+        """others_freed_by."""
+        group = int(self._rows.group[row])
+        pairs, of = self._others(group)
+        missed, freed = self._missed(pairs), int(self._pairs.objects[pairs].sum())
+        if freed - missed < LEAST_OTHERS:
+            return []
+        entry, places = self._paths.entry, self._paths.places(pairs)[:MOST_PATHS]
+        return [{**entry(each, freed, missed, self._started_ns), "of": of} for each in places]
+
+    def _missed(self, pairs: Positions) -> int:
+        return int(self._pairs.objects[pairs[self._pairs.freed_at[pairs] == MISSED]].sum())
+
+    def _mark(self, entries: Entries, places: list[Place], pairs: Positions, row: int, counted: int) -> None:
+        """Set `stopped` of the entries of a row's places; `pairs`: all of the row."""
+        missed = self._pairs.freed_at[pairs] == MISSED
+        live = self._live[self._rows.group[row]]
+        siblings = Siblings(
+            (self._when(pairs[~missed]) + live)[1:],
+            self._when(pairs[missed])[1:],
+            int(self._rows.unsure[row]) + counted,
+        )
+        length_ns, part_ns = self._releases.end_ns - self._releases.begin_ns, self._releases.part_ns
         for entry, place in zip(entries, places, strict=True):
-            longest_ns = int(pairs.longest_ns[place.pairs].max())
-            until = old_enough(longest_ns, releases.part_ns, length_ns)
-            freed = pairs.when[place.pairs].sum(axis=0)[1:]
-            entry["stopped"] = stopped(freed, every, until, unsure, self._tests)
+            longest_ns = int(self._pairs.longest_ns[place.pairs].max())
+            until = old_enough(longest_ns, part_ns, length_ns)
+            entry["stopped"] = stopped(self._when(place.pairs)[1:], siblings, until, self._tests)
 
+    def _when(self, pairs: Positions) -> Counts:
+        when: Counts = self._pairs.when[pairs].sum(axis=0)
+        return when
 
-def _others(
-    kept: Kept, groups: Groups, wanted: Positions, pairs: Pairs, paths: FreePaths, started_ns: int
-) -> list[Entries]:
-    """others_freed_by of each of the groups `wanted`, of which nothing was freed."""
-    found: list[Entries] = []
-    call_site, cache = kept.sites["call_site"][pairs.site], kept.caches.of_site[pairs.site]
-    for group in wanted.tolist():
-        here = cache == groups.cache[group]
-        rows, of = np.flatnonzero(here & (call_site == groups.call_site[group])), "call site"
-        if pairs.objects[rows].sum() < LEAST_OTHERS and _of_one_kind(kept, int(groups.cache[group])):
-            rows, of = np.flatnonzero(here), "cache"
-        freed = int(pairs.objects[rows].sum())
-        places = paths.places(rows)[:MOST_PATHS] if freed >= LEAST_OTHERS else []
-        found.append([{**paths.entry(each, freed, started_ns), "of": of} for each in places])
-    return found
+    def _others(self, group: int) -> tuple[Positions, str]:
+        """Pairs of other objects that tell something about those of a group, and what both are of."""
+        sites, cache = self._kept.sites, int(self._groups.cache[group])
+        here = self._kept.caches.of_site[self._pairs.site] == cache
+        same = np.flatnonzero(here & (sites["call_site"][self._pairs.site] == self._groups.call_site[group]))
+        if self._pairs.objects[same].sum() >= LEAST_OTHERS or not _of_one_kind(self._kept, cache):
+            return same, "call site"
+        return np.flatnonzero(here), "cache"
 
 
 def _of_one_kind(kept: Kept, cache: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slabtrace.analysis.freeing.words import siblings
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
@@ -20,7 +21,6 @@ from slabtrace.render.terminal.leaks import by_whom
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
 from slabtrace.render.terminal.reconcile import match
 from slabtrace.render.terminal.sampling import estimated
-from slabtrace.render.terminal.siblings import siblings
 from slabtrace.units import count, growth, size, unknown
 
 if TYPE_CHECKING:

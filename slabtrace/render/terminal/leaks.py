@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from slabtrace.analysis.freeing.words import allocated_in, siblings
 from slabtrace.render.terminal.sampling import estimated, stack_of
-from slabtrace.render.terminal.siblings import allocated_in, siblings
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.terminal.verdict import claim
 from slabtrace.units import count, duration, growth, plural, size, unknown

@@ -6,28 +6,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from slabtrace.analysis.freeing.paths import COUNTED, INFERRED
 from slabtrace.analysis.names.context import INTERRUPTS, TASK, WORK, kind_of
 from slabtrace.units import count, duration
 
 PATHS_SHOWN = 3
 GROWS = ("suspect", "growing")
-MOSTLY = 0.995  # of the freed objects: if so many have a known place, the others are not mentioned
+UNSEEN = {INFERRED: "unseen", COUNTED: "while they were young and only counted"}
 
 
 def siblings(row: Mapping[Any, Any]) -> str:
     """As "siblings were freed by free_msg <- do_msgrcv (4,800 of 4,800); these were not"; "" if none was.
 
-    `row`: of columns.FINDINGS or LEAKS.
+    `row`: of columns.FINDINGS or LEAKS.  Places that missed events may explain are left out.
     """
     entries: Sequence[Mapping[str, Any]] = list(row.get("freed_by") or [])
-    if not entries:
-        return _others(row) if row["class"] in GROWS else ""
     freed = max(int(row["freed"]), sum(each["objects"] for each in entries))
-    said = f"siblings were freed by {_listed(entries, freed)}"
-    known = sum(each["objects"] for each in entries)
-    if known < MOSTLY * freed and len(entries) <= PATHS_SHOWN:
-        said += f"; where {count(freed - known)} others were freed was not recorded"
-    said += "; these were not" if row["class"] in GROWS else ""
+    shown = _listed(entries, freed)
+    if not shown:
+        return _others(row) if row["class"] in GROWS and not freed else ""
+    said = f"siblings were freed {shown}{'; these were not' if row['class'] in GROWS else ''}"
     return said + "".join(f"; {_stopped(each)}" for each in entries if each["stopped"])
 
 
@@ -46,14 +44,19 @@ def allocated_in(context: str) -> str:
 
 
 def _listed(entries: Sequence[Mapping[str, Any]], freed: int) -> str:
-    shown = [
-        f"{_path(each)} ({count(each['objects'])}{f' of {count(freed)}' if not at else ''})"
-        for at, each in enumerate(entries[:PATHS_SHOWN])
-    ]
-    rest = entries[PATHS_SHOWN:]
-    if rest:
-        shown.append(f"{len(rest)} more ({count(sum(each['objects'] for each in rest))})")
-    return ", ".join(shown[:-1]) + f" and {shown[-1]}" if len(shown) > 1 else shown[0]
+    """As "by free_msg <- do_msgrcv (4,800 of 4,803) and unseen (3)"; "" if nothing is certain."""
+    certain = [each for each in entries if each["certain"]]
+    parts = [(_path(each), each["objects"]) for each in certain[:PATHS_SHOWN]]
+    if rest := certain[PATHS_SHOWN:]:
+        parts.append((f"{len(rest)} more", sum(each["objects"] for each in rest)))
+    if parts:
+        parts[0] = (f"by {parts[0][0]}", parts[0][1])
+    parts += [(UNSEEN[each["how"]], each["objects"]) for each in entries if each["how"] in UNSEEN]
+    if not parts:
+        return ""
+    first, *others = (f"{name} ({count(number)}" for name, number in parts)
+    texts = [f"{first} of {count(freed)})", *(f"{each})" for each in others)]
+    return ", ".join(texts[:-1]) + f" and {texts[-1]}" if others else texts[0]
 
 
 def _path(entry: Mapping[str, Any]) -> str:
@@ -71,7 +74,7 @@ def _stopped(entry: Mapping[str, Any]) -> str:
 def _others(row: Mapping[Any, Any]) -> str:
     """Of what was never freed: who frees other objects of its call site or cache."""
     entries: Sequence[Mapping[str, Any]] = list(row.get("others_freed_by") or [])
-    if not entries:
+    if not entries or not entries[0]["certain"]:
         return ""
     freed = round(entries[0]["objects"] / max(entries[0]["share"], 1e-9))
-    return f"none was freed; other objects of this {entries[0]['of']} were freed by {_listed(entries, freed)}"
+    return f"none was freed; other objects of this {entries[0]['of']} were freed {_listed(entries, freed)}"
