@@ -70,6 +70,7 @@ GROUPS: list[dict[str, Any]] = [
                 "context": "task",
                 "stack": ["free_pipe_info+0x99", "pipe_release+0x10"],
                 "stack_of": 60,
+                "paths": [],
                 "objects": 60,
                 "share": 1.0,
                 "certain": True,

@@ -12,6 +12,7 @@ from slabtrace.units import count, duration
 
 PATHS_SHOWN = 3
 GROWS = ("suspect", "growing")
+RARE = 0.01  # of a sample: paths with a smaller share are not named
 UNSEEN = {INFERRED: "unseen", COUNTED: "while they were young and only counted"}
 
 
@@ -26,7 +27,8 @@ def siblings(row: Mapping[Any, Any]) -> str:
     if not shown:
         return _others(row) if row["class"] in GROWS and not freed else ""
     said = f"siblings were freed {shown}{'; these were not' if row['class'] in GROWS else ''}"
-    return said + "".join(f"; {_stopped(each)}" for each in entries if each["stopped"])
+    every = [each for entry in entries for each in (entry, *entry.get("paths", ()))]
+    return said + "".join(f"; {_stopped(each)}" for each in every if each["stopped"])
 
 
 def allocated_in(context: str) -> str:
@@ -46,7 +48,7 @@ def allocated_in(context: str) -> str:
 def _listed(entries: Sequence[Mapping[str, Any]], freed: int) -> str:
     """As "by free_msg <- do_msgrcv (4,800 of 4,803) and unseen (3)"; "" if nothing is certain."""
     certain = [each for each in entries if each["certain"]]
-    parts = [(_path(each), each["objects"]) for each in certain[:PATHS_SHOWN]]
+    parts = [(_place(each), each["objects"]) for each in certain[:PATHS_SHOWN]]
     if rest := certain[PATHS_SHOWN:]:
         parts.append((f"{len(rest)} more", sum(each["objects"] for each in rest)))
     if parts:
@@ -57,6 +59,14 @@ def _listed(entries: Sequence[Mapping[str, Any]], freed: int) -> str:
     first, *others = (f"{name} ({count(number)}" for name, number in parts)
     texts = [f"{first} of {count(freed)})", *(f"{each})" for each in others)]
     return ", ".join(texts[:-1]) + f" and {texts[-1]}" if others else texts[0]
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    """The path, and how many of a sample have which: free_msg [of a sample: 40 by do_msgrcv]."""
+    own, known = len(entry["path"]), entry.get("paths", ())
+    many = [each for each in known[:PATHS_SHOWN] if each["objects"] >= RARE * entry["stack_of"]]
+    shown = [f"{count(each['objects'])} by {_path({**each, 'path': each['path'][own:]})}" for each in many]
+    return f"{_path(entry)} [of a sample: {', '.join(shown)}]" if shown else _path(entry)
 
 
 def _path(entry: Mapping[str, Any]) -> str:

@@ -105,6 +105,11 @@ class _Made:
             longest_ns = int(self._pairs.longest_ns[place.pairs].max())
             until = old_enough(longest_ns, part_ns, length_ns)
             entry["stopped"] = stopped(self._when(place.pairs)[1:], siblings, until, self._tests)
+            if place.parts:  # of a sample: compared with that sample
+                known = np.sum([self._when(each.pairs) for each in place.parts], axis=0)[1:]
+                among = siblings._replace(known=known)
+                for shown, part in zip(entry["paths"], place.parts, strict=False):
+                    shown["stopped"] = stopped(self._when(part.pairs)[1:], among, until, self._tests)
 
     def _when(self, pairs: Positions) -> Counts:
         when: Counts = self._pairs.when[pairs].sum(axis=0)

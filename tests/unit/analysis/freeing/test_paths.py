@@ -69,9 +69,13 @@ def test_paths_of_a_call_site_are_apart_where_all_stacks_are_known() -> None:
     assert [each["share"] for each in both] == [0.7, 0.3]
 
 
-def test_with_sampled_stacks_they_are_one_and_the_commonest_is_shown() -> None:
-    sampled = found((0x50, 4, 30), (0x50, 3, 70), (0x50, STACK_NOT_TAKEN, 1000))
-    assert brief(sampled) == [(["kfree_skbmem", "consume_skb", "udp_recvmsg"], "task", 1100, 70)]
+def test_with_sampled_stacks_they_are_one_with_what_is_known_of_each() -> None:
+    (entry,) = found((0x50, 4, 30), (0x50, 3, 70), (0x50, STACK_NOT_TAKEN, 1000))
+    assert brief([entry]) == [(["kfree_skbmem"], "", 1100, 100)]
+    assert [(each["path"][1:], each["context"], each["objects"]) for each in entry["paths"]] == [
+        (["consume_skb", "udp_recvmsg"], "task", 70),
+        (["rx_drop [drv]"], "softirq NET_RX", 30),
+    ]
 
 
 def test_without_a_stack_it_is_the_call_site() -> None:

@@ -44,6 +44,18 @@ def test_three_places_and_the_rest_together() -> None:
     assert said == "siblings were freed by a (50 of 100), b (40), c (5) and 2 more (5); these were not"
 
 
+def test_paths_of_sampled_stacks() -> None:
+    known = [
+        entry("free_msg do_msgrcv", 400, stopped=True, last_ns=9 * S),
+        entry("free_msg freeque", 9, "work item w"),
+        entry("free_msg do_msgsnd", 1),  # too rare
+    ]
+    said = siblings(row(entry("free_msg", 800, context="", paths=known, stack_of=410), class_="young"))
+    sample = "free_msg [of a sample: 400 by do_msgrcv, 9 by freeque in work item w]"
+    last = "free_msg <- do_msgrcv freed its last one 9 s after the start, though siblings still came"
+    assert said == f"siblings were freed by {sample} (800 of 800); {last}"
+
+
 def test_what_was_freed_unseen() -> None:
     """Fewer objects than missed frees: these may be others, at the same addresses."""
     doubtful = entry("virtio_transport_tx_work", 11, certain=False)

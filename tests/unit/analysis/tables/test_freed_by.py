@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import slabtrace
+from slabtrace.trace.format.schema import STACK_NOT_TAKEN
 from tests.unit.analysis.leaks.test_leak_classes import MS, STEADY, S, cache, churn, judged, kept, only
 from tests.unit.synthetic import Event, alloc, free
 
 RECEIVED, EXPUNGED = 0x300, 0x310  # call sites of frees
 CALL_SITE, STACK = 0x100, 1
-NAMES = {CALL_SITE: "load_msg", RECEIVED: "free_msg", EXPUNGED: "expunge_all", 0x10: "do_msgsnd"}
+NAMES = {CALL_SITE: "load_msg", RECEIVED: "free_msg", EXPUNGED: "expunge_all", 0x10: "do_msgrcv"}
 SYMBOLS = [
     {"address": at, "name": name, "offset": 1, "module": "", "since_ns": 0} for at, name in NAMES.items()
 ]
@@ -63,6 +65,31 @@ def test_a_release_path_that_stopped_while_siblings_still_come(tmp_path: Path) -
     group = only(made(tmp_path, first, other, leaking(24)))
     assert freed_by(group) == [("expunge_all+0x1", 1280, False), ("free_msg+0x1", 480, True)]
     assert group["freed_by"][1]["last_ns"] == pytest.approx(24 * S, abs=S // 10)
+
+
+def test_a_path_of_a_sample_that_stopped(tmp_path: Path) -> None:
+    """One call site frees all; one stack in five is known."""
+    parts = []
+    for ptr, end_s, stack in ((0x9000, 24, 3), (0x9040, 64, 4)):
+        events = passing(0, end_s, RECEIVED, ptr)
+        frees = [each for each in events if each.is_free]
+        known = {each.ts for each in frees[::5]}
+        parts.append(
+            [
+                replace(each, stack_id=stack if each.ts in known else STACK_NOT_TAKEN)
+                if each.is_free
+                else each
+                for each in events
+            ]
+        )
+    stacks = [
+        *STACKS,
+        *({"stack_id": each, "frames": [RECEIVED, at]} for each, at in ((3, 0x10), (4, 0x500))),
+    ]
+    group = only(judged(tmp_path, *parts, leaking(24), symbols=SYMBOLS, stacks=stacks))
+    (entry,) = group["freed_by"]
+    assert (entry["objects"], entry["stack_of"], entry["stopped"]) == (1760, 352, False)
+    assert [(each["objects"], each["stopped"]) for each in entry["paths"]] == [(256, False), (96, True)]
 
 
 def test_where_all_siblings_stopped_the_leak_itself_shows_that_they_come(tmp_path: Path) -> None:
