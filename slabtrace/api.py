@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from slabtrace.analysis.opened.judging import Judging
 
 WHO_BY = ("command", "process", "cgroup", "unit", "container")
-OUTSTANDING_BY = ("stack", "call_site", "module", "process", "cache")
+OUTSTANDING_BY = ("stack", "call_site", "module", "process", "work", "cache")
 
 
 class Trace(OverTime):
@@ -225,7 +225,7 @@ class Trace(OverTime):
     ) -> pd.DataFrame:
         """Objects allocated and not freed, in groups.
 
-        `by`: "stack", "call_site", "module", "process" or "cache", always within a cache.
+        `by`: "stack", "call_site", "module", "process", "work" (context) or "cache", always within a cache.
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
         these processes (tgids), by tasks then called as one of these shell patterns says.
         """

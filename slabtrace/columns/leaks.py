@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from slabtrace.columns.table import NUMBERS, TEXT, TEXTS, Column, Table
+from slabtrace.columns.table import DICTS, NUMBERS, TEXT, TEXTS, Column, Table
 
 _GROUP = (
     Column("cache", TEXT, "", "slab cache; where the kernel merged several, the name it shows for all"),
@@ -42,6 +42,21 @@ _GROUP = (
            "with other for those not known; of a large kmalloc its order; empty where nothing is known"),
     Column("alias", TEXT, "", "of the caches that the kernel merged, the one that these were allocated from; empty where it is not certain"),
     Column("aliases", TEXTS, "", "names of the caches merged into the cache"),
+    Column(
+        "context", TEXT, "", "what ran when they were allocated, by the stack: task, softirq NET_RX, hardirq, timer, "
+        "tasklet, RCU callback, work item, kernel thread or irq thread, with a name; empty if not known",
+    ),
+    Column(
+        "freed_by", DICTS, "", "the places that freed the others of the objects allocated, most first, eight at most: "
+        "call_site, symbol, module; path, the innermost functions, and a stack with it, which stack_of of the objects are "
+        "known to have; paths, if several are known at a call site with sampled stacks; context; objects; share of the freed; certain, whether they are more than the missed frees; "
+        "last_ns, the last free; stopped, true if it no longer frees any though they still come. how is seen; inferred and "
+        "counted (in survivors mode) are the objects of which no place is known",
+    ),
+    Column(
+        "others_freed_by", DICTS, "", "where none was freed: the same of objects of the same call site, or of the same cache "
+        "if that is for one kind of objects; of says which",
+    ),
 )  # fmt: skip
 
 _TESTS = (
@@ -94,7 +109,7 @@ _FINDING = (
     Column("doubt", TEXT, "", "what speaks against a leak; empty where nothing does"),
     *(each for each in _GROUP if each.name in (
         "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence", "maybe_freed", "in_use", "stack_of",
-        "stacked", "stacks", "object", "alias", "aliases",
+        "stacked", "stacks", "object", "alias", "aliases", "context", "freed_by", "others_freed_by",
     )),
     Column("parts", TEXTS, "", "caches, each with what is in it, as text shows them"),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, 
 
 MSG_SITE = 0xFFFFFFFF8127BC41
 PIPE_SITE = 0xFFFFFFFF81300A17
+FREE_SITE = 0xFFFFFFFF81300B99
 HOSTILE_HTML = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 HOSTILE = "evil\x1b]0;owned\x07"
 
@@ -63,6 +64,26 @@ GROUPS: list[dict[str, Any]] = [
         "confidence": "exact",
         "maybe_freed": 0,
         "in_use": 23,
+        "context": "task",
+        "freed_by": [
+            {
+                "how": "seen",
+                "call_site": FREE_SITE,
+                "symbol": "free_pipe_info+0x99",
+                "module": "",
+                "path": ["free_pipe_info", "pipe_release"],
+                "context": "task",
+                "stack": ["free_pipe_info+0x99", "pipe_release+0x10"],
+                "stack_of": 60,
+                "paths": [],
+                "objects": 60,
+                "share": 1.0,
+                "certain": True,
+                "last_ns": 1_900_000_000,
+                "stopped": False,
+            }
+        ],
+        "others_freed_by": [],
         "comms": ["pipes"],
         "pids": [4321],
         "own": False,
@@ -107,6 +128,9 @@ GROUPS: list[dict[str, Any]] = [
         "confidence": "bounded",
         "maybe_freed": 5,
         "in_use": 0,
+        "context": "",
+        "freed_by": [],
+        "others_freed_by": [],
         "comms": [HOSTILE],
         "pids": [1234],
         "own": False,

@@ -68,10 +68,13 @@ class Deaths:
         """Add them to `ages`.
 
         `of_site`, shape (a,): the site of each of the sites of `ages`, where they are divided by process.
-        Each process then has the deaths of all: whose objects they were is not carried.
+        Each process then has the deaths of all: whose objects they were is not carried.  So where they
+        were freed is not counted then.
         """
         old = self.old()
         if of_site is None:
+            if ages.releases is not None:
+                ages.releases.take(old.site, old.freed_at, old.objects)
             return ages.take(self.lived, old)
         order = np.argsort(of_site, kind="stable")
         begin, end = (np.searchsorted(of_site[order], old.site, side) for side in ("left", "right"))

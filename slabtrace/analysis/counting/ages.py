@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.freeing.releases import NOWHERE, Releases
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch
 
@@ -85,6 +86,7 @@ class Ages:
     `own_freed`, shape (s,): those beyond the first horizon that the task freed that had allocated them.
     `least_ns`: the least age of the objects asked for; `survived_ns`: younger ones were only counted.
     `freed_at`: how many of the old ones that were allocated at a site were freed at another: see `pairs`.
+    `releases`: counts the same of all that were seen freed, old or not; None: that is not asked for.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Ages:
         choice: Choice | None = None,
         least_ns: int = 0,
         survived_ns: int = 0,
+        releases: Releases | None = None,
     ) -> None:
         self.begin_ns, self.end_ns = begin_ns, max(end_ns, begin_ns + 1)
         self.horizons_ns = horizons(self.end_ns - begin_ns, least_ns, survived_ns)
@@ -102,6 +105,7 @@ class Ages:
         self.died: Counts = np.zeros((sites, len(self.horizons_ns)), np.int64)
         self.beyond_ns: NDArray[np.float64] = np.zeros(self.died.shape)
         self.own_freed: Counts = np.zeros(sites, np.int64)
+        self.releases = releases
         self._choice = choice
         self._pairs: dict[int, int] = {}
 
@@ -117,8 +121,8 @@ class Ages:
             chosen = np.flatnonzero(self._choice.mask(paired.events, alloc))
             alloc, end, site, how = alloc[chosen], end[chosen], site[chosen], how[chosen]
         ts_ns = paired.events.ts_ns
-        lived = ts_ns.take(end)
-        lived -= ts_ns.take(alloc)
+        ended_ns = ts_ns.take(end)
+        lived = ended_ns - ts_ns.take(alloc)
         count_octaves(self.lived, site, lived, np.flatnonzero(how == How.DUPLICATE))
         if len(self.horizons_ns):
             old = np.flatnonzero(lived >= self.horizons_ns[0])
@@ -127,6 +131,8 @@ class Ages:
             tid = paired.events.tid
             itself = old[tid[alloc[old]] == tid[end[old]]]
             np.add.at(self.own_freed, site[itself], 1)
+        if self.releases is not None:
+            self._count_releases(how, site, paired.site.take(end), ended_ns, lived)
 
     def take(self, lived: Counts, before: Old) -> None:
         """Take what was counted before (carried/deaths.py); `lived`, shape (s, OCTAVES).
@@ -158,6 +164,17 @@ class Ages:
         """Take numbers of old objects, by key: site of the allocation << SITE_BITS | site of the free."""
         for key, number in pairs.items():
             self._pairs[key] = self._pairs.get(key, 0) + number
+
+    def _count_releases(self, how: NDArray[np.uint8], *columns: NDArray[np.int64]) -> None:
+        """Give n lifetimes to `releases`: those whose free was missed as freed nowhere."""
+        assert self.releases is not None  # noqa: S101  (for mypy)
+        other = np.flatnonzero(how != How.FREED)
+        if not len(other):
+            return self.releases.add(*columns)
+        self.releases.add(*(np.delete(each, other) for each in columns))
+        other = other[how[other] != How.DUPLICATE]
+        site, _, ended_ns, lived = (each[other] for each in columns)
+        return self.releases.add(site, np.full(len(site), NOWHERE), ended_ns, lived)
 
     def _count_old(self, site: Positions, lived: NDArray[np.int64], freed_at: Positions) -> None:
         if not len(site):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of allocation sites: by cache, and within a cache by stack, call site, module or process."""
+"""Groups of allocation sites: by cache, and in a cache by stack, call site, module, process or context."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ KEYS = {
     "call_site": ["call_site"],
     "module": ["module"],
     "process": ["process"],
+    "work": ["context"],
     "cache": [],
 }
 
@@ -53,10 +54,12 @@ def group_sites(
     by: str,
     module: NDArray[np.object_] | None = None,
     process: NDArray[np.int64] | None = None,
+    context: NDArray[np.object_] | None = None,
 ) -> Groups:
     """Group the allocation sites by cache and `by` (a key of KEYS); ValueError for another.
 
-    `module` (see `modules`), `process`: of each site, shape (s,); needed where `by` names them.
+    `module` (see `modules`), `process`, `context` (contexts.py): of each site, shape (s,); needed where `by`
+    names them.
     """
     if by not in KEYS:
         raise ValueError(f"by is one of {', '.join(KEYS)}, not {by!r}")
@@ -67,6 +70,7 @@ def group_sites(
         "stack_id": shared_stacks(sites, caches.of_site) if by == "stack" else sites["stack_id"],
         "module": module if module is not None else np.full(len(sites), "", object),
         "process": process if process is not None else np.full(len(sites), -1, np.int64),
+        "context": context if context is not None else np.full(len(sites), "", object),
     }
     keys = ["cache", *KEYS[by]]
     grouped = pd.DataFrame(columns).loc[alloc].groupby(keys, sort=True)

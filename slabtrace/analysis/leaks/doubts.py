@@ -21,6 +21,7 @@ from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.group_tests import GroupTests
 from slabtrace.analysis.leaks.owners import Owned
 from slabtrace.analysis.names.cache_names import LARGE
+from slabtrace.analysis.names.context import accidental
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import Proof
 from slabtrace.units import count
@@ -127,7 +128,7 @@ def doubts_of(
         _first(
             of_process(designs[at], int(number[at]), known.holders),
             of_time(designs[at], known.length_s),
-            of_many(int(processes[at])),
+            of_many(0 if accidental(owner["context"]) else int(processes[at])),
             of_unseen(owner.get("alias") or owner["cache"], tests.results[at]),
             of_balance(bool(tests.in_cache[at])),
             of_memory(owner, bool(not_known[at])),

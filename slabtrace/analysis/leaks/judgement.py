@@ -37,6 +37,7 @@ from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.findings import Circumstances, Judged, judge
 from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
 from slabtrace.analysis.leaks.owners import Owned, owned
+from slabtrace.analysis.names.context import accidental
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds
 
@@ -67,7 +68,7 @@ class Verdicts:
 def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> Verdicts:
     """The findings of a trace; `by_stack`: analysis.tables.outstanding of `groups`, which are by stack."""
     of_row = [by_design(*each) for each in _named(by_stack)]
-    found, task = _divided(kept, groups, _owned(kept, by_stack, groups, of_row, known))
+    found, task = _divided(kept, by_stack, groups, _owned(kept, by_stack, groups, of_row, known))
     row = row_of_group(by_stack, groups)[found.owner]
     owners, designs = by_stack.iloc[row], [of_row[at] for at in row.tolist()]
     of_owner = _of_owner(kept, groups, found)
@@ -119,10 +120,12 @@ def _of_owner(kept: Kept, groups: Groups, found: Owned) -> Positions:
     return np.where(member == found.owner[found.finding], found.finding, -1)
 
 
-def _divided(kept: Kept, groups: Groups, found: Owned) -> Divided:
-    """`found`, divided by task where that makes sense."""
+def _divided(kept: Kept, by_stack: pd.DataFrame, groups: Groups, found: Owned) -> Divided:
+    """`found`, divided by task where that makes sense: not where the task was there by accident."""
     is_owner = _of_owner(kept, groups, found) >= 0
     of_tasks = personal(kept.ages, groups.of_site, len(groups))
+    by_accident = by_stack["context"].map(accidental).to_numpy(bool)
+    of_tasks[by_stack["group"].to_numpy()[by_accident]] = False
     return divided(found, kept.objects.live.tid, is_owner, of_tasks)
 
 

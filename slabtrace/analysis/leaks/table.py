@@ -27,6 +27,7 @@ from slabtrace.columns import FINDINGS, LEAKS
 OF_OWNER = (
     "cache", "call_site", "symbol", "stack", "module", "stack_of", "stacked", "stacks", "allocated", "freed",
     "object", "alias", "aliases",
+    "context", "freed_by", "others_freed_by",
 )  # fmt: skip
 GROWTH = {"growth_bytes_per_s": "rate_per_s", "growth_low": "rate_low", "growth_high": "rate_high"}
 

@@ -49,6 +49,12 @@ def comparable_function(symbol: str) -> str:
     return _SYSCALL.sub(r"\1", _PROFILED.sub("", function(symbol)))
 
 
+def system_call(symbol: str) -> str:
+    """The system call that a wrapper is of, as "sys_msgsnd"; empty for any other function."""
+    match = _SYSCALL.match(function(symbol))
+    return match.group(1) if match else ""
+
+
 def comparable_cache(cache: str) -> str:
     """The cache's name as it can be compared with that of another kernel."""
     return _COPY.sub("kmalloc-", cache)

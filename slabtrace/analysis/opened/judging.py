@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.counting.older_frees import OlderFrees
+from slabtrace.analysis.grouping.contexts import every_context
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
 from slabtrace.analysis.grouping.whose import Whose
@@ -95,7 +96,8 @@ class Judging:
             caches, row = kept.caches.summed()
             kept, proof = replace(kept, caches=caches), proof.summed(row, len(caches))
         module = modules(kept.sites, lookup.stacks, lookup.symbols)
-        groups = group_sites(kept.sites, kept.caches, by, module, kept.process)
+        context = every_context(kept, lookup.stacks) if by == "work" else None
+        groups = group_sites(kept.sites, kept.caches, by, module, kept.process, context)
         return outstanding(kept, lookup, groups, proof), groups, kept
 
     @property

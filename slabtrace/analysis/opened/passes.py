@@ -31,6 +31,7 @@ from slabtrace.analysis.counting.peaks import Peaks
 from slabtrace.analysis.counting.sampling import SampledHits
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.counting.timeline import Timeline
+from slabtrace.analysis.freeing.releases import Releases
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
@@ -176,7 +177,8 @@ class Passes:
             begin_ns, least_ns = question.between[0], max(end_ns - question.between[1], 0)
         choice = question.choice(self._recorded.tasks)
         survived_ns = round(self._recorded.manifest.threshold_s * 1e9)
-        return Ages(sites, begin_ns, end_ns, choice, least_ns, survived_ns)
+        releases = Releases(max(begin_ns, self._recorded.span_ns[0]), end_ns)
+        return Ages(sites, begin_ns, end_ns, choice, least_ns, survived_ns, releases)
 
     def _new_older(self, ages: Ages, question: Question = EVERYTHING) -> OlderFrees:
         first = int(ages.horizons_ns[0]) if len(ages.horizons_ns) else ages.length_ns + 1

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import by_group
 from slabtrace.analysis.counting.summary import Lookup, Objects
+from slabtrace.analysis.grouping import contexts
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.grouping.sampled_stacks import shown_stacks
@@ -19,6 +20,7 @@ from slabtrace.analysis.names.objects import alias_of, kind_named
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.analysis.tables.freed_by import Rows, freed_by
 from slabtrace.analysis.trust.confidence import NO_BOUND, Proof, confidence_of
 from slabtrace.columns import OUTSTANDING
 from slabtrace.trace.format.batch import EventBatch
@@ -59,6 +61,14 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     maybe = bounds.maybe_freed[kept]
     frame["confidence"], frame["in_use"] = confidence_of(maybe, bounds.assumed[kept]), bounds.in_use[kept]
     frame["maybe_freed"] = pd.array([None if n == NO_BOUND else n for n in maybe.tolist()], "Int64")
+    site_context = contexts.contexts(kept_objects.sites, caches.of_site, lookup.stacks, held)
+    of_group = contexts.of_groups(groups.of_site, site_context, held, len(groups))
+    frame["context"] = [of_group[each] for each in kept.tolist()]
+    unsure = np.where(maybe == NO_BOUND, frame["outstanding"] - frame["in_use"], maybe)
+    alike = (shown.stacks[kept] == 1) & (groups.call_site[kept] != 0)
+    released = freed_by(kept_objects, lookup, groups, Rows(kept, totals["freed"][kept], unsure, alike))
+    for name, column in zip(("freed_by", "others_freed_by"), released, strict=True):
+        frame[name] = pd.Series(column, dtype=object)
     frame["group"] = kept
     keys = {"own": True, "bytes_alloc": False, "outstanding": False, "oldest_ns": True}
     frame = frame.sort_values(list(keys), ascending=list(keys.values()), kind="stable")

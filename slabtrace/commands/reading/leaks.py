@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LIMIT = 10
 MOST_OBJECTS = 1000  # of each finding
-BY = ["stack", "call-site", "module", "process", "cache"]
+BY = ["stack", "call-site", "module", "process", "work", "cache"]
 CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"]
 
 
@@ -120,7 +120,7 @@ def command(
 
     With --by, groups of one cache are listed instead; `finding` is the number of the finding that a group
     belongs to. `unsure` is how many of the objects may have been freed without being seen (0: confirmed,
-    ?: not known, because some frees cannot be traced).
+    ?: not known, because some frees cannot be traced). By work: a task, softirq, timer, work item, …
 
     \b
     Examples:

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slabtrace.analysis.freeing.words import siblings
 from slabtrace.analysis.names.objects import in_table
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
 from slabtrace.render.terminal.findings import GROWS, amount, caches, claim_of_all, owner_stack_of
 from slabtrace.render.terminal.info import fields
-from slabtrace.render.terminal.leaks import who
+from slabtrace.render.terminal.leaks import by_whom
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
 from slabtrace.render.terminal.reconcile import match
 from slabtrace.render.terminal.sampling import estimated
@@ -120,9 +121,14 @@ def _finding(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]], tables: 
         "number": estimated(row, "outstanding") if sampled else count(row["objects"]),
         "bytes": row["bytes_estimate"] if sampled else row["bytes_alloc"],
         "sampled": owner_stack_of(row),
-        "who": who(row),
+        "who": by_whom(row),
+        "siblings": _sentence(siblings(row)),
         "claim": claim_of_all(row, tables.completeness),
     }
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _rises(arrivals: pd.DataFrame) -> dict[Any, Sequence[float]]:

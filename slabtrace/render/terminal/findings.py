@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from slabtrace.analysis.freeing.words import allocated_in, siblings
 from slabtrace.analysis.names.objects import in_table
-from slabtrace.render.terminal.leaks import of_all, who
+from slabtrace.render.terminal.leaks import by_whom, of_all
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.terminal.verdict import claim
@@ -75,7 +76,9 @@ def write_card(out: TextIO, finding: dict[Any, Any], shown: Shown) -> None:
     out.writelines(f"    {escape(frame)}\n" for frame in list(finding["stack"]) or [finding["symbol"]])
     if sampled := owner_stack_of(finding):
         write_paragraph(out, f"  ({sampled})")
-    write_paragraph(out, f"  by {who(finding)}; {claim_of_all(finding, shown.completeness)}")
+    if freed := siblings(finding):
+        write_paragraph(out, f"  {freed}")
+    write_paragraph(out, f"  {by_whom(finding)}; {claim_of_all(finding, shown.completeness)}")
     if shown.oldest is not None:
         write_oldest(out, shown.oldest, finding)
     if finding["next"]:
@@ -182,6 +185,8 @@ def _by(finding: dict[Any, Any]) -> str:
     """Who, the number in front, where a narrow column keeps it: "4321 nginx", "22 × make, …" (processes)."""
     if finding["own"]:
         return "slabtrace"
+    if allocated_in(finding.get("context", "")):
+        return str(finding["context"])
     comms: Sequence[str] = list(finding["comms"])
     pids: Sequence[int] = list(finding["pids"])
     name = f"{comms[0] if comms else '?'}{', …' if len(comms) > 1 else ''}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from slabtrace.analysis.freeing.words import allocated_in, siblings
 from slabtrace.analysis.names.objects import in_table, shown
 from slabtrace.render.terminal.sampling import estimated, stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
@@ -31,6 +32,7 @@ MORE_COLUMNS = {
     "call_site": (name_column("call site"),),
     "module": (name_column("module"),),
     "process": (Column("pid"), name_column("process")),
+    "work": (name_column("context"),),
 }
 NAMES_SHOWN = 4  # comms of a group; the rest are only counted
 
@@ -38,7 +40,7 @@ NAMES_SHOWN = 4  # comms of a group; the rest are only counted
 class Listing(NamedTuple):
     """What groups are listed.
 
-    `by`: "stack" (shows each group's stack), "call_site", "module", "process" or "cache"; `ended_ns`: when
+    `by`: "stack" (shows each group's stack), or another key of KEYS in grouping/groups.py; `ended_ns`: when
     the recording ended, ns since its start; `others`: how many groups the filters left out; `own`: how many
     groups of slabtrace itself are not shown.
     """
@@ -83,6 +85,12 @@ def who(group: dict[Any, Any]) -> str:
     return f"{_names(group)} (pid {pids[0]})" if len(pids) == 1 else f"{_names(group)} ({len(pids)} pids)"
 
 
+def by_whom(group: dict[Any, Any]) -> str:
+    """As "by nginx (pid 4321)"; "in softirq NET_RX (on whatever task ran)" where the task is no culprit."""
+    context = "" if group["own"] else allocated_in(group.get("context", ""))
+    return context or f"by {who(group)}"
+
+
 def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     """One group as a headline, its stack innermost frame first, and who allocated it."""
     part = f", part of finding {_finding(group)}" if group["finding"] else ""
@@ -98,7 +106,9 @@ def _write_group(out: TextIO, group: dict[Any, Any], listing: Listing) -> None:
     out.writelines(f"    {escape(frame)}\n" for frame in frames)
     if sampled := stack_of(group):
         write_paragraph(out, f"  ({sampled})")
-    write_paragraph(out, f"  by {who(group)}; {claim(group, listing.completeness)}")
+    write_paragraph(out, f"  {by_whom(group)}; {claim(group, listing.completeness)}")
+    if freed := siblings(group):
+        write_paragraph(out, f"  {freed}")
 
 
 def _named(group: dict[Any, Any]) -> str:
@@ -147,6 +157,8 @@ def _more_cells(group: dict[Any, Any], by: str) -> list[str]:
         return [str(pids[0]) if len(pids) == 1 else "-", "slabtrace" if group["own"] else _names(group)]
     if by == "module":
         return [str(group["module"]) or "(kernel)"]
+    if by == "work":
+        return [str(group["context"]) or "(not known)"]
     return [str(group["symbol"])] if by == "call_site" else []
 
 

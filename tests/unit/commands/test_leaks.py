@@ -17,6 +17,10 @@ from tests.unit.commands.conftest import Run, printed_json
 from tests.unit.fake_trace import GROUPS, HOSTILE, FakeCompleteness, FakeTrace, finding
 
 
+def _flat(lines: list[str]) -> str:
+    return " ".join(" ".join(lines).split())
+
+
 def test_leaks_json(run: Run) -> None:
     document = printed_json(run, "leaks", "t.slab")
     pipes, messages = document["groups"]
@@ -28,6 +32,7 @@ def test_leaks_json(run: Run) -> None:
         "old_freed", "older_freed", "horizon_ns", "sibling_ns", "dispersion", "p",
         "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
         "object", "alias", "aliases",
+        "context", "freed_by", "others_freed_by",
     }  # fmt: skip
     assert document["by"] == "stack" and (pipes["finding"], messages["finding"]) == (1, 2)
     assert (pipes["rank"], pipes["outstanding"], pipes["growth_bytes_per_s"]) == (1, 41, 3936.0)
@@ -88,6 +93,21 @@ def test_a_finding_is_shown_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert "#1 suspect, 230.6 KiB/min: TCP + sock_inode_cache + filp + dentry + 2 more" in out
     assert "41 × 3.6 KiB = 145.7 KiB in 246 objects; 50 of 101 freed" in out
     assert "by pipes (pid 4321); all 246 confirmed in use at the end" in out and "sampled" not in out
+
+
+def test_a_card_names_the_release_path_that_was_not_taken(run: Run) -> None:
+    lines = run("leaks", "t.slab")[1].splitlines()
+    assert "siblings were freed by free_pipe_info <- pipe_release (60 of 60); these were not" in _flat(lines)
+    (entry,) = printed_json(run, "leaks", "t.slab")["findings"][0]["freed_by"]
+    assert (entry["call_site"], entry["objects"], entry["stopped"]) == ("0xffffffff81300b99", 60, False)
+
+
+def test_where_the_task_was_interrupted_it_is_not_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [finding(group) | {"context": "softirq NET_RX"} for group in GROUPS]
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame(rows))
+    out = " ".join(run("leaks", "t.slab")[1].split())
+    assert "in softirq NET_RX (on whatever task ran); confirmed" in out
+    assert "load_msg+0x71 softirq NET_RX" in out and "pid 4321" not in out and "1234" not in out
 
 
 def test_findings_of_a_class_asked_for_are_cards(run: Run) -> None:

@@ -46,7 +46,7 @@ MAY_IMPORT = {
 LAYERS = {
     "trace": ["format", "files", "manifest.py memory.py", "reading", "writing", "redaction"],
     "analysis": [
-        "statistics", "names", "pairing", "counting", "carried", "trust", "grouping", "tables",
+        "statistics", "names", "pairing", "freeing", "counting", "carried", "trust", "grouping", "tables",
         "leaks", "mismatches", "comparing rules", "opened",
         "live",
     ],

@@ -125,7 +125,7 @@ def test_reclaimable_owners_must_nearly_all_be_pinned(pinned: int, reclaimable: 
     """Of 60 owners so many are known to be pinned; what hangs on them does not matter."""
     states = np.array([1] * pinned + [-1] * (60 - pinned) + [-1] * 40, np.int8)
     about = Known(NO_PROOF, states, holders(100), KernelCount())
-    owners = pd.DataFrame([{"cache": CACHE, "reclaimable": reclaimable}])
+    owners = pd.DataFrame([{"cache": CACHE, "reclaimable": reclaimable, "context": "task"}])
     of_owner = np.repeat([0, -1], [60, 40])
     tests = GroupTests([GAINED], np.array([True]))
     (found,) = doubts.doubts_of(owners, one(100), of_owner, tests, [None], about)
@@ -136,7 +136,7 @@ def test_reclaimable_owners_must_nearly_all_be_pinned(pinned: int, reclaimable: 
 def test_zombies_are_compared_with_the_owners_not_with_what_hangs_on_them(ended: int, doubtful: bool) -> None:
     """Ten tasks, on each of which five more objects hang."""
     about = Known(NO_PROOF, np.ones(60, np.int8), holders(60, ended=ended), KernelCount())
-    owners = pd.DataFrame([{"cache": CACHE, "reclaimable": False}])
+    owners = pd.DataFrame([{"cache": CACHE, "reclaimable": False, "context": "task"}])
     of_owner = np.repeat([0, -1], [10, 50])
     tests = GroupTests([Results(kept=10, sure=10, older=0.0)], np.array([True]))
     designs = [by_design("task_struct", "copy_process+0x1", [])]
@@ -148,3 +148,16 @@ def test_where_most_may_have_been_freed_unseen_the_cache_to_record_is_named() ->
     assert doubts.of_unseen(CACHE, GAINED._replace(sure=30)) == doubts.NONE
     found = doubts.of_unseen(CACHE, GAINED._replace(sure=29))
     assert "without being seen" in found.says and f"--cache '{CACHE}'" in found.next
+
+
+@pytest.mark.parametrize(("context", "doubtful"), [("task", True), ("", True), ("softirq NET_RX", False)])
+def test_tasks_that_were_interrupted_do_not_hold_what_the_interrupt_allocated(
+    context: str, doubtful: bool
+) -> None:
+    """Packets are received while 40 new processes run."""
+    holds = holders(*[3] * 40, running=frozenset(range(1, 41)))
+    about = Known(NO_PROOF, np.ones(120, np.int8), holds, KernelCount())
+    owners = pd.DataFrame([{"cache": CACHE, "reclaimable": False, "context": context}])
+    tests = GroupTests([GAINED], np.array([True]))
+    (found,) = doubts.doubts_of(owners, one(120), np.zeros(120, np.intp), tests, [None], about)
+    assert ("processes hold these" in found.says) == doubtful

@@ -260,3 +260,23 @@ def test_frees_of_all_kinds_end_lifetimes(tmp_path: Path) -> None:
     ends = [(int(t * S) + MS, 0x20_0000 + 64 * number) for number, t in enumerate(STEADY)]
     events = kept(STEADY) + [free(ts, ptr, kind=Kind.CACHE_FREE) for ts, ptr in ends]
     assert judged(tmp_path, events).empty
+
+
+@pytest.mark.parametrize(
+    ("entered", "findings"), [("do_syscall_64", 2), ("net_rx_action", 1), ("process_one_work", 1)]
+)
+def test_only_what_tasks_allocate_themselves_is_divided_by_task(
+    tmp_path: Path, entered: str, findings: int
+) -> None:
+    """Two tasks keep 128 objects each, and free old ones; or a softirq on top of them does."""
+    symbols = [*SYMBOLS, {"address": 0x10, "name": entered, "offset": 1, "module": "", "since_ns": 0}]
+    parts: list[list[Event]] = []
+    for tid in (7, 9):
+        base = 0x100_0000 * tid
+        old = kept([1.0 + t for t in range(10)], base, tid=tid, stack_id=1)
+        freed = [free(int(event.ts + 20 * S), event.ptr, tid=tid) for event in old]
+        parts += [old, freed, kept(STEADY, base + 0x10_0000, tid=tid, stack_id=1)]
+    stacks = [{"stack_id": 1, "frames": [0x100, 0x10]}]
+    judged(tmp_path, *parts, symbols=symbols, stacks=stacks)
+    found = slabtrace.open(tmp_path / "t.slab").findings()
+    assert len(found) == findings and found["outstanding"].sum() == 2 * len(STEADY)
