@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from slabtrace.analysis.leaks.verdict import Verdict
     from slabtrace.analysis.opened.judging import Judging
+    from slabtrace.lines.finder import LineFinder
 
 
 BUCKETS = 600
@@ -138,6 +139,31 @@ class Trace:
         rows = self._recorded.marks.to_pylist()
         times = [row["ts_ns"] - self.span_ns[0] for row in rows]
         return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
+
+    @documented(tables.MODULES)
+    def modules(self) -> pd.DataFrame:
+        """The kernel and its modules, as they were loaded."""
+        import pandas as pd
+
+        rows = [vars(module) for module in self._recorded.modules]
+        frame = pd.DataFrame(rows, columns=list(tables.MODULES.names))
+        frame["since_ns"] -= self.span_ns[0]
+        return frame.astype({"begin": "uint64", "size": "int64", "since_ns": "int64"})
+
+    def line_finder(self, *places: str, fetching: Callable[[str], None] | None = None) -> LineFinder:
+        """What finds the source lines of symbols: `trace.line_finder().lines(["alloc_msg+0x41"])`.
+
+        `places`: files and folders with debug info, and URLs of debuginfod servers; besides, the usual
+        folders are searched.  `fetching` is called with the URL of what a server is asked for.  Raises
+        DebugInfoError where no symbolizer is installed, where a place does not
+        exist, and for a file of another build.
+        """
+        from slabtrace.lines.debug_files import DebugFiles
+        from slabtrace.lines.finder import LineFinder
+
+        recorded = self._recorded
+        files = DebugFiles(places, recorded.modules, self.manifest.host.release, fetching)
+        return LineFinder(recorded.symbols.addresses(), recorded.modules, files)
 
     # ---- events and objects, one by one ----------------------------------------------------------------
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import os
 import platform
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 from slabtrace.capture.kernel import btf
 from slabtrace.capture.kernel.kallsyms import Kallsyms
+from slabtrace.capture.kernel.modules import build_id
 from slabtrace.capture.slabs.walk import SlabCache
 from slabtrace.trace.manifest import Host
 
-_NOTES = Path("/sys/kernel/notes")
 _CPUS, _NODES = (Path(f"/sys/devices/system/{each}/possible") for each in ("cpu", "node"))
 _NODE_FOLDERS = Path("/sys/devices/system/node")
 _KFENCE_INTERVAL = Path("/sys/module/kfence/parameters/sample_interval")
-_NT_GNU_BUILD_ID = 3
 
 
 def possible_cpus() -> int:
@@ -47,23 +45,6 @@ def cpu_nodes(nodes: Path = _NODE_FOLDERS) -> list[int]:
         for link in node.glob("cpu[0-9]*")
     }
     return [found.get(cpu, 0) for cpu in range(possible_cpus())] if found else []
-
-
-def build_id(path: Path = _NOTES) -> str:
-    """The running kernel's build id in hex, "" if it has none.  Format: ELF notes."""
-    try:
-        notes = path.read_bytes()
-    except OSError:
-        return ""
-    at = 0
-    while at + 12 <= len(notes):
-        name_size, desc_size, kind = struct.unpack_from("<III", notes, at)
-        name = notes[at + 12 : at + 12 + name_size].rstrip(b"\0")
-        desc = at + 12 + (name_size + 3) // 4 * 4
-        if name == b"GNU" and kind == _NT_GNU_BUILD_ID:
-            return notes[desc : desc + desc_size].hex()
-        at = desc + (desc_size + 3) // 4 * 4
-    return ""
 
 
 def describe(kallsyms: Kallsyms, caches: Iterable[SlabCache]) -> Host:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.capture.kernel.modules import Loaded
+
 KALLSYMS = Path("/proc/kallsyms")
 MODULES = Path("/proc/modules")
 LONGEST = 1 << 16  # bytes assumed for the last function of a text, whose length kallsyms does not have
@@ -141,6 +143,15 @@ class Kallsyms:
         """How many modules have been known so far, the kernel itself included, but not BPF."""
         return len((self._here.keys() | self._gone.keys()) - {_BPF})
 
+    @property
+    def loaded(self) -> list[Loaded]:
+        """The kernel itself, from its _stext to its last function, and the modules that are loaded now."""
+        with self._lock:
+            kernel, modules = self._here.get(""), self._modules
+            begin = self._functions.find("_stext")
+        size = kernel.text.stop - begin if kernel and begin else 0
+        return [Loaded("", begin, max(size, 0)), *map(_loaded, modules)]
+
     def reload(self) -> None:
         """Read /proc/kallsyms again."""
         self._modules = _modules()
@@ -252,6 +263,12 @@ def _modules() -> list[bytes]:
     """Name, size and address of every module, without the other fields, which change (users, state)."""
     lines = (line.split() for line in _read(MODULES).splitlines())
     return [b" ".join([*words[:2], *words[5:6]]) for words in lines]
+
+
+def _loaded(line: bytes) -> Loaded:
+    """A module from its line of `_modules`."""
+    name, size, *address = line.decode(errors="replace").split()
+    return Loaded(name, int(address[0], 16) if address else 0, int(size))
 
 
 def _read(path: Path) -> bytes:

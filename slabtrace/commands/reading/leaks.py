@@ -13,10 +13,13 @@ from slabtrace.cli.chosen import Chosen, cards_first, findings_chosen, groups_ch
 from slabtrace.cli.opening import moment, open_trace, window_options
 from slabtrace.cli.options import cache_option, call_site_option, sort_option, task_options, trace_argument
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
+from slabtrace.cli.source_lines import SourceLines, lines_option
 from slabtrace.columns import FINDINGS, LEAKS
 from slabtrace.render import json
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from slabtrace.analysis.rules.suppressions import Suppressions
     from slabtrace.api import Trace
 
@@ -59,6 +62,7 @@ CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"
 )
 @click.option("--own", is_flag=True, help="Show slabtrace's own objects too. JSON always has them.")
 @suppressions_option
+@lines_option
 @window_options
 @answer_options(LIMIT)
 def command(
@@ -74,6 +78,7 @@ def command(
     between: tuple[str, str] | None,
     own: bool,
     suppressions: str | None,
+    lines: tuple[str, ...],
     begin: str | None,
     end: str | None,
     form: Form,
@@ -107,24 +112,32 @@ def command(
       slabtrace leaks boot.slab --symbol 'nf_conntrack|\\[my_module\\]'
       slabtrace leaks boot.slab --pid 4321 --by call-site
       slabtrace leaks boot.slab --between "before login" "after logout"
+      slabtrace leaks boot.slab --lines /usr/lib/debug
       slabtrace leaks boot.slab --json | jq '.findings[0].stack'
     """
     opened = open_trace(trace, begin, end)
+    sources = SourceLines(opened, lines)
     rules = read_suppressions(suppressions)
     if pids or comms:
         filters.check_tasks(opened.tasks(), pids, comms)
     times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
     chosen = Chosen(by, sort, caches, call_site, pids, comms, min_outstanding, classes, times)
     if form.as_json:
-        _print_json(trace, opened, chosen, rules, form)
+        _print_json(trace, opened, chosen, rules, sources, form)
     elif by is None:
-        _print_findings(trace, opened, chosen, rules, own, form)
+        _print_findings(trace, opened, chosen, rules, own, sources, form)
     else:
-        _print_groups(trace, opened, chosen, rules, own, form)
+        _print_groups(trace, opened, chosen, rules, own, sources, form)
 
 
 def _print_findings(
-    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
+    path: str,
+    opened: Trace,
+    chosen: Chosen,
+    rules: Suppressions,
+    own: bool,
+    sources: SourceLines,
+    form: Form,
 ) -> None:
     from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.findings import GROWS, Shown, write_conclusion, write_findings
@@ -141,18 +154,27 @@ def _print_findings(
     )  # fmt: skip
 
     def notes(out: TextIO) -> None:
+        sources.write_note(out)
         write_own(out, hidden, "finding")
         write_suppressed(out, used, "finding")
         write_conclusion(out, opened.verdict(*chosen.question), listing)
 
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        (shown,) = sources.shown(shown)
+        write_findings(out, shown, listing)
+
     rows = Rows(FINDINGS, findings.drop(hidden.index), "finding")
-    answer(
-        form, "leaks", path, opened, rows, lambda out, shown: write_findings(out, shown, listing), None, notes
-    )
+    answer(form, "leaks", path, opened, rows, write, None, notes)
 
 
 def _print_groups(
-    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
+    path: str,
+    opened: Trace,
+    chosen: Chosen,
+    rules: Suppressions,
+    own: bool,
+    sources: SourceLines,
+    form: Form,
 ) -> None:
     from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.leaks import Listing, write_leaks, write_own
@@ -163,16 +185,21 @@ def _print_groups(
     listing = Listing(chosen.by or "stack", opened.length_ns, others, opened.completeness(), len(hidden))
 
     def notes(out: TextIO) -> None:
+        sources.write_note(out)
         write_own(out, hidden)
         write_suppressed(out, used)
 
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        (shown,) = sources.shown(shown)
+        write_leaks(out, shown, listing)
+
     rows = Rows(LEAKS, groups.drop(hidden.index), "group")
-    answer(
-        form, "leaks", path, opened, rows, lambda out, shown: write_leaks(out, shown, listing), None, notes
-    )
+    answer(form, "leaks", path, opened, rows, write, None, notes)
 
 
-def _print_json(path: str, opened: Trace, chosen: Chosen, rules: Suppressions, form: Form) -> None:
+def _print_json(
+    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, sources: SourceLines, form: Form
+) -> None:
     """Findings, the verdict on all of them, and groups; `suppressed` counts findings."""
     verdict = opened.verdict(*chosen.question)
     everything = opened.findings(*chosen.question)
@@ -183,6 +210,7 @@ def _print_json(path: str, opened: Trace, chosen: Chosen, rules: Suppressions, f
         "by": chosen.by or "stack",
         "suppressed": used,
         "verdict": verdict,
+        **sources.json(shown, groups if form.most is None else groups.head(form.most)),
         FINDINGS.json_list: json.rows(shown, FINDINGS),
     }
     answer(form, "leaks", path, opened, Rows(LEAKS, groups, "group"), lambda out, shown: None, more)

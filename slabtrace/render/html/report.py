@@ -64,6 +64,7 @@ class Tables:
     caches: pd.DataFrame
     usage: pd.DataFrame
     stack_totals: pd.DataFrame
+    lines: str = ""  # with source lines: which frames have none, as a sentence
 
 
 def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> bytes:
@@ -92,7 +93,10 @@ def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> by
         idle_caches=len(tables.caches) - len(busy),
         plots=plots,
         flames=[(what, words, flame_graph(tables.stack_totals, what)) for what, words in FLAMES],
-        environment=fields(name, tables.manifest, tables.completeness, tables.length_ns, tables.marks),
+        environment=[
+            *fields(name, tables.manifest, tables.completeness, tables.length_ns, tables.marks),
+            *([("source lines", tables.lines.removeprefix("source lines: "))] if tables.lines else []),
+        ],
     )
 
 

@@ -30,8 +30,8 @@ from slabtrace.trace.redaction.made_up import CacheNames, Memory, Names, Pids, R
 from slabtrace.trace.redaction.manifest import pids_of, redacted_manifest
 from slabtrace.trace.writing.writer import TableWriter
 
-KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK = (
-    "kept", "memory", "text", "pid", "stack", "cache", "comm", "mark"
+KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK, EMPTIED = (
+    "kept", "memory", "text", "pid", "stack", "cache", "comm", "mark", "emptied"
 )  # fmt: skip
 EVENTS = "events"
 TREATMENT: dict[str, dict[str, str]] = {
@@ -47,6 +47,11 @@ TREATMENT: dict[str, dict[str, str]] = {
     },
     "stacks": {"stack_id": STACK, "frames": TEXT},
     "symbols": {"address": TEXT, **dict.fromkeys(("name", "offset", "module", "since_ns"), KEPT)},
+    "modules": {
+        **dict.fromkeys(("name", "taint", "since_ns"), KEPT),
+        **dict.fromkeys(("version", "srcversion", "build_id"), EMPTIED),
+        **dict.fromkeys(("begin", "size", "sections", "section_addresses"), EMPTIED),
+    },
     "tasks": {"ts_ns": KEPT, "tid": PID, "tgid": PID, "comm": COMM},
     "losses": dict.fromkeys(("begin_ns", "end_ns", "cpu", "kind", "program", "count"), KEPT),
     "slabinfo": {
@@ -169,6 +174,7 @@ class _Copying:
             STACK: _maker(StackIds()),
             **{how: _naming(each) for how, each in ((COMM, self._comms), (MARK, self._marks))},
             CACHE: _naming(self._caches),
+            EMPTIED: _emptied,
         }
 
     def _block_bits(self) -> int:
@@ -221,6 +227,12 @@ def _maker(made_up: Any) -> Callable[[pa.Array, pa.DataType], pa.Array]:
         return pa.Array.from_buffers(kind, len(values), [None, from_zero], children=[items])
 
     return made
+
+
+def _emptied(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column of the same length that says nothing: 0, "" or []."""
+    nothing: Any = [] if pa.types.is_list(kind) else "" if pa.types.is_string(kind) else 0
+    return pa.array([nothing] * len(values), kind)
 
 
 def _naming(names: Any) -> Callable[[pa.Array, pa.DataType], pa.Array]:
