@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,7 +70,7 @@ class Plan:
     slabs_asked: bool = True
 
 
-def new_manifest(session: Session) -> Manifest:
+def new_manifest(session: Session, labels: Mapping[str, str] | None = None) -> Manifest:
     """The manifest of a recording that is about to start."""
     now = time.monotonic_ns()
     return Manifest(
@@ -79,6 +79,7 @@ def new_manifest(session: Session) -> Manifest:
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         realtime_minus_monotonic_ns=time.time_ns() - now,
         host=describe(session.kallsyms, session.caches.values()),
+        labels=dict(labels or {}),
         options=session.options.to_manifest() | {"buffer_bytes": session.rings.geometry.bytes},
     )
 

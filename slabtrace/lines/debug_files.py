@@ -182,9 +182,7 @@ def _checked(path: Path, modules: Modules) -> Elf:
     return elf
 
 
-_GIVE = (
-    "Give the debug info of the recorded build, or leave --lines out. `slabtrace info --json` lists the recorded ones."
-)
+_GIVE = "Give the debug info of the recorded build: `slabtrace info --json` lists its build ids."
 
 
 def _recorded(path: Path, elf: Elf, modules: Modules) -> str:

@@ -62,7 +62,7 @@ class Elf:
         self._known: dict[str, list[Symbol]] = {}
         try:
             self._read_header()
-        except struct.error:
+        except (struct.error, OverflowError):
             raise ValueError("the file is too short") from None
 
     def _read_header(self) -> None:

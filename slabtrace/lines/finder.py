@@ -13,12 +13,13 @@ return address, so the call is at the offset 0x4f of .text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from slabtrace.analysis.names.frames import module_of
 from slabtrace.analysis.names.modules import Module, Modules
+from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.lines.debug_files import DebugFiles, Found
 from slabtrace.lines.elf import Elf
 from slabtrace.lines.shown import Lines
@@ -55,6 +56,20 @@ class LineFinder:
         check_installed()
         self._addresses, self._modules, self._files = addresses, modules, files
         self._elves: dict[tuple[str, str], Found] = {}
+
+    @classmethod
+    def for_trace(
+        cls, recorded: Recorded, places: Sequence[str] = (), fetching: Callable[[str], None] | None = None
+    ) -> LineFinder:
+        """The finder for a trace.
+
+        `places`: files and folders with debug info, and URLs of debuginfod servers; the usual folders are
+        searched besides.  `fetching`: called with the URL of what a server is asked for.  Raises
+        DebugInfoError where no symbolizer is installed, where a place does not exist, and for a file of
+        another build.
+        """
+        files = DebugFiles(places, recorded.modules, recorded.manifest.host.release, fetching)
+        return cls(recorded.symbols.addresses(), recorded.modules, files)
 
     def lines(self, symbols: Iterable[str]) -> Lines:
         """The lines of `symbols`, each `function+0x1a [module]`.

@@ -47,11 +47,16 @@ class Lines:
         *inlined, own = locations
         return [*(f"{e.function}{tag} ({place(e)}, inlined)" for e in inlined), f"{symbol} ({place(own)})"]
 
+    def short(self, symbol: str) -> str:
+        """The symbol with its file's name alone, for narrow columns."""
+        locations = self.found.get(symbol)
+        return f"{symbol} ({place(locations[-1]).rpartition('/')[2]})" if locations else symbol
+
     def table(self, rows: pd.DataFrame) -> pd.DataFrame:
         """`rows` of findings, groups, mismatches or stacks, with lines in their columns of symbols."""
         rows = rows.copy()
         if "symbol" in rows:
-            rows["symbol"] = [self.frame(each)[-1] for each in rows["symbol"]]
+            rows["symbol"] = [self.short(each) for each in rows["symbol"]]
         if "stack" in rows:
             rows["stack"] = _objects(rows, [self.frames(each) for each in rows["stack"]])
         for name in (each for each in EVENTS if each in rows):

@@ -62,10 +62,11 @@ class Modules:
 def load_modules(table: pa.Table, manifest: Manifest) -> Modules:
     """The modules of a trace: `table` is its modules.arrow.
 
-    A trace older than 2.2 has no such table; its manifest has the kernel's build id and _stext.
+    A trace older than 2.2 has no such table; its manifest has the kernel's build id and _stext, unless it is
+    redacted.
     """
     host = manifest.host
-    if not len(table) and host.build_id:
+    if not len(table):
         return Modules([Module("", host.build_id, host.stext, since_ns=manifest.started_ns)])
     return Modules(map(_module, table.to_pylist()))
 
