@@ -21,7 +21,7 @@ from slabtrace.lines.debuginfod import SCHEMES, Server
 from slabtrace.lines.elf import Elf, read_elf
 
 KERNEL = "vmlinux"
-MOST_ENTRIES = 300_000  # of a folder and all below it; a kernel's packages have 10,000
+MOST_ENTRIES = 2_000_000  # of a folder and all below it; a kernel that was built in place has 200,000
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~-]{0,127}")
 _BUILD_ID = re.compile(r"(?:[0-9a-f]{2}){4,64}")
 _DEBUG_FILE = re.compile(r"(?:(?P<module>.+)\.ko(?:\.debug)?|(?P<kernel>vmlinux(?:-.*)?(?:\.debug)?))")
@@ -29,7 +29,6 @@ USUAL = (  # for folders that distributions use; RELEASE: as `uname -r` prints i
     "usr/lib/debug/lib/modules/RELEASE",
     "usr/lib/debug/usr/lib/modules/RELEASE",
     "usr/lib/modules/RELEASE",
-    "lib/modules/RELEASE/build",
 )
 USUAL_KERNELS = (
     "usr/lib/debug/boot/vmlinux-RELEASE",

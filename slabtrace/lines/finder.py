@@ -76,22 +76,27 @@ class LineFinder:
 
         Raises DebugInfoError where a server or the symbolizer fails.
         """
-        places: dict[str, list[Place]] = {}
-        missing: dict[str, tuple[str, str]] = {}
-        for symbol in sorted(set(symbols) & self._addresses.keys()):
-            try:
-                places[symbol] = [self._place(symbol, address) for address in sorted(self._addresses[symbol])]
-            except MissingError as reason:
-                missing[symbol] = whose(symbol), str(reason)
+        places, missing = self._places(set(symbols) & self._addresses.keys())
         located = _located(place for each in places.values() for place in each)
         found: dict[str, Locations] = {}
         for symbol, each in places.items():
-            found[symbol] = located[each[0]]
-            if any(located[place] != found[symbol] for place in each):
+            found[symbol], *others = (located[place] for place in each)
+            if any(other != found[symbol] for other in others):
                 missing[symbol] = whose(symbol), "several functions have the same name"
             elif not found[symbol]:
                 missing[symbol] = whose(symbol), "the debug info has no line there"
         return Lines({symbol: found[symbol] for symbol in found if symbol not in missing}, missing)
+
+    def _places(self, symbols: Iterable[str]) -> tuple[dict[str, list[Place]], dict[str, tuple[str, str]]]:
+        """The places of each symbol, one for each address it had; why there are none, of the others."""
+        places: dict[str, list[Place]] = {}
+        missing: dict[str, tuple[str, str]] = {}
+        for symbol in sorted(symbols):
+            try:
+                places[symbol] = [self._place(symbol, address) for address in sorted(self._addresses[symbol])]
+            except MissingError as reason:
+                missing[symbol] = whose(symbol), str(reason)
+        return places, missing
 
     def _place(self, symbol: str, address: int) -> Place:
         """Where the call before the return address is.  Raises MissingError."""
