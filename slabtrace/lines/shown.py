@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVENTS = ("alloc", "first_free", "second_free")  # columns of mismatches, each with a symbol and a stack
-REASONS_SHOWN = 4
+NAMES_SHOWN = 4
 
 
 @dataclass
@@ -76,12 +76,13 @@ class Lines:
         """How many frames have no line, and why; empty if all of them have one."""
         if not self.missing:
             return ""
-        reasons = Counter(self.missing.values()).most_common()
-        parts = [f"{number:,} of {whose}: {why}" for (whose, why), number in reasons[:REASONS_SHOWN]]
-        rest = sum(number for _, number in reasons[REASONS_SHOWN:])
-        more = [f"{rest:,} of others"] if rest else []
+        by_reason: dict[str, Counter[str]] = {}
+        for whose, why in self.missing.values():
+            by_reason.setdefault(why, Counter())[whose] += 1
+        often = sorted(by_reason.items(), key=lambda each: -each[1].total())
+        parts = "; ".join(f"{_counted(whose)} ({why})" for why, whose in often)
         missing, every = len(self.missing), len(self.missing) + len(self.found)
-        return f"source lines: {missing:,} of {every:,} frames have none ({'; '.join([*parts, *more])})"
+        return f"source lines: {missing:,} of {every:,} frames have none: {parts}"
 
     def to_json(self) -> dict[str, Any]:
         """The object `lines` of `--json`: locations by symbol, and the symbols without one."""
@@ -116,6 +117,13 @@ def symbols_of(tables: Iterable[pd.DataFrame]) -> set[str]:
                     [*(event.get("stack") or []), *([event["symbol"]] if event.get("symbol") else [])]
                 )
     return found
+
+
+def _counted(whose: Counter[str]) -> str:
+    """As "457 of the kernel, 34 of 9pnet"; those of many modules are summed up."""
+    parts = [f"{number:,} of {name}" for name, number in whose.most_common(NAMES_SHOWN)]
+    rest = whose.total() - sum(number for _, number in whose.most_common(NAMES_SHOWN))
+    return ", ".join([*parts, *([f"{rest:,} of others"] if rest else [])])
 
 
 def _objects(rows: pd.DataFrame, values: Sequence[Any]) -> pd.Series:

@@ -122,7 +122,7 @@ def test_frames_without_debug_info_stay_plain_and_are_counted(root: Path) -> Non
     lines = find(root, addresses, built.tree() / "vmlinux")
     plain = list(addresses)[1]
     assert lines.frames([plain]) == [plain]
-    assert lines.sentence == ("source lines: 2 of 3 frames have none (2 of leaky: no debug info was found)")
+    assert lines.sentence == ("source lines: 2 of 3 frames have none: 2 of leaky (no debug info was found)")
 
 
 def test_another_build_in_a_folder_is_not_used(root: Path, tmp_path: Path) -> None:
