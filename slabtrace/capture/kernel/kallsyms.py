@@ -114,7 +114,8 @@ class Kallsyms:
 
     An unloaded module stays known unless another was loaded at its place, because its objects may still exist
     and its events may be stored late.  One that was loaded and unloaded between two looks stays unknown.
-    Threads may share an instance.
+    Threads may share an instance.  `loaded`: the kernel itself and the modules that are loaded; a new list
+    for each reading.
     """
 
     def __init__(self) -> None:
@@ -143,15 +144,6 @@ class Kallsyms:
         """How many modules have been known so far, the kernel itself included, but not BPF."""
         return len((self._here.keys() | self._gone.keys()) - {_BPF})
 
-    @property
-    def loaded(self) -> list[Loaded]:
-        """The kernel itself, from its _stext to its last function, and the modules that are loaded now."""
-        with self._lock:
-            kernel, modules = self._here.get(""), self._modules
-            begin = self._functions.find("_stext")
-        size = kernel.text.stop - begin if kernel and begin else 0
-        return [Loaded("", begin, max(size, 0)), *map(_loaded, modules)]
-
     def reload(self) -> None:
         """Read /proc/kallsyms again."""
         self._modules = _modules()
@@ -168,6 +160,12 @@ class Kallsyms:
             if name not in here and not _is_taken(module, here.values(), self._functions)
         }
         self._here = here
+        self.loaded = [self._kernel(), *map(_loaded, self._modules)]
+
+    def _kernel(self) -> Loaded:
+        """The kernel itself, from its _stext to its last function."""
+        kernel, begin = self._here.get(""), self._functions.find("_stext")
+        return Loaded("", begin, max(kernel.text.stop - begin, 0) if kernel and begin else 0)
 
     def resolve(self, address: int) -> Symbol | None:
         """The function that made the call with the return address `address`; None if it is not known.

@@ -36,7 +36,7 @@ class ModuleWatch:
         self._pause_s = pause_s
         self._kallsyms = kallsyms
         self._found = found
-        self._known: set[Loaded] = set()
+        self._seen: list[Loaded] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="slabtrace-modules", daemon=True)
         self._thread.start()
@@ -50,12 +50,10 @@ class ModuleWatch:
 
     def _look(self) -> None:
         """Describe what was loaded since.  One that is loaded again is described again."""
-        loaded = self._kallsyms.loaded
-        new = [each for each in loaded if each not in self._known]
-        self._known = set(loaded)
-        if new:
-            now_ns = time.monotonic_ns()
-            self._found([describe(each, now_ns) for each in new])
+        loaded, before = self._kallsyms.loaded, self._seen
+        if loaded is not before:
+            self._seen, now_ns = loaded, time.monotonic_ns()
+            self._found([describe(each, now_ns) for each in loaded if each not in before])
 
     def close(self) -> None:
         """End the thread."""

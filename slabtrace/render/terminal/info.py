@@ -71,7 +71,7 @@ def _marks(marks: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 def _redacted(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.redacted:
-        yield "redacted", "addresses, pids, names of tasks, marks and the command were replaced"
+        yield "redacted", "addresses, pids, names of tasks, marks, labels and the command were replaced"
 
 
 def _options(manifest: Manifest) -> str:

@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from slabtrace.commands import main
+from slabtrace.lines.finder import LineFinder
+from slabtrace.lines.shown import Lines
+from slabtrace.lines.symbolizers import Location
 from tests.places import FIXTURES
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import MISMATCH, FakeTrace
+from tests.unit.fake_trace import HOSTILE, HOSTILE_HTML, MISMATCH, FakeTrace
 from tests.unit.lines import built
 
 FIXTURE = FIXTURES / "slow-leak.slab"
@@ -112,3 +115,18 @@ def test_nothing_of_it_is_loaded_without_the_option() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("command", ["report", "flame"])
+def test_hostile_lines_are_escaped_in_pages(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = f"ipc/{HOSTILE}{HOSTILE_HTML}.c"
+    monkeypatch.setattr(
+        LineFinder, "lines", lambda finder, symbols: Lines({s: [Location("f", evil, 53)] for s in symbols})
+    )
+    target = tmp_path / "page.html"
+    assert main.run([command, str(FIXTURE), "-o", str(target), "--lines"]) == 0
+    page = target.read_text()
+    assert "(ipc/evil\\x1b]0;owned\\x07&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "\x1b" not in page and "<script>alert" not in page and "<img" not in page

@@ -16,7 +16,16 @@ KERNEL_AT = 0xFFFFFFFF81000000  # where it is linked to
 SLID_TO = 0xFFFFFFFFA7C00000  # where KASLR is said to have put it
 MODULE_AT = {".text": 0xFFFFFFFFC0A01000, ".init.text": 0xFFFFFFFFC0A11000}
 
+# A name of a file that would end the lines of addr2line, a terminal's title and a page's text.
+EVIL = r"evil\n0x0000000000000000\nx<script>alert(1)</script>\033]0;owned\a.c"
+HOSTILE = f"""\
+void *__kmalloc(unsigned long size);
+void *evil_pointer;
+#line 7 "{EVIL}"
+__attribute__((noinline)) void hostile(void) {{ evil_pointer = __kmalloc(31); }}
+"""
 SOURCES = {
+    "hostile.c": HOSTILE,
     "include/linux/slab.h": """\
 void *__kmalloc(unsigned long size);
 static inline __attribute__((always_inline)) void *kmalloc(unsigned long size)
@@ -77,12 +86,22 @@ def _folder() -> TemporaryDirectory[str]:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)
     compiler = ["gcc", "-g", "-O1", "-fno-pic", "-ffreestanding", "-fcf-protection=none", f"-I{tree}"]
-    for name in ("ipc/msgutil.c", "init/main.c", "leaky.c"):
+    for name in ("ipc/msgutil.c", "init/main.c", "leaky.c", "hostile.c"):
         _run([*compiler, "-mcmodel=kernel", "-c", str(tree / name), "-o", f"{tree / name}.o"])
-    objects = [str(tree / name) for name in ("stext.s", "ipc/msgutil.c.o", "init/main.c.o")]
+    objects = [str(tree / name) for name in ("stext.s", "ipc/msgutil.c.o", "init/main.c.o", "hostile.c.o")]
     linker = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=sha1", f"-Wl,-Ttext={KERNEL_AT:#x}"]
     _run(["gcc", *linker, "-Wl,-e,start_kernel", "-o", str(tree / "vmlinux"), *objects])
-    _run(["ld", "-r", "--build-id=sha1", "-o", str(tree / "leaky.ko"), str(tree / "leaky.c.o")])
+    _run(
+        [
+            "ld",
+            "-r",
+            "--build-id=sha1",
+            "-o",
+            str(tree / "leaky.ko"),
+            str(tree / "leaky.c.o"),
+            str(tree / "hostile.c.o"),
+        ]
+    )
     return held
 
 

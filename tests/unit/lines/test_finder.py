@@ -17,6 +17,7 @@ from slabtrace.lines.debug_files import DebugFiles
 from slabtrace.lines.finder import LineFinder
 from slabtrace.lines.shown import Lines
 from slabtrace.lines.symbolizers import Location
+from slabtrace.render.terminal.text import escape
 from tests.unit.lines import built
 
 KERNEL_LINES = [Location("kmalloc", "include/linux/slab.h", 4), Location("alloc_msg", "ipc/msgutil.c", 6)]
@@ -182,6 +183,21 @@ def test_hostile_symbols_and_names_reach_no_path(root: Path, name: str) -> None:
     modules = [Module("", "../" * 20), Module("../x", "zz/../..", 0, 0, sections={"-x": address})]
     assert not find(root, {name: address, text: address}, modules=modules).found
     assert not find(root, {name: 5}, built.tree(), modules=built.recorded()).found
+
+
+@pytest.mark.parametrize("tool", [symbolizers.LLVM, symbolizers.BINUTILS])
+def test_hostile_file_names_harm_neither_other_frames_nor_the_terminal(
+    root: Path, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in (tool, symbolizers.BINUTILS) else None)
+    kernel = dict([symbol("hostile"), symbol("alloc_msg")])
+    module = dict([in_module("hostile"), in_module("probe"), in_module("set_up")])
+    lines = find(root, kernel | module, built.tree())
+    others = [lines.found[text][-1].function for text in (*kernel, *module) if "hostile" not in text]
+    assert others == ["alloc_msg", "probe", "set_up"]
+    for text in (next(iter(kernel)), next(iter(module))):
+        shown = [escape(frame) for frame in lines.frame(text)]
+        assert all(frame.isprintable() for frame in shown) and len(shown) < 5
 
 
 def test_no_symbolizer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
