@@ -154,12 +154,12 @@ def plain_name(module: str) -> str:
 
 
 def _existing(place: str) -> Path:
-    path = Path(place).expanduser()
     try:
+        path = Path(place).expanduser()
         path.stat()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~NAME of nobody
         raise DebugInfoError(
-            f"--lines: {place} cannot be read: {error.strerror}",
+            f"--lines: {place} cannot be read: {getattr(error, 'strerror', None) or error}",
             "Give a vmlinux, a .ko or .debug file, a folder of them, or the URL of a debuginfod server.",
         ) from None
     return path.absolute()

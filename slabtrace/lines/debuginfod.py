@@ -24,6 +24,7 @@ from slabtrace.lines.elf import read_elf
 SCHEMES = ("http://", "https://")
 CHUNK = 1 << 20
 _NOT_THERE = (404, 410)
+_CHOOSE = "Choose a cache with DEBUGINFOD_CACHE_PATH."
 
 
 class Limits(NamedTuple):
@@ -93,7 +94,7 @@ class Server:
         except OSError as error:
             raise DebugInfoError(
                 f"{kept.parent} cannot be written: {error.strerror or error}",
-                "Choose another cache with DEBUGINFOD_CACHE_PATH.",
+                _CHOOSE,
             ) from None
         finally:
             if name:
@@ -130,9 +131,12 @@ class Server:
 
 
 def cache_folder() -> Path:
-    """Where elfutils' client keeps what it fetched."""
+    """Where elfutils' client keeps what it fetched.  Raises DebugInfoError where nobody has a home."""
     own = os.environ.get("DEBUGINFOD_CACHE_PATH")
     if own:
         return Path(own)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "debuginfod_client"
+    folder = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(folder) if folder else Path.home() / ".cache") / "debuginfod_client"
+    except RuntimeError:
+        raise DebugInfoError("there is no home folder to keep debug info in", _CHOOSE) from None

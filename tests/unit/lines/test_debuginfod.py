@@ -31,6 +31,9 @@ class Asked(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the tests."""
+
 
 class Answers(BaseHTTPRequestHandler):
     """Answers as the server's `mode` says."""
@@ -188,3 +191,15 @@ def test_the_cache_is_that_of_elfutils(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/y")
     assert debuginfod.cache_folder() == Path("/home/y/.cache/debuginfod_client")
+
+
+def test_nobody_has_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEBUGINFOD_CACHE_PATH", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(DebugInfoError, match="no home folder"):
+        debuginfod.cache_folder()

@@ -154,6 +154,7 @@ def test_what_cannot_be_used_is_refused(root: Path, tmp_path: Path) -> None:
         (tmp_path / "vmlinux", "has no debug info"),
         (tmp_path / "text", "not a 64-bit ELF file"),
         (tmp_path / "missing", "No such file"),
+        ("~nobody-of-this-name/debug", "cannot be read"),
         (built.tree() / "leaky.c.o", "has no build id"),
     ]:
         with pytest.raises(DebugInfoError, match=words):
