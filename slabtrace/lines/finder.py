@@ -31,6 +31,7 @@ LANDMARKS = {
 }  # whose file shows where the tree is
 
 _SYMBOL = re.compile(r"(?P<function>.+)\+0x(?P<offset>[0-9a-f]{1,16})(?: \[[^\]]*\])?")
+_SOURCES = re.compile(r"^/(?:.*/)?linux-[^/]+/")  # linux-6.12.1, linux-headers-6.12.1-common
 
 
 class Place(NamedTuple):
@@ -184,4 +185,5 @@ def _source_tree(landmarks: Mapping[Place, str], found: Mapping[Place, Locations
 
 
 def _shortened(location: Location, tree: str) -> Location:
-    return location._replace(file=location.file.removeprefix(tree))
+    """The location with its file as a path in the kernel's sources or headers, if it is in them."""
+    return location._replace(file=_SOURCES.sub("", location.file.removeprefix(tree)))

@@ -14,7 +14,7 @@ from slabtrace.analysis.names.modules import Module, Modules
 from slabtrace.errors import DebugInfoError
 from slabtrace.lines import symbolizers
 from slabtrace.lines.debug_files import DebugFiles
-from slabtrace.lines.finder import LineFinder
+from slabtrace.lines.finder import LineFinder, _shortened
 from slabtrace.lines.shown import Lines
 from slabtrace.lines.symbolizers import Location
 from slabtrace.render.terminal.text import escape
@@ -93,6 +93,20 @@ def test_files_of_the_kernels_tree_are_shortened_in_modules_too(root: Path) -> N
     addresses = dict([symbol("alloc_msg"), in_module("probe")])
     lines = find(root, addresses, built.tree())
     assert [each.file for each in lines.found[list(addresses)[1]]] == ["include/linux/slab.h", "leaky.c"]
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        ("/tree/ipc/msgutil.c", "ipc/msgutil.c"),
+        ("/usr/src/linux-headers-6.12.1-common/include/linux/slab.h", "include/linux/slab.h"),
+        ("/build/path/linux-6.12.1/net/9p/client.c", "net/9p/client.c"),
+        ("/home/ann/linux/leaky.c", "/home/ann/linux/leaky.c"),
+        ("include/linux-x/y.h", "include/linux-x/y.h"),
+    ],
+)
+def test_how_files_are_shortened(file: str, shown: str) -> None:
+    assert _shortened(Location("f", file, 1), "/tree/").file == shown
 
 
 @pytest.mark.parametrize("name", [".build-id/{0}/{1}.debug", "{0}/{1}.debug", "sub/leaky.ko.debug"])
