@@ -22,7 +22,7 @@ VENV_DEB = $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo pyt
 LIVE_DEB := python3-bpfcc
 LAB_DEB  := qemu-system-x86 busybox-static cpio # boot other kernels
 RELEASES_DEB := debootstrap gcc
-TEST_DEB := chromium golang-go groff-base tmux $(LAB_DEB) # read back what slabtrace writes: pages, profiles, screens
+TEST_DEB := binutils chromium golang-go groff-base llvm tmux $(LAB_DEB) # read back what slabtrace writes; source lines
 
 # With sudo in somebody else's checkout, the files made in it stay that person's.
 ROOT  := $(filter 0,$(shell id -u))

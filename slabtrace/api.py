@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from slabtrace.analysis.leaks.verdict import Verdict
     from slabtrace.analysis.opened.judging import Judging
+    from slabtrace.lines.finder import LineFinder
 
 WHO_BY = ("command", "process", "cgroup", "unit", "container")
 OUTSTANDING_BY = ("stack", "call_site", "module", "process", "work", "cache")
@@ -146,22 +147,29 @@ class Trace(OverTime):
     @documented(tables.TASKS)
     def tasks(self) -> pd.DataFrame:
         """Every task by the names it had."""
-        import pandas as pd
+        from slabtrace.analysis.tables.recording import task_table
 
-        tasks = self._recorded.tasks
-        since = tasks.ts_ns - self.span_ns[0]
-        return pd.DataFrame(
-            dict(zip(tables.TASKS.names, (since, tasks.tid, tasks.tgid, tasks.comm), strict=True))
-        )
+        return task_table(self._recorded.tasks, self.span_ns[0])
 
     @documented(tables.MARKS)
     def marks(self) -> pd.DataFrame:
         """The marks set while recording."""
-        import pandas as pd
+        from slabtrace.analysis.tables.recording import mark_table
 
-        rows = self._recorded.marks.to_pylist()
-        times = [row["ts_ns"] - self.span_ns[0] for row in rows]
-        return pd.DataFrame({"ts_ns": times, "text": [row["text"] for row in rows]})
+        return mark_table(self._recorded.marks, self.span_ns[0])
+
+    @documented(tables.MODULES)
+    def modules(self) -> pd.DataFrame:
+        """The kernel and its modules, as they were loaded."""
+        from slabtrace.analysis.tables.recording import module_table
+
+        return module_table(self._recorded.modules, self.span_ns[0])
+
+    def line_finder(self, *places: str, fetching: Callable[[str], None] | None = None) -> LineFinder:
+        """What finds the source lines of symbols: see LineFinder.for_trace (slabtrace/lines/finder.py)."""
+        from slabtrace.lines.finder import LineFinder
+
+        return LineFinder.for_trace(self._recorded, places, fetching)
 
     # ---- events and objects, one by one ----------------------------------------------------------------
 
@@ -365,16 +373,9 @@ class Trace(OverTime):
     def lifetime_table(self, by: str = "call_site") -> pd.DataFrame:
         """How long objects lived, by "stack", "call_site", "module" or "cache"."""
         _check_by(by, ("stack", "call_site", "module", "cache"))
-        from slabtrace.analysis.grouping.groups import group_sites, modules
-        from slabtrace.analysis.tables.lifetime_table import Lived, Temporaries, lifetime_table
+        from slabtrace.analysis.opened.lived import lived
 
-        recorded, lookup = self._recorded, self._recorded.lookup
-        temporaries, ages = Temporaries(len(recorded.sites)), self._passes.new_ages()
-        objects = self._passes.run([temporaries, ages]).objects
-        module = modules(recorded.sites, lookup.stacks, lookup.symbols)
-        groups = group_sites(recorded.sites, recorded.caches, by, module)
-        lived = Lived(recorded.sites, recorded.caches, objects, ages.lived)
-        return lifetime_table(lived, temporaries.objects, lookup, groups)
+        return lived(self._recorded, self._passes, by)
 
     @documented(tables.LIFETIME_HISTOGRAM)
     def lifetime_histogram(self) -> pd.DataFrame:

@@ -36,6 +36,10 @@ class UsageError(SlabtraceError):
     exit_code = USAGE
 
 
+class DebugInfoError(UsageError):
+    """Debug information that is missing, of another build, or cannot be fetched or read (--lines)."""
+
+
 class TraceError(SlabtraceError):
     """A trace that is missing, damaged, or written by a newer slabtrace."""
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 
 import os
 import platform
-import struct
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from slabtrace.capture.kernel import btf
 from slabtrace.capture.kernel.kallsyms import Kallsyms
+from slabtrace.capture.kernel.modules import build_id
 from slabtrace.capture.slabs.walk import SlabCache
-from slabtrace.trace.manifest import Host
+from slabtrace.trace.manifest import Host, OsRelease
 
-_NOTES = Path("/sys/kernel/notes")
 _CPUS, _NODES = (Path(f"/sys/devices/system/{each}/possible") for each in ("cpu", "node"))
 _NODE_FOLDERS = Path("/sys/devices/system/node")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_COMMAND_LINE = Path("/proc/cmdline")
+_TAINTED = Path("/proc/sys/kernel/tainted")
+_OS_RELEASE = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
+_MOST_BYTES = 4096  # of each of these files
+_LONGEST = 128  # characters of a value of os-release
 _KFENCE_INTERVAL = Path("/sys/module/kfence/parameters/sample_interval")
-_NT_GNU_BUILD_ID = 3
 
 
 def possible_cpus() -> int:
@@ -49,23 +54,6 @@ def cpu_nodes(nodes: Path = _NODE_FOLDERS) -> list[int]:
     return [found.get(cpu, 0) for cpu in range(possible_cpus())] if found else []
 
 
-def build_id(path: Path = _NOTES) -> str:
-    """The running kernel's build id in hex, "" if it has none.  Format: ELF notes."""
-    try:
-        notes = path.read_bytes()
-    except OSError:
-        return ""
-    at = 0
-    while at + 12 <= len(notes):
-        name_size, desc_size, kind = struct.unpack_from("<III", notes, at)
-        name = notes[at + 12 : at + 12 + name_size].rstrip(b"\0")
-        desc = at + 12 + (name_size + 3) // 4 * 4
-        if name == b"GNU" and kind == _NT_GNU_BUILD_ID:
-            return notes[desc : desc + desc_size].hex()
-        at = desc + (desc_size + 3) // 4 * 4
-    return ""
-
-
 def describe(kallsyms: Kallsyms, caches: Iterable[SlabCache]) -> Host:
     """The host, as it is stored in the manifest."""
     return Host(
@@ -81,8 +69,45 @@ def describe(kallsyms: Kallsyms, caches: Iterable[SlabCache]) -> Host:
         stext=kallsyms.address("_stext"),
         btf=btf.VMLINUX.exists(),
         kfence=_kfence(),
+        boot_id=_text(_BOOT_ID),
+        os=os_release(),
+        command_line=_text(_COMMAND_LINE),
+        tainted=_tainted(),
         red_left_pad={cache.name: cache.red_left_pad for cache in caches if cache.red_left_pad},
     )
+
+
+def os_release(files: Iterable[Path] = _OS_RELEASE) -> OsRelease:
+    """The first of os-release(5)'s files that there is; its values may be quoted as in a shell."""
+    text = next(filter(None, map(_text, files)), "")
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    known = {
+        name: _unquoted(values.get(name.upper(), ""))[:_LONGEST] for name in OsRelease.__dataclass_fields__
+    }
+    return OsRelease(**known)
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return " ".join(shlex.split(value))
+    except ValueError:  # a quote is missing
+        return value
+
+
+def _tainted() -> int | None:
+    try:
+        return int(_text(_TAINTED))
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str:
+    """The content of a file, cut at _MOST_BYTES; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES).decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _kfence() -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,8 @@ from slabtrace import __version__
 from slabtrace.capture.budget import Cost, Settings
 from slabtrace.capture.host import describe
 from slabtrace.capture.kernel.module_watch import PAUSE_S, ModuleWatch
+from slabtrace.capture.kernel.modules import ModuleRow
+from slabtrace.capture.kernel.modules import columns as module_columns
 from slabtrace.capture.marks import Mark, MarkListener
 from slabtrace.capture.process.census import processes_since
 from slabtrace.capture.process.command import TracedCommand
@@ -69,7 +71,7 @@ class Plan:
     slabs_asked: bool = True
 
 
-def new_manifest(session: Session) -> Manifest:
+def new_manifest(session: Session, labels: Mapping[str, str] | None = None) -> Manifest:
     """The manifest of a recording that is about to start."""
     now = time.monotonic_ns()
     return Manifest(
@@ -78,6 +80,7 @@ def new_manifest(session: Session) -> Manifest:
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         realtime_minus_monotonic_ns=time.time_ns() - now,
         host=describe(session.kallsyms, session.caches.values()),
+        labels=dict(labels or {}),
         options=session.options.to_manifest() | {"buffer_bytes": session.rings.geometry.bytes},
     )
 
@@ -99,7 +102,7 @@ class Recorder:
         self._store = Storing(session, writer, observer)
         self._periodic = PeriodicRecords(session, writer, self._store)
         pause_s = _SURVIVORS_MODULES_S if session.survivors else PAUSE_S
-        self._modules = ModuleWatch(session.kallsyms, pause_s)
+        self._modules = ModuleWatch(session.kallsyms, pause_s, self._store_modules)
         self._budget = session.budget
         self._stacks_given_up = session.options.stacks == "none"
         self.marks = MarkListener()
@@ -231,6 +234,9 @@ class Recorder:
         if marks:
             columns = {name: [getattr(mark, name) for mark in marks] for name in Mark._fields}
             self._store.rows("marks", columns)
+
+    def _store_modules(self, rows: list[ModuleRow]) -> None:
+        self._store.rows("modules", module_columns(rows))
 
     def _adapt(self, fill: float) -> None:
         """Make the pause longer while the rings are emptier than the target, shorter when they are fuller."""

@@ -10,6 +10,8 @@ import click
 
 from slabtrace.units import parse_duration
 
+LONGEST_LABEL = 256
+
 
 class Duration(click.ParamType[float]):
     """`10`, `10s`, `500ms`, `2min`, `1.5h`, `1d` (units.parse_duration): seconds as a float."""
@@ -39,6 +41,25 @@ class OneIn(click.ParamType[int]):
         if match is None:
             self.fail(f"{value!r} is not a sample; write 1/16", param, ctx)
         return int(match.group(1))
+
+
+class Label(click.ParamType[tuple[str, str]]):
+    """`role=db`: ("role", "db")."""
+
+    name = "label"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Key and value; a usage error for anything else."""
+        if isinstance(value, tuple):
+            return value
+        key, _, text = value.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", key) or "=" not in value:
+            self.fail(f"{value!r} is not a label; write role=db", param, ctx)
+        if len(text) > LONGEST_LABEL:
+            self.fail(f"the label {key!r} has more than {LONGEST_LABEL} characters", param, ctx)
+        return key, text
 
 
 class Share(click.ParamType[float]):

@@ -14,19 +14,19 @@ from slabtrace.columns.lifetimes import LIFETIME_HISTOGRAM, LIFETIMES
 from slabtrace.columns.mismatches import MISMATCHES
 from slabtrace.columns.objects import OLDEST
 from slabtrace.columns.over_time import ARRIVALS, CALL_SITE_USAGE, SIZE_CLASSES, USAGE
-from slabtrace.columns.recording import LOSSES, MARKS, TASKS
+from slabtrace.columns.recording import LOSSES, MARKS, MODULES, TASKS
 from slabtrace.columns.table import Column, Table, documented
 from slabtrace.columns.totals import PEAKS, POINTERS, STACK_TOTALS, STAT
 from slabtrace.columns.who import WHO
 
 TABLES = (
     FINDINGS, LEAKS, OUTSTANDING, OLDEST, WHO, MISMATCHES, STAT, POINTERS, PEAKS, CACHES, RECONCILIATION, LIFETIMES, DIFF, BROKEN_RULES,
-    USAGE, CALL_SITE_USAGE, SIZE_CLASSES, LIFETIME_HISTOGRAM, STACK_TOTALS, ARRIVALS, LOSSES, MARKS, TASKS,
+    USAGE, CALL_SITE_USAGE, SIZE_CLASSES, LIFETIME_HISTOGRAM, STACK_TOTALS, ARRIVALS, LOSSES, MARKS, TASKS, MODULES,
 )  # fmt: skip
 
 __all__ = [
     "ARRIVALS", "BROKEN_RULES", "CACHES", "CALL_SITE_USAGE", "DIFF", "ESTIMATES", "FINDINGS", "LEAKS",
-    "LIFETIMES", "LIFETIME_HISTOGRAM", "LOSSES", "MARKS", "MISMATCHES", "OLDEST", "OUTSTANDING", "PEAKS", "POINTERS",
+    "LIFETIMES", "LIFETIME_HISTOGRAM", "LOSSES", "MARKS", "MISMATCHES", "MODULES", "OLDEST", "OUTSTANDING", "PEAKS", "POINTERS",
     "RECONCILIATION", "SIZE_CLASSES", "STACK_TOTALS", "STAT", "TABLES", "TASKS", "USAGE", "WHO", "Column", "Table",
     "documented",
 ]  # fmt: skip

@@ -35,3 +35,18 @@ TASKS = Table(
         Column("comm", TEXT, "", "its name from then on, as somebody on the traced machine chose it"),
     ),
 )  # fmt: skip
+
+MODULES = Table(
+    "modules", "the kernel, or a module that was loaded before or while recording", "modules",
+    (
+        Column("name", TEXT, "", "the module's name; empty for the kernel itself"),
+        Column("version", TEXT, "", "as its author wrote it; empty where there is none"),
+        Column("srcversion", TEXT, "", "a checksum of its sources; empty where there is none"),
+        Column("build_id", TEXT, "", "what names this build, and its debug info; empty where there is none"),
+        Column("taint", TEXT, "", "letters, as in /sys/module/NAME/taint: O built out of tree, E not signed, P proprietary"),
+        Column("begin", "uint64", "address", "where it is in memory, the kernel itself its _stext; 0 (null in JSON) if not known"),
+        Column("size", "int64", "B", "of its memory; 0 if not known"),
+        Column("since_ns", "int64", "ns", "when it was noticed, since the start of the recording; negative: before"),
+    ),
+    command="info", json_list="modules",
+)  # fmt: skip

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slabtrace.columns import Table
 
 VERSIONS = {"leaks": 2}  # of schemas that lost or renamed a key; the others are version 1
-ADDRESSES = frozenset({"ptr", "call_site"})
+ADDRESSES = frozenset({"ptr", "call_site", "begin"})
 
 
 def document(schema: str, trace: str, completeness: object, damage: Sequence[str]) -> dict[str, Any]:

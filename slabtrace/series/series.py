@@ -43,7 +43,7 @@ from slabtrace.trace.manifest import COMPLETE, Helper, Manifest, Part, Totals
 from slabtrace.trace.writing.writer import TraceWriter
 
 Carry = Callable[[Path, Path], None]  # from a part that has ended into the one that follows
-COPIED = ("sites", "caches", "stacks", "symbols")  # rows that later events may refer to
+COPIED = ("sites", "caches", "stacks", "symbols", "modules")  # rows that later events may refer to
 
 
 class Series:

@@ -28,13 +28,23 @@ MOST_BYTES = 64 << 20  # usually it has a few thousand; a longer one is a trap
 
 
 @dataclass
+class OsRelease:
+    """What /etc/os-release says: ID, VERSION_ID and PRETTY_NAME.  In a container it is the container's."""
+
+    id: str = ""
+    version_id: str = ""
+    pretty_name: str = ""
+
+
+@dataclass
 class Host:
     """The traced machine.
 
     `stext`: load address of the kernel's text, 0 if hidden.  `kfence`: whether KFENCE samples allocations;
     None: not known.  `red_left_pad`: bytes before each object, by cache name, of debugged caches
     (slab_debug=Z); it is 0 for all others.  `cpu_nodes`: the NUMA node of each possible CPU; empty: not
-    known.
+    known.  `boot_id`: names one boot.  `command_line`: the kernel's, at most 4,096 bytes.  `tainted`: bits as
+    in /proc/sys/kernel/tainted; None: not known.
     """
 
     hostname: str = ""
@@ -50,6 +60,10 @@ class Host:
     kfence: bool | None = None
     red_left_pad: dict[str, int] = field(default_factory=dict)
     cpu_nodes: list[int] = field(default_factory=list)
+    boot_id: str = ""
+    os: OsRelease = field(default_factory=OsRelease)
+    command_line: str = ""
+    tainted: int | None = None
 
 
 @dataclass
@@ -184,7 +198,8 @@ class Part:
 class Manifest:
     """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC.
 
-    `redacted`: addresses, pids and names of tasks are replaced (redaction/).
+    `labels`: what the user of `record --label` calls the recording.  `redacted`: addresses, pids and names of
+    tasks are replaced (redaction/).
     """
 
     format: str = schema.FORMAT
@@ -204,6 +219,7 @@ class Manifest:
     steps: list[Step] = field(default_factory=list)
     processes: Processes | None = None
     part: Part | None = None
+    labels: dict[str, str] = field(default_factory=dict)
     redacted: bool = False
 
     @property

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slabtrace.errors import SlabtraceError
-from tests.kernels import build, guest, leak_checks, mismatch_checks, workload
+from tests.kernels import build, guest, leak_checks, line_checks, mismatch_checks, workload
 from tests.kernels.leak_checks import Findings
 from tests.kernels.packages import Kernel, cache_folder
 
@@ -71,14 +71,16 @@ def examine(kernel: Kernel, timeout: float) -> list[Row]:
     with ThreadPoolExecutor(2) as pool:
         leaks = pool.submit(_record, kernel, "leaks", scripts[0], timeout)
         wrong = pool.submit(_record, kernel, "mismatches", scripts[1], timeout)
-    rows += _checked(kernel, "leaks", leaks.result(), leak_checks.checks())
+    checks = [*leak_checks.checks(), *line_checks.source_lines(module)]
+    rows += _checked(kernel, "leaks", leaks.result(), checks)
     return rows + _checked(kernel, "mismatches", wrong.result(), mismatch_checks.checks(), dies=True)
 
 
 def examine_at_once(kernel: Kernel, timeout: float) -> list[Row]:
     """The same with one guest, which does nothing that may end it."""
-    script = workload.whole_script(build.leaver(), build.module(kernel), guest.SHARED)
-    checks = [*leak_checks.checks(), *mismatch_checks.checks()]
+    module = build.module(kernel)
+    script = workload.whole_script(build.leaver(), module, guest.SHARED)
+    checks = [*leak_checks.checks(), *mismatch_checks.checks(), *line_checks.source_lines(module)]
     return _checked(kernel, "whole", _record(kernel, "whole", script, timeout), checks)
 
 

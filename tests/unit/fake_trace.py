@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from slabtrace.analysis.leaks.verdict import Verdict
 from slabtrace.analysis.names.objects import shown
 from slabtrace.columns import OLDEST
+from slabtrace.lines.shown import Lines
+from slabtrace.lines.symbolizers import Location
 from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, Unattached
+
+if TYPE_CHECKING:
+    from slabtrace.lines.finder import LineFinder
 
 MSG_SITE = 0xFFFFFFFF8127BC41
 PIPE_SITE = 0xFFFFFFFF81300A17
@@ -257,6 +262,19 @@ class FakeCompleteness:
         return self.dropped + self.skipped + self.late
 
 
+class FakeLines:
+    """The part of lines.finder.LineFinder that the commands use."""
+
+    def lines(self, symbols: Collection[str]) -> Lines:
+        asked = {symbol for symbol in symbols if "+" in symbol}
+        found = {
+            symbol: [Location("kmalloc", "include/linux/slab.h", 901), Location("f", f"ipc/{HOSTILE}.c", 53)]
+            for symbol in asked
+            if "[" not in symbol
+        }
+        return Lines(found, dict.fromkeys(asked - found.keys(), ("ipc", "no debug info was found")))
+
+
 class FakeTrace:
     """The part of slabtrace.api.Trace that the commands use."""
 
@@ -414,6 +432,14 @@ class FakeTrace:
 
     def marks(self) -> pd.DataFrame:
         return pd.DataFrame({"ts_ns": [10**9], "text": [HOSTILE_HTML]})
+
+    def modules(self) -> pd.DataFrame:
+        row = {"version": HOSTILE, "srcversion": "", "build_id": "ab" * 20, "taint": "OE", "since_ns": 0}
+        return pd.DataFrame([{**row, "name": name, "begin": 1 << 63, "size": 4096} for name in ("", "ipc")])
+
+    def line_finder(self, *places: str, fetching: Any = None) -> LineFinder:
+        """All symbols of the kernel have a line, those of modules do not."""
+        return cast("LineFinder", FakeLines())
 
     def losses(self) -> pd.DataFrame:
         row = {"begin_ns": 5 * 10**8, "end_ns": 10**9, "cpu": -1, "kind": "ring full", "program": ""}

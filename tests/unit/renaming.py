@@ -14,6 +14,7 @@ MADE_UP = re.compile(r"0x(5ab0|7e87)[0-9a-f]{12}")
 COUNTED = re.compile(r"\(\d+ of\s+them\)")  # batches of a cut file: its first may be empty
 FILTERED_BY = re.compile(r"(?<=--comm )[^\s.]+")  # as verdicts and the list of filters name it
 MAY_DIFFER = {"trace", "manifest"}  # keys in the JSON of commands
+MAY_DIFFER |= {"version", "srcversion", "build_id", "begin", "size"}  # of modules
 ADDRESSES = {"ptr", "cache", "call_site", "free_call_site", "addresses"}
 PIDS = {"pid", "pids", "tid", "tgid", "alloc_tid", "free_tid", "process"}
 NAMES = {"comm", "comms"}

@@ -48,6 +48,14 @@ class Symbols:
         valid = [text for since_ns, text in versions if since_ns <= at_ns]
         return valid[-1] if valid else versions[0][1]
 
+    def addresses(self) -> dict[str, set[int]]:
+        """Every symbol as `name` gives it, and its addresses: static functions may share a name."""
+        found: dict[str, set[int]] = {}
+        for address, versions in self._known.items():
+            for _, text in versions:
+                found.setdefault(text, set()).add(address)
+        return found
+
     def module(self, address: int) -> str:
         """The module of `address`, as last known; empty for the kernel itself."""
         return self._module.get(address, "")

@@ -17,6 +17,7 @@ from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.names.cache_names import Caches, name_caches
+from slabtrace.analysis.names.modules import Modules, load_modules
 from slabtrace.analysis.names.processes import Processes
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache, with_copies_summed
@@ -173,6 +174,11 @@ class Recorded:
     def symbols(self) -> Symbols:
         """symbols.arrow: names of kernel addresses."""
         return Symbols(self.reader.table("symbols"))
+
+    @cached_property
+    def modules(self) -> Modules:
+        """modules.arrow: the kernel and its modules."""
+        return load_modules(self.reader.table("modules"), self.manifest)
 
     @cached_property
     def stacks(self) -> Stacks:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.capture.kernel.modules import Loaded
+
 KALLSYMS = Path("/proc/kallsyms")
 MODULES = Path("/proc/modules")
 LONGEST = 1 << 16  # bytes assumed for the last function of a text, whose length kallsyms does not have
@@ -112,7 +114,8 @@ class Kallsyms:
 
     An unloaded module stays known unless another was loaded at its place, because its objects may still exist
     and its events may be stored late.  One that was loaded and unloaded between two looks stays unknown.
-    Threads may share an instance.
+    Threads may share an instance.  `loaded`: the kernel itself and the modules that are loaded; a new list
+    for each reading.
     """
 
     def __init__(self) -> None:
@@ -157,6 +160,12 @@ class Kallsyms:
             if name not in here and not _is_taken(module, here.values(), self._functions)
         }
         self._here = here
+        self.loaded = [self._kernel(), *map(_loaded, self._modules)]
+
+    def _kernel(self) -> Loaded:
+        """The kernel itself, from its _stext to its last function."""
+        kernel, begin = self._here.get(""), self._functions.find("_stext")
+        return Loaded("", begin, max(kernel.text.stop - begin, 0) if kernel and begin else 0)
 
     def resolve(self, address: int) -> Symbol | None:
         """The function that made the call with the return address `address`; None if it is not known.
@@ -252,6 +261,12 @@ def _modules() -> list[bytes]:
     """Name, size and address of every module, without the other fields, which change (users, state)."""
     lines = (line.split() for line in _read(MODULES).splitlines())
     return [b" ".join([*words[:2], *words[5:6]]) for words in lines]
+
+
+def _loaded(line: bytes) -> Loaded:
+    """A module from its line of `_modules`."""
+    name, size, *address = line.decode(errors="replace").split()
+    return Loaded(name, int(address[0], 16) if address else 0, int(size))
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from slabtrace.cli import filters
 from slabtrace.cli.options import cache_option, measure_options, output_options, trace_argument
 from slabtrace.cli.output import check_new, check_suffix, replace, say_written
 from slabtrace.cli.progress import reading
+from slabtrace.cli.source_lines import SourceLines, lines_option
 
 FORMATS = (".html", ".svg")
 
@@ -20,7 +21,16 @@ FORMATS = (".html", ".svg")
 @output_options("Where to write; the name ends with .html (zoom, search) or .svg (a picture).")
 @measure_options()
 @cache_option
-def command(trace: str, output: Path, what: str, unit: str, caches: tuple[str, ...], force: bool) -> None:
+@lines_option
+def command(
+    trace: str,
+    output: Path,
+    what: str,
+    unit: str,
+    caches: tuple[str, ...],
+    lines: tuple[str, ...],
+    force: bool,
+) -> None:
     """Draw the stacks of a trace as a flame graph.
 
     Callers are above what they call, and the lowest frame is the slab cache. A frame is as wide as
@@ -32,6 +42,7 @@ def command(trace: str, output: Path, what: str, unit: str, caches: tuple[str, .
       slabtrace flame boot.slab -o kept.html
       slabtrace flame boot.slab -o churn.html --what churn --unit objects
       slabtrace flame boot.slab -o dentries.svg --cache dentry
+      slabtrace flame boot.slab -o kept.html --lines /usr/lib/debug
     """
     check_suffix(output, FORMATS)
     check_new(output, force)
@@ -42,9 +53,11 @@ def command(trace: str, output: Path, what: str, unit: str, caches: tuple[str, .
     from slabtrace.render.terminal.verdict import short_verdict
 
     opened = slabtrace.open(trace)
+    sources = SourceLines(opened, lines)
     with reading(opened):
         totals = filters.chooser(opened, caches)(opened.stack_totals())
         verdict = short_verdict(opened.completeness(), trace)
+    (totals,) = sources.shown(totals)
     standalone = output.suffix.lower() == ".svg"
     graph = flame_graph(totals, what, unit, standalone)
     values = {"title": Path(trace).name, "what": what, "unit": unit, "graph": graph}
@@ -53,3 +66,4 @@ def command(trace: str, output: Path, what: str, unit: str, caches: tuple[str, .
     )
     replace(output, graph.svg.encode() if standalone else page)
     say_written(output)
+    sources.say_note()

@@ -10,7 +10,7 @@ import click
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.options import trace_argument
 from slabtrace.cli.progress import watched
-from slabtrace.columns import MARKS, RECONCILIATION
+from slabtrace.columns import MARKS, MODULES, RECONCILIATION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,11 @@ def command(trace: str, form: Form) -> None:
         write_reconciliation(out, shown)
         write_sentences(out, found)
 
-    more = {"manifest": opened.manifest, "marks": json.rows(marks, MARKS), "verdict": found}
+    more = {
+        "manifest": opened.manifest,
+        "marks": json.rows(marks, MARKS),
+        "modules": json.rows(opened.modules(), MODULES),
+        "verdict": found,
+    }
     rows = Rows(RECONCILIATION, accounts)
     answer(form, "info", trace, opened, rows, write, more, verdict=write_full_verdict)

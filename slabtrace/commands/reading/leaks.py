@@ -20,6 +20,7 @@ from slabtrace.cli.options import (
     trace_argument,
 )
 from slabtrace.cli.rules_file import read_suppressions, suppressions_option
+from slabtrace.cli.source_lines import SourceLines, lines_option
 from slabtrace.columns import FINDINGS, LEAKS, OLDEST
 from slabtrace.errors import UsageError
 from slabtrace.render import json
@@ -77,6 +78,7 @@ CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"
 @click.option("--own", is_flag=True, help="Show slabtrace's own objects too. JSON always has them.")
 @copies_option
 @suppressions_option
+@lines_option
 @window_options
 @answer_options(LIMIT)
 def command(
@@ -94,6 +96,7 @@ def command(
     own: bool,
     copies: bool,
     suppressions: str | None,
+    lines: tuple[str, ...],
     begin: str | None,
     end: str | None,
     form: Form,
@@ -131,11 +134,13 @@ def command(
       slabtrace leaks boot.slab --pid 4321 --by call-site
       slabtrace leaks boot.slab --between "before login" "after logout"
       slabtrace leaks boot.slab --class suspect --objects 3
+      slabtrace leaks boot.slab --lines /usr/lib/debug
       slabtrace leaks boot.slab --json | jq '.findings[0].stack'
     """
     opened = open_trace(trace, begin, end)
     if by is not None and objects is not None:
         raise UsageError("--objects lists objects of findings, not of groups", "leave out --by")
+    sources = SourceLines(opened, lines)
     rules = read_suppressions(suppressions)
     if pids or comms:
         filters.check_tasks(opened.tasks(), pids, comms)
@@ -145,15 +150,21 @@ def command(
         by, sort, caches, call_site, pids, comms, min_outstanding, classes, times, objects, summed
     )
     if form.as_json:
-        _print_json(trace, opened, chosen, rules, form)
+        _print_json(trace, opened, chosen, rules, sources, form)
     elif by is None:
-        _print_findings(trace, opened, chosen, rules, own, form)
+        _print_findings(trace, opened, chosen, rules, own, sources, form)
     else:
-        _print_groups(trace, opened, chosen, rules, own, form)
+        _print_groups(trace, opened, chosen, rules, own, sources, form)
 
 
 def _print_findings(
-    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
+    path: str,
+    opened: Trace,
+    chosen: Chosen,
+    rules: Suppressions,
+    own: bool,
+    sources: SourceLines,
+    form: Form,
 ) -> None:
     from slabtrace.render.terminal.check import write_suppressed
     from slabtrace.render.terminal.findings import GROWS, Shown, write_conclusion, write_findings, write_note
@@ -172,19 +183,28 @@ def _print_findings(
     )  # fmt: skip
 
     def notes(out: TextIO) -> None:
+        sources.write_note(out)
         write_own(out, hidden, "finding")
         write_suppressed(out, used, "finding")
         if chosen.objects:
             write_note(out, opened.manifest.redacted)
         write_conclusion(out, opened.verdict(*chosen.question), listing)
 
-    answer(
-        form, "leaks", path, opened, rows, lambda out, shown: write_findings(out, shown, listing), None, notes
-    )
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        (shown,) = sources.shown(shown)
+        write_findings(out, shown, listing)
+
+    answer(form, "leaks", path, opened, rows, write, None, notes)
 
 
 def _print_groups(
-    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, own: bool, form: Form
+    path: str,
+    opened: Trace,
+    chosen: Chosen,
+    rules: Suppressions,
+    own: bool,
+    sources: SourceLines,
+    form: Form,
 ) -> None:
     from slabtrace.render.terminal.caches import write_copies
     from slabtrace.render.terminal.check import write_suppressed
@@ -196,15 +216,18 @@ def _print_groups(
     listing = Listing(chosen.by or "stack", opened.length_ns, others, opened.completeness(), len(hidden))
 
     def notes(out: TextIO) -> None:
+        sources.write_note(out)
         if chosen.summed:
             write_copies(out, opened.summed().copies(), groups["cache"])
         write_own(out, hidden)
         write_suppressed(out, used)
 
+    def write(out: TextIO, shown: pd.DataFrame) -> None:
+        (shown,) = sources.shown(shown)
+        write_leaks(out, shown, listing)
+
     rows = Rows(LEAKS, groups.drop(hidden.index), "group")
-    answer(
-        form, "leaks", path, opened, rows, lambda out, shown: write_leaks(out, shown, listing), None, notes
-    )
+    answer(form, "leaks", path, opened, rows, write, None, notes)
 
 
 def _oldest(opened: Trace, findings: pd.DataFrame, chosen: Chosen) -> pd.DataFrame | None:
@@ -214,7 +237,9 @@ def _oldest(opened: Trace, findings: pd.DataFrame, chosen: Chosen) -> pd.DataFra
     return opened.oldest(chosen.objects, findings["rank"].tolist(), *chosen.question)
 
 
-def _print_json(path: str, opened: Trace, chosen: Chosen, rules: Suppressions, form: Form) -> None:
+def _print_json(
+    path: str, opened: Trace, chosen: Chosen, rules: Suppressions, sources: SourceLines, form: Form
+) -> None:
     """Findings, the verdict on all of them, and groups; `suppressed` counts findings."""
     verdict = opened.verdict(*chosen.question)
     everything = opened.findings(*chosen.question)
@@ -232,6 +257,7 @@ def _print_json(path: str, opened: Trace, chosen: Chosen, rules: Suppressions, f
         "by": chosen.by or "stack",
         "suppressed": used,
         "verdict": verdict,
+        **sources.json(shown, groups if form.most is None else groups.head(form.most)),
         FINDINGS.json_list: listed,
         **({"addresses_made_up": opened.manifest.redacted} if chosen.objects else {}),
     }

@@ -30,13 +30,15 @@ def command(trace: str, output: Path | None, redact: bool, force: bool) -> None:
     trace; only groups whose numbers are all equal may change places.
 
     \b
-    Removed   hostname, build id, version and text address of the kernel, time of day,
-              words of the command, texts of marks, why a recording failed;
+    Removed   hostname, build id, version, text address and command line of the kernel, boot id,
+              versions, build ids and addresses of modules, time of day, words of the command,
+              texts of marks, values of labels, why a recording failed;
               the size of the memory is rounded up to a power of two
     Kept      function names with offsets; modules; names of slab caches (also those of devices
               that have one, but no names of memory cgroups and no addresses); sizes; time since
-              boot; release, CPUs and nodes; options except pid and comm; slabinfo; losses;
-              the order of addresses, and where each lies in its block of 4 MiB (1,024 pages)
+              boot; release, taint, CPUs and nodes; ID and VERSION_ID of the system; names of
+              labels; options except pid and comm; slabinfo; losses; the order of addresses,
+              and where each lies in its block of 4 MiB (1,024 pages)
 
     \b
     Examples:

@@ -13,6 +13,7 @@ from slabtrace.cli.options import output_options, trace_argument
 from slabtrace.cli.output import check_new, replace, say_written
 from slabtrace.cli.pictures import PICTURES, Subject
 from slabtrace.cli.progress import reading
+from slabtrace.cli.source_lines import SourceLines, lines_option
 
 if TYPE_CHECKING:
     from slabtrace.api import Trace
@@ -24,7 +25,8 @@ TOP = 8  # series of a plot
 @click.command("report")
 @trace_argument
 @output_options("Where to write.", metavar="FILE.html")
-def command(trace: str, output: Path, force: bool) -> None:
+@lines_option
+def command(trace: str, output: Path, lines: tuple[str, ...], force: bool) -> None:
     """Write one HTML page about a trace, for a bug report.
 
     It begins with what was found, what would have been found, and how complete the trace is. Then come
@@ -35,48 +37,59 @@ def command(trace: str, output: Path, force: bool) -> None:
     \b
     Examples:
       slabtrace report boot.slab -o boot.html
+      slabtrace report boot.slab -o boot.html --lines /usr/lib/debug
       sudo slabtrace record -o t.slab --report t.html -- ./program
     """
     check_new(output, force)
-    write_report(trace, output)
+    sources = write_report(trace, output, lines=lines)
     say_written(output)
+    sources.say_note()
 
 
-def write_report(trace: str, output: Path, quiet: bool = False) -> None:
-    """Write the report of `trace` to the file `output`, replacing what is there."""
+def write_report(trace: str, output: Path, quiet: bool = False, lines: tuple[str, ...] = ()) -> SourceLines:
+    """Write the report of `trace` to the file `output`, replacing what is there.
+
+    `lines`: as --lines has them; which frames have none is in the result.
+    """
     import slabtrace
     from slabtrace.render.html.report import report
 
     opened = slabtrace.open(trace)
+    sources = SourceLines(opened, lines)
     with reading(opened, quiet):
         opened.read_once()
         summed = opened.summed()
-        tables = _tables(opened, summed)
+        tables = _tables(opened, summed, sources)
     plots = _plots(summed)
     replace(output, report(Path(trace).name, slabtrace.__version__, tables, plots))
+    return sources
 
 
-def _tables(opened: Trace, summed: Trace) -> Tables:
+def _tables(opened: Trace, summed: Trace, sources: SourceLines) -> Tables:
     """`summed`: the trace for tables by cache (Trace.summed())."""
     from slabtrace.analysis.mismatches.support import unsupported
     from slabtrace.render.html.report import Tables
 
     mismatches = opened.mismatches()
+    findings, arrivals, listed, stack_totals = sources.shown(
+        opened.findings(), opened.arrivals(), mismatches, opened.stack_totals()
+    )
     return Tables(
         usage=summed.usage(),
         manifest=opened.manifest,
         length_ns=opened.length_ns,
         marks=opened.marks(),
         completeness=opened.completeness(),
-        findings=opened.findings(),
+        findings=findings,
         verdict=opened.verdict(),
         leaks=opened.leaks(),
-        arrivals=opened.arrivals(),
-        mismatches=mismatches,
+        arrivals=arrivals,
+        mismatches=listed,
         unsupported=unsupported(mismatches),
         caches=summed.caches(),
         copies=summed.copies(),
-        stack_totals=opened.stack_totals(),
+        stack_totals=stack_totals,
+        lines=sources.sentence,
         damage=opened.damage,  # complete once events were read
     )
 

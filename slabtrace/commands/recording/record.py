@@ -18,8 +18,9 @@ from slabtrace.cli.destination import Destination, Limit, rotate_options, rotati
 from slabtrace.cli.options import choice_option
 from slabtrace.cli.output import check_new
 from slabtrace.cli.privileges import check_reach, tell_limits
-from slabtrace.cli.types import Duration
+from slabtrace.cli.types import Duration, Label
 from slabtrace.commands.reading.report import write_report
+from slabtrace.errors import UsageError
 from slabtrace.invoker import invoking_user
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from slabtrace.capture.storing.periodic import Progress
     from slabtrace.trace.manifest import Manifest
 
+MOST_LABELS = 64
 STACKS = choice_option(
     "--stacks",
     choices=["none", "auto", "all"],
@@ -35,6 +37,18 @@ STACKS = choice_option(
     help="Which events get a kernel stack; auto: where a call site is busy, some of them, chosen at random. "
     "A stack costs as much as ten events.",
 )
+
+
+def _labels(
+    context: click.Context, parameter: click.Parameter, value: tuple[tuple[str, str], ...]
+) -> dict[str, str]:
+    """Labels by name.  Raises UsageError for two of one name, and for too many."""
+    names = [name for name, _ in value]
+    if len(set(names)) < len(names):
+        raise UsageError(f"--label {next(name for name in names if names.count(name) > 1)} is given twice")
+    if len(names) > MOST_LABELS:
+        raise UsageError(f"at most {MOST_LABELS} labels can be given")
+    return dict(value)
 
 
 @click.command(
@@ -72,6 +86,15 @@ Examples:
     metavar="FILE.html",
     help="Also write the page of `slabtrace report`.",
 )
+@click.option(
+    "--label",
+    "labels",
+    type=Label(),
+    multiple=True,
+    callback=_labels,
+    metavar="NAME=VALUE",
+    help="A label of the trace, like role=db; `slabtrace info` shows it. Repeatable.",
+)
 @rotate_options
 @click.option("--force", is_flag=True, help="Replace an existing trace and report of these names.")
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
@@ -84,6 +107,7 @@ def command(
     grace: float,
     settle: bool,
     report: Path | None,
+    labels: dict[str, str],
     rotate: tuple[Limit, ...],
     keep: int | None,
     force: bool,
@@ -116,7 +140,7 @@ def command(
     name = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
     destination = Destination(name, rotation(rotate, keep), force)
     plan = Plan(duration, command_line, grace, settler() if settle else None)
-    folder, manifest = _record(options, plan, destination, quiet)
+    folder, manifest = _record(options, plan, destination, labels, quiet)
     if report is not None or as_json:
         privileges.finish()
     if report is not None:
@@ -130,7 +154,7 @@ def command(
 
 
 def _record(
-    options: CaptureOptions, plan: Plan, destination: Destination, quiet: bool
+    options: CaptureOptions, plan: Plan, destination: Destination, labels: dict[str, str], quiet: bool
 ) -> tuple[Path, Manifest]:
     from slabtrace.capture.process import privileges
     from slabtrace.capture.process.command import TracedCommand
@@ -146,7 +170,7 @@ def _record(
         user = invoking_user()
         place = destination.make((user.uid, user.gid) if user.differs else None)
         privileges.become(user, options.privileges)
-        writer = destination.writer(new_manifest(session), place)
+        writer = destination.writer(new_manifest(session, labels), place)
         watch = None if quiet or options.survivors else Watch(session, writer.manifest)
         recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
         with _signals(recorder):

@@ -105,7 +105,7 @@ def _colour(name: str) -> str:
     """A class for the colour: slab caches, modules, and functions by their name."""
     if name.startswith("["):
         return "f kc"
-    if name.endswith("]"):
+    if name.endswith("]") or "] (" in name:  # with source lines
         return "f km"
     return f"f k{zlib.crc32(name.encode()) % COLOURS}"
 

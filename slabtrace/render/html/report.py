@@ -67,6 +67,7 @@ class Tables:
     copies: Mapping[str, Sequence[str]]  # caches that are sums of these
     usage: pd.DataFrame
     stack_totals: pd.DataFrame
+    lines: str = ""  # with source lines: which frames have none, as a sentence
 
 
 def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> bytes:
@@ -95,7 +96,10 @@ def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> by
         idle_caches=len(tables.caches) - len(busy),
         plots=plots,
         flames=[(what, words, flame_graph(tables.stack_totals, what)) for what, words in FLAMES],
-        environment=fields(name, tables.manifest, tables.completeness, tables.length_ns, tables.marks),
+        environment=[
+            *fields(name, tables.manifest, tables.completeness, tables.length_ns, tables.marks),
+            *([("source lines", tables.lines.removeprefix("source lines: "))] if tables.lines else []),
+        ],
     )
 
 

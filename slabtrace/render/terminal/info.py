@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slabtrace.analysis.trust.completeness import Completeness
 
 MOST_MARKS = 20
+TAINTS = "PFSRMBUDAWCIOELKXTNJ"  # by bit, as in kernel/panic.c; J: since 6.16
 
 
 def write_info(
@@ -46,7 +47,9 @@ def fields(
         *_redacted(manifest),
         ("options", _options(manifest)),
         *_reduced(completeness),
+        *_labels(manifest),
         ("host", _host(manifest)),
+        *_system(manifest),
         *_command(manifest),
         *_marks(marks),
         *_steps(manifest),
@@ -68,7 +71,7 @@ def _marks(marks: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 def _redacted(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.redacted:
-        yield "redacted", "addresses, pids, names of tasks, marks and the command were replaced"
+        yield "redacted", "addresses, pids, names of tasks, marks, labels and the command were replaced"
 
 
 def _options(manifest: Manifest) -> str:
@@ -118,6 +121,34 @@ def _host(manifest: Manifest) -> str:
     host = manifest.host
     kernel = f"Linux {host.release} {host.machine}".strip()
     return f"{host.hostname or '(unnamed)'}: {kernel}, {plural(host.cpus, 'CPU')}, {size(host.memory_bytes)}"
+
+
+def _system(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What runs on the host, and how it was booted; a trace older than 2.2 does not say."""
+    host = manifest.host
+    name = host.os.pretty_name or " ".join(filter(None, (host.os.id, host.os.version_id)))
+    if name:
+        yield "system", name
+    if host.boot_id:
+        yield "boot", host.boot_id
+    if host.command_line:
+        yield "booted with", host.command_line
+    if host.build_id:
+        yield "build id", host.build_id
+    if host.tainted:
+        yield "tainted", taint_letters(host.tainted)
+
+
+def taint_letters(tainted: int) -> str:
+    """The letters that the kernel prints for these bits of /proc/sys/kernel/tainted; new bits as a number."""
+    letters = "".join(letter for bit, letter in enumerate(TAINTS) if tainted >> bit & 1)
+    rest = tainted >> len(TAINTS) << len(TAINTS)
+    return " ".join([*([letters] if letters else []), *([f"{rest:#x}"] if rest else [])])
+
+
+def _labels(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.labels:
+        yield "labels", " ".join(f"{name}={shlex.quote(value)}" for name, value in manifest.labels.items())
 
 
 def _command(manifest: Manifest) -> Iterator[tuple[str, str]]:

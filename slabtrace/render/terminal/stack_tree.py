@@ -13,7 +13,7 @@ from slabtrace.render.terminal.text import escape
 if TYPE_CHECKING:
     import pandas as pd
 
-_OFFSET = re.compile(r"\+0x[0-9a-f]+(?=$| \[)")
+_OFFSET = re.compile(r"\+0x[0-9a-f]+(?=$| \[| \()")
 
 # What may be counted, and the prefix of its columns in analysis' stack_totals().
 WHAT = {"outstanding": "outstanding", "allocated": "allocated", "churn": "freed"}

@@ -139,6 +139,26 @@ SYMBOLS = pa.schema(
     ]
 )
 
+# The kernel itself, and each module that was loaded before or while recording: what it takes to find the
+# debug information of exactly this build, and an address's place in it.  Texts come from the module.
+MODULES = pa.schema(
+    [
+        ("name", pa.string()),  # empty: the kernel itself
+        ("version", pa.string()),
+        ("srcversion", pa.string()),
+        ("build_id", pa.string()),  # in hex; empty: it has none
+        ("taint", pa.string()),  # letters, as in /sys/module/NAME/taint
+        (
+            "begin",
+            pa.uint64(),
+        ),  # of its memory (since Linux 6.4 the part with code); the kernel's own: _stext
+        ("size", pa.uint64()),  # of its memory; the kernel's own: up to the last function
+        ("sections", pa.list_(pa.string())),  # those with code, as .text; of modules alone
+        ("section_addresses", pa.list_(pa.uint64())),
+        ("since_ns", pa.int64()),  # when it was noticed
+    ]
+)
+
 TASKS = pa.schema(
     [
         ("ts_ns", pa.int64()),  # from this time on, `tid` is called `comm`
@@ -245,6 +265,7 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "caches": CACHES,
     "stacks": STACKS,
     "symbols": SYMBOLS,
+    "modules": MODULES,
     "tasks": TASKS,
     "processes": PROCESSES,
     "cgroups": CGROUPS,
@@ -262,6 +283,7 @@ SINCE = {
     "pins": (2, 1),
     "processes": (2, 2),
     "cgroups": (2, 2),
+    "modules": (2, 2),
 }  # version from which on traces have this side table
 CARRIED_SINCE = {  # and this carried one
     **dict.fromkeys(("uncompleted", "since", "older", "lived", "pairs"), (2, 1)),

@@ -20,6 +20,9 @@ KEPT_OPTIONS = {
 }  # fmt: skip
 
 
+REPLACED = "redacted"
+
+
 def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: CacheNames) -> Manifest:
     """`manifest` without what identifies the machine, its user, or the time of day."""
     command, recorder = manifest.command, manifest.recorder
@@ -32,6 +35,7 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
         realtime_minus_monotonic_ns=0,
         host=_redacted_host(manifest.host, caches),
         options={name: _option(name, each, pids, comms, caches) for name, each in manifest.options.items()},
+        labels={name: f"label-{i}" for i, name in enumerate(manifest.labels, 1)},
         processes=manifest.processes and _redacted_processes(manifest.processes, pids),
         command=command and _redacted_command(command, pids),
         recorder=replace(
@@ -54,6 +58,9 @@ def _redacted_host(host: Host, caches: CacheNames) -> Host:
         hostname="",
         version="",
         build_id="",
+        boot_id="",
+        os=replace(host.os, pretty_name=""),
+        command_line=REPLACED if host.command_line else "",
         stext=0,
         memory_bytes=1 << (host.memory_bytes - 1).bit_length() if host.memory_bytes > 0 else 0,
         red_left_pad={caches.of(name): each for name, each in host.red_left_pad.items()},
@@ -76,7 +83,7 @@ def _option(name: str, value: Any, pids: Pids, comms: Names, caches: CacheNames)
         return int(pids.of([value])[0])
     if name == "comm":
         return comms.of(str(value))
-    return "redacted" if value else value
+    return REPLACED if value else value
 
 
 def _is_pid(value: Any) -> TypeGuard[int]:

@@ -30,8 +30,9 @@ from slabtrace.trace.redaction.made_up import CacheNames, Memory, Names, Paths, 
 from slabtrace.trace.redaction.manifest import pids_of, redacted_manifest
 from slabtrace.trace.writing.writer import TableWriter
 
-KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK, INODE, PROGRAM, COMMAND, PATH = (
-    "kept", "memory", "text", "pid", "stack", "cache", "comm", "mark", "inode", "program", "command", "path"
+KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK, EMPTIED, INODE, PROGRAM, COMMAND, PATH = (
+    "kept", "memory", "text", "pid", "stack", "cache", "comm", "mark", "emptied", "inode", "program",
+    "command", "path",
 )  # fmt: skip
 EVENTS = "events"
 TREATMENT: dict[str, dict[str, str]] = {
@@ -47,6 +48,11 @@ TREATMENT: dict[str, dict[str, str]] = {
     },
     "stacks": {"stack_id": STACK, "frames": TEXT},
     "symbols": {"address": TEXT, **dict.fromkeys(("name", "offset", "module", "since_ns"), KEPT)},
+    "modules": {
+        **dict.fromkeys(("name", "taint", "since_ns"), KEPT),
+        **dict.fromkeys(("version", "srcversion", "build_id"), EMPTIED),
+        **dict.fromkeys(("begin", "size", "sections", "section_addresses"), EMPTIED),
+    },
     "tasks": {"ts_ns": KEPT, "tid": PID, "tgid": PID, "comm": COMM},
     "processes": {
         "tgid": PID, "parent": PID, "pid_ns": INODE, "net_ns": INODE, "cgroup": INODE,
@@ -181,6 +187,7 @@ class _Copying:
             **{how: _naming(each) for how, each in ((COMM, self._comms), (MARK, self._marks))},
             **{how: _naming(each) for how, each in self._named.items()},
             CACHE: _naming(self._caches),
+            EMPTIED: _emptied,
         }
 
     def _block_bits(self) -> int:
@@ -233,6 +240,12 @@ def _maker(made_up: Any) -> Callable[[pa.Array, pa.DataType], pa.Array]:
         return pa.Array.from_buffers(kind, len(values), [None, from_zero], children=[items])
 
     return made
+
+
+def _emptied(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column of the same length that says nothing: 0, "" or []."""
+    nothing: Any = [] if pa.types.is_list(kind) else "" if pa.types.is_string(kind) else 0
+    return pa.array([nothing] * len(values), kind)
 
 
 def _naming(names: Any) -> Callable[[pa.Array, pa.DataType], pa.Array]:

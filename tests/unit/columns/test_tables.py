@@ -42,6 +42,7 @@ MADE: dict[str, Callable[[Trace], pd.DataFrame]] = {
     "losses": lambda trace: trace.losses(),
     "marks": lambda trace: trace.marks(),
     "tasks": lambda trace: trace.tasks(),
+    "modules": lambda trace: trace.modules(),
 }
 
 

@@ -10,8 +10,7 @@ from typing import cast
 
 import pytest
 
-from slabtrace.capture import host
-from slabtrace.capture.kernel import kallsyms, slabinfo
+from slabtrace.capture.kernel import kallsyms, modules, slabinfo
 from slabtrace.capture.kernel.features import _name_arguments
 from slabtrace.capture.kernel.module_watch import ModuleWatch
 from slabtrace.capture.kernel.slabinfo import SlabinfoRow, SlabinfoSampler
@@ -120,8 +119,8 @@ def test_build_id(tmp_path: Path) -> None:
         + b"\xab\xcd\x01\x02"
     )
     notes.write_bytes(xen + gnu)
-    assert host.build_id(notes) == "abcd0102"
-    assert host.build_id(tmp_path / "missing") == ""
+    assert modules.build_id(notes) == "abcd0102"
+    assert modules.build_id(tmp_path / "missing") == ""
 
 
 def test_a_stack_begins_at_the_call_site() -> None:

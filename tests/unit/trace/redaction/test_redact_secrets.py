@@ -15,7 +15,7 @@ from slabtrace.commands.main import run
 from slabtrace.trace import manifest
 from slabtrace.trace.files.files import PACKED, Files, files_of
 from slabtrace.trace.format import schema
-from slabtrace.trace.manifest import Command, Helper, Host, Manifest, RecorderUse
+from slabtrace.trace.manifest import Command, Helper, Host, Manifest, OsRelease, RecorderUse
 from tests.places import FIXTURES
 from tests.unit.synthetic import Event, write_trace
 
@@ -105,6 +105,20 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
         "caches": [cache],
         "stacks": [{"stack_id": 7, "frames": [ADDRESS + 8, ADDRESS + 24]}],
         "symbols": [{"address": ADDRESS + 8, "name": "kept_name", "offset": 8, "module": "", "since_ns": 0}],
+        "modules": [
+            {
+                "name": "kept_module",
+                "version": SECRET,
+                "srcversion": SECRET,
+                "build_id": SECRET,
+                "taint": "O",
+                "begin": ADDRESS + 8,
+                "size": ADDRESS + 8,
+                "sections": [SECRET],
+                "section_addresses": [ADDRESS + 8],
+                "since_ns": 0,
+            },
+        ],
         "tasks": [{"ts_ns": 0, "tid": PID, "tgid": PID + 1, "comm": f"{SECRET}-task"}],
         "processes": [
             {
@@ -137,13 +151,16 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
     }
     host = Host(
         hostname=SECRET, release="6.18.1", version=SECRET, machine="x86_64", cpus=2, build_id=SECRET,
-        memory_bytes=25_276_502_016, stext=ADDRESS + 32, red_left_pad={f"kmalloc-64(3:{SECRET})": 64},
+        memory_bytes=25_276_502_016, stext=ADDRESS + 32, boot_id=SECRET,
+        os=OsRelease("debian", "12", SECRET), command_line=f"root={SECRET}", tainted=4096,
+        red_left_pad={f"kmalloc-64(3:{SECRET})": 64},
     )  # fmt: skip
     said = Manifest(
         status=f"failed: /home/{SECRET} is full", host=host, started_at=f"2026 {SECRET}",
         realtime_minus_monotonic_ns=1_795_350_612_484_687_004,
         recorder=RecorderUse(pid=PID + 2, helpers=[Helper(PID + 3, 5, 6)]),
         options={"pid": PID, "comm": SECRET, "cache": [f"x(4:{SECRET})"], "mode": "events", "new": [SECRET]},
+        labels={"role": SECRET, "rack": f"{SECRET}2"},
         command=Command([f"/home/{SECRET}/run", SECRET], PID + 1, 3),
     )  # fmt: skip
     path = redacted(write_trace(tmp_path / f"{SECRET}.slab", [event], tables, manifest=said), tmp_path)
@@ -160,3 +177,9 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
         ["kept_name"]
     ]
     assert len(shown["command"]["argv"]) == 2
+    assert (shown["labels"], shown["host"]["tainted"]) == ({"role": "label-1", "rack": "label-2"}, 4096)
+    assert shown["host"]["os"] == {"id": "debian", "version_id": "12", "pretty_name": ""}
+    assert (shown["host"]["boot_id"], shown["host"]["command_line"]) == ("", "redacted")
+    (row,) = [row for batch in batches(files, "modules") for row in batch.to_pylist()]
+    assert (row["name"], row["taint"], row["build_id"], row["begin"]) == ("kept_module", "O", "", 0)
+    assert (row["sections"], row["section_addresses"]) == ([], [])
