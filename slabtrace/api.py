@@ -22,6 +22,7 @@ import pyarrow as pa
 import slabtrace.columns as tables
 from slabtrace.analysis.grouping.kept import Question
 from slabtrace.analysis.names.frames import comparable_cache
+from slabtrace.analysis.opened.held import Held
 from slabtrace.analysis.opened.over_time import BUCKETS, OverTime
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
@@ -39,11 +40,10 @@ if TYPE_CHECKING:
     from slabtrace.analysis.opened.judging import Judging
     from slabtrace.lines.finder import LineFinder
 
-WHO_BY = ("command", "process", "cgroup", "unit", "container")
 OUTSTANDING_BY = ("stack", "call_site", "module", "process", "work", "cache")
 
 
-class Trace(OverTime):
+class Trace(Held, OverTime):
     """A recorded trace, read-only; needs no root and no kernel.
 
     Times in tables are ns since the recording's start, sizes bytes.  Symbols read
@@ -273,37 +273,6 @@ class Trace(OverTime):
         The parameters are those of `leaks`.
         """
         return self._with_estimates(self._judging.findings(self._question(pid, comm, between)))
-
-    @documented(tables.WHO)
-    def who(
-        self,
-        by: str = "command",
-        pid: Collection[int] = (),
-        comm: Collection[str] = (),
-        between: tuple[str | int, str | int] | None = None,
-    ) -> pd.DataFrame:
-        """Who holds what is outstanding, over all caches.
-
-        `by`: "command", "process", "cgroup", "unit" or "container".  The other parameters are those of
-        `leaks`.
-        """
-        _check_by(by, WHO_BY)
-        return self._judging.who(by, self._question(pid, comm, between))
-
-    @documented(tables.OLDEST)
-    def oldest(
-        self,
-        most: int = 5,
-        ranks: Collection[int] | None = None,
-        pid: Collection[int] = (),
-        comm: Collection[str] = (),
-        between: tuple[str | int, str | int] | None = None,
-    ) -> pd.DataFrame:
-        """The `most` oldest owners of each finding, one by one, with lines for drgn and crash.
-
-        `ranks`: of these findings only.  The other parameters are those of `leaks`.
-        """
-        return self._judging.oldest(self._question(pid, comm, between), most, ranks)
 
     def verdict(
         self,

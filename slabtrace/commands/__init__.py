@@ -19,7 +19,12 @@ from slabtrace.cli.privileges import leave_sudo
 
 RECORDING = "Recording (as root)"
 READING = "Reading a trace"  # never as root, even through sudo
-ROOMS = {RECORDING: "slabtrace.commands.recording", READING: "slabtrace.commands.reading"}
+SHARING = "Sharing a trace"  # nor these
+ROOMS = {
+    RECORDING: "slabtrace.commands.recording",
+    READING: "slabtrace.commands.reading",
+    SHARING: "slabtrace.commands.sharing",
+}
 
 
 class Entry(NamedTuple):
@@ -48,9 +53,9 @@ COMMANDS: dict[str, Entry] = {
     "plot": Entry(READING, "Draw usage, rates, lifetimes, … over time as PNG or SVG."),
     "report": Entry(READING, "Write one HTML page about a trace, for a bug report."),
     "flame": Entry(READING, "Draw the stacks of outstanding objects as a flame graph."),
-    "export": Entry(READING, "Write folded, speedscope, pprof, Perfetto, Parquet, CSV, JSON."),
-    "pack": Entry(READING, "Pack a trace into one file, which every command reads too."),
-    "unpack": Entry(READING, "Unpack a packed trace into a folder."),
+    "export": Entry(SHARING, "Write folded, speedscope, pprof, Perfetto, Parquet, CSV, JSON."),
+    "pack": Entry(SHARING, "Pack a trace into one file, which every command reads too."),
+    "unpack": Entry(SHARING, "Unpack a packed trace into a folder."),
     "completion": Entry("Other", "Print the completion script for bash, zsh or fish."),
 }
 
@@ -79,7 +84,7 @@ class LazyGroup(click.Group):
         close = get_close_matches(args[0], COMMANDS, 1)
         if args[0] not in COMMANDS and close and not args[0].startswith("-"):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
-        if args[0] in COMMANDS and COMMANDS[args[0]].heading == READING:
+        if args[0] in COMMANDS and COMMANDS[args[0]].heading in (READING, SHARING):
             leave_sudo()
         return super().resolve_command(ctx, args)
 

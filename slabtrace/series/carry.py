@@ -20,13 +20,13 @@ from slabtrace.analysis.carried.older import OlderRows, merged
 from slabtrace.analysis.counting.ages import least_horizon_ns
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.older_frees import OlderFrees
-from slabtrace.analysis.names.process_states import Row, rows_of
-from slabtrace.analysis.names.processes import NOT_ENDED, Processes
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import UNKNOWN_TGID, Tasks
 from slabtrace.analysis.pairing.paired import How
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.scan import Accumulator, paired_chunks
+from slabtrace.analysis.processes.processes import NOT_ENDED, Processes
+from slabtrace.analysis.processes.states import Row, rows_of
 from slabtrace.trace.files.place import Place
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.arrays import plain

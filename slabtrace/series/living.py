@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from slabtrace.analysis.names.process_states import ProcessStates, Row, rows_of
+from slabtrace.analysis.processes.states import ProcessStates, Row, rows_of
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.schema import CgroupEvent
 

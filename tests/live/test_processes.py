@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from slabtrace.analysis.names.processes import NOT_ENDED, Processes
+from slabtrace.analysis.processes.processes import NOT_ENDED, Processes
 from slabtrace.capture.process.running import hierarchies
 from slabtrace.trace.format.schema import CgroupEvent
 from slabtrace.trace.reading.reader import TraceReader

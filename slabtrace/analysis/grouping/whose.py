@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.names.cgroup_names import cgroup_name
-from slabtrace.analysis.names.process_states import State
-from slabtrace.analysis.names.processes import Processes
 from slabtrace.analysis.names.tasks import UNKNOWN_TGID, Tasks
+from slabtrace.analysis.processes.cgroup_names import cgroup_name
+from slabtrace.analysis.processes.processes import Processes
+from slabtrace.analysis.processes.states import State
 
 KINDS = ("process", "command", "cgroup", "unit", "container")
 Numbers = NDArray[np.int64]

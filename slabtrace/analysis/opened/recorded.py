@@ -18,7 +18,6 @@ from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.names.cache_names import Caches, name_caches
 from slabtrace.analysis.names.modules import Modules, load_modules
-from slabtrace.analysis.names.processes import Processes
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache, with_copies_summed
 from slabtrace.analysis.names.symbols import Stacks, Symbols
@@ -26,6 +25,7 @@ from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.pins import Pins
 from slabtrace.analysis.pairing.slab_states import SlabStates
+from slabtrace.analysis.processes.processes import Processes
 from slabtrace.analysis.trust.filters import filtered
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slabtrace.analysis.names.cgroup_names import cgroup_name
-from slabtrace.analysis.names.processes import NOT_ENDED, Processes
 from slabtrace.analysis.names.tasks import UNKNOWN_TGID, Tasks
 from slabtrace.analysis.pairing.paired import Positions
+from slabtrace.analysis.processes.cgroup_names import cgroup_name
+from slabtrace.analysis.processes.processes import NOT_ENDED, Processes
 from slabtrace.trace.format.batch import EventBatch
 
 MOST = 20  # texts of each kind

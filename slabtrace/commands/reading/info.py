@@ -35,8 +35,8 @@ def command(trace: str, form: Form) -> None:
     """
     import slabtrace
     from slabtrace.render import json
-    from slabtrace.render.terminal.findings import write_sentences
     from slabtrace.render.terminal.info import write_info
+    from slabtrace.render.terminal.outstanding.findings import write_sentences
     from slabtrace.render.terminal.reconcile import write_reconciliation
     from slabtrace.render.terminal.verdict import write_full_verdict
 

@@ -167,8 +167,14 @@ def _print_findings(
     form: Form,
 ) -> None:
     from slabtrace.render.terminal.check import write_suppressed
-    from slabtrace.render.terminal.findings import GROWS, Shown, write_conclusion, write_findings, write_note
-    from slabtrace.render.terminal.leaks import write_own
+    from slabtrace.render.terminal.outstanding.findings import (
+        GROWS,
+        Shown,
+        write_conclusion,
+        write_findings,
+        write_note,
+    )
+    from slabtrace.render.terminal.outstanding.leaks import write_own
 
     everything = opened.findings(*chosen.question)
     asked = findings_chosen(opened, everything, chosen)
@@ -208,7 +214,7 @@ def _print_groups(
 ) -> None:
     from slabtrace.render.terminal.caches import write_copies
     from slabtrace.render.terminal.check import write_suppressed
-    from slabtrace.render.terminal.leaks import Listing, write_leaks, write_own
+    from slabtrace.render.terminal.outstanding.leaks import Listing, write_leaks, write_own
 
     everything, groups, used = groups_chosen(opened, chosen, rules)
     hidden = groups[groups["own"].astype(bool) & (not own)]

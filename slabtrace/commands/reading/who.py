@@ -56,7 +56,7 @@ def command(
       slabtrace who night.slab --by container
       slabtrace who night.slab --by unit --json | jq '.who[0].units'
     """
-    from slabtrace.render.terminal.who import write_who
+    from slabtrace.render.terminal.outstanding.who import write_who
 
     opened = open_trace(trace, begin, end)
     if pids or comms:

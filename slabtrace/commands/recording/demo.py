@@ -165,7 +165,7 @@ def _workload_pid(opened: Trace) -> int:
 
 def _show(opened: Trace, trace: Path, found: Found) -> None:
     """Print what leaks, then expected beside found, then the verdict on the workload."""
-    from slabtrace.render.terminal.findings import Shown, write_conclusion, write_findings
+    from slabtrace.render.terminal.outstanding.findings import Shown, write_conclusion, write_findings
     from slabtrace.render.terminal.verdict import write_verdict
 
     completeness = opened.completeness()

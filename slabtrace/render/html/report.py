@@ -16,10 +16,10 @@ from slabtrace.analysis.names.objects import in_table
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
-from slabtrace.render.terminal.findings import GROWS, amount, caches, claim_of_all, owner_stack_of
 from slabtrace.render.terminal.info import fields
-from slabtrace.render.terminal.leaks import by_whom
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
+from slabtrace.render.terminal.outstanding.findings import GROWS, amount, caches, claim_of_all, owner_stack_of
+from slabtrace.render.terminal.outstanding.leaks import by_whom
 from slabtrace.render.terminal.reconcile import match
 from slabtrace.render.terminal.sampling import estimated
 from slabtrace.units import count, growth, size, unknown

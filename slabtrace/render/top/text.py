@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.analysis.leaks.findings import GROWING, SUSPECT
-from slabtrace.render.terminal.leaks import who
+from slabtrace.render.terminal.outstanding.leaks import who
 from slabtrace.render.terminal.text import Column, escape, name_column, write_table
 from slabtrace.units import count, duration, growth, plural, rate, size
 

@@ -13,7 +13,8 @@ from slabtrace.render.terminal.text import escape
 from slabtrace.units import duration
 from tests.places import FIXTURES
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import MISMATCH, FakeCompleteness, FakeTrace
+from tests.unit.fake_rows import MISMATCH
+from tests.unit.fake_trace import FakeCompleteness, FakeTrace
 
 READING = ["info", "leaks", "stat", "caches", "mismatches"]
 

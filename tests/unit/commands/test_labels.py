@@ -9,7 +9,8 @@ from slabtrace.commands import main
 from slabtrace.render.terminal.info import taint_letters
 from slabtrace.trace.manifest import OsRelease
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import HOSTILE, FakeTrace
+from tests.unit.fake_rows import HOSTILE
+from tests.unit.fake_trace import FakeTrace
 
 
 def labelled() -> FakeTrace:

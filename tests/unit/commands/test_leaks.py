@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slabtrace.columns import FINDINGS, OLDEST
-from slabtrace.render.terminal.leaks import Listing, write_leaks
+from slabtrace.render.terminal.outstanding.leaks import Listing, write_leaks
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import GROUPS, HOSTILE, FakeCompleteness, FakeTrace, finding
+from tests.unit.fake_rows import GROUPS, HOSTILE, finding
+from tests.unit.fake_trace import FakeCompleteness, FakeTrace
 
 
 def _flat(lines: list[str]) -> str:

@@ -17,7 +17,8 @@ from slabtrace.lines.shown import Lines
 from slabtrace.lines.symbolizers import Location
 from tests.places import FIXTURES
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import HOSTILE, HOSTILE_HTML, MISMATCH, FakeTrace
+from tests.unit.fake_rows import HOSTILE, HOSTILE_HTML, MISMATCH
+from tests.unit.fake_trace import FakeTrace
 from tests.unit.lines import built
 
 FIXTURE = FIXTURES / "slow-leak.slab"

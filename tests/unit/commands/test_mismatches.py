@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 
 from tests.unit.commands.conftest import Run, printed_json
-from tests.unit.fake_trace import MISMATCH, FakeTrace
+from tests.unit.fake_rows import MISMATCH
+from tests.unit.fake_trace import FakeTrace
 
 
 def test_mismatches_json(run: Run) -> None:

@@ -48,8 +48,8 @@ MAY_IMPORT = {
 LAYERS = {
     "trace": ["format", "files", "manifest.py memory.py", "reading", "writing", "redaction"],
     "analysis": [
-        "statistics", "names", "pairing", "freeing", "counting", "carried", "trust", "grouping", "tables",
-        "leaks", "mismatches", "comparing rules", "opened",
+        "statistics", "names", "processes", "pairing", "freeing", "counting", "carried", "trust", "grouping",
+        "tables", "leaks", "mismatches", "comparing rules", "opened",
         "live",
     ],
     "capture": [
@@ -57,7 +57,7 @@ LAYERS = {
         "host.py preflight.py marks.py", "session.py", "storing", "recorder.py",
     ],
     "render": ["terminal", "json.py plots", "top html export"],
-    "commands": ["reading completion.py", "recording", "__init__.py", "main.py man.py"],
+    "commands": ["reading sharing completion.py", "recording", "__init__.py", "main.py man.py"],
 }  # fmt: skip
 
 MOST_MODULES = 15  # directly in one package

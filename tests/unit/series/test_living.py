@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from slabtrace.analysis.names.process_states import Row
-from slabtrace.analysis.names.processes import Processes
+from slabtrace.analysis.processes.processes import Processes
+from slabtrace.analysis.processes.states import Row
 from slabtrace.series.living import Living
 from slabtrace.trace.format.schema import CGROUPS, PROCESSES, CgroupEvent, ProcessEvent
 

@@ -16,7 +16,7 @@ from slabtrace.analysis.trust.completeness import Completeness
 from slabtrace.cli.rules_file import read_suppressions
 from slabtrace.errors import UsageError
 from slabtrace.render.terminal.check import write_check
-from tests.unit.fake_trace import GROUPS
+from tests.unit.fake_rows import GROUPS
 from tests.unit.findings_frames import frame, group
 
 LEAKS = pd.DataFrame(GROUPS)  # 41 pipes at one stack, 23 messages at another

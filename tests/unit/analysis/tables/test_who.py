@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import slabtrace
-from slabtrace.api import WHO_BY
+from slabtrace.analysis.grouping.whose import KINDS
 from slabtrace.columns import WHO
-from slabtrace.render.terminal.who import write_who
+from slabtrace.render.terminal.outstanding.who import write_who
 from slabtrace.trace.format.schema import CgroupEvent, ProcessEvent
 from tests.unit.synthetic import START, Event, write_trace
 
@@ -104,7 +104,7 @@ def test_by_process(trace: Path) -> None:
 
 
 def test_every_kind_gives_the_same_sums(trace: Path) -> None:
-    for by in WHO_BY:
+    for by in KINDS:
         frame = slabtrace.open(trace).who(by)
         assert list(frame.columns) == list(WHO.names)
         assert (frame["outstanding"].sum(), frame["bytes_alloc"].sum()) == (RUNS + 11, 64 * (RUNS + 11))

@@ -13,7 +13,8 @@ import slabtrace
 from slabtrace.commands import main
 from slabtrace.render.html import flame
 from slabtrace.render.terminal.stack_tree import without_offset
-from tests.unit.fake_trace import HOSTILE_HTML, FakeTrace
+from tests.unit.fake_rows import HOSTILE_HTML
+from tests.unit.fake_trace import FakeTrace
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -13,9 +13,10 @@ from slabtrace.commands import main
 from slabtrace.render.html.report import CACHES, CARDS, MISMATCHES, OTHERS, Tables, report
 from slabtrace.render.html.spark import spark
 from slabtrace.trace.manifest import Manifest
-from tests.unit.fake_trace import CACHES as CACHE_ROWS
-from tests.unit.fake_trace import GROUPS as GROUP_ROWS
-from tests.unit.fake_trace import MISMATCH, FakeTrace, finding
+from tests.unit.fake_rows import CACHES as CACHE_ROWS
+from tests.unit.fake_rows import GROUPS as GROUP_ROWS
+from tests.unit.fake_rows import MISMATCH, finding
+from tests.unit.fake_trace import FakeTrace
 from tests.unit.synthetic import alloc, free, write_trace
 
 FIVE_MB = 5_000_000

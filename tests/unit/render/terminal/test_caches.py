@@ -12,7 +12,7 @@ import pytest
 from slabtrace.analysis.trust.reconcile import FILTERED, PARKED
 from slabtrace.render.terminal.caches import write_caches
 from slabtrace.render.terminal.reconcile import match
-from tests.unit.fake_trace import CACHES
+from tests.unit.fake_rows import CACHES
 
 
 def test_the_sums_add_up_and_say_what_was_inferred() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from slabtrace.analysis.comparing.diff import diff
 from slabtrace.render.terminal.diff import write_diff, write_found, write_notes
-from tests.unit.fake_trace import HOSTILE
+from tests.unit.fake_rows import HOSTILE
 from tests.unit.findings_frames import frame, group
 
 MINUTE = 60 * 10**9

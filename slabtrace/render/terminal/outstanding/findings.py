@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from slabtrace.analysis.freeing.words import allocated_in, siblings
 from slabtrace.analysis.names.objects import in_table
-from slabtrace.render.terminal.leaks import by_whom, of_all
+from slabtrace.render.terminal.outstanding.leaks import by_whom, of_all
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.terminal.verdict import claim

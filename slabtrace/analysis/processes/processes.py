@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who a process was at a time: command, parent, namespaces, cgroups; found by (tgid, time).
 
-The rows of processes.arrow are folded in the order of time (process_states.py); each leads to a state that
+The rows of processes.arrow are folded in the order of time (states.py); each leads to a state that
 holds until the next one of the same tgid.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from slabtrace.analysis.names.process_states import NEW, ProcessStates, Row, State
+from slabtrace.analysis.processes.states import NEW, ProcessStates, Row, State
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.schema import PROCESSES, CgroupEvent
 

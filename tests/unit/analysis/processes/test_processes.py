@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slabtrace.analysis.names.process_states import ProcessStates, Row, State, rows_of
-from slabtrace.analysis.names.processes import NOT_ENDED, Processes
+from slabtrace.analysis.processes.processes import NOT_ENDED, Processes
+from slabtrace.analysis.processes.states import ProcessStates, Row, State, rows_of
 from slabtrace.trace.format.schema import CGROUPS, PROCESSES, CgroupEvent, ProcessEvent
 
 RUNNING, FORK, EXEC, EXIT, MOVED = ProcessEvent

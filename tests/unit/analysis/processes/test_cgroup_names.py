@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slabtrace.analysis.names.cgroup_names import CgroupName, cgroup_name
+from slabtrace.analysis.processes.cgroup_names import CgroupName, cgroup_name
 
 ID = "4b" * 32
 POD = "1f2e3d4c-aaaa-bbbb-cccc-0123456789ab"

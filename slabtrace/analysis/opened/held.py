@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of who holds what is outstanding, and of the oldest of these objects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import slabtrace.columns as tables
+from slabtrace.columns.table import documented
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slabtrace.analysis.grouping.kept import Question
+    from slabtrace.analysis.opened.judging import Judging
+
+Between = tuple[str | int, str | int]
+
+
+class Held:
+    """A part of slabtrace.api.Trace, which judges, and makes questions of parameters."""
+
+    @property
+    def _judging(self) -> Judging:
+        raise NotImplementedError
+
+    def _question(
+        self, pid: Collection[int], comm: Collection[str], between: Between | None = None
+    ) -> Question:
+        raise NotImplementedError
+
+    @documented(tables.WHO)
+    def who(
+        self,
+        by: str = "command",
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: Between | None = None,
+    ) -> pd.DataFrame:
+        """Who holds what is outstanding, over all caches.
+
+        `by`: "command", "process", "cgroup", "unit" or "container"; ValueError for another.  The other
+        parameters are those of `leaks`.
+        """
+        return self._judging.who(by, self._question(pid, comm, between))
+
+    @documented(tables.OLDEST)
+    def oldest(
+        self,
+        most: int = 5,
+        ranks: Collection[int] | None = None,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: Between | None = None,
+    ) -> pd.DataFrame:
+        """The `most` oldest owners of each finding, one by one, with lines for drgn and crash.
+
+        `ranks`: of these findings only.  The other parameters are those of `leaks`.
+        """
+        return self._judging.oldest(self._question(pid, comm, between), most, ranks)
