@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from slabtrace.columns.identity import IDENTITY
 from slabtrace.columns.table import DICTS, NUMBERS, TEXT, TEXTS, Column, Table
 
 _GROUP = (
@@ -111,6 +112,7 @@ _FINDING = (
         "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence", "maybe_freed", "in_use", "stack_of",
         "stacked", "stacks", "object", "alias", "aliases", "context", "freed_by", "others_freed_by",
     )),
+    *IDENTITY,
     Column("parts", TEXTS, "", "caches, each with what is in it, as text shows them"),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from slabtrace.columns.identity import IDENTITY
 from slabtrace.columns.table import NUMBERS, TEXT, TEXTS, Column, Table
 
 WHO = Table(
@@ -16,15 +17,9 @@ WHO = Table(
         Column("growth_bytes_per_s", "float64", "B/s", "of suspects and growing findings, its share by bytes"),
         Column("suspects", NUMBERS, "", "ranks of the suspects among the findings it has a share in"),
         Column("caches", TEXTS, "", "slab caches of these objects, most bytes first"),
-        Column("processes", "int64", "", "processes that allocated them"),
-        Column("alive", "Int64", "", "of these, processes that lived at the end; missing in traces before 2.2", nullable=True),
         Column("pids", NUMBERS, "", "these processes (tgid), most objects first, at most 100"),
         Column("comms", TEXTS, "", "names of the tasks, most objects first, at most 20"),
-        Column("commands", TEXTS, "", "command lines of the processes, most objects first, at most 20"),
-        Column("parents", TEXTS, "", "command lines of their parents, most objects first, at most 20"),
-        Column("cgroups", TEXTS, "", "paths of their cgroups, most objects first, at most 20"),
-        Column("units", TEXTS, "", "systemd units of these, most objects first, at most 20"),
-        Column("containers", TEXTS, "", "containers of these, most objects first, at most 20"),
+        *IDENTITY,
         Column("own", "bool", "", "slabtrace's recorder itself"),
     ),
     command="who",

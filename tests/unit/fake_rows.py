@@ -142,6 +142,13 @@ def finding(group: dict[str, Any]) -> dict[str, Any]:
         "bytes_each": group["bytes_alloc"] / group["outstanding"],
         "longer_ns": float("nan"),
         "doubt": "",
+        "processes": 1,
+        "alive": 1,
+        "commands": [],
+        "parents": [],
+        "cgroups": [],
+        "units": [],
+        "containers": [],
     }
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from slabtrace.analysis.names.site_objects import SiteObjects, site_objects
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.processes.processes import Processes, no_processes
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Helper
 
@@ -65,7 +66,7 @@ class Summary:
 
 @dataclass
 class Lookup:
-    """Names of addresses, stacks and tasks, and the time that times of the recording count from.
+    """Names of addresses, stacks, tasks and processes, and the time that times of the recording count from.
 
     `recorder_pid`: the process that recorded, 0 if not known; `helpers`: further ones of slabtrace's own;
     `page_size`: of the traced machine (bytes).
@@ -78,6 +79,7 @@ class Lookup:
     recorder_pid: int = 0
     helpers: Sequence[Helper] = ()
     page_size: int = 4096
+    processes: Processes = field(default_factory=no_processes)
 
     def objects_of(self, sites: Sites, caches: Caches, held: Counts) -> SiteObjects:
         """What the objects of each site are; see site_objects.py."""

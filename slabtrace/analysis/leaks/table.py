@@ -20,6 +20,7 @@ from slabtrace.analysis.leaks.of_groups import lived_by_group, with_tests
 from slabtrace.analysis.names.objects import shown
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.limits import factor_to_decide
+from slabtrace.analysis.tables.identity import Identities
 from slabtrace.analysis.tables.outstanding import ages_of, own_of, tasks_of
 from slabtrace.analysis.trust.confidence import NO_BOUND, confidence_of
 from slabtrace.columns import FINDINGS, LEAKS
@@ -153,9 +154,11 @@ def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdic
     live, finding, every = kept.objects.live, verdicts.owned.finding, np.arange(len(frame))
     oldest, newest = ages_of(live.ts_ns - lookup.started_ns, finding, every)
     comms, pids = tasks_of(live, finding, every, lookup.tasks)
+    identities = Identities(live, lookup.tasks, lookup.processes)
     bounds = verdicts.bounds
     maybe = [None if n == NO_BOUND else n for n in bounds.maybe_freed.tolist()]
     return frame.assign(
+        **identities.columns(finding, every),
         oldest_ns=oldest,
         newest_ns=newest,
         comms=pd.Series(comms, dtype=object),

@@ -168,7 +168,9 @@ class Recorded:
         recorder = self.manifest.recorder
         started_ns = self.span_ns[0]
         names = self.symbols, self.stacks, self.tasks
-        return Lookup(*names, started_ns, recorder.pid, recorder.helpers, self.manifest.host.page_size)
+        return Lookup(
+            *names, started_ns, recorder.pid, recorder.helpers, self.manifest.host.page_size, self.processes
+        )
 
     @cached_property
     def symbols(self) -> Symbols:

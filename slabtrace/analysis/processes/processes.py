@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.processes.states import NEW, ProcessStates, Row, State
 from slabtrace.trace.format.arrays import plain
-from slabtrace.trace.format.schema import PROCESSES, CgroupEvent
+from slabtrace.trace.format.schema import CGROUPS, PROCESSES, CgroupEvent
 
 Positions = NDArray[np.intp]
 NOT_ENDED = -1
@@ -109,6 +109,11 @@ class Processes:
         """The path of the cgroup that says most of a process; empty if none is known."""
         key = self.cgroups.chosen(state.cgroups)
         return self.cgroups.path[key] if key else ""
+
+
+def no_processes() -> Processes:
+    """Of a recording that has none."""
+    return Processes(PROCESSES.empty_table(), CGROUPS.empty_table())
 
 
 def _in_order(table: pa.Table) -> Iterable[Row]:

@@ -20,6 +20,7 @@ from slabtrace.render.terminal.info import fields
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
 from slabtrace.render.terminal.outstanding.findings import GROWS, amount, caches, claim_of_all, owner_stack_of
 from slabtrace.render.terminal.outstanding.leaks import by_whom
+from slabtrace.render.terminal.outstanding.who import identity
 from slabtrace.render.terminal.reconcile import match
 from slabtrace.render.terminal.sampling import estimated
 from slabtrace.units import count, growth, size, unknown
@@ -127,6 +128,7 @@ def _finding(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]], tables: 
         "sampled": owner_stack_of(row),
         "who": by_whom(row),
         "siblings": _sentence(siblings(row)),
+        "identity": identity(row),
         "claim": claim_of_all(row, tables.completeness),
     }
 

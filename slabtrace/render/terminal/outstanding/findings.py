@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from slabtrace.analysis.freeing.words import allocated_in, siblings
 from slabtrace.analysis.names.objects import in_table
 from slabtrace.render.terminal.outstanding.leaks import by_whom, of_all
+from slabtrace.render.terminal.outstanding.who import identity
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
 from slabtrace.render.terminal.verdict import claim
@@ -79,6 +80,8 @@ def write_card(out: TextIO, finding: dict[Any, Any], shown: Shown) -> None:
     if freed := siblings(finding):
         write_paragraph(out, f"  {freed}")
     write_paragraph(out, f"  {by_whom(finding)}; {claim_of_all(finding, shown.completeness)}")
+    if who := identity(finding):
+        write_paragraph(out, f"  {who}")
     if shown.oldest is not None:
         write_oldest(out, shown.oldest, finding)
     if finding["next"]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.terminal.text import Column, name_column, write_table
-from slabtrace.units import count, growth, size, unknown
+from slabtrace.units import count, growth, plural, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,7 @@ COLUMNS = (
     Column("processes", right=False),
 )
 SUSPECTS_SHOWN = 3
+COMMAND_SHOWN = 60  # characters
 
 
 def write_who(out: TextIO, rows: pd.DataFrame, by: str) -> None:
@@ -56,6 +57,31 @@ def parent(row: dict[Any, Any]) -> str:
     """The program of the parent that most objects are of: "cron"; "" if it is not known."""
     first = next(iter(row["parents"]), "")
     return first.split(" ", 1)[0].rpartition("/")[2]
+
+
+def identity(finding: dict[Any, Any]) -> str:
+    """The commands, parent, fate and cgroups of who allocated a finding; "" where none of it is known.
+
+    As "48 processes of `postqueue -p` (parent cron), all gone; cgroup /system.slice/cron.service".
+    """
+    commands, cgroups = list(finding["commands"]), [each for each in finding["cgroups"] if each != "/"]
+    said = []
+    if commands:
+        number = f"{plural(finding['processes'], 'process')} of " if finding["processes"] > 1 else ""
+        of = f" (parent {parent(finding)})" if parent(finding) else ""
+        said.append(f"{number}`{short(commands[0])}`{_others(commands, 'command')}{of}{fate(finding)}")
+    if cgroups:
+        said.append(f"cgroup {cgroups[0]}{_others(cgroups, 'cgroup')}")
+    return "; ".join(said)
+
+
+def _others(texts: list[str], noun: str) -> str:
+    return f" and {plural(len(texts) - 1, f'other {noun}')}" if len(texts) > 1 else ""
+
+
+def short(command: str) -> str:
+    """A command line, or its beginning."""
+    return command if len(command) <= COMMAND_SHOWN else f"{command[:COMMAND_SHOWN]}…"
 
 
 def _names(row: dict[Any, Any], by: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 import slabtrace
 from slabtrace.analysis.grouping.whose import KINDS
 from slabtrace.columns import WHO
-from slabtrace.render.terminal.outstanding.who import write_who
+from slabtrace.render.terminal.outstanding.who import identity, write_who
 from slabtrace.trace.format.schema import CgroupEvent, ProcessEvent
 from tests.unit.synthetic import START, Event, write_trace
 
@@ -134,3 +134,41 @@ def test_the_command(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main.run(["who", str(trace), "--by", "unit", "--json"]) == 0
     assert '"cron.service"' in capsys.readouterr().out
+
+
+FINDING = {
+    "processes": 30,
+    "alive": 0,
+    "commands": [POSTQUEUE],
+    "parents": ["/usr/sbin/cron -f"],
+    "cgroups": ["/"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({}, "30 processes of `postqueue -p` (parent cron), all gone"),
+        ({"alive": 3}, "30 processes of `postqueue -p` (parent cron), 3 alive"),
+        ({"processes": 1}, "`postqueue -p` (parent cron), gone"),
+        ({"processes": 1, "alive": 1, "parents": []}, "`postqueue -p`, alive"),
+        ({"alive": None, "parents": []}, "30 processes of `postqueue -p`"),
+        ({"commands": ["a", "b"], "parents": []}, "30 processes of `a` and 1 other command, all gone"),
+        ({"commands": ["x" * 99], "parents": []}, f"30 processes of `{'x' * 60}…`, all gone"),
+        (
+            {"cgroups": ["/a.service", "/b"]},
+            "30 processes of `postqueue -p` (parent cron), all gone; cgroup /a.service and 1 other cgroup",
+        ),
+        ({"commands": [], "cgroups": ["/a.service"]}, "cgroup /a.service"),
+        ({"commands": []}, ""),
+    ],
+)
+def test_the_sentence_of_a_finding(changed: dict[str, Any], text: str) -> None:
+    assert identity(FINDING | changed) == text
+
+
+def test_a_finding_names_the_commands_that_are_gone(trace: Path) -> None:
+    rows = slabtrace.open(trace).findings().to_dict("records")
+    (queue,) = [row for row in rows if POSTQUEUE in row["commands"]]
+    assert queue["processes"] == RUNS + 3
+    assert {*queue["units"]} == {"cron.service", f"docker-{ID}.scope"}
