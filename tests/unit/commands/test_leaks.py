@@ -296,3 +296,14 @@ def test_a_redacted_trace_says_that_addresses_are_made_up(run: Run, monkeypatch:
 def test_objects_are_of_findings(run: Run) -> None:
     status, out, err = run("leaks", "t.slab", "--by", "cache", "--objects", "1")
     assert status == 2 and "leave out --by" in err and out == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--class", "young"], ["--by", "stack"], ["--by", "cache"]], ids=str)
+def test_names_of_merged_caches_are_escaped(
+    options: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = {**GROUPS[1], "aliases": [HOSTILE], "alias": "", "object": ""}
+    monkeypatch.setattr(FakeTrace, "leaks", lambda self, *asked, **more: pd.DataFrame([hostile]))
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame([finding(hostile)]))
+    out = run("leaks", "t.slab", *options)[1]
+    assert "\x1b" not in out and "\x07" not in out and "msg_msg-1" in out
