@@ -31,6 +31,7 @@ MORE_COLUMNS = {
     "call_site": (name_column("call site"),),
     "module": (name_column("module"),),
     "process": (Column("pid"), name_column("process")),
+    "cache": (name_column("object"),),
 }
 NAMES_SHOWN = 4  # comms of a group; the rest are only counted
 
@@ -132,7 +133,7 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
             estimated(group, "outstanding"),
             size(group.get("bytes_estimate", group["bytes_alloc"])),
             _unsure(group),
-            in_table(group),
+            group["cache"] if by == "cache" and group["object"] else in_table(group),
             *_more_cells(group, by),
         ]
         for group in groups.to_dict("records")
@@ -147,6 +148,8 @@ def _more_cells(group: dict[Any, Any], by: str) -> list[str]:
         return [str(pids[0]) if len(pids) == 1 else "-", "slabtrace" if group["own"] else _names(group)]
     if by == "module":
         return [str(group["module"]) or "(kernel)"]
+    if by == "cache":
+        return [str(group["object"])]
     return [str(group["symbol"])] if by == "call_site" else []
 
 
