@@ -93,7 +93,7 @@ class Known:
 
 
 class Doubt(NamedTuple):
-    """What speaks against a leak, and what would remove the doubt; both empty where nothing does."""
+    """What speaks against a leak ("": nothing), and what would remove the doubt ("": a longer recording)."""
 
     says: str = ""
     next: str = ""
@@ -187,7 +187,7 @@ def of_balance(in_cache: bool) -> Doubt:
     """The doubt where the cache as a whole did not grow by as much."""
     if in_cache:
         return NONE
-    return Doubt("as many older objects of this cache were freed, perhaps of this kind", "record longer")
+    return Doubt("as many older objects of this cache were freed, perhaps of this kind")  # record longer
 
 
 def of_kernel(cache: str, result: Tested, known: Known) -> Doubt:

@@ -115,9 +115,14 @@ def shown(cache: str, aliases: Sequence[str], held: str, symbol: str = "", brief
 
 
 def in_table(row: Mapping[Any, Any]) -> str:
-    """The cache of a row of leaks() or findings() as a cell: of a merged one the name that was asked for."""
+    """The cache of a row of leaks() or findings() as a cell: of a merged one the name that was asked for.
+
+    Where that is not certain, what is in it.  Of kmalloc the cell beside it, the call site, says enough.
+    """
     if row["alias"]:
         return str(row["alias"])
+    if not row["aliases"] and row["cache"] != LARGE:
+        return str(row["cache"])
     return shown(row["cache"], row["aliases"], row["object"], brief=True)
 
 

@@ -82,7 +82,8 @@ def take_account(summary: Summary, slabinfo: dict[str, Samples], host: Host) -> 
         known=np.array([each is not None for each in samples], np.bool_),
         kernel=np.array([each.change if each else 0 for each in samples], np.int64),
         traced=traced_change(summary, caches),
-        parked=parked(host, size, per_slab) * np.array([max(len(each), 1) for each in caches.copies]),
+        parked=parked(host, size, per_slab)
+        * np.array([max(len(each), 1) for each in caches.copies], np.int64),
         unsampled=by_group(caches.of_site, summary.unsampled, len(caches)),
     )
 

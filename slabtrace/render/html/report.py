@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slabtrace.analysis.freeing.words import siblings
-from slabtrace.analysis.names.objects import in_table
+from slabtrace.analysis.names.objects import shown
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
@@ -121,7 +121,7 @@ def _finding(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]], tables: 
         "spark": spark(rises.get(_key(row), []), label, from_zero=True),
         "rate": growth(row["growth_bytes_per_s"]),
         "parts": caches(row),
-        "name": in_table(row),
+        "name": shown(row["cache"], row["aliases"], row["object"], brief=True),
         "amount": amount(row),
         "number": estimated(row, "outstanding") if sampled else count(row["objects"]),
         "bytes": row["bytes_estimate"] if sampled else row["bytes_alloc"],

@@ -287,7 +287,7 @@ def test_the_oldest_objects_are_listed_in_cards(run: Run) -> None:
         in out
     )
     assert "    0xffff888004205580, 1.5 s old, 128 B, tid 1235\n      drgn: prog.read(1, 128)\n" in out
-    assert "      crash: rd 0xffff888004205500 16\n" in out and "may be freed; in crash" in out
+    assert "      crash: rd 0xffff888004205500 16\n" in out and "objects may be freed by now" in out
     every = run("leaks", "t.slab", "--objects", "1")[1]
     assert "others:" not in every and "  oldest 1 of 23:" in every and "  oldest 0 of 41:" in every
 
@@ -317,3 +317,14 @@ def test_a_redacted_trace_says_that_addresses_are_made_up(run: Run, monkeypatch:
 def test_objects_are_of_findings(run: Run) -> None:
     status, out, err = run("leaks", "t.slab", "--by", "cache", "--objects", "1")
     assert status == 2 and "leave out --by" in err and out == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--class", "young"], ["--by", "stack"], ["--by", "cache"]], ids=str)
+def test_names_of_merged_caches_are_escaped(
+    options: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = {**GROUPS[1], "aliases": [HOSTILE], "alias": "", "object": ""}
+    monkeypatch.setattr(FakeTrace, "leaks", lambda self, *asked, **more: pd.DataFrame([hostile]))
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame([finding(hostile)]))
+    out = run("leaks", "t.slab", *options)[1]
+    assert "\x1b" not in out and "\x07" not in out and "msg_msg-1" in out

@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 MADE_UP = "the addresses of objects are made up, because the trace is redacted"
-BY_NOW = "objects: on the machine as it is now they may be freed; in crash, `kmem -s ADDRESS` says whether"
+BY_NOW = "objects may be freed by now: `kmem -s ADDRESS` in crash, identify_address() in drgn say whether"
 
 
 class Shown(NamedTuple):

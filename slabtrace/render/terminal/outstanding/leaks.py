@@ -33,6 +33,7 @@ MORE_COLUMNS = {
     "module": (name_column("module"),),
     "process": (Column("pid"), name_column("process")),
     "work": (name_column("context"),),
+    "cache": (name_column("object"),),
 }
 NAMES_SHOWN = 4  # comms of a group; the rest are only counted
 
@@ -142,7 +143,7 @@ def _write_groups(out: TextIO, groups: pd.DataFrame, by: str) -> None:
             estimated(group, "outstanding"),
             size(group.get("bytes_estimate", group["bytes_alloc"])),
             _unsure(group),
-            in_table(group),
+            group["cache"] if by == "cache" and group["object"] else in_table(group),
             *_more_cells(group, by),
         ]
         for group in groups.to_dict("records")
@@ -159,6 +160,8 @@ def _more_cells(group: dict[Any, Any], by: str) -> list[str]:
         return [str(group["module"]) or "(kernel)"]
     if by == "work":
         return [str(group["context"]) or "(not known)"]
+    if by == "cache":
+        return [str(group["object"])]
     return [str(group["symbol"])] if by == "call_site" else []
 
 

@@ -16,6 +16,7 @@ from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.evidence import Tested as Results
 from slabtrace.analysis.leaks.group_tests import GroupTests
 from slabtrace.analysis.leaks.owners import Owned
+from slabtrace.analysis.names.cache_names import LARGE
 from slabtrace.analysis.trust.confidence import Proof
 
 CACHE = "kmalloc-64"
@@ -148,6 +149,7 @@ def test_where_most_may_have_been_freed_unseen_the_cache_to_record_is_named() ->
     assert doubts.of_unseen(CACHE, GAINED._replace(sure=30)) == doubts.NONE
     found = doubts.of_unseen(CACHE, GAINED._replace(sure=29))
     assert "without being seen" in found.says and f"--cache '{CACHE}'" in found.next
+    assert f"slub_debug=U,{CACHE}" in found.next
 
 
 @pytest.mark.parametrize(("context", "doubtful"), [("task", True), ("", True), ("softirq NET_RX", False)])
@@ -161,3 +163,12 @@ def test_tasks_that_were_interrupted_do_not_hold_what_the_interrupt_allocated(
     tests = GroupTests([GAINED], np.array([True]))
     (found,) = doubts.doubts_of(owners, one(120), np.zeros(120, np.intp), tests, [None], about)
     assert ("processes hold these" in found.says) == doubtful
+
+
+def test_of_a_large_kmalloc_no_slab_can_be_asked() -> None:
+    found = doubts.of_unseen(LARGE, GAINED._replace(sure=29))
+    assert "kmemleak" in found.next and "--cache" not in found.next and "slub_debug" not in found.next
+
+
+def test_what_only_a_longer_recording_removes_has_no_other_remedy() -> None:
+    assert doubts.of_balance(False).next == ""  # what_next then says how much longer

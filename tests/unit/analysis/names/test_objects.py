@@ -3,13 +3,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from slabtrace.analysis.names import known_objects
 from slabtrace.analysis.names.cache_names import LARGE
 from slabtrace.analysis.names.frames import comparable_function
 from slabtrace.analysis.names.known_objects import KINDS, PASSED_THROUGH, WITHIN
-from slabtrace.analysis.names.objects import OTHER, alias_of, also, kind_named, kind_of, many, shown, summary
+from slabtrace.analysis.names.objects import (
+    OTHER,
+    alias_of,
+    also,
+    in_table,
+    kind_named,
+    kind_of,
+    many,
+    shown,
+    summary,
+)
 
 UNIX = ["UNIX", "UNIX-STREAM"]
 EPOLL = ["fib6_node", "pte_list_desc", "tcp_bind2_bucket", "tcp_bind_bucket"]
@@ -120,6 +132,20 @@ def test_the_name_shown(
 ) -> None:
     assert shown(cache, aliases, held, symbol) == text
     assert shown(cache, aliases, held, symbol, brief=True) == brief
+
+
+@pytest.mark.parametrize(
+    ("row", "cell"),
+    [
+        (("mnt_cache", "posix_timers_cache", TIMERS, "POSIX timer"), "posix_timers_cache"),
+        (("signal_cache", "", UNIX, "UNIX socket"), "signal_cache (UNIX sockets)"),
+        (("mnt_cache", "", TIMERS, ""), LONG),
+        (("kmalloc-64", "", [], "eventfd"), "kmalloc-64"),
+        ((LARGE, "", [], "order 2"), "large kmalloc, order 2"),
+    ],
+)
+def test_the_cell_of_a_table(row: tuple[Any, ...], cell: str) -> None:
+    assert in_table(dict(zip(("cache", "alias", "aliases", "object"), row, strict=True))) == cell
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from slabtrace.render.html.spark import spark
 from slabtrace.trace.manifest import Manifest
 from tests.unit.fake_rows import CACHES as CACHE_ROWS
 from tests.unit.fake_rows import GROUPS as GROUP_ROWS
-from tests.unit.fake_rows import MISMATCH, finding
+from tests.unit.fake_rows import HOSTILE_HTML, MISMATCH, finding
 from tests.unit.fake_trace import FakeTrace
 from tests.unit.synthetic import alloc, free, write_trace
 
@@ -70,6 +70,16 @@ def test_a_huge_trace_makes_a_page_below_five_megabytes() -> None:
     assert f"… and {600 - CACHES:,} caches more" in text
     assert text.count('<article class="card">') == CARDS + MISMATCHES
     assert "too narrow to draw" in text
+
+
+def test_names_of_merged_caches_and_copies_are_escaped() -> None:
+    tables = huge(2, 1, 1)
+    names = pd.Series([[HOSTILE_HTML]] * 2, dtype=object)
+    tables.findings = tables.findings.assign(parts=names, aliases=names, object="", next=HOSTILE_HTML)
+    tables.copies = {"cache-0": [HOSTILE_HTML]}
+    text = report("t.slab", "1.0", tables, []).decode()
+    assert HOSTILE_HTML not in text and "<img" not in text
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5  # part, name, twice next, copies
 
 
 def test_a_trace_becomes_a_page_that_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
