@@ -26,7 +26,8 @@ def siblings(row: Mapping[Any, Any]) -> str:
     shown = _listed(entries, freed)
     if not shown:
         return _others(row) if row["class"] in GROWS and not freed else ""
-    said = f"siblings were freed {shown}{'; these were not' if row['class'] in GROWS else ''}"
+    not_taken = row["class"] in GROWS and any(each["certain"] for each in entries)
+    said = f"siblings were freed {shown}{'; these were not' if not_taken else ''}"
     every = [each for entry in entries for each in (entry, *entry.get("paths", ()))]
     return said + "".join(f"; {_stopped(each)}" for each in every if each["stopped"])
 
