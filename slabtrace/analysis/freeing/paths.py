@@ -30,7 +30,7 @@ from slabtrace.analysis.pairing.paired import Positions
 
 FRAMES = 3  # functions of a path: who called the allocator, for whom, on whose behalf
 MOST_PATHS = 8  # of a group
-SEEN, INFERRED, COUNTED = "seen", "inferred", "counted"
+SEEN, INFERRED, COUNTED, UNLISTED = "seen", "inferred", "counted", "unlisted"
 
 
 class Path(NamedTuple):
@@ -152,7 +152,7 @@ def _common(paths: Sequence[Path]) -> Path:
 
 
 def nowhere(how: str, objects: int, freed: int) -> dict[str, Any]:
-    """The entry of `objects` of which it is not known where they were freed; `how`: INFERRED or COUNTED."""
+    """The entry of `objects` of which it is not known where they were freed; `how`: but SEEN."""
     return {
         "how": how, "call_site": 0, "symbol": "", "module": "", "path": [], "context": "", "stack": [],
         "stack_of": 0, "paths": [], "objects": objects, "share": objects / max(freed, objects, 1),

@@ -6,14 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slabtrace.analysis.freeing.paths import COUNTED, INFERRED
+from slabtrace.analysis.freeing.paths import COUNTED, INFERRED, UNLISTED
 from slabtrace.analysis.names.context import INTERRUPTS, TASK, WORK, kind_of
 from slabtrace.units import count, duration
 
 PATHS_SHOWN = 3
 GROWS = ("suspect", "growing")
 RARE = 0.01  # of a sample: paths with a smaller share are not named
-UNSEEN = {INFERRED: "unseen", COUNTED: "while they were young and only counted"}
+UNSEEN = {
+    INFERRED: "unseen",
+    COUNTED: "while they were young and only counted",
+    UNLISTED: "at places too many to list",
+}
 
 
 def siblings(row: Mapping[Any, Any]) -> str:

@@ -35,7 +35,7 @@ Writer = Callable[[BinaryIO, Iterable[pa.RecordBatch]], None]
 
 
 def batches_of(frame: pd.DataFrame) -> Iterator[pa.RecordBatch]:
-    """A DataFrame of the analysis as record batches, at least one; dicts and lists of them become JSON text."""
+    """A DataFrame of the analysis as record batches, at least one; dicts and lists of them are JSON text."""
     frame = frame.copy()
     for name in frame:
         kinds = {type(each) for each in frame[name]} if frame[name].dtype == object else set()
