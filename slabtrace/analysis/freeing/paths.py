@@ -136,7 +136,8 @@ class FreePaths:
     def _path(self, stack_id: int) -> Path:
         if stack_id not in self._known:
             frames = self._stacks.names(stack_id)
-            self._known[stack_id] = Path(comparable(inside(frames))[:FRAMES], str(context_of(frames)))
+            first = comparable(inside(frames)[: 2 * FRAMES])  # it leaves out some
+            self._known[stack_id] = Path(first[:FRAMES], str(context_of(frames)))
         return self._known[stack_id]
 
 
