@@ -51,8 +51,8 @@ _GROUP = (
         "freed_by", DICTS, "", "the places that freed the others of the objects allocated, most first, eight at most: "
         "call_site, symbol, module; path, the innermost functions, and a stack with it, which stack_of of the objects are "
         "known to have; paths, if several are known at a call site with sampled stacks; context; objects; share of the freed; certain, whether they are more than the missed frees; "
-        "last_ns, the last free; stopped, true if it no longer frees any though they still come. how is seen; inferred and "
-        "counted (in survivors mode) are the objects of which no place is known",
+        "last_ns, the last free; stopped, true if it no longer frees any though they still come. how is seen; inferred, "
+        "counted (in survivors mode) and unlisted are the objects of which no place is known",
     ),
     Column(
         "others_freed_by", DICTS, "", "where none was freed: the same of objects of the same call site, or of the same cache "

@@ -165,16 +165,21 @@ class Ages:
         for key, number in pairs.items():
             self._pairs[key] = self._pairs.get(key, 0) + number
 
-    def _count_releases(self, how: NDArray[np.uint8], *columns: NDArray[np.int64]) -> None:
-        """Give n lifetimes to `releases`: those whose free was missed as freed nowhere."""
+    def _count_releases(
+        self, how: NDArray[np.uint8], site: Positions, freed_at: Positions, *times: NDArray[np.int64]
+    ) -> None:
+        """Give n lifetimes to `releases`; changes `freed_at`: those whose free was missed were freed nowhere.
+
+        `times`: the end and the length of each.
+        """
         assert self.releases is not None  # noqa: S101  (for mypy)
         other = np.flatnonzero(how != How.FREED)
-        if not len(other):
-            return self.releases.add(*columns)
-        self.releases.add(*(np.delete(each, other) for each in columns))
-        other = other[how[other] != How.DUPLICATE]
-        site, _, ended_ns, lived = (each[other] for each in columns)
-        return self.releases.add(site, np.full(len(site), NOWHERE), ended_ns, lived)
+        freed_at[other] = NOWHERE
+        twice = other[how[other] == How.DUPLICATE]
+        columns = site, freed_at, *times
+        if len(twice):
+            columns = tuple(np.delete(each, twice) for each in columns)
+        self.releases.add(*columns)
 
     def _count_old(self, site: Positions, lived: NDArray[np.int64], freed_at: Positions) -> None:
         if not len(site):

@@ -30,7 +30,7 @@ from slabtrace.analysis.pairing.paired import Positions
 
 FRAMES = 3  # functions of a path: who called the allocator, for whom, on whose behalf
 MOST_PATHS = 8  # of a group
-SEEN, INFERRED, COUNTED = "seen", "inferred", "counted"
+SEEN, INFERRED, COUNTED, UNLISTED = "seen", "inferred", "counted", "unlisted"
 
 
 class Path(NamedTuple):
@@ -136,7 +136,8 @@ class FreePaths:
     def _path(self, stack_id: int) -> Path:
         if stack_id not in self._known:
             frames = self._stacks.names(stack_id)
-            self._known[stack_id] = Path(comparable(inside(frames))[:FRAMES], str(context_of(frames)))
+            first = comparable(inside(frames)[: 2 * FRAMES])  # it leaves out some
+            self._known[stack_id] = Path(first[:FRAMES], str(context_of(frames)))
         return self._known[stack_id]
 
 
@@ -152,7 +153,7 @@ def _common(paths: Sequence[Path]) -> Path:
 
 
 def nowhere(how: str, objects: int, freed: int) -> dict[str, Any]:
-    """The entry of `objects` of which it is not known where they were freed; `how`: INFERRED or COUNTED."""
+    """The entry of `objects` of which it is not known where they were freed; `how`: but SEEN."""
     return {
         "how": how, "call_site": 0, "symbol": "", "module": "", "path": [], "context": "", "stack": [],
         "stack_of": 0, "paths": [], "objects": objects, "share": objects / max(freed, objects, 1),

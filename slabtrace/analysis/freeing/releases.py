@@ -104,7 +104,8 @@ class Releases:
         cell += row
         np.add.at(self._when.reshape(-1), cell, 1)
         np.maximum.at(self._last_ns, row, freed_ns)
-        np.maximum.at(self._longest_ns, row, lived_ns)
+        longer = np.flatnonzero(lived_ns > self._longest_ns.take(row, mode="wrap"))  # few, and ever fewer
+        np.maximum.at(self._longest_ns, row[longer], lived_ns[longer])
 
     def take(self, site: Positions, freed_at: Positions, objects: NDArray[np.int64]) -> None:
         """Take numbers of objects of which the times are not known: all of shape (n,)."""

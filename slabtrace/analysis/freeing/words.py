@@ -6,14 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slabtrace.analysis.freeing.paths import COUNTED, INFERRED
+from slabtrace.analysis.freeing.paths import COUNTED, INFERRED, UNLISTED
 from slabtrace.analysis.names.context import INTERRUPTS, TASK, WORK, kind_of
 from slabtrace.units import count, duration
 
 PATHS_SHOWN = 3
 GROWS = ("suspect", "growing")
 RARE = 0.01  # of a sample: paths with a smaller share are not named
-UNSEEN = {INFERRED: "unseen", COUNTED: "while they were young and only counted"}
+UNSEEN = {
+    INFERRED: "unseen",
+    COUNTED: "while they were young and only counted",
+    UNLISTED: "at places too many to list",
+}
 
 
 def siblings(row: Mapping[Any, Any]) -> str:
@@ -26,7 +30,8 @@ def siblings(row: Mapping[Any, Any]) -> str:
     shown = _listed(entries, freed)
     if not shown:
         return _others(row) if row["class"] in GROWS and not freed else ""
-    said = f"siblings were freed {shown}{'; these were not' if row['class'] in GROWS else ''}"
+    not_taken = row["class"] in GROWS and any(each["certain"] for each in entries)
+    said = f"siblings were freed {shown}{'; these were not' if not_taken else ''}"
     every = [each for entry in entries for each in (entry, *entry.get("paths", ()))]
     return said + "".join(f"; {_stopped(each)}" for each in every if each["stopped"])
 

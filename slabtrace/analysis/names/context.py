@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from slabtrace.analysis.names.frames import NO_SYMBOL, comparable_function, module_of, system_call
@@ -150,16 +151,18 @@ def agreed(contexts: Iterable[str]) -> str:
 def _marked(frames: Sequence[str]) -> tuple[int, Context]:
     """The first frame that is the mark of a context, and what it marks; else all, and what is known then."""
     for at, symbol in enumerate(frames):
-        name = comparable_function(symbol)
-        mark = None if module_of(symbol) else _mark(name, symbol)  # a module may use the same names
-        if mark is not None:
+        if (mark := _mark(symbol)) is not None:
             return at, mark
     by_user = len(frames) > 0 and comparable_function(frames[-1]) == USER_FAULT
     return len(frames), Context(TASK) if by_user else NOT_KNOWN
 
 
-def _mark(name: str, symbol: str) -> Context | None:
+@lru_cache(1 << 14)  # the same few frames end nearly all stacks
+def _mark(symbol: str) -> Context | None:
     """What a function of the kernel itself says of the context; None: nothing."""
+    name = comparable_function(symbol)
+    if module_of(symbol):  # a module may use the same names
+        return None
     if name in MARKS:
         return MARKS[name]
     if match := _VECTOR.match(name):

@@ -15,7 +15,16 @@ import numpy as np
 
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.summary import Lookup
-from slabtrace.analysis.freeing.paths import COUNTED, INFERRED, MOST_PATHS, FreePaths, Place, by_key, nowhere
+from slabtrace.analysis.freeing.paths import (
+    COUNTED,
+    INFERRED,
+    MOST_PATHS,
+    UNLISTED,
+    FreePaths,
+    Place,
+    by_key,
+    nowhere,
+)
 from slabtrace.analysis.freeing.releases import COLUMNS, MISSED, Releases
 from slabtrace.analysis.freeing.stopped import Siblings, old_enough, stopped
 from slabtrace.analysis.grouping.groups import Groups
@@ -75,7 +84,7 @@ class _Made:
         counted = max(freed - int(self._pairs.objects[pairs].sum()), 0)
         if self._rows.alike[row]:
             self._mark(entries, places, pairs, row, counted)
-        unseen = ((INFERRED, missed), (COUNTED, counted))
+        unseen = ((INFERRED, missed), (UNLISTED if self._releases.unlisted else COUNTED, counted))
         return entries + [nowhere(how, objects, freed) for how, objects in unseen if objects]
 
     def of_others(self, row: int) -> Entries:

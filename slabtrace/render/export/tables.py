@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from slabtrace.columns import TABLES
+from slabtrace.columns.table import DICTS
 from slabtrace.render.json import plain
 from slabtrace.render.terminal.text import escape
 
@@ -26,19 +28,20 @@ if TYPE_CHECKING:
 ADDRESSES = ("ptr", "call_site", "cache", "free_call_site")  # where they are numbers
 FORMULAS = tuple("=+-@")  # a spreadsheet runs a cell that begins with one of these as a formula
 ROWS = 262_144  # of a Parquet row group: batches are joined up to this number
+DICT_LISTS = {each.name for table in TABLES for each in table.columns if each.dtype == DICTS}
 _HEX = np.array([f"{byte:02x}" for byte in range(256)], "S2")
 
 Writer = Callable[[BinaryIO, Iterable[pa.RecordBatch]], None]
 
 
 def batches_of(frame: pd.DataFrame) -> Iterator[pa.RecordBatch]:
-    """A DataFrame of the analysis as record batches, at least one; evidence (dicts) becomes JSON text."""
+    """A DataFrame of the analysis as record batches, at least one; dicts and lists of them are JSON text."""
     frame = frame.copy()
     for name in frame:
         kinds = {type(each) for each in frame[name]} if frame[name].dtype == object else set()
         if name in ADDRESSES and kinds == {int}:  # beyond the range of int64
             frame[name] = frame[name].astype("uint64")
-        elif dict in kinds:
+        elif dict in kinds or name in DICT_LISTS:
             frame[name] = [None if each is None else json.dumps(plain(each)) for each in frame[name]]
     table = pa.Table.from_pandas(frame, preserve_index=False).combine_chunks()
     yield from table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]

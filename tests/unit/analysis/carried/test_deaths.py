@@ -9,6 +9,7 @@ import pytest
 
 from slabtrace.analysis.carried.deaths import Deaths
 from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.freeing.releases import Releases
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.scan import scan
 from slabtrace.trace.format import schema
@@ -72,3 +73,17 @@ def test_rows_of_unknown_sites_are_ignored() -> None:
     deaths = Deaths(2)
     deaths.take(lived, pa.table(pairs | {"lived_ns": [5e9, 1e10, 1.5e10]}).cast(schema.CARRIED["pairs"]))
     assert deaths.lived.sum() == 1 and deaths.old().objects.tolist() == [1]
+
+
+def test_where_earlier_parts_freed_old_objects_is_known_but_not_by_process() -> None:
+    """One of the six lived less than 1.07 s.  When they were allocated is not carried."""
+    batch, columns = intern(events())
+    sites = sites_of(columns)
+    first, found = Deaths(len(sites)), Releases(S, 65 * S)
+    scan([batch], Pairer(sites), [first])
+    first.give(Ages(len(sites), S, 65 * S, releases=found))
+    assert found.pairs().objects.sum() == 5 and found.pairs().when.sum() == 0
+    divided = Releases(S, 65 * S)
+    of_site = np.arange(len(sites))
+    first.give(Ages(len(sites), S, 65 * S, releases=divided), of_site)
+    assert not len(divided.pairs().objects)

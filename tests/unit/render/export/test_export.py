@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +22,7 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2
 
 from slabtrace.commands import main
 from slabtrace.render.export.protobuf import field, packed, varint
-from slabtrace.render.export.tables import write_csv
+from slabtrace.render.export.tables import batches_of, write_csv
 from tests.needs import need_program
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
 
@@ -206,6 +207,14 @@ def test_tables_hold_the_totals_in_every_format(
 def test_every_table_goes_into_every_format(to: str, table: str, export: Callable[..., Path]) -> None:
     content = export(to, "--table", table).read_bytes()
     assert content or (to, table) == ("json", "mismatches")
+
+
+def test_lists_of_dicts_are_json_text_with_addresses_that_no_reader_rounds() -> None:
+    places = [{"call_site": 0xFFFFFFFF81300B99, "path": ["free_pipe_info"], "objects": 60}]
+    (batch,) = batches_of(pd.DataFrame({"freed_by": [places, []], "others_freed_by": [[], []]}))
+    freed, none = (json.loads(each) for each in batch.column("freed_by").to_pylist())
+    assert freed == [{"call_site": "0xffffffff81300b99", "path": ["free_pipe_info"], "objects": 60}]
+    assert none == [] and batch.column("others_freed_by").to_pylist() == ["[]", "[]"]
 
 
 @pytest.mark.parametrize("first", "=+-@")
