@@ -21,6 +21,7 @@ import pyarrow as pa
 
 import slabtrace.columns as tables
 from slabtrace.analysis.grouping.kept import Question
+from slabtrace.analysis.grouping.whose import KINDS
 from slabtrace.analysis.names.frames import comparable_cache
 from slabtrace.analysis.opened.held import Held
 from slabtrace.analysis.opened.over_time import BUCKETS, OverTime
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from slabtrace.analysis.opened.judging import Judging
     from slabtrace.lines.finder import LineFinder
 
-OUTSTANDING_BY = ("stack", "call_site", "module", "process", "work", "cache")
+OUTSTANDING_BY = ("stack", "call_site", "module", *KINDS, "work", "cache")
 
 
 class Trace(Held, OverTime):
@@ -233,12 +234,13 @@ class Trace(Held, OverTime):
     ) -> pd.DataFrame:
         """Objects allocated and not freed, in groups.
 
-        `by`: "stack", "call_site", "module", "process", "work" (context) or "cache", always within a cache.
+        `by`: "stack", "call_site", "module", "process", "command", "cgroup", "unit", "container", "work"
+        (context) or "cache", always within a cache.
         `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
         these processes (tgids), by tasks then called as one of these shell patterns says.
         """
         _check_by(by, OUTSTANDING_BY)
-        question = self._question(pid, comm)._replace(by_process=by == "process")
+        question = self._question(pid, comm)._replace(by_whom=by if by in KINDS else "")
         frame, *_ = self._judging.grouped(by, question)
         return frame.drop(columns="group")
 

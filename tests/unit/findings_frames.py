@@ -51,6 +51,7 @@ def group(
         "object": "",
         "alias": "",
         "aliases": [],
+        "whose": "",
         "parts": ["msg_msg-128"],
     } | fields
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.grouping.sampled_stacks import shared_stacks
+from slabtrace.analysis.grouping.whose import KINDS
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols
@@ -22,7 +23,7 @@ KEYS = {
     "own stack": ["call_site", "stack_id"],  # sampled stacks are not merged (sampled_stacks.py)
     "call_site": ["call_site"],
     "module": ["module"],
-    "process": ["process"],
+    **{each: ["process"] for each in KINDS},
     "work": ["context"],
     "cache": [],
 }

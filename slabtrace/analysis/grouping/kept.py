@@ -15,6 +15,7 @@ from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.counting.summary import Objects
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.grouping.task_filter import Allocated, Between, TaskFilter
+from slabtrace.analysis.grouping.whose import Whose
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
@@ -27,13 +28,14 @@ class Question(NamedTuple):
     """Which allocations are asked for.
 
     `pids`: by these processes; `comms`: by tasks whose name matches one of these shell patterns; `between`:
-    in this time (ns, CLOCK_MONOTONIC).  Empty or None: any.  `by_process`: distinguish processes.
+    in this time (ns, CLOCK_MONOTONIC).  Empty or None: any.  `by_whom`: what
+    is distinguished of who allocated, one of whose.KINDS; empty: nothing.
     """
 
     pids: tuple[int, ...] = ()
     comms: tuple[str, ...] = ()
     between: tuple[int, int] | None = None
-    by_process: bool = False
+    by_whom: str = ""
 
     def choice(self, tasks: Tasks) -> Choice | None:
         """Selects the allocations; None: all."""
@@ -48,8 +50,8 @@ class Kept:
     """The answer: the selected objects and their ages, by `sites`, and the `caches` of these.
 
     `older`: frees of objects from before the time that is judged.  `until_ns`: no object was asked for
-    that was allocated later (None: the end).  `process`: of each site, shape (s,), where processes are
-    distinguished.
+    that was allocated later (None: the end).  `process`: of each site, shape (s,), a number of `whose`, where
+    it is distinguished who allocated.
     """
 
     sites: Sites
@@ -59,6 +61,7 @@ class Kept:
     older: OlderFrees
     until_ns: int | None = None
     process: NDArray[np.int64] | None = None
+    whose: Whose | None = None
 
     def until(self) -> float:
         """The time up to which objects were asked for, by the time that is judged (0 to 1)."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sites divided by the process that allocated, so that everything counted by site is counted by process.
+"""Sites divided by who allocated (whose.py), so that what is counted by site is counted by process, too.
 
 An event says who was running; a site does not.  So each pair of a site and a process with outstanding objects
 becomes a site of its own.  What others allocated at a site stays with that site: a build has millions of
@@ -20,8 +20,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.analysis.grouping.whose import Whose
 from slabtrace.analysis.names.sites import COLUMNS, Sites
-from slabtrace.analysis.names.tasks import UNKNOWN_TGID, Tasks
+from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.trace.format.batch import EventBatch
 
 SITE_BITS = np.uint64(32)  # of a key: site | tgid
@@ -31,13 +32,13 @@ MOST_PAIRS = 1 << 17  # with outstanding objects; each takes 0.9 KB of counters 
 class SitesByProcess:
     """p pairs of a site and a process.
 
-    `site` (an index) and `process` (a tgid) have shape (p,).  `sites`: the pairs as sites.  Every site of
-    frees is one pair, even if none is among the events: earlier parts of a series may have had some there.
+    `site` (an index), `process` (a number of `whose`): shape (p,).  `sites`: the pairs as sites.  Every
+    site of frees is one pair, even if none is among the events: earlier parts of a series may have had some.
     """
 
-    def __init__(self, live: EventBatch, sites: Sites, tasks: Tasks) -> None:
-        """`live`: the outstanding objects."""
-        self._free, self._tasks = sites.free, tasks
+    def __init__(self, live: EventBatch, sites: Sites, whose: Whose) -> None:
+        """`live`: the outstanding objects; `whose`: what is distinguished, here called a process."""
+        self._free, self._whose = sites.free, whose
         keys, objects = np.unique(self._keys(live), return_counts=True)
         size = sites["bytes_alloc"][(keys >> SITE_BITS).astype(np.intp)].astype(np.int64)
         largest = np.argsort(-objects * size, kind="stable")[:MOST_PAIRS]
@@ -59,7 +60,6 @@ class SitesByProcess:
             yield batch._replace(site=place.astype(np.uint32))
 
     def _keys(self, batch: EventBatch) -> NDArray[np.uint64]:
-        tgid = np.append(self._tasks.tgid, UNKNOWN_TGID)  # row -1: the last
-        of_event = tgid[self._tasks.rows(batch.tid, batch.ts_ns)].astype(np.uint64)
+        of_event = self._whose.numbers(batch.tid, batch.ts_ns).astype(np.uint64)
         of_event[self._free[batch.site]] = UNKNOWN_TGID
         return (batch.site.astype(np.uint64) << SITE_BITS) | of_event

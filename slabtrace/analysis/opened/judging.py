@@ -14,7 +14,7 @@ from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.grouping.contexts import every_context
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
-from slabtrace.analysis.grouping.whose import Whose
+from slabtrace.analysis.grouping.whose import KINDS, Whose
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.judgement import Verdicts, freed_inside_by, judged
 from slabtrace.analysis.leaks.of_groups import groups_tested
@@ -46,7 +46,7 @@ class Judging:
 
     def groups(self, by: str, question: Question, sum_copies: bool = False) -> pd.DataFrame:
         """columns.LEAKS.  `sum_copies`: the copies of a kmalloc cache count as one (not by stack)."""
-        question = question._replace(by_process=by == "process")
+        question = question._replace(by_whom=by if by in KINDS else "")
         found = self._judged(question)
         if by == "stack":
             return found.by_stack

@@ -34,6 +34,7 @@ from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.freeing.releases import Releases
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.grouping.processes import SitesByProcess
+from slabtrace.analysis.grouping.whose import Whose
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.paired import Positions
@@ -143,7 +144,7 @@ class Passes:
             self._add_earlier(ages, older)
             objects = self.run([ages, older]).objects
             return every_object(recorded.sites, recorded.caches, objects, ages, older)
-        if question.by_process:
+        if question.by_whom:
             return self._answer_by_process(question)
         ages = self._ages_of(len(recorded.sites), question)
         older = self._new_older(ages, question)
@@ -156,7 +157,8 @@ class Passes:
     def _answer_by_process(self, question: Question) -> Kept:
         """Every site is split by the processes that left objects there, which the summary knows."""
         recorded, choice = self._recorded, question.choice(self._recorded.tasks)
-        split = SitesByProcess(self.summary.live, recorded.sites, recorded.tasks)
+        whose = Whose(recorded.tasks, recorded.processes, question.by_whom)
+        split = SitesByProcess(self.summary.live, recorded.sites, whose)
         ages = self._ages_of(len(split.sites), question)
         older = self._new_older(ages, question)
         self._add_earlier(ages, older, question, split.site)
@@ -166,7 +168,7 @@ class Passes:
             pairer.expect(*split.events([recorded.earlier.uncompleted]))
         kept = chosen(choice, events, pairer, caches, ages, older)
         kept.until_ns = question.between[1] if question.between else None
-        kept.process = split.process
+        kept.process, kept.whose = split.process, whose
         return kept
 
     def _ages_of(self, sites: int, question: Question) -> Ages:

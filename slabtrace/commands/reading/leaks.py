@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 LIMIT = 10
 MOST_OBJECTS = 1000  # of each finding
-BY = ["stack", "call-site", "module", "process", "work", "cache"]
+BY = [
+    "stack", "call-site", "module", "process", "command", "cgroup", "unit", "container", "work", "cache",
+]  # fmt: skip
 CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"]
 
 

@@ -32,7 +32,7 @@ def test_leaks_json(run: Run) -> None:
         "rate_per_s", "rate_low", "rate_high", "growth_bytes_per_s", "growth_low", "growth_high", "old",
         "old_freed", "older_freed", "horizon_ns", "sibling_ns", "dispersion", "p",
         "outstanding_estimate", "outstanding_error", "bytes_estimate", "bytes_error",
-        "object", "alias", "aliases",
+        "object", "alias", "aliases", "whose",
         "context", "freed_by", "others_freed_by",
     }  # fmt: skip
     assert document["by"] == "stack" and (pipes["finding"], messages["finding"]) == (1, 2)

@@ -217,7 +217,7 @@ def test_a_free_that_is_reported_again_in_the_next_part_is_one_free(tmp_path: Pa
         last = last_of(tmp_path / f"{len(cuts)}", events_, cuts, 20 * S, coverage=coverage)
         assert last.completeness().old_frees == 1
         last.leaks("process")
-        kept = last._passes.kept(Question(by_process=True))
+        kept = last._passes.kept(Question(by_whom="process"))
         assert kept.older.ts_ns.tolist() == [12 * S]
 
 

@@ -32,6 +32,7 @@ MORE_COLUMNS = {
     "call_site": (name_column("call site"),),
     "module": (name_column("module"),),
     "process": (Column("pid"), name_column("process")),
+    **{each: (name_column(each),) for each in ("command", "cgroup", "unit", "container")},
     "work": (name_column("context"),),
     "cache": (name_column("object"),),
 }
@@ -156,6 +157,8 @@ def _more_cells(group: dict[Any, Any], by: str) -> list[str]:
     if by == "process":
         pids = list(group["pids"])
         return [str(pids[0]) if len(pids) == 1 else "-", "slabtrace" if group["own"] else _names(group)]
+    if by in ("command", "cgroup", "unit", "container"):
+        return [str(group["whose"]) or "(not known)"]
     if by == "module":
         return [str(group["module"]) or "(kernel)"]
     if by == "work":

@@ -10,6 +10,7 @@ import pytest
 
 import slabtrace
 from slabtrace.analysis.grouping import processes
+from slabtrace.analysis.grouping.whose import Whose
 from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.api import Trace
 from tests.unit.synthetic import Event, alloc, free, write_trace
@@ -37,7 +38,9 @@ def build(folder: Path) -> tuple[Trace, list[Event]]:
 def test_only_processes_that_left_objects_are_distinguished(tmp_path: Path) -> None:
     trace, _ = build(tmp_path)
     recorded, live = trace._recorded, trace._passes.summary.live
-    split = processes.SitesByProcess(live, recorded.sites, recorded.tasks)
+    split = processes.SitesByProcess(
+        live, recorded.sites, Whose(recorded.tasks, recorded.processes, "process")
+    )
     assert len(split.sites) == len(recorded.sites) + 4 * SITES, "not 400 for each site"
     found = Counter(zip(split.site.tolist(), split.process.tolist(), strict=True))
     assert set(found.values()) == {1}

@@ -172,3 +172,11 @@ def test_a_finding_names_the_commands_that_are_gone(trace: Path) -> None:
     (queue,) = [row for row in rows if POSTQUEUE in row["commands"]]
     assert queue["processes"] == RUNS + 3
     assert {*queue["units"]} == {"cron.service", f"docker-{ID}.scope"}
+
+
+@pytest.mark.parametrize("by", KINDS)
+def test_groups_by_whom_have_the_sums_of_who(trace: Path, by: str) -> None:
+    opened = slabtrace.open(trace)
+    groups, rows = opened.leaks(by=by), opened.who(by)
+    summed = groups.groupby("whose")["outstanding"].sum()
+    assert summed.to_dict() == dict(zip(rows["name"], rows["outstanding"], strict=True))
