@@ -31,6 +31,15 @@ def count_events(trace: Trace) -> int:
     return sum(batch.num_rows for batch in trace.events(["ts_ns"]))
 
 
+@pytest.fixture
+def hangup_is_not_ignored() -> Iterator[None]:
+    """As nohup makes it: a recorder that inherits that goes on."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_is_not_ignored")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_recording_in_good_order(start_recording: Start, number: int) -> None:
     recording = start_recording()
