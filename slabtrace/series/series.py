@@ -66,6 +66,7 @@ class Series:
         self._name, self._rotation, self._carry = name, rotation, carry or self._carry_in_process
         self._number, self._oldest = 1, 1
         self._boundary_ns: int | None = None  # where the part is to end
+        self._is_last = False
         self._began_ns = manifest.started_ns
         self._before = Totals()  # of the parts that have ended
         self._mine = Totals()  # events, allocs and frees of this one
@@ -100,6 +101,8 @@ class Series:
             kind = np.asarray(columns["kind"])
             change = np.where(kind & schema.FREE_BIT, -1, 1) * (kind != schema.Kind.PAGE_END)
             self._change = np.append(self._change, change.astype(np.int8))
+        if table == "slabs":  # asked at the end of the recording: this part is the last
+            self._is_last, self._boundary_ns = True, None
         if table == "slabinfo" and self._boundary_ns is None and len(columns["ts_ns"]):
             self._boundary_ns = self._due(int(columns["ts_ns"][0]))
 
@@ -143,7 +146,7 @@ class Series:
         wanted = self._rotation
         full = wanted.bytes is not None and self._part.bytes >= wanted.bytes
         old = wanted.ns is not None and now_ns - self._began_ns >= wanted.ns
-        return now_ns if full or old else None
+        return now_ns if (full or old) and not self._is_last else None
 
     def _begin_next_part(self, boundary_ns: int) -> None:
         """End the part at `boundary_ns` and begin the next."""

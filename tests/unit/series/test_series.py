@@ -318,6 +318,24 @@ def test_kinds_are_counted_as_by_the_recorder(tmp_path: Path) -> None:
     assert (totals.events, totals.allocs, totals.frees) == (5, 2, 2)
 
 
+@pytest.mark.parametrize("due_first", [False, True])
+def test_the_part_with_the_slab_check_is_the_last(tmp_path: Path, due_first: bool) -> None:
+    """Else a last part of some milliseconds would be judged without its answer."""
+    made = Series(tmp_path / "t", Manifest(started_ns=S), Rotation(ns=S), carry=carry)
+    n, zeros = np.arange(1), {name: [0] for name in schema.SITES.names}
+    made.rows("sites", zeros)
+    sample = {name: [0] for name in schema.SLABINFO.names} | {"ts_ns": [5 * S], "name": ["x"]}
+    if due_first:
+        made.rows("slabinfo", sample)
+    made.rows("slabs", {name: [] for name in schema.SLABS.names})
+    made.rows("slabinfo", sample)
+    made.events(
+        EventBatch(n + 6 * S, n.astype(np.uint64), n.astype(np.uint32), *[np.zeros(1, np.uint32)] * 2)
+    )
+    made.close(COMPLETE)
+    assert made.folder == part_path(tmp_path / "t", 1)
+
+
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
