@@ -44,8 +44,8 @@ _GROUP = (
     Column("alias", TEXT, "", "of the caches that the kernel merged, the one that these were allocated from; empty where it is not certain"),
     Column("aliases", TEXTS, "", "names of the caches merged into the cache"),
     Column(
-        "whose", TEXT, "", "by process, command, cgroup, unit or container: that; empty where it is not known, "
-        "or rows are by something else",
+        "whose", TEXT, "", "by command, cgroup, unit or container: that; empty where it is not known, or rows are by "
+        "something else",
     ),
     Column(
         "context", TEXT, "", "what ran when they were allocated, by the stack: task, softirq NET_RX, hardirq, timer, "

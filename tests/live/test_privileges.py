@@ -16,7 +16,7 @@ import pytest
 
 import slabtrace
 from slabtrace.capture.process.privileges import RECORDING, Capability
-from tests.live.conftest import PATIENCE_S, SLABTRACE, Recording
+from tests.live.conftest import PATIENCE_S, SLABTRACE, Recording, wait_for
 from tests.live.ordinary_user import NOBODY, REPOSITORY, as_nobody, as_root
 from tests.live.test_exact_counts import cache_of_a_message
 
@@ -118,11 +118,17 @@ def test_no_thread_keeps_what_recording_does_not_take(
     recording.wait_events(1)
     user = NOBODY if sudo else 0
     kept = RECORDING if sudo else RECORDING | {Capability.DAC_OVERRIDE}
-    rows = [row for rows in threads(recording.process.pid).values() for row in rows]
-    privileged = [row for row in rows if row[1]]
-    assert len(privileged) >= 3  # the consumer, the storing thread, and who watches modules
-    assert all(row == (user, sum(1 << each for each in kept), True) for row in privileged)
-    assert {uid for uid, _, _ in rows} <= {user, NOBODY}
+    allowed = (user, sum(1 << each for each in kept), True)
+
+    def rows() -> list[tuple[int, int, bool]]:
+        return [row for rows in threads(recording.process.pid).values() for row in rows]
+
+    # the thread that reads /proc once has more until it is done
+    wait_for(lambda: all(row == allowed for row in rows() if row[1]))
+    assert (
+        len([row for row in rows() if row[1]]) >= 3
+    )  # the consumer, the storing thread, who watches modules
+    assert {uid for uid, _, _ in rows()} <= {user, NOBODY}
     status, stderr = recording.end(signal.SIGINT)
     assert status == 0, stderr
 

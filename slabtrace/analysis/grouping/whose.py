@@ -30,7 +30,7 @@ class Whose:
     def __init__(self, tasks: Tasks, processes: Processes, by: str) -> None:
         if by not in KINDS:
             raise ValueError(f"by is one of {', '.join(KINDS)}, not {by!r}")
-        self._tasks, self._processes, self._by = tasks, processes, by
+        self._tasks, self._processes, self.by = tasks, processes, by
         self._number: dict[str, int] = {"": 0}
         self.texts = [""]
 
@@ -40,14 +40,14 @@ class Whose:
 
     @cached_property
     def _of_task(self) -> Numbers:
-        comms = self._tasks.comm if self._by == "command" else [""] * len(self._tasks.comm)
+        comms = self._tasks.comm if self.by == "command" else [""] * len(self._tasks.comm)
         return self._numbered(comm and f"[{comm}]" for comm in comms)
 
     def numbers(self, tid: NDArray[np.uint32], ts_ns: NDArray[np.int64]) -> Numbers:
         """Whose each (task, time) is, shape (n,); by "process" the tgid."""
         row = self._tasks.rows(tid, ts_ns)
         tgid = np.append(self._tasks.tgid, UNKNOWN_TGID)[row].astype(np.int64)  # row -1: the last
-        if self._by == "process":
+        if self.by == "process":
             return tgid
         state = self._processes.rows(tgid, ts_ns)
         found: Numbers = np.append(self._of_state, 0)[state]
@@ -55,7 +55,7 @@ class Whose:
 
     def text(self, number: int) -> str:
         """What a number stands for; empty if it is not known.  Hostile text: escape it."""
-        if self._by == "process":
+        if self.by == "process":
             return str(number) if number else ""
         return self.texts[number]
 
@@ -76,4 +76,4 @@ class Whose:
             "cgroup": path,
             "unit": lambda state: cgroup_name(path(state)).unit,
             "container": lambda state: cgroup_name(path(state)).container,
-        }[self._by]
+        }[self.by]

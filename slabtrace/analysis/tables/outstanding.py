@@ -50,7 +50,8 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
         for each, *names in zip(frame["object"], frame["cache"], frame["aliases"], strict=True)
     ]
     whose = kept_objects.whose
-    frame["whose"] = [whose.text(each) if whose else "" for each in groups.process[kept].tolist()]
+    named = whose is not None and whose.by != "process"  # that one has pids
+    frame["whose"] = [whose.text(each) if whose and named else "" for each in groups.process[kept].tolist()]
     frame["reclaimable"] = [caches.reclaimable[row] for row in groups.cache[kept].tolist()]
     frame["call_site"], frame["module"] = groups.call_site[kept], groups.module[kept]
     frame["symbol"] = [lookup.symbols.name(each) if each else "" for each in frame["call_site"].tolist()]
