@@ -45,6 +45,7 @@ from slabtrace.trace.writing.sink import Sink
 
 T = TypeVar("T")
 
+SCAN_S = 5.0  # to wait for the reading of /proc: a file there blocks as long as its process hangs
 FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
 # Poll so often that a lane fills by this part between two polls, but within these bounds.
 _FILL_TARGET = 0.05
@@ -164,7 +165,8 @@ class Recorder:
         for name in names:
             self._intake.knows(name.tid, name.tgid)
         self._intake.task_names += names
-        self._scan = threading.Thread(target=store_running, args=(self._store, manifest.started_ns))
+        scan = (self._store, manifest.started_ns)
+        self._scan = threading.Thread(target=store_running, args=scan, daemon=True)
         self._scan.start()  # with the privileges that this thread still has
         self._store.caches(list(self._session.caches.values()))
 
@@ -362,7 +364,7 @@ class Recorder:
 
     def _finish_storing(self) -> None:
         if self._scan is not None:
-            self._scan.join()
+            self._scan.join(SCAN_S)
         self._store.finish()
 
     def _attempt(self, step: Callable[[], object]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from slabtrace.capture.process.running import (
@@ -35,7 +36,9 @@ def store_running(store: Storing, started_ns: int) -> None:
 
     It takes the privileges of the calling thread to see the files of processes of others.
     """
-    mounted = {each.number: each for each in hierarchies()}
+    mounted: dict[int, Hierarchy] = {}
+    with suppress(OSError, ValueError):  # what is not known of cgroups is left out
+        mounted.update({each.number: each for each in hierarchies()})
     numbers: dict[tuple[int, str], int] = {}
     rows: list[Row] = []
     for process in running_processes():
