@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Acts: live objects that one task allocated without a pause, as in one system call; and what meets in them.
 
-An act that is a loop is cut where its largest object comes again.
+What is a pause depends on those around it: a fork copies page tables for some hundred microseconds between
+its task_struct and its pid, but the task forks again only 100 ms later.  An act that is a loop is cut where
+its largest object comes again.
 
 Example: a task opens a socket.  Within 20 us it allocates a sock_inode_cache, a TCP, a filp, and a dentry.
 """
@@ -15,7 +17,9 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.batch import EventBatch
 
-TOGETHER_NS = 200_000  # the longest pause within an act
+TOGETHER_NS = 200_000  # no pause within an act
+LONGEST_NS = 5_000_000  # within an act, if the pauses around are much longer
+MUCH_LONGER = 20  # times
 MOST_PAIRS = 1 << 22  # meetings of two groups that are looked at
 MOST_GROUPS = 256  # of an act: one with more is of a task that never pauses
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio: its multiples mix the order of acts
@@ -28,9 +32,25 @@ def acts_of(
     if not len(order):
         return order, member
     tid, ts_ns = live.tid[order], live.ts_ns[order]
-    starts = np.concatenate([[True], (tid[1:] != tid[:-1]) | (np.diff(ts_ns) > TOGETHER_NS)])
-    act = np.cumsum(starts) - 1
+    pause = np.where(tid[1:] == tid[:-1], np.diff(ts_ns), np.iinfo(np.int64).max)
+    starts = np.flatnonzero(pause > TOGETHER_NS)
+    starts = starts[_ends_act(pause[starts])] + 1
+    act = np.searchsorted(starts, np.arange(len(order)), side="right")
     return _cut_loops(act, member, size), member
+
+
+def _ends_act(pause: Counts) -> NDArray[np.bool_]:
+    """Which pauses (ns, of one task after the other) are no short ones among much longer ones.
+
+    On each side counts the longer one of two, as an act may be in three parts.
+    """
+    endless = np.full(2, np.iinfo(np.int64).max)
+    around = np.concatenate([endless, pause, endless])
+    before = np.maximum(around[:-4], around[1:-3])
+    after = np.maximum(around[4:], around[3:-1])
+    short = (pause <= LONGEST_NS) & (np.minimum(before, after) // MUCH_LONGER >= pause)
+    ends: NDArray[np.bool_] = ~short
+    return ends
 
 
 def some_acts(pairs: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slabtrace.analysis.leaks import owners
-from slabtrace.analysis.leaks.acts import MOST_GROUPS, MOST_PAIRS, TOGETHER_NS, together
+from slabtrace.analysis.leaks.acts import (
+    LONGEST_NS,
+    MOST_GROUPS,
+    MOST_PAIRS,
+    MUCH_LONGER,
+    TOGETHER_NS,
+    together,
+)
 from slabtrace.analysis.leaks.owners import owned
 from slabtrace.trace.format.batch import EventBatch
 
@@ -105,14 +112,29 @@ def test_a_loop_without_pauses_is_cut_where_its_largest_object_comes_again() -> 
     assert found([Act(rounds, 0)]) == [(TCP, 0, {TCP: 500, SMALL: 475})]
 
 
+def by_turns(period_us: int, apart_us: Sequence[int], rounds: int = 9) -> Found:
+    """What is found of a task that allocates a TCP in each period, and something so much later."""
+    parts = [[TCP], *([part] for part in (SMALL, DENTRY)[: len(apart_us)])]
+    times = [0, *apart_us]
+    return found(
+        Act(groups, period_us * at + later)
+        for at in range(rounds)
+        for groups, later in zip(parts, times, strict=True)
+    )
+
+
 def test_a_pause_divides_acts() -> None:
     apart = TOGETHER_NS // US
-    near = [Act([TCP], 10_000 * at) for at in range(9)] + [
-        Act([SMALL], 10_000 * at + apart) for at in range(9)
-    ]
-    far = [act._replace(at_us=act.at_us + 1) if act.groups == [SMALL] else act for act in near]
-    assert found(near) == [(TCP, 0, {TCP: 9, SMALL: 9})]
-    assert len(found(far)) == 2
+    assert by_turns(5 * apart, [apart]) == [(TCP, 0, {TCP: 9, SMALL: 9})]
+    assert len(by_turns(5 * apart, [apart + 1])) == 2
+
+
+def test_a_short_pause_among_much_longer_ones_divides_nothing() -> None:
+    """A fork: between its task_struct and its pid, page tables are copied."""
+    assert by_turns(100_000, [3000]) == [(TCP, 0, {TCP: 9, SMALL: 9})]
+    assert by_turns(100_000, [300, 4000]) == [(TCP, 0, {TCP: 9, SMALL: 9, DENTRY: 9})]
+    assert len(by_turns(100_000, [LONGEST_NS // US + 1])) == 2, "too long in any case"
+    assert len(by_turns(3000 * MUCH_LONGER, [3000])) == 2, "57 ms is not much longer than 3 ms"
 
 
 def test_tasks_at_the_same_time_are_distinguished() -> None:
