@@ -20,7 +20,8 @@ class Fate(Enum):
 class Design(NamedTuple):
     """Objects of a `cache`, allocated in a stack with the function `symbol`; `reason`: what they are.
 
-    `lives_s`: how long they live, where the kernel frees them after a time.
+    `lives_s`: how long they live, where the kernel frees them after a time.  `unless`: they are something
+    else in a stack with this function.
     """
 
     cache: re.Pattern[str]
@@ -28,6 +29,13 @@ class Design(NamedTuple):
     fate: Fate
     reason: str
     lives_s: int = 0
+    unless: re.Pattern[str] | None = None
+
+    def fits(self, cache: str, frames: list[str]) -> bool:
+        """Whether these are such objects."""
+        if not self.cache.search(cache) or not any(self.symbol.search(frame) for frame in frames):
+            return False
+        return self.unless is None or not any(self.unless.search(frame) for frame in frames)
 
 
 INNER = 12  # frames of a stack that are looked at: deeper ones say what was done, not what for
@@ -93,12 +101,14 @@ KNOWN = (
         "tracked connections, which netfilter keeps for 2 min after they were closed",
         120,
     ),
-    # mm/vma.c, mm/mmap.c, mm/rmap.c, lib/maple_tree.c: the address space of a process
+    # mm/vma.c, mm/mmap.c, mm/rmap.c, lib/maple_tree.c: the address space of a process.  Others have trees,
+    # too: the directories of tmpfs (fs/libfs.c), interrupts (kernel/irq/irqdesc.c), regmap
     Design(
         ANY,
         re.compile(r"^(vm_area_(alloc|dup)|__?anon_vma_\w+|anon_vma_(clone|fork)|mas_\w+|mm_alloc|dup_mm)\b"),
         Fate.PROCESS,
         _OF_PROCESS,
+        unless=re.compile(r"^(mtree_\w+|simple_offset_\w+|irq_\w+|regcache_\w+)\b"),
     ),
     # kernel/fork.c, kernel/cred.c, kernel/pid.c, fs/file.c
     Design(
@@ -127,7 +137,4 @@ def by_design(cache: str, symbol: str, stack: list[str] | None = None) -> Design
     `symbol`: who called the allocator ("": not distinguished); `stack`: the frames above it, innermost first.
     """
     frames = [symbol, *(stack or [])[:INNER]]
-    for each in KNOWN:
-        if each.cache.search(cache) and any(each.symbol.search(frame) for frame in frames):
-            return each
-    return None
+    return next((each for each in KNOWN if each.fits(cache, frames)), None)

@@ -67,12 +67,20 @@ def identity(finding: dict[Any, Any]) -> str:
     commands, cgroups = list(finding["commands"]), [each for each in finding["cgroups"] if each != "/"]
     said = []
     if commands:
-        number = f"{plural(finding['processes'], 'process')} of " if finding["processes"] > 1 else ""
         of = f" (parent {parent(finding)})" if parent(finding) else ""
-        said.append(f"{number}`{short(commands[0])}`{_others(commands, 'command')}{of}{fate(finding)}")
+        said.append(
+            f"{_number(finding)}`{short(commands[0])}`{_others(commands, 'command')}{of}{fate(finding)}"
+        )
     if cgroups:
         said.append(f"cgroup {cgroups[0]}{_others(cgroups, 'cgroup')}")
     return "; ".join(said)
+
+
+def _number(finding: dict[Any, Any]) -> str:
+    """ "5 processes of " one command, or "5 processes: " of several; "" for a single process."""
+    if finding["processes"] <= 1:
+        return ""
+    return f"{plural(finding['processes'], 'process')}{': ' if len(finding['commands']) > 1 else ' of '}"
 
 
 def _others(texts: list[str], noun: str) -> str:

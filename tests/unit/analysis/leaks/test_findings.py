@@ -92,6 +92,8 @@ def test_gravest_first() -> None:
         ("nf_conntrack", "__nf_conntrack_alloc+0x1", [], Fate.TIMED),
         ("vm_area_struct", "vm_area_dup+0x1", [], Fate.PROCESS),
         ("maple_node", "mas_alloc_nodes+0x1", [], Fate.PROCESS),
+        ("maple_node", "mas_alloc_nodes+0x1", ["mas_preallocate+0x9", "__mmap_region+0x2"], Fate.PROCESS),
+        ("maple_node", "mas_alloc_nodes+0x1", ["mas_alloc_cyclic+0x9", "mtree_alloc_cyclic+0x2"], None),
         ("pid", "alloc_pid+0x1", [], Fate.PROCESS),
         ("kmalloc-64", "load_msg+0x41", ["do_msgsnd+0x8c"], None),
         ("kmalloc-64", "my_vm_area_alloc+0x1", [], None),
