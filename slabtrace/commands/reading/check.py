@@ -10,7 +10,7 @@ import click
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
 from slabtrace.cli.options import trace_argument
-from slabtrace.cli.rules_file import read_suppressions, read_toml, suppressions_option
+from slabtrace.cli.toml_files import read_suppressions, read_toml, suppressions_option
 from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import FOUND
 

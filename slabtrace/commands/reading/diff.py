@@ -12,7 +12,7 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace
 from slabtrace.cli.options import by_option, cache_option
-from slabtrace.cli.rules_file import read_suppressions, suppressions_option
+from slabtrace.cli.toml_files import read_suppressions, suppressions_option
 from slabtrace.columns import DIFF
 from slabtrace.errors import FOUND as EXIT_FOUND
 

@@ -19,8 +19,8 @@ from slabtrace.cli.options import (
     task_options,
     trace_argument,
 )
-from slabtrace.cli.rules_file import read_suppressions, suppressions_option
 from slabtrace.cli.source_lines import SourceLines, lines_option
+from slabtrace.cli.toml_files import read_suppressions, suppressions_option
 from slabtrace.columns import FINDINGS, LEAKS, OLDEST
 from slabtrace.errors import UsageError
 from slabtrace.render import json

@@ -18,9 +18,9 @@ from slabtrace.cli.destination import Destination, Limit, rotate_options, rotati
 from slabtrace.cli.options import choice_option
 from slabtrace.cli.output import check_new
 from slabtrace.cli.privileges import check_reach, tell_limits
-from slabtrace.cli.types import Duration, Label
+from slabtrace.cli.toml_files import all_labels, label_options
+from slabtrace.cli.types import Duration
 from slabtrace.commands.reading.report import write_report
-from slabtrace.errors import UsageError
 from slabtrace.invoker import invoking_user
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from slabtrace.capture.storing.periodic import Progress
     from slabtrace.trace.manifest import Manifest
 
-MOST_LABELS = 64
 STACKS = choice_option(
     "--stacks",
     choices=["none", "auto", "all"],
@@ -37,18 +36,6 @@ STACKS = choice_option(
     help="Which events get a kernel stack; auto: where a call site is busy, some of them, chosen at random. "
     "A stack costs as much as ten events.",
 )
-
-
-def _labels(
-    context: click.Context, parameter: click.Parameter, value: tuple[tuple[str, str], ...]
-) -> dict[str, str]:
-    """Labels by name.  Raises UsageError for two of one name, and for too many."""
-    names = [name for name, _ in value]
-    if len(set(names)) < len(names):
-        raise UsageError(f"--label {next(name for name in names if names.count(name) > 1)} is given twice")
-    if len(names) > MOST_LABELS:
-        raise UsageError(f"at most {MOST_LABELS} labels can be given")
-    return dict(value)
 
 
 @click.command(
@@ -86,15 +73,7 @@ Examples:
     metavar="FILE.html",
     help="Also write the page of `slabtrace report`.",
 )
-@click.option(
-    "--label",
-    "labels",
-    type=Label(),
-    multiple=True,
-    callback=_labels,
-    metavar="NAME=VALUE",
-    help="A label of the trace, like role=db; `slabtrace info` shows it. Repeatable.",
-)
+@label_options
 @rotate_options
 @click.option("--force", is_flag=True, help="Replace an existing trace and report of these names.")
 @click.option("-q", "--quiet", is_flag=True, help="No status line and no summary.")
@@ -108,6 +87,7 @@ def command(
     settle: bool,
     report: Path | None,
     labels: dict[str, str],
+    config: str | None,
     rotate: tuple[Limit, ...],
     keep: int | None,
     force: bool,
@@ -122,6 +102,7 @@ def command(
     The recording ends with Ctrl-C, after --duration, or, when COMMAND has ended, after --grace: RCU and
     deferred closes free objects after a process is gone. COMMAND runs as the user who called sudo.
     """
+    labels = all_labels(labels, config)
     if report is not None or as_json:
         check_reach(output, report and report.parent)
     if rotate:  # later parts are begun as the user behind sudo

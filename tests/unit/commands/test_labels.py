@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`record --label`, and how `info` shows labels and the machine."""
+"""`record --label` and `--config`, and how `info` shows labels and the machine."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from slabtrace.cli.toml_files import all_labels
 from slabtrace.commands import main
 from slabtrace.render.terminal.info import taint_letters
 from slabtrace.trace.manifest import OsRelease
@@ -57,6 +60,44 @@ def test_json_has_them_in_the_manifest_and_the_modules(run: Run) -> None:
 def test_odd_labels_are_refused(args: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["record", *args]) == 2
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+def config(folder: Path, text: str) -> str:
+    """A configuration file with this text."""
+    path = folder / "slabtrace.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_labels_of_a_config_file_and_those_given_which_go_before(tmp_path: Path) -> None:
+    path = config(tmp_path, '[labels]\nrole = "db"\nrack = 7\nnote = ""\n')
+    assert all_labels({"role": "web"}, path) == {"role": "web", "rack": "7", "note": ""}
+    assert all_labels({"a": "b"}, None, Path(path)) == {"role": "db", "rack": "7", "note": "", "a": "b"}
+    assert all_labels({"a": "b"}, None, tmp_path / "none.toml") == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[labels]\n'a b' = 1", "slabtrace.toml: 'a b=1' is not a label; write role=db"),
+        ("[labels]\na = 2000-01-01", "the value of the label 'a' is neither a text nor a number"),
+        ("[labels]\na = true", "neither a text nor a number"),
+        ("labels = 3", 'labels is not a table; write [labels], and below it role = "db"'),
+        ("[label]\na = 1", "no such table: label known tables: labels"),
+        ("[labels\n", "is not TOML"),
+        ("[labels]\n" + "".join(f"a{n} = 1\n" for n in range(65)), "at most 64 labels can be given, not 65"),
+    ],
+)
+def test_odd_config_files_are_refused(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["record", "--config", config(tmp_path, text)]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_config_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["record", "--config", "none.toml"]) == 2
+    assert "none.toml cannot be read: No such file or directory" in capsys.readouterr().err
 
 
 def test_letters_of_taint() -> None:

@@ -13,7 +13,7 @@ import pytest
 from slabtrace.analysis.rules import checks, suppressions
 from slabtrace.analysis.rules.checks import NotCounted, Rules
 from slabtrace.analysis.trust.completeness import Completeness
-from slabtrace.cli.rules_file import read_suppressions
+from slabtrace.cli.toml_files import read_suppressions
 from slabtrace.errors import UsageError
 from slabtrace.render.terminal.check import write_check
 from tests.unit.fake_rows import GROUPS
