@@ -2,7 +2,7 @@
 """python -m tests.verdict.simulated [--recordings N] [--groups N] [--seed N] [--only REGEX]
 
 Flat loads: recordings of --groups groups, all of one scenario; how many of them have any suspect.
-Leaks: one leaking group among --groups of flat ones; how often it is a suspect, growing, or neither.
+Leaks: one leaking group among --groups of flat ones; its class.
 Intervals: of groups with 10 objects or more, how often the rate's interval holds the true rate.
 """
 
@@ -16,10 +16,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from slabtrace.analysis.leaks.evidence import Tested, tested
-from slabtrace.analysis.leaks.findings import GROWS
-from slabtrace.analysis.statistics.discovery import LEVEL
-from tests.verdict.simulated.judging import evidence, recording
+from slabtrace.analysis.leaks.evidence import LEAST_KEPT, Tested, tested
+from tests.verdict.simulated.judging import classes, evidence, recording
 from tests.verdict.simulated.scenarios import FLAT, LEAKS
 
 COUNTED = 10  # objects in an interval's two counts, at least
@@ -29,9 +27,9 @@ STATIONARY = ("exponential", "fixed", "lognormal", "ring", "pool", "processes")
 def flat_recording(name: str, groups: int, seed: list[int]) -> Counter[str]:
     """The classes in one recording of a flat scenario, and whether its intervals hold 0."""
     rng = np.random.default_rng(seed)
-    classes, results = recording([FLAT[name](rng) for _ in range(groups)])
-    found = Counter(classes)
-    found["any"] = int("suspect" in classes)
+    found_as, results = recording([FLAT[name](rng) for _ in range(groups)])
+    found = Counter(found_as)
+    found["any"] = int("suspect" in found_as)
     if name in STATIONARY:
         found.update(covered(results, 0.0))
     return found
@@ -44,15 +42,12 @@ def covered(results: list[Tested], truth: float) -> Counter[str]:
 
 
 def leaking_group(name: str, groups: int, seed: list[int]) -> Counter[str]:
-    """The class of one leaking group among so many tests."""
+    """The class of one leaking group among so many others, each of which could have been a suspect."""
     rng = np.random.default_rng(seed)
     group = LEAKS[name](rng)
     result = tested(evidence(group))
-    level = LEVEL / groups
-    class_ = (
-        "suspect" if result.p <= level else "growing" if result.p_growth <= GROWS / groups else "undecided"
-    )
-    return Counter([class_]) + covered([result], group.leaks)
+    other = Tested(least_p=0.0, kept=LEAST_KEPT)
+    return Counter(classes([result] + [other] * (groups - 1))[:1]) + covered([result], group.leaks)
 
 
 def main() -> None:
@@ -79,13 +74,18 @@ def main() -> None:
                 f"| {name} | {asked.recordings} | {total['any']} | {grew:.2%} of groups | {_held(total)} |",
                 flush=True,
             )
-        print("\n| leak | groups | suspect | growing | interval holds the rate |\n|---|---:|---:|---:|---:|")
+        print(
+            "\n| leak | groups | suspect | growing | replacing | young | interval holds the rate |\n"
+            "|---|---:|---:|---:|---:|---:|---:|"
+        )
         for name in filter(re.compile(asked.only).search, LEAKS):
             jobs = [
                 pool.submit(leaking_group, name, asked.groups, [asked.seed, n]) for n in range(asked.leaks)
             ]
             total = sum((job.result() for job in jobs), Counter[str]())
-            shares = " | ".join(f"{total[each] / asked.leaks:.1%}" for each in ("suspect", "growing"))
+            shares = " | ".join(
+                f"{total[each] / asked.leaks:.1%}" for each in ("suspect", "growing", "replacing", "young")
+            )
             print(f"| {name} | {asked.leaks} | {shares} | {_held(total)} |", flush=True)
 
 
