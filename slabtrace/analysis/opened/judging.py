@@ -152,9 +152,10 @@ class Judging:
     def _holders(self, kept: Kept) -> Holders:
         tasks, live = self._recorded.tasks, kept.objects.live
         tgid = np.append(tasks.tgid, UNKNOWN_TGID)[tasks.rows(live.tid, live.ts_ns)]  # row -1: the last
-        at_end = self._recorded.manifest.processes
-        if at_end is None:
-            return Holders(tgid)
+        at_end, processes = self._recorded.manifest.processes, self._recorded.processes
+        if at_end is None:  # the recorder was killed, or could not see processes of others
+            began = processes.running_since(self._recorded.manifest.started_ns)
+            return Holders(tgid, began if processes.states else None)
         return Holders(tgid, frozenset(at_end.running), len(at_end.ended))
 
 

@@ -105,6 +105,14 @@ class Processes:
         found[there] = order[row[there]]
         return found
 
+    def running_since(self, ts_ns: int) -> frozenset[int]:
+        """The tgids of the processes that began then or later, and lived at the end."""
+        return frozenset(
+            each.tgid
+            for each in self.states
+            if each.began_ns >= ts_ns and self.ended_ns[each.number] == NOT_ENDED
+        )
+
     def path(self, state: State) -> str:
         """The path of the cgroup that says most of a process; empty if none is known."""
         key = self.cgroups.chosen(state.cgroups)

@@ -21,8 +21,13 @@ STATE, PARENT, START = 0, 1, 19  # fields after the name
 ZOMBIE = ("Z", "X")  # ended; all that is left is what its parent has not collected
 
 
-def processes_since(started_ns: int, proc: Path = PROC) -> Processes:
-    """The processes that began at `started_ns` (CLOCK_MONOTONIC) or later, and are still there."""
+def processes_since(started_ns: int, proc: Path = PROC) -> Processes | None:
+    """The processes that began at `started_ns` (CLOCK_MONOTONIC) or later, and are still there.
+
+    None where those of others may not be seen: /proc is mounted with hidepid (proc(5)).
+    """
+    if not os.access(proc / "1/stat", os.R_OK):
+        return None
     suspended_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
     since = (started_ns + suspended_ns) * os.sysconf("SC_CLK_TCK") // 1_000_000_000
     running, ended, parents = [], [], []

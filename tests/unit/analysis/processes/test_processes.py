@@ -70,6 +70,13 @@ def test_a_pid_that_is_used_again_is_another_process() -> None:
     assert found.ended_ns[second.number] == NOT_ENDED
 
 
+def test_which_processes_began_and_still_run() -> None:
+    rows = [*EXAMPLE, row(50, FORK, 9, 7), row(60, FORK, 10, 7), row(61, EXEC, 10, 7, command="ps")]
+    assert processes(rows).running_since(20) == {9, 10}
+    assert processes(rows).running_since(10) == {7, 9, 10}
+    assert processes(rows).running_since(60) == {10}
+
+
 def test_an_end_that_was_lost() -> None:
     found = processes([row(1, FORK, 8, 7), row(9, FORK, 8, 7)])
     assert found.ended_ns == [9, NOT_ENDED]

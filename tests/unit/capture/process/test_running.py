@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slabtrace.capture.process.census import descendants
+from slabtrace.capture.process.census import descendants, processes_since
 from slabtrace.capture.process.running import (
     MOST_BYTES,
     Hierarchy,
@@ -92,6 +92,16 @@ def test_descendants(tmp_path: Path) -> None:
     assert descendants(7, tmp_path) == {7, 8, 9}
     assert descendants(10, tmp_path) == {10, 11}
     assert descendants(99, tmp_path) == {99}
+
+
+def test_a_proc_that_hides_processes_of_others_says_nothing_of_the_end(tmp_path: Path) -> None:
+    """hidepid: /proc/1, which is always there, is that of somebody else."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/stat").write_text("7 (sh) S 1" + " 0" * 30)
+    assert processes_since(0, tmp_path) is None
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/stat").write_text("1 (init) S 0" + " 0" * 30)
+    assert processes_since(-(10**18), tmp_path) is not None
 
 
 def test_this_process() -> None:
