@@ -31,16 +31,24 @@ def escape(text: str) -> str:
 
 
 class Column(NamedTuple):
-    """A table's column.  Cells of an `elastic` one lose their middle where the table is too wide."""
+    """A table's column.  Cells of an `elastic` one lose their middle where the table is too wide, or their
+    end if that is the `least` of them.
+    """
 
     title: str
     right: bool = True
     elastic: bool = False
+    least: str = "middle"
 
 
 def name_column(title: str) -> Column:
     """A column of names: to the left, and elastic."""
     return Column(title, right=False, elastic=True)
+
+
+def command_column(title: str) -> Column:
+    """A column of command lines, whose ends matter least."""
+    return Column(title, right=False, elastic=True, least="end")
 
 
 def write_table(
@@ -102,11 +110,11 @@ def cell_width(text: str) -> int:
     return sum(_character_width(character) for character in text)
 
 
-def elide(text: str, width: int) -> str:
-    """`text` in at most `width` cells: the middle goes, because both ends of a symbol matter."""
+def elide(text: str, width: int, least: str = "middle") -> str:
+    """`text` in at most `width` cells: the middle goes, as both ends of a symbol matter, or the "end"."""
     if cell_width(text) <= width:
         return text
-    tail = (width - 1) * 2 // 5
+    tail = 0 if least == "end" else (width - 1) * 2 // 5
     return _prefix(text, width - 1 - tail) + ELLIPSIS + _prefix(text[::-1], tail)[::-1]
 
 
@@ -146,6 +154,6 @@ def _line(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str]) 
 
 def _cells(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str]) -> Iterator[str]:
     for column, width, text in zip(columns, widths, row, strict=True):
-        shown = elide(text, width) if column.elastic else text
+        shown = elide(text, width, column.least) if column.elastic else text
         padding = " " * (width - cell_width(shown))
         yield padding + shown if column.right else shown + padding

@@ -5,19 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from slabtrace.render.terminal.text import Column, name_column, write_table
+from slabtrace.render.terminal.text import Column, command_column, name_column, write_table
 from slabtrace.units import count, growth, plural, size, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (
-    Column("bytes"),
-    Column("objects"),
-    Column("growth/min"),
-    Column("suspects"),
-    Column("processes", right=False),
-)
+NUMBERS = (Column("bytes"), Column("objects"), Column("growth/min"))
 SUSPECTS_SHOWN = 3
 COMMAND_SHOWN = 60  # characters
 
@@ -28,19 +22,33 @@ def write_who(out: TextIO, rows: pd.DataFrame, by: str) -> None:
         out.write("nothing outstanding\n")
         return
     pid = (Column("pid"),) if by == "process" else ()
-    cells = ([*_numbers(row), *_names(row, by)] for row in rows.to_dict("records"))
-    write_table(out, (*COLUMNS, *pid, name_column("command" if pid else by)), cells)
+    suspects = (Column("suspects"),) if any(len(each) for each in rows["suspects"]) else ()
+    columns = (*NUMBERS, *suspects, Column("processes", right=False), *pid)
+    cells = (
+        [*_numbers(row), *(_suspects(row) for _ in suspects), _processes(row), *_names(row, by)]
+        for row in rows.to_dict("records")
+    )
+    write_table(
+        out,
+        (*columns, name_column(by) if by not in ("command", "process") else command_column("command")),
+        cells,
+    )
 
 
 def _numbers(row: dict[Any, Any]) -> list[str]:
-    suspects = [f"#{each}" for each in list(row["suspects"])[:SUSPECTS_SHOWN]]
     return [
         size(row["bytes_alloc"]),
         count(row["outstanding"]),
         growth(row["growth_bytes_per_s"]).removesuffix("/min") if row["growth_bytes_per_s"] > 0 else "-",
-        ", ".join(suspects) or "-",
-        f"{count(row['processes'])}{fate(row)}",
     ]
+
+
+def _suspects(row: dict[Any, Any]) -> str:
+    return ", ".join(f"#{each}" for each in list(row["suspects"])[:SUSPECTS_SHOWN]) or "-"
+
+
+def _processes(row: dict[Any, Any]) -> str:
+    return f"{count(row['processes'])}{fate(row)}"
 
 
 def fate(row: dict[Any, Any]) -> str:
@@ -96,5 +104,11 @@ def _names(row: dict[Any, Any], by: str) -> list[str]:
     name = str(row["name"]) or "(not known)"
     of = f" (parent {parent(row)})" if parent(row) else ""
     if by == "process":
-        return [name, f"{next(iter([*row['commands'], *row['comms']]), '?')}{of}"]
-    return [f"{name}{of}" if by == "command" else name]
+        return [name, f"{_without_folder(next(iter([*row['commands'], *row['comms']]), '?'))}{of}"]
+    return [f"{_without_folder(name)}{of}" if by == "command" else name]
+
+
+def _without_folder(command: str) -> str:
+    """A command line whose program has no folder: there is little room in a table."""
+    program, space, arguments = command.partition(" ")
+    return f"{program.rpartition('/')[2] or program}{space}{arguments}"

@@ -122,11 +122,15 @@ def test_a_trace_without_processes(tmp_path: Path) -> None:
 
 def test_the_text(trace: Path) -> None:
     out = io.StringIO()
-    write_who(out, slabtrace.open(trace).who(), "command")
+    frame = slabtrace.open(trace).who()
+    write_who(out, frame, "command")
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
-    assert lines[0] == "bytes objects growth/min suspects processes command"
-    assert lines[1] == f"1.9 KiB 30 - - 30, all gone {POSTQUEUE} (parent cron)"
-    assert lines[2].startswith("448 B 7 - - 1, alive redis-server")
+    assert lines[0] == "bytes objects growth/min processes command"
+    assert lines[1] == f"1.9 KiB 30 - 30, all gone {POSTQUEUE} (parent cron)"
+    assert lines[2].startswith("448 B 7 - 1, alive redis-server")
+    frame.at[1, "suspects"] = [2, 1]
+    write_who(out, frame, "command")
+    assert "#2, #1" in out.getvalue() and "suspects" in out.getvalue()
 
 
 def test_the_command(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +157,7 @@ FINDING = {
         ({"processes": 1}, "`postqueue -p` (parent cron), gone"),
         ({"processes": 1, "alive": 1, "parents": []}, "`postqueue -p`, alive"),
         ({"alive": None, "parents": []}, "30 processes of `postqueue -p`"),
-        ({"commands": ["a", "b"], "parents": []}, "30 processes of `a` and 1 other command, all gone"),
+        ({"commands": ["a", "b"], "parents": []}, "30 processes: `a` and 1 other command, all gone"),
         ({"commands": ["x" * 99], "parents": []}, f"30 processes of `{'x' * 60}…`, all gone"),
         (
             {"cgroups": ["/a.service", "/b"]},

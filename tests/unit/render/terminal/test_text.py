@@ -74,6 +74,7 @@ def test_wide_characters_take_two_cells() -> None:
     assert text.cell_width("日本") == 4
     assert text.cell_width("e\u0301") == 1  # a combining accent takes none
     assert text.elide("日本日本日本", 7) == "日本…本"
+    assert text.elide("cron -f -l 2", 9, least="end") == "cron -f …"
 
 
 def test_a_table_escapes_its_cells() -> None:
