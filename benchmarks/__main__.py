@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from benchmarks import (
     billion,
+    forks,
     long_run,
     machine,
     overhead,
@@ -36,6 +37,7 @@ BY_NAME = {
     "trust": trust.main,
     "scaling": scaling.main,
     "soak": soak.main,
+    "forks": forks.main,
     "long-run": long_run.main,
     "billion": billion.main,
 }
