@@ -45,10 +45,12 @@ def outstanding(groups: list[dict[str, Any]], function: str) -> list[tuple[str, 
     return sorted((g["cache"], g["outstanding"]) for g in groups if re.match(rf"{function}\+0x", g["symbol"]))
 
 
-def check_messages(groups: list[dict[str, Any]]) -> None:
+def check_messages(groups: list[dict[str, Any]], missed: int = 0) -> None:
+    """`missed`: events that the trace says it lost; each may be one of a message."""
     assert outstanding(groups, "(load_msg|alloc_msg)") == [(cache_of_a_message(), KEPT)]
     (group,) = (g for g in groups if g["symbol"].startswith(("load_msg+", "alloc_msg+")))
-    assert (group["allocated"], group["freed"]) == (KEPT + EXCHANGED, EXCHANGED)
+    unseen = KEPT + EXCHANGED - group["allocated"]
+    assert group["freed"] == group["allocated"] - KEPT and 0 <= unseen <= missed
     assert group["bytes_req"] == KEPT * 112
     assert group["bytes_alloc"] == KEPT * 128
 
@@ -79,11 +81,11 @@ def check_whole_pipes(leaver: Leaver, kept: int) -> None:
     assert set(counts.values()) == {kept, 2 * kept}, counts
 
 
-def check_leaver(record_leaver: RecordLeaver, *options: str) -> None:
+def check_leaver(record_leaver: RecordLeaver, *options: str, all_seen: bool = True) -> None:
     for kept in (OPEN, 0):
         leaver = record_leaver(KEPT, EXCHANGED, PIPES, kept, options=options)
         groups = groups_of(leaver)
-        check_messages(groups)
+        check_messages(groups, 0 if all_seen else slabtrace.open(leaver.trace).completeness().lost)
         check_pipes(groups, kept)
         if "none" not in options:
             check_whole_pipes(leaver, kept)
@@ -97,10 +99,12 @@ def test_exactly_what_was_left(record_leaver: RecordLeaver, run: int) -> None:
 
 @pytest.mark.parametrize("run", range(RUNS))
 def test_exactly_what_was_left_while_every_cpu_is_loaded(
-    record_leaver: RecordLeaver, load: Callable[[], object], run: int
+    record_leaver: RecordLeaver, load: Callable[[], object], run: int, pytestconfig: pytest.Config
 ) -> None:
+    """Noise may take the CPUs from the recorder as well: then what is not seen is counted as lost."""
     load()
-    check_leaver(record_leaver, "--stacks", "none", "--grace", "2s")
+    alone = not pytestconfig.getoption("--noise")
+    check_leaver(record_leaver, "--stacks", "none", "--grace", "2s", all_seen=alone)
 
 
 def test_with_some_stacks_the_counts_are_exact_and_the_stack_is_found(record_leaver: RecordLeaver) -> None:

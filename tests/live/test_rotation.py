@@ -120,7 +120,8 @@ def test_a_slow_leak_over_parts_of_five_seconds_is_suspect_in_the_last(
     (leak,) = (row for row in trace.findings().to_dict("records") if is_message(row))
     mine = trace.outstanding(pid=[os.getpid()])
     messages = mine[mine["symbol"].str.startswith(("load_msg+", "alloc_msg+"))]
-    assert leak["class"] == "suspect" and SLOW <= messages["outstanding"].sum() <= len(sent)
+    assert leak["class"] == "suspect", leak["why"]
+    assert SLOW <= messages["outstanding"].sum() <= len(sent)
     assert leak["rate_low"] < len(sent) / (sent[-1] - sent[0]) < leak["rate_high"]
     window = trace.window(0, trace.length_ns)
     assert not [row for row in window.findings().to_dict("records") if is_message(row) and is_suspect(row)]
