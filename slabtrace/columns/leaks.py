@@ -68,6 +68,7 @@ _TESTS = (
     Column("rate_per_s", "float64", "1/s", "objects a second that came and that nothing balances, of all objects"),
     Column("rate_low", "float64", "1/s", "lower end of the rate's interval (95 %)"),
     Column("rate_high", "float64", "1/s", "upper end of the rate's interval (95 %)"),
+    Column("rate_since_ns", "int64", "ns", "the rate is that from so long after the start on, because more came before; 0: of the whole time"),
     Column("growth_bytes_per_s", "float64", "B/s", "the rate in bytes"),
     Column("growth_low", "float64", "B/s", "lower end of the growth's interval (95 %)"),
     Column("growth_high", "float64", "B/s", "upper end of the growth's interval (95 %)"),

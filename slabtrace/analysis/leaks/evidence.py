@@ -37,6 +37,8 @@ LEAST_DEATH_RATE = 2.0  # a suspect's old objects do not die within half a recor
 LEAST_FILLED = 6.0  # of 16 parts of the time in which objects came: with fewer they did not come all along
 FEW_FILLED = 2.0  # nor in a time that ended, but in a burst or two
 SLOW_DEATH_RATE, SLOW_LEVEL = 0.5, 0.05  # nor within two recordings, rather surely
+FASTER_LEVEL = 1e-3  # how well chance may explain that more came in the first half than in the second
+HALVINGS = 2  # of the time, to find the stretch for the rate
 FINER = 2.0  # so many times as old is another age, where kept and older are compared
 
 
@@ -78,7 +80,7 @@ class Tested(NamedTuple):
     these `sure` cannot have been freed unseen),
     `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `filled`: in how many
     of 16 parts of the time objects came.  `ended`: no more come.  `rate`: objects a recording, and `counted`:
-    those that came or went that it rests on.
+    those that came or went that it rests on; `since`: the rate is that from then on, before that more came.
     """
 
     p: float = 1.0
@@ -94,6 +96,7 @@ class Tested(NamedTuple):
     ended: bool = False
     rate: Rate = Rate(0.0, 0.0, 0.0)
     counted: float = 0.0
+    since: float = 0.0
 
     @property
     def steady(self) -> bool:
@@ -126,7 +129,28 @@ def tested(evidence: Evidence) -> Tested:
         found.append(result._replace(p=1.0, ended=True) if over else result)
     best = min(found, key=lambda each: (each.p, _clear(each)))
     quiet = min(found, key=lambda each: (each.died + LEAST_KEPT) / (1.0 - each.horizon) ** 2)
-    return best._replace(rate=quiet.rate, counted=quiet.kept + quiet.older, ended=found[0].ended)
+    rate = {name: getattr(quiet, name) for name in ("rate", "counted", "since")}
+    result = best._replace(**rate, ended=found[0].ended)
+    goes_on = quiet.since > 0 and result.p > LEVEL
+    return _of_later_part(result, evidence, quiet.horizon) if goes_on else result
+
+
+def _of_later_part(result: Tested, evidence: Evidence, horizon: float) -> Tested:
+    """What grows on more slowly than at first, as a service that starts and then leaks: growth, no leak.
+
+    A cache that fills looks the same, and comes to an end later.
+    """
+    kept = evidence.kept(horizon)
+    length = _coming(evidence, kept, 1.0 - horizon) - result.since
+    later = kept[int(np.searchsorted(kept, result.since)) :] - result.since
+    spread = dispersion(later, length)
+    filled = parts_filled(later, length)
+    if ended(later, length, spread) or filled < LEAST_FILLED:
+        return result
+    went = (result.counted - len(later)) / spread
+    came = int(len(later) / spread)
+    p_growth = min(HALVINGS * at_least(came, came + ceil(went)), 1.0)
+    return result._replace(p_growth=p_growth, filled=filled, ended=False)
 
 
 class Balance(NamedTuple):
@@ -191,8 +215,8 @@ def _at(evidence: Evidence, at: int, balance: Balance) -> tuple[Tested, bool]:
         died=int(evidence.died[at]),
         dispersion=spread,
         filled=parts_filled(kept, length),
-        rate=of_difference(len(kept), gone, spread, _coming(evidence, kept, length)),
     )
+    result = _with_rate(result, evidence)
     still = not ended(kept, length, spread)
     if sure < LEAST_KEPT or balance.p > LEVEL or not result.steady:
         return result, still
@@ -200,6 +224,37 @@ def _at(evidence: Evidence, at: int, balance: Balance) -> tuple[Tested, bool]:
     slow = beyond.p_all_die(SLOW_DEATH_RATE) <= SLOW_LEVEL
     p_die = min(len(evidence.horizons) * beyond.p_all_die(LEAST_DEATH_RATE), 1.0)
     return result._replace(p=max(balance.sure, p_die) if slow else 1.0), still
+
+
+def _with_rate(result: Tested, evidence: Evidence) -> Tested:
+    """The rate of the whole time, or where more came at first, as when a service starts, of the later part.
+
+    For that no object of the recording may have been freed as an old one: it is not known when that one came.
+    """
+    horizon = result.horizon
+    kept, length, spread = evidence.kept(horizon), 1.0 - horizon, result.dispersion
+    since = _faster_until(kept, length, spread) if not result.died else 0.0
+    later = kept[int(np.searchsorted(kept, since)) :]
+    if since and len(later) >= LEAST_KEPT:
+        _, gone = evidence.gone(since + horizon)
+        spread = dispersion(later - since, length - since)
+        coming = _coming(evidence, later, length) - since
+        rate = of_difference(len(later), gone, spread, coming)
+        return result._replace(rate=rate, counted=len(later) + gone, since=since)
+    rate = of_difference(len(kept), result.older, spread, _coming(evidence, kept, length))
+    return result._replace(rate=rate, counted=len(kept) + result.older)
+
+
+def _faster_until(kept: Times, length: float, spread: float) -> float:
+    """Until when certainly more objects came than later: 0, or a half or three quarters of the time."""
+    until = 0.0
+    for _ in range(HALVINGS):
+        begin, middle = np.searchsorted(kept, [until, (until + length) / 2]).tolist()
+        early, both = int((middle - begin) / spread), int((len(kept) - begin) / spread)
+        if at_least(early, both) > FASTER_LEVEL:
+            break
+        until = (until + length) / 2
+    return until
 
 
 def _clear(result: Tested) -> float:

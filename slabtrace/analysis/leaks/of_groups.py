@@ -69,6 +69,7 @@ def with_tests(
         rate_per_s=[each.rate.rate * per_s for each in results],
         rate_low=[each.rate.low * per_s for each in results],
         rate_high=[each.rate.high * per_s for each in results],
+        rate_since_ns=[round(each.since * length_ns) for each in results],
         old=[each.kept for each in results],
         old_freed=[each.died for each in results],
         older_freed=[each.older for each in results],

@@ -113,8 +113,10 @@ def _clauses(row: dict[Any, Any]) -> Iterator[str]:
 
 def _growth(row: dict[Any, Any]) -> str:
     slope, low, high = (MINUTE * row[name] for name in ("growth_bytes_per_s", "growth_low", "growth_high"))
+    since = row["rate_since_ns"]
+    at_first = f"faster at first; from {duration(since)} on " if since else ""
     every = f"one more every {duration(1e9 / row['rate_per_s'])}, " if row["rate_per_s"] > 0 else ""
-    return f"{every}{size(slope)}/min ({size(max(low, 0))} to {size(high)})"
+    return f"{at_first}{every}{size(slope)}/min ({size(max(low, 0))} to {size(high)})"
 
 
 def _old(row: dict[Any, Any]) -> Iterator[str]:

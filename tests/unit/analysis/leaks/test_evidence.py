@@ -128,6 +128,34 @@ def test_what_ended_is_no_leak() -> None:
     assert result.ended and result.p == 1.0 and not result.bursts
 
 
+@pytest.mark.parametrize("at_first", [60, 400])
+def test_the_rate_after_a_start_is_that_of_the_later_part(at_first: int) -> None:
+    """A service starts and allocates what it needs; besides, one object a second leaks all the time."""
+    rng, held, grows, cases = np.random.default_rng(3), 0, 0, 300
+    for _ in range(cases):
+        leak = rng.random(rng.poisson(SECONDS))
+        result = judged.tested(group(np.concatenate([leak, 0.3 * rng.random(at_first)])))
+        held += result.rate.low <= SECONDS <= result.rate.high
+        grows += not result.ended and result.steady and min(result.p, result.p_growth) < 1e-3
+    assert at_most(held, cases, 0.93) > SURE and grows > 0.9 * cases
+
+
+def test_a_start_alone_ends() -> None:
+    result = judged.tested(group(np.linspace(0, 0.3, 400)))
+    assert result.ended and result.since == 0.0
+
+
+def test_a_rate_is_of_the_whole_time_where_objects_come_evenly() -> None:
+    assert judged.tested(leak()).since == 0.0
+
+
+def test_where_recorded_objects_died_old_the_rate_is_of_the_whole_time() -> None:
+    """A later part cannot tell which of the frees are of objects that came before it."""
+    came = np.concatenate([np.linspace(0, 0.3, 400), np.linspace(0, 1, 64)])
+    lives = np.where(np.arange(len(came)) % 4 == 0, 0.5, np.inf)
+    assert judged.tested(group(came, lives)).since == 0.0
+
+
 def test_objects_asked_for_until_a_time_have_not_ended_there() -> None:
     early = group(np.linspace(0, 0.5, 200))
     assert judged.tested(early).ended

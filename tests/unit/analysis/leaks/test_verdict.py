@@ -88,6 +88,7 @@ def row(**fields: Any) -> dict[str, Any]:
         "old": 60,
         "old_freed": 0,
         "older_freed": 0.0,
+        "rate_since_ns": 0,
         "horizon_ns": 4.29 * S,
         "rate_per_s": 1.0,
         "growth_bytes_per_s": 64.0,
@@ -111,6 +112,7 @@ def test_the_example_of_why() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
+        ({"rate_since_ns": 32 * S}, "faster at first; from 32 s on one more every 1 s, 3.8 KiB/min"),
         ({"older_freed": 3.0}, "were freed, and 3 from before the recording"),
         ({"old": 1, "old_freed": 0}, "0 of 1 object older than 4.29 s was freed"),
         ({"of_task": True, "old_freed": 86}, "60 stay that are older than 4.29 s; of all tasks, 86"),
