@@ -99,7 +99,7 @@ static __always_inline bool lane_take_any(struct claim *claim, u32 first)
 			return true;
 		}
 	}
-	claim->state->too_deep++;
+	__sync_fetch_and_add(&claim->state->too_deep, 1);
 	return false;
 }
 
@@ -130,7 +130,7 @@ static __always_inline bool lane_next(struct claim *claim)
 {
 	claim->number = claim->state->depth;
 	if (claim->number >= NESTED_LANES) {
-		claim->state->too_deep++;
+		__sync_fetch_and_add(&claim->state->too_deep, 1);
 		return false;
 	}
 	*(volatile u64 *)&claim->state->depth = claim->number + 1;

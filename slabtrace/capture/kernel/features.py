@@ -159,10 +159,20 @@ def examine(btf: Btf) -> KernelShape:
         | {"node": _first_node(btf)},
         cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),
         task_fields={name: btf.offsetof("task_struct", name) for name in ("pid", "tgid", "comm")},
-        # SRCU-fast came just before tracepoints were guarded by it (7.0, a46023d5616e)
-        preemptible=btf.function("init_srcu_struct_fast") is not None,
+        preemptible=preemptible(btf),
         page_end=btf.offsetof(slab, "slab_cache") != btf.offsetof("page", "mapping"),
         reclaim_account=_reclaim_account(btf),
+    )
+
+
+def preemptible(btf: Btf) -> bool:
+    """Whether a raw tracepoint program can be preempted.
+
+    SRCU-fast came just before tracepoints were guarded by it (7.0, a46023d5616e).  With lockdep, as in a
+    debug kernel, its function has another name: include/linux/srcu.h, CONFIG_DEBUG_LOCK_ALLOC.
+    """
+    return any(
+        btf.function(name) is not None for name in ("init_srcu_struct_fast", "__init_srcu_struct_fast")
     )
 
 
