@@ -18,6 +18,8 @@ _NS = {
     "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "min": 60 * 10**9, "h": 3600 * 10**9,
     "d": 86_400 * 10**9,
 }  # fmt: skip
+_PACES = ((60, "min"), (3600, "h"), (86_400, "d"))
+FEW_BYTES = 10
 _POWERS = "KMGT"  # of 1024
 # Not compiled here: `slabtrace --help` needs none of them.
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
@@ -65,10 +67,26 @@ def duration(ns: float | None) -> str:
 
 
 def growth(bytes_per_second: float | None) -> str:
-    """A number of bytes a second, by the minute: "15.0 KiB/min"."""
+    """A number of bytes a second, by the minute: "15.0 KiB/min"; a few bytes by the hour or day: "64 B/h"."""
     if bytes_per_second is None or unknown(bytes_per_second):
         return NOT_KNOWN
-    return f"{size(60 * bytes_per_second)}/min"
+    seconds, unit = _pace(bytes_per_second)
+    return f"{size(seconds * bytes_per_second)}/{unit}"
+
+
+def growth_range(bytes_per_second: float, low: float, high: float) -> str:
+    """A growth and its interval, which is cut at 0, in one unit: "3.8 KiB/min (2.8 KiB to 4.9 KiB)"."""
+    seconds, unit = _pace(bytes_per_second)
+    least, middle, most = (size(seconds * each) for each in (max(low, 0), bytes_per_second, high))
+    return f"{middle}/{unit} ({least} to {most})"
+
+
+def _pace(bytes_per_second: float) -> tuple[int, str]:
+    """The time, in seconds and by name, in which this growth is a number of bytes that says something."""
+    for seconds, unit in _PACES:
+        if abs(bytes_per_second) * seconds >= FEW_BYTES:
+            return seconds, unit
+    return _PACES[-1] if bytes_per_second else _PACES[0]
 
 
 def rate(per_second: float | None) -> str:

@@ -172,3 +172,18 @@ def test_a_printed_size_can_be_parsed(number: float) -> None:
 def test_a_printed_growth_can_be_parsed(bytes_per_s: float) -> None:
     read = units.parse_growth(units.growth(bytes_per_s))
     assert read == pytest.approx(bytes_per_s, rel=0.06, abs=0.5 / 60)
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "text"),
+    [
+        (256, "15.0 KiB/min"), (1, "60 B/min"), (64 / 3600, "64 B/h"), (64 / 86_400, "64 B/d"), (1e-9, "0 B/d"),
+        (-64 / 3600, "-64 B/h"), (0.0, "0 B/min"), (float("nan"), "-"),
+    ],
+)  # fmt: skip
+def test_a_slow_growth_is_told_by_the_hour_or_day(bytes_per_s: float, text: str) -> None:
+    assert units.growth(bytes_per_s) == text
+
+
+def test_a_growth_and_its_interval_have_one_unit() -> None:
+    assert units.growth_range(64 / 3600, -1, 90 / 3600) == "64 B/h (0 B to 90 B)"

@@ -8,9 +8,8 @@ from typing import Any
 
 from slabtrace.analysis.leaks.by_design import Fate
 from slabtrace.analysis.names.objects import first_kind, is_general, many
-from slabtrace.units import count, duration, plural, size, unknown
+from slabtrace.units import count, duration, growth_range, plural, unknown
 
-MINUTE = 60
 KMEMLEAK = "a kernel with kmemleak lists those that nothing refers to"  # CONFIG_DEBUG_KMEMLEAK
 OF_PROCESS = "nothing while the process runs: these are freed when it ends"
 _REPLACED = "nothing, if so many are expected: as many older ones went as these that stay"
@@ -112,11 +111,11 @@ def _clauses(row: dict[Any, Any]) -> Iterator[str]:
 
 
 def _growth(row: dict[Any, Any]) -> str:
-    slope, low, high = (MINUTE * row[name] for name in ("growth_bytes_per_s", "growth_low", "growth_high"))
+    grew = growth_range(*(row[name] for name in ("growth_bytes_per_s", "growth_low", "growth_high")))
     since = row["rate_since_ns"]
     at_first = f"faster at first; from {duration(since)} on " if since else ""
     every = f"one more every {duration(1e9 / row['rate_per_s'])}, " if row["rate_per_s"] > 0 else ""
-    return f"{at_first}{every}{size(slope)}/min ({size(max(low, 0))} to {size(high)})"
+    return f"{at_first}{every}{grew}"
 
 
 def _old(row: dict[Any, Any]) -> Iterator[str]:
