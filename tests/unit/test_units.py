@@ -177,8 +177,8 @@ def test_a_printed_growth_can_be_parsed(bytes_per_s: float) -> None:
 @pytest.mark.parametrize(
     ("bytes_per_s", "text"),
     [
-        (256, "15.0 KiB/min"), (1, "60 B/min"), (64 / 3600, "64 B/h"), (64 / 86_400, "64 B/d"), (1e-9, "0 B/d"),
-        (-64 / 3600, "-64 B/h"), (0.0, "0 B/min"), (float("nan"), "-"),
+        (256, "15.0 KiB/min"), (1, "60 B/min"), (64 / 3600, "64 B/h"), (64 / 86_400, "64 B/d"),
+        (1e-9, "0 B/d"), (-64 / 3600, "-64 B/h"), (0.0, "0 B/min"), (float("nan"), "-"),
     ],
 )  # fmt: skip
 def test_a_slow_growth_is_told_by_the_hour_or_day(bytes_per_s: float, text: str) -> None:
