@@ -19,7 +19,7 @@ struct cgroup_key {
 };
 
 BPF_F_TABLE("hash", struct cgroup_key, u8, wanted_cgroups, WANTED_CGROUPS, 0);
-BPF_F_TABLE("array", u32, u64, cgroups_unjudged, 1, 0);
+BPF_F_TABLE("array", u32, u64, cgroups_unjudged, 1, BPF_F_MMAPABLE);
 GLOB_TABLE(cgroup_glob, CGROUP_WORDS);
 
 #define PATH_CHUNK  64

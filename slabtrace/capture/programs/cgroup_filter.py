@@ -11,6 +11,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from slabtrace.capture.kernel.cgroup_shape import CONTROLLERS, CgroupShape
 from slabtrace.capture.process.cgroup_tree import cgroups_of
 from slabtrace.capture.process.running import DEFAULT, PROC, Hierarchy, hierarchies
@@ -37,6 +40,7 @@ class CgroupFilter:
         if shape is None:
             raise CaptureError(*_NO_CGROUPS)
         self._glob, self._shape = glob, shape
+        self._unjudged: NDArray[np.uint64] | None = None
         mounted: list[Hierarchy] = []
         with suppress(OSError, ValueError):
             mounted = hierarchies(proc)
@@ -55,6 +59,7 @@ class CgroupFilter:
     def set_glob(self, programs: Programs) -> None:
         """Give the programs the glob, before they are attached."""
         programs.set_bytes("cgroup_glob", self._glob.table().tobytes())
+        self._unjudged = programs.mapped("cgroups_unjudged", "u8", 1)
 
     def fill(self, programs: Programs) -> None:
         """Give the programs the cgroups there are.  They add those that are made once they are attached.
@@ -81,11 +86,10 @@ class CgroupFilter:
             if self._glob.matches_path(path)
         }
 
-    @staticmethod
-    def unjudged(programs: Programs) -> int:
+    @property
+    def unjudged(self) -> int:
         """How many new cgroups could not be judged so far: there was no room, or the path was too long."""
-        table = programs.table("cgroups_unjudged")
-        return int(table[table.Key(0)].value)
+        return 0 if self._unjudged is None else int(self._unjudged[0])
 
 
 def _of_version_1(mounted: list[Hierarchy], shape: CgroupShape) -> tuple[int, str]:
