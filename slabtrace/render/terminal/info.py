@@ -215,8 +215,8 @@ def _inexact(completeness: Completeness) -> Iterator[tuple[str, str]]:
     if completeness.cgroups_unjudged:
         yield (
             "not judged",
-            f"{plural(completeness.cgroups_unjudged, 'cgroup')} made while recording: there was no room, or the "
-            "path was too long; if --cgroup matches, what tasks allocated there is missing",
+            f"{plural(completeness.cgroups_unjudged, 'cgroup')} made while recording: there was no room, or "
+            "the path was too long; if --cgroup matches, what tasks allocated there is missing",
         )
     if completeness.stacks_lost:
         yield "no stack", f"{plural(completeness.stacks_lost, 'event')} whose stack was lost"
