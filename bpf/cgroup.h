@@ -23,7 +23,9 @@ BPF_F_TABLE("array", u32, u64, cgroups_unjudged, 1, BPF_F_MMAPABLE);
 GLOB_TABLE(cgroup_glob, CGROUP_WORDS);
 
 #define PATH_CHUNK  64
-#define PATH_CHUNKS 16 /* 1024 bytes: the tracepoint has no more (TRACE_CGROUP_PATH_LEN) */
+#define PATH_CHUNKS 16
+#define PATH_MOST                                                                                  \
+	1023 /* the tracepoint has no more: TRACE_CGROUP_PATH_LEN, with the 0 at its end */
 
 /* Is the current task in a wanted cgroup? */
 static __always_inline bool cgroup_wanted(void)
@@ -55,7 +57,7 @@ static __always_inline void cgroup_unjudged(void)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* Does the path match, or that of a cgroup above it? */
+/* Does the path match, or that of a cgroup above it?  One that may have been cut is not judged. */
 static __always_inline bool path_wanted(u64 path)
 {
 	u64 state[CGROUP_WORDS] = {1};
@@ -68,11 +70,12 @@ static __always_inline bool path_wanted(u64 path)
 		if (bpf_probe_read_kernel(text, PATH_CHUNK, (void *)(path + part * PATH_CHUNK)))
 			break;
 		for (u32 i = 0; i < PATH_CHUNK; i++) {
-			u32 c = text[i];
-			bool whole = !c || c == '/' ||
-				     (!part && i == 1); /* there is a cgroup of this path */
+			u32 c = text[i], at = part * PATH_CHUNK + i;
 
-			if (whole && state[CGROUP_WORDS - 1] & glob->accept)
+			if (at == PATH_MOST)
+				break;
+			/* there is a cgroup of the path so far; "/" is the first */
+			if ((!c || c == '/' || at == 1) && state[CGROUP_WORDS - 1] & glob->accept)
 				return true;
 			if (!c)
 				return false;

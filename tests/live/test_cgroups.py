@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 
 import slabtrace
+from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.process.running import hierarchies
+from slabtrace.capture.programs import cgroup_filter
+from slabtrace.capture.session import Session
+from slabtrace.errors import UsageError
 from slabtrace.trace.format.schema import FREE_BIT
 from tests.live.conftest import Recording, slabtrace_json, wait_for
 from tests.live.messages import new_queue
@@ -111,25 +115,84 @@ def test_reading_finds_the_same_in_a_recording_of_everything(start_recording: St
     assert sum(group["outstanding"] for group in inner) == LEFT[f"{NAME}-wanted-1/inner"]
 
 
-def test_a_new_cgroup_with_a_long_path(start_recording: Start, root: Path) -> None:
-    """The programs judge all of a path that the kernel's tracepoint has, 1,023 bytes."""
-    parts = [f"{NAME}-{'x' * 200}", *("y" * 200 for _ in range(3)), "end"]
+@pytest.fixture
+def deep(root: Path) -> Iterator[list[Path]]:
+    """Cgroups that are not made yet, one in the other, with paths of up to 1,400 characters."""
+    parts = [
+        f"{NAME}-{'x' * 200}",
+        *("y" * 200 for _ in range(3)),
+        "end",
+        *("z" * 200 for _ in range(3)),
+        "end",
+    ]
     folders = [root.joinpath(*parts[: at + 1]) for at in range(len(parts))]
-    try:
-        with new_queue() as queue:
-            recording = start_recording("--cache", cache_of_a_message(), "--cgroup", f"/{NAME}*/end")
-            wait_for(lambda: began(recording))
-            for folder in folders:
-                folder.mkdir()
-            argv = [sys.executable, "-c", SEND, str(folders[-1]), str(queue), "83"]
-            subprocess.run(argv, check=True)
-            argv[3], argv[5] = str(folders[-2]), "89"
-            subprocess.run(argv, check=True)
-            recording.wait_events(83)
-            assert recording.end()[0] == 0
-    finally:
-        for folder in reversed(folders):
-            with suppress(OSError):
-                folder.rmdir()
+    yield folders
+    for folder in reversed(folders):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def test_a_new_cgroup_with_a_long_path(start_recording: Start, deep: list[Path]) -> None:
+    """The programs judge all of a path that the kernel's tracepoint has."""
+    with new_queue() as queue:
+        recording = start_recording("--cache", cache_of_a_message(), "--cgroup", f"/{NAME}*/end")
+        wait_for(lambda: began(recording))
+        for folder in deep[:5]:
+            folder.mkdir()
+        for folder, left in ((deep[4], 83), (deep[3], 89)):
+            subprocess.run([sys.executable, "-c", SEND, str(folder), str(queue), str(left)], check=True)
+        recording.wait_events(83)
+        assert recording.end()[0] == 0
     assert list(messages_by_pid(recording.trace).values()) == [83]
     assert recording.manifest().totals.cgroups_unjudged == 0
+
+
+@pytest.fixture
+def session() -> Iterator[Callable[[str], Session]]:
+    """Programs that are attached, with --cgroup; closed after the test."""
+    made: list[Session] = []
+
+    def start(glob: str) -> Session:
+        made.append(Session(CaptureOptions(cgroup=glob, buffer_mib=1, stacks="none")))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+def test_a_path_that_the_tracepoint_cuts_is_counted(
+    session: Callable[[str], Session], deep: list[Path]
+) -> None:
+    """Below a wanted cgroup the path does not matter."""
+    cut, inside = session(f"/{NAME}*/zzz*/end"), session(f"/{NAME}*/end")
+    assert cut.cgroups and inside.cgroups
+    for folder in deep:
+        folder.mkdir()
+    too_long = sum(len(str(each).removeprefix(str(deep[0].parent))) >= 1023 for each in deep)
+    assert too_long > 0
+    assert (cut.cgroups.unjudged, inside.cgroups.unjudged) == (too_long, 0)
+
+
+def test_more_cgroups_than_there_is_room_for(
+    session: Callable[[str], Session], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroup_filter, "MOST", 4)
+    names = [f"{NAME}-wanted-1/{at}" for at in range(6)]
+    try:
+        (root / next(iter(LEFT))).mkdir()
+        filled = session(GLOB)
+        for name in names:
+            (root / name).mkdir()
+        assert filled.cgroups and filled.cgroups.unjudged == 3
+        with pytest.raises(UsageError, match=r"--cgroup matches 7 cgroups, and the kernel has room for 4"):
+            session(GLOB)
+        for name in names:
+            (root / name).rmdir()
+        (root / names[0]).mkdir()
+        assert filled.cgroups.unjudged == 3, "what is removed makes room"
+    finally:
+        for name in names:
+            with suppress(OSError):
+                (root / name).rmdir()
