@@ -84,7 +84,8 @@ def _arguments() -> argparse.Namespace:
     if unknown:
         parser.error(f"no such kernel: {', '.join(unknown)}; there are {', '.join([*SUITES, HERE])}")
     if arguments.timeout is None:
-        # 130 to 210 s on an idle host; the deadlines of waits.py end a guest that hangs in a wait sooner
+        # 80 to 150 s on an idle host, and 50 s for the recording with --cgroup; at a load of 13 it was 750 s.
+        # The deadlines of waits.py end a guest that hangs in a wait sooner.
         arguments.timeout = 1500 if arguments.faults else 1200
     if arguments.timeout <= 0:
         parser.error("--timeout must be more than 0 seconds")
