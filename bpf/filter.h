@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Filters, each compiled in only if an option asks for it: FILTER_TGID, FILTER_COMM, FILTER_SIZE,
- * FILTER_CACHE.
+ * Filters, each compiled in only if an option asks for it: FILTER_TGID, FILTER_COMM, FILTER_CGROUP,
+ * FILTER_SIZE, FILTER_CACHE.
  *
  * Task and size can be judged only at the allocation, because any task may free the object.  So a wanted
  * allocation marks its address in `kept`, and a free is recorded if its address was ever marked.
@@ -10,7 +10,12 @@
  */
 #pragma once
 
-#if defined(FILTER_TGID) || defined(FILTER_COMM) || defined(FILTER_SIZE)
+#include "glob.h"
+#ifdef FILTER_CGROUP
+#include "cgroup.h"
+#endif
+
+#if defined(FILTER_TGID) || defined(FILTER_COMM) || defined(FILTER_CGROUP) || defined(FILTER_SIZE)
 #define FILTER_BY_ALLOCATION 1
 #endif
 
@@ -51,29 +56,27 @@ static __always_inline bool task_wanted(void)
 #endif
 
 #ifdef FILTER_COMM
-/*
- * A glob as a bit-parallel automaton, made by capture/programs/comm_automaton.py.  Bit i of the state
- * means that the first i elements have matched; comm_step[c] has bit i if element i accepts the
- * character c; COMM_LOOP has the bits of the states in which a '*' stays.
- */
-BPF_F_TABLE("array", u32, u32, comm_step, 256, 0);
+GLOB_TABLE(comm_glob, 1);
 
 static __always_inline bool comm_wanted(void)
 {
 	char comm[16] = {};
-	u32 state = 1;
+	u64 state = 1;
+	u32 zero = 0;
+	struct comm_glob *glob = comm_glob.lookup(&zero);
 
+	if (!glob)
+		return true;
 	bpf_get_current_comm(comm, sizeof(comm));
 #pragma unroll
 	for (int i = 0; i < 16; i++) {
 		u32 c = (u8)comm[i];
-		u32 *step = comm_step.lookup(&c);
 
 		if (!c)
 			break;
-		state = ((state & (step ? *step : 0)) << 1) | (state & COMM_LOOP);
+		glob_take(&state, &glob->step[c], glob->loop, 1);
 	}
-	return state & COMM_ACCEPT;
+	return state & glob->accept;
 }
 #endif
 
@@ -96,6 +99,10 @@ static __always_inline bool alloc_wanted(u64 ptr, u64 cache, u64 bytes_req)
 #endif
 #ifdef FILTER_COMM
 	if (!comm_wanted())
+		return false;
+#endif
+#ifdef FILTER_CGROUP
+	if (!cgroup_wanted())
 		return false;
 #endif
 #ifdef FILTER_CACHE

@@ -207,6 +207,11 @@ int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 }
 
 #ifdef CGROUP_KN
+static __always_inline u32 hierarchy_of(u64 cgroup)
+{
+	return read_u32(read_u64(cgroup + CGROUP_ROOT) + CGROUP_ROOT_HIERARCHY_ID);
+}
+
 /* A cgroup, and the task that is moved to it, or that makes or removes it. */
 static __always_inline void cgroup_seen(u64 cgroup, u64 path, u64 task, u8 kind)
 {
@@ -219,8 +224,7 @@ static __always_inline void cgroup_seen(u64 cgroup, u64 path, u64 task, u8 kind)
 	slot = process_slot(&claim, task, ts_ns, kind);
 	if (slot) {
 		slot->cgroup = cgroup_id(cgroup);
-		slot->hierarchy =
-			read_u32(read_u64(cgroup + CGROUP_ROOT) + CGROUP_ROOT_HIERARCHY_ID);
+		slot->hierarchy = hierarchy_of(cgroup);
 		slot_commit(&claim);
 		text_of_kernel(&claim, task, ts_ns, SLAB_TEXT_PATH, path, PATH_PARTS);
 	}
@@ -233,14 +237,32 @@ int cgroup_attach_task(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+#ifdef FILTER_CGROUP
+/* cgroup_parent(), include/linux/cgroup.h: the state of a cgroup points to that of the one above. */
+static __always_inline u64 cgroup_above(u64 cgroup)
+{
+	return read_u64(cgroup + CGROUP_SELF + CSS_PARENT) - CGROUP_SELF;
+}
+#endif
+
+/* Called before a task can be put into it: cgroup_mkdir(), kernel/cgroup/cgroup.c. */
 int cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
 {
+#ifdef FILTER_CGROUP
+	u64 cgroup = ctx->args[0];
+
+	cgroup_judge(hierarchy_of(cgroup), cgroup_id(cgroup_above(cgroup)), cgroup_id(cgroup),
+		     ctx->args[1]);
+#endif
 	cgroup_seen(ctx->args[0], ctx->args[1], bpf_get_current_task(), SLAB_CGROUP_MADE);
 	return 0;
 }
 
 int cgroup_rmdir(struct bpf_raw_tracepoint_args *ctx)
 {
+#ifdef FILTER_CGROUP
+	cgroup_forget(hierarchy_of(ctx->args[0]), cgroup_id(ctx->args[0]));
+#endif
 	cgroup_seen(ctx->args[0], ctx->args[1], bpf_get_current_task(), SLAB_CGROUP_GONE);
 	return 0;
 }

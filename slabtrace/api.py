@@ -230,17 +230,22 @@ class Trace(Held, OverTime):
 
     @documented(tables.OUTSTANDING)
     def outstanding(
-        self, by: str = "stack", pid: Collection[int] = (), comm: Collection[str] = ()
+        self,
+        by: str = "stack",
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
         """Objects allocated and not freed, in groups.
 
         `by`: "stack", "call_site", "module", "process", "command", "cgroup", "unit", "container", "work"
         (context) or "cache", always within a cache.
-        `pid`, `comm`: only objects, allocated and freed ones alike, that were allocated by one of
-        these processes (tgids), by tasks then called as one of these shell patterns says.
+        `pid`, `comm`, `cgroup`: only objects, allocated and freed ones alike, that were allocated by one of
+        these processes (tgids), by tasks then called as one of these shell patterns says, by processes then
+        in a cgroup whose path one of these patterns matches, or in one below it.
         """
         _check_by(by, OUTSTANDING_BY)
-        question = self._question(pid, comm)._replace(by_whom=by if by in KINDS else "")
+        question = self._question(pid, comm, cgroup=cgroup)._replace(by_whom=by if by in KINDS else "")
         frame, *_ = self._judging.grouped(by, question)
         return frame.drop(columns="group")
 
@@ -252,6 +257,7 @@ class Trace(Held, OverTime):
         comm: Collection[str] = (),
         between: tuple[str | int, str | int] | None = None,
         sum_copies: bool = False,
+        cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
         """`outstanding` judged and ranked: what leaks, how fast, and why it is called so.
 
@@ -260,7 +266,7 @@ class Trace(Held, OverTime):
         The other parameters are those of `outstanding`.
         """
         _check_by(by, OUTSTANDING_BY)
-        question = self._question(pid, comm, between)
+        question = self._question(pid, comm, between, cgroup)
         return self._with_estimates(self._judging.groups(by, question, sum_copies))
 
     @documented(tables.FINDINGS)
@@ -269,21 +275,23 @@ class Trace(Held, OverTime):
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: tuple[str | int, str | int] | None = None,
+        cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
         """What leaks, and whatever else is outstanding: owners with what hangs on them, ranked.
 
         The parameters are those of `leaks`.
         """
-        return self._with_estimates(self._judging.findings(self._question(pid, comm, between)))
+        return self._with_estimates(self._judging.findings(self._question(pid, comm, between, cgroup)))
 
     def verdict(
         self,
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: tuple[str | int, str | int] | None = None,
+        cgroup: Collection[str] = (),
     ) -> Verdict:
         """What was found, and the least leak that would have been.  The parameters are those of `leaks`."""
-        return self._judging.verdict(self._question(pid, comm, between))
+        return self._judging.verdict(self._question(pid, comm, between, cgroup))
 
     @documented(tables.MISMATCHES)
     def mismatches(self) -> pd.DataFrame:
@@ -364,11 +372,12 @@ class Trace(Held, OverTime):
         pid: Collection[int],
         comm: Collection[str],
         between: tuple[str | int, str | int] | None = None,
+        cgroup: Collection[str] = (),
     ) -> Question:
         started = self.span_ns[0]
         times = None if between is None else self.moments(*between)
         absolute = None if times is None else (started + times[0], started + times[1])
-        return Question(tuple(pid), tuple(comm), absolute)
+        return Question(tuple(pid), tuple(comm), absolute, cgroups=tuple(cgroup))
 
     def _with_estimates(self, frame: pd.DataFrame) -> pd.DataFrame:
         from slabtrace.analysis.counting.sampling import with_estimates

@@ -9,7 +9,7 @@ from typing import Any
 
 from slabtrace.capture.budget import COUNTING
 from slabtrace.capture.process.privileges import Capability
-from slabtrace.capture.programs.comm_automaton import CommGlob
+from slabtrace.capture.programs.glob_automaton import cgroup_glob, comm_glob
 from slabtrace.errors import UsageError
 from slabtrace.trace.format.sample import COARSEST_SAMPLE
 
@@ -49,6 +49,7 @@ class CaptureOptions:
     pid: int | None = None
     follow: bool = False  # also what `pid` has started, and will start
     comm: str | None = None
+    cgroup: str | None = None
     buffer_mib: int | None = None
     twins: str = "all"  # "none", "frees" or "all": which tracepoints have a twin program
     extra: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +60,9 @@ class CaptureOptions:
         if self.follow and self.pid is None:
             raise UsageError("--follow needs the process whose descendants are meant", "add --pid N")
         if self.comm is not None:
-            CommGlob(self.comm)
+            comm_glob(self.comm)
+        if self.cgroup is not None:
+            cgroup_glob(self.cgroup)
         if not THRESHOLD_S[0] <= self.threshold_s <= THRESHOLD_S[1]:
             raise UsageError("--threshold must be between {:g} s and {:g} s".format(*THRESHOLD_S))
         if not 1 <= self.sample <= COARSEST_SAMPLE or self.sample & (self.sample - 1):
@@ -111,7 +114,8 @@ class CaptureOptions:
     @property
     def filtered(self) -> bool:
         """Is any filter set?"""
-        return bool(self.cache or self.comm is not None or self.pid is not None or self._by_size)
+        by_task = self.comm is not None or self.cgroup is not None or self.pid is not None
+        return bool(self.cache or by_task or self._by_size)
 
     def twin_of(self, tracepoint: str) -> bool:
         """Has this tracepoint a twin program?"""
@@ -157,8 +161,9 @@ class CaptureOptions:
                 "FILTER_MAX_SIZE": f"{high}ul",
             }
         if self.comm is not None:
-            glob = CommGlob(self.comm)
-            defines |= {"FILTER_COMM": None, "COMM_LOOP": glob.loop, "COMM_ACCEPT": glob.accept}
+            defines["FILTER_COMM"] = None
+        if self.cgroup is not None:
+            defines["FILTER_CGROUP"] = None
         if self.cache:
             defines["FILTER_CACHE"] = None
         return defines

@@ -10,8 +10,9 @@ from contextlib import suppress
 
 from slabtrace.capture.budget import Budget, Settings
 from slabtrace.capture.host import possible_cpus, possible_nodes
-from slabtrace.capture.kernel import process_shape
+from slabtrace.capture.kernel import cgroup_shape, process_shape
 from slabtrace.capture.kernel.btf import Btf
+from slabtrace.capture.kernel.cgroup_shape import CgroupShape
 from slabtrace.capture.kernel.features import TASK_TRACEPOINTS, KernelShape, examine
 from slabtrace.capture.kernel.kallsyms import Kallsyms
 from slabtrace.capture.kernel.process_shape import ProcessShape
@@ -19,8 +20,9 @@ from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB, CaptureO
 from slabtrace.capture.process.census import descendants
 from slabtrace.capture.programs import silent_paths
 from slabtrace.capture.programs.bpf_syscall import has_atomics
-from slabtrace.capture.programs.comm_automaton import CommGlob
+from slabtrace.capture.programs.cgroup_filter import CgroupFilter
 from slabtrace.capture.programs.compiler import compile_bpf
+from slabtrace.capture.programs.glob_automaton import cgroup_glob, comm_glob
 from slabtrace.capture.programs.kfuncs import Kfuncs
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.programs.silent_paths import SilentPath
@@ -45,16 +47,19 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            self.shape, self.processes, self.silent, self.slab_shape, self.pin_shape, kfuncs = _examine()
+            found = _examine()
+            self.shape, self.processes, self.silent, self.slab_shape, self.pin_shape, cgroups, kfuncs = found
             _check_mode(options, self.shape)
             if options.follow and not self.processes.programs:
                 raise CaptureError(
                     "--follow cannot be used: this kernel does not say which processes begin",
                     "record without --follow, and look at one process at a time with --pid",
                 )
+            self.cgroups = _cgroup_filter(options, self.processes, cgroups)
             geometry = ring_geometry(options.buffer_mib, options.default_buffer_mib)
             defines = self.shape.defines() | self.processes.defines() | self.silent.defines()
             defines |= kfuncs.defines() | geometry.defines() | options.defines()
+            defines |= self.cgroups.defines() if self.cgroups else {}
             compiled = compile_bpf(defines)
             self.programs = Programs(compiled, kfuncs)
             self.kallsyms = symbols.result()
@@ -117,9 +122,9 @@ class Session:
 
     def _set_filters(self) -> None:
         if self.options.comm is not None:
-            table = self.programs.table("comm_step")
-            for character, bits in enumerate(CommGlob(self.options.comm).step):
-                table[table.Key(character)] = table.Leaf(bits)
+            self.programs.set_bytes("comm_glob", comm_glob(self.options.comm).table().tobytes())
+        if self.cgroups is not None:
+            self.cgroups.set_glob(self.programs)
         if self.options.cache:
             self._check_globs()
             table = self.programs.table("known_caches")
@@ -162,6 +167,8 @@ class Session:
             self.programs.attach(program, tracepoint)
         if self.options.follow:
             self._follow()
+        if self.cgroups is not None:
+            self.cgroups.fill(self.programs)
         for path in silent_paths:
             self._attach_silent(path)
 
@@ -217,7 +224,13 @@ class Session:
 
 
 def _examine() -> tuple[
-    KernelShape, ProcessShape, silent_paths.SilentCoverage, SlabShape | None, PinShape | None, Kfuncs
+    KernelShape,
+    ProcessShape,
+    silent_paths.SilentCoverage,
+    SlabShape | None,
+    PinShape | None,
+    CgroupShape | None,
+    Kfuncs,
 ]:
     types = Btf()
     try:
@@ -227,10 +240,20 @@ def _examine() -> tuple[
             silent_paths.examine(types),
             shape.examine(types, possible_nodes()),
             pin_shape.examine(types),
+            cgroup_shape.examine(types),
             Kfuncs(types),
         )
     finally:
         types.close()
+
+
+def _cgroup_filter(
+    options: CaptureOptions, processes: ProcessShape, shape: CgroupShape | None
+) -> CgroupFilter | None:
+    """What --cgroup asks for; None without it.  Raises CaptureError where the kernel has no cgroups."""
+    if options.cgroup is None:
+        return None
+    return CgroupFilter(cgroup_glob(options.cgroup), shape if processes.has_cgroups else None)
 
 
 def _check_mode(options: CaptureOptions, shape: KernelShape) -> None:

@@ -48,6 +48,12 @@ _FILTERS = (
         "--follow", is_flag=True, help="With --pid: also processes that N, or one of these, starts."
     ),
     click.option("--comm", metavar="GLOB", help="Only objects allocated by tasks of this name."),
+    click.option(
+        "--cgroup",
+        metavar="GLOB",
+        help="Only objects allocated by tasks in a cgroup whose path matches, like '/system.slice/*' or "
+        "'*/docker-*', or in one below it; * matches / too. Also cgroups made while recording.",
+    ),
 )
 _SIZES = (
     click.option("--min-size", type=SIZE, metavar="BYTES", help="Only objects of at least this size."),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slabtrace.cli import filters
 
@@ -34,17 +34,18 @@ class Chosen(NamedTuple):
     between: tuple[str | int, str | int] | None
     objects: int | None = None
     summed: bool = False
+    cgroups: tuple[str, ...] = ()
 
     @property
-    def question(self) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str | int, str | int] | None]:
-        """`pid`, `comm` and `between` of Trace.findings()."""
-        return self.pids, self.comms, self.between
+    def question(self) -> dict[str, Any]:
+        """The parameters of Trace.findings()."""
+        return {"pid": self.pids, "comm": self.comms, "between": self.between, "cgroup": self.cgroups}
 
 
 def findings_chosen(opened: Trace, findings: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
     """The rows of `findings` that are asked for: one of their parts matches the filters of groups."""
     if chosen.caches or chosen.call_site:
-        parts = _matching(opened, opened.leaks("stack", *chosen.question), chosen)
+        parts = _matching(opened, opened.leaks("stack", **chosen.question), chosen)
         wanted = set(parts["rank"].tolist())
         findings = findings[[not wanted.isdisjoint(each) for each in findings["groups"]]]
     return _of_class(findings, chosen)
@@ -54,7 +55,7 @@ def groups_chosen(
     opened: Trace, chosen: Chosen, rules: Suppressions
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Used]]:
     """All groups, those asked for, and what each suppression removed of these."""
-    everything = opened.leaks(chosen.by or "stack", *chosen.question, sum_copies=chosen.summed)
+    everything = opened.leaks(chosen.by or "stack", **chosen.question, sum_copies=chosen.summed)
     groups = _of_class(_matching(opened, everything, chosen), chosen)
     return everything, *rules.apply(in_order(groups, chosen.sort))
 

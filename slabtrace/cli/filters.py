@@ -58,11 +58,16 @@ def by_call_site(frame: pd.DataFrame, pattern: str | None) -> pd.DataFrame:
     )
 
 
-def check_tasks(tasks: pd.DataFrame, pids: Sequence[int], comms: Sequence[str]) -> None:
-    """Raise UsageError for a pid, or a name (shell pattern), that no task of the trace had.
+def check_tasks(trace: Trace, pids: Sequence[int], comms: Sequence[str], cgroups: Sequence[str]) -> None:
+    """Raise UsageError for a pid, or a name or cgroup (shell pattern), that no task of the trace had."""
+    if pids or comms:
+        _check_names(trace.tasks(), pids, comms)
+    if cgroups:
+        _check_cgroups(trace, cgroups)
 
-    `tasks`: rows of Trace.tasks().
-    """
+
+def _check_names(tasks: pd.DataFrame, pids: Sequence[int], comms: Sequence[str]) -> None:
+    """As check_tasks; `tasks`: rows of Trace.tasks()."""
     remedy = "`slabtrace leaks TRACE` shows who allocated what"
     known = set(tasks["tgid"].tolist())
     for pid in pids:
@@ -72,6 +77,23 @@ def check_tasks(tasks: pd.DataFrame, pids: Sequence[int], comms: Sequence[str]) 
     for glob in comms:
         if not any(fnmatchcase(name, glob) for name in names):
             raise UsageError(f"the trace has no task named {glob!r}", remedy)
+
+
+def _check_cgroups(trace: Trace, globs: Sequence[str]) -> None:
+    from slabtrace.analysis.processes.processes import path_matches
+
+    paths = trace.cgroup_paths()
+    if not paths:
+        major, minor = trace.manifest.version[:2]
+        raise UsageError(
+            f"the trace does not say which cgroups tasks were in (its format is {major}.{minor})",
+            "record again: it does since format 2.2, where the kernel has cgroups",
+        )
+    for glob in globs:
+        if not any(path_matches(path, [glob]) for path in paths):
+            raise UsageError(
+                f"no cgroup of the trace matches {glob!r}", "`slabtrace who TRACE --by cgroup` lists them"
+            )
 
 
 def _matching_caches(glob: str, aliases: dict[str, list[str]]) -> list[str]:

@@ -124,7 +124,7 @@ def call_site_option(function: F) -> F:
 
 
 def task_options(function: F) -> F:
-    """`--pid N` and `--comm GLOB`, both repeatable: only objects that these tasks allocated."""
+    """`--pid N`, `--comm GLOB` and `--cgroup GLOB`, repeatable: only objects that these tasks allocated."""
     pid = click.option(
         "--pid", "pids", multiple=True, type=int, metavar="N", help="Only objects that process N allocated."
     )
@@ -135,4 +135,12 @@ def task_options(function: F) -> F:
         metavar="GLOB",
         help="Only objects allocated by tasks of this name, like 'kworker/*'.",
     )
-    return pid(comm(function))
+    cgroup = click.option(
+        "--cgroup",
+        "cgroups",
+        multiple=True,
+        metavar="GLOB",
+        help="Only objects allocated by tasks then in a cgroup whose path matches, like '/system.slice/*' or "
+        "'*/docker-*', or in one below it; * matches / too. Also of cgroups that are gone.",
+    )
+    return pid(comm(cgroup(function)))

@@ -149,7 +149,8 @@ class Totals:
     """What the recorder counted so far (saved about once a second).
 
     `counted`: objects that were allocated and freed, but only counted (schema.COUNTED); `allocs` and `frees`
-    include them.  `modules`: those with known functions, unloaded ones included.
+    include them.  `modules`: those with known functions, unloaded ones included.  `cgroups_unjudged`: made
+    while recording with --cgroup, which could not judge them, so what their tasks allocated is not recorded.
     """
 
     events: int = 0
@@ -166,6 +167,7 @@ class Totals:
     bytes_on_disk: int = 0
     segments: int = 0
     modules: int = 0
+    cgroups_unjudged: int = 0
 
 
 @dataclass

@@ -73,6 +73,7 @@ def examine(kernel: Kernel, timeout: float) -> list[Row]:
         wrong = pool.submit(_record, kernel, "mismatches", scripts[1], timeout)
     checks = [*leak_checks.checks(), *line_checks.source_lines(module)]
     rows += _checked(kernel, "leaks", leaks.result(), checks)
+    rows += _findings(kernel.label, "leaks", leak_checks.of_cgroups(), "cgroups.slab")
     return rows + _checked(kernel, "mismatches", wrong.result(), mismatch_checks.checks(), dies=True)
 
 
@@ -128,7 +129,8 @@ def _record(kernel: Kernel, experiment: str, script: str, timeout: float, *optio
     argv = [sys.executable, "-m", "tests.kernels.inside", guest.SHARED]
     argv += ["--doctor"] if experiment == "leaks" else []
     argv += options
-    return guest.run(kernel, argv, folder(kernel.label, experiment), timeout, {"workload.sh": script})
+    files = {"workload.sh": script, "cgroups.sh": workload.cgroups_script(build.leaver())}
+    return guest.run(kernel, argv, folder(kernel.label, experiment), timeout, files)
 
 
 def _checked(

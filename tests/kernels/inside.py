@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.kernels.workload import CGROUPS, WANTED
+
 SLABTRACE = [sys.executable, "-m", "slabtrace"]
 
 
@@ -38,11 +40,19 @@ def step(results: Path, name: str, argv: list[str]) -> None:
 
 
 def main(results: Path, doctor: bool, options: list[str]) -> None:
-    """Run the steps of one guest.  The host has written workload.sh (workload.py)."""
+    """Run the steps of one guest.  The host has written its scripts (workload.py).
+
+    `doctor`: also `slabtrace doctor`, and a recording with --cgroup.
+    """
     if doctor:
         step(results, "doctor", [*SLABTRACE, "doctor"])
     record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab"), "--grace", "2s"]
     step(results, "record", [*record, *options, "--", "sh", "-e", str(results / "workload.sh")])
+    if doctor:
+        step(results, "cgroup v2", ["sh", "-c", f"mkdir {CGROUPS} && mount -t cgroup2 none {CGROUPS}"])
+        record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "cgroups.slab")]
+        record += ["--cgroup", f"/{WANTED}*", "--", "sh", "-e", str(results / "cgroups.sh")]
+        step(results, "record --cgroup", record)
 
 
 if __name__ == "__main__":

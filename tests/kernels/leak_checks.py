@@ -176,6 +176,12 @@ def of_user_space() -> Iterator[tuple[str, Callable[[Findings], None]]]:
     yield "pipes", check_pipes
 
 
+def of_cgroups() -> Iterator[tuple[str, Callable[[Findings], None]]]:
+    """(name, check) of a recording of cgroups_script with --cgroup: only one leaver is in it."""
+    for name, check in of_user_space():
+        yield f"{name} of a cgroup", check
+
+
 def check_kept_messages(findings: Findings) -> None:
     groups = made_by(findings.of_leaver, "load_msg|alloc_msg")
     equal("outstanding", total(groups, "outstanding"), KEPT)

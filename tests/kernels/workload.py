@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEFT = KEPT, EXCHANGED, PIPES, OPEN = 23, 1009, 101, 41  # the arguments of the leaver
+FEWER = 29, 7, 5, 3
+CGROUPS, WANTED, OTHER = "/run/cgroups", "lab-wanted", "lab-other"  # where they are mounted, and their names
 SMALL, LARGE = 200, 32 << 10  # bytes asked for by the module
 
 
@@ -93,6 +95,14 @@ def whole_script(leaver: Path, module: Path, share: str) -> str:
     """Both in one guest, without what may end it."""
     done = [_leave(leaver), *_FAULTS_DONE, *_BAD_DONE]
     return _script(module, share, [*done, "wait_for reported", "wait_for module", _unload(module)])
+
+
+def cgroups_script(leaver: Path) -> str:
+    """The leaver in a cgroup that is not wanted, then in one that is; both are made while recording."""
+    lines = [f"mkdir {CGROUPS}/{OTHER} {CGROUPS}/{WANTED}"]
+    for name, numbers in ((OTHER, FEWER), (WANTED, LEFT)):
+        lines += [f"echo 0 >{CGROUPS}/{name}/cgroup.procs", " ".join(map(str, [leaver, *numbers]))]
+    return "\n".join(lines) + "\n"
 
 
 def _script(module: Path, share: str, lines: list[str]) -> str:

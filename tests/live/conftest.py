@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from slabtrace.capture.process.running import hierarchies
 from slabtrace.trace import manifest
 from tests.live.bpf_objects import held, loaded
 
@@ -191,6 +193,21 @@ def start_recording(tmp_path: Path) -> Iterator[Callable[..., Recording]]:
         if recording.process.poll() is None:
             recording.process.kill()
         recording.process.wait()
+
+
+@pytest.fixture
+def cgroup2() -> Iterator[Path]:
+    """Where the default hierarchy is mounted."""
+    mounted = [each.mount for each in hierarchies() if not each.controllers]
+    if mounted:
+        yield mounted[0]
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["mount", "-t", "cgroup2", "none", folder], check=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture

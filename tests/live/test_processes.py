@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from slabtrace.analysis.processes.processes import NOT_ENDED, Processes
-from slabtrace.capture.process.running import hierarchies
 from slabtrace.trace.format.schema import CgroupEvent
 from slabtrace.trace.reading.reader import TraceReader
 from tests.live.conftest import SLABTRACE, Recording, slabtrace_json, wait_for
@@ -28,21 +26,6 @@ echo $$ >"$1/cgroup.procs" && mkdir "$1/inner"
 i=0; while [ $i -lt "$2" ]; do i=$((i + 1)); /bin/cat "/dev/null" "$3-$i" 2>/dev/null; done
 echo $$ >"$1/../cgroup.procs"; rmdir "$1/inner" "$1"
 """
-
-
-@pytest.fixture
-def cgroup2() -> Iterator[Path]:
-    """Where the default hierarchy is mounted."""
-    mounted = [each.mount for each in hierarchies() if not each.controllers]
-    if mounted:
-        yield mounted[0]
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["mount", "-t", "cgroup2", "none", folder], check=True)
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ class FakeCompleteness:
     failed_allocs: int = 0
     null_frees: int = 0
     unmatched_frees: int = 2
+    cgroups_unjudged: int = 0
     late: int = 0
     counted: int = 0
     sampled_one_in: int = 1
@@ -97,19 +98,24 @@ class FakeTrace:
         comm: Collection[str] = (),
         between: tuple[Any, Any] | None = None,
         sum_copies: bool = False,
+        cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
         """Filter whole groups; each group belongs to one task."""
         mine = [g for g in GROUPS if not pid or g["pids"][0] in pid]
         return pd.DataFrame([g for g in mine if not comm or g["comms"][0] in comm])
 
     def findings(
-        self, pid: Collection[int] = (), comm: Collection[str] = (), between: tuple[Any, Any] | None = None
+        self,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[Any, Any] | None = None,
+        cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
         """A finding for each group."""
         mine = self.leaks("stack", pid, comm, between).to_dict("records")
         return pd.DataFrame([finding({str(name): value for name, value in row.items()}) for row in mine])
 
-    def oldest(self, most: int = 5, ranks: Collection[int] | None = None, *question: Any) -> pd.DataFrame:
+    def oldest(self, most: int = 5, ranks: Collection[int] | None = None, **question: Any) -> pd.DataFrame:
         """At most two objects of the second finding: one of a hostile task, one of a task without a name."""
         rows = [
             {
@@ -124,7 +130,11 @@ class FakeTrace:
         return pd.DataFrame(wanted, columns=list(OLDEST.names))
 
     def verdict(
-        self, pid: Collection[int] = (), comm: Collection[str] = (), between: tuple[Any, Any] | None = None
+        self,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: tuple[Any, Any] | None = None,
+        cgroup: Collection[str] = (),
     ) -> Verdict:
         """One suspect, whatever is asked for."""
         sentences = ["1 suspected leak, 230.6 KiB/min in all.", "A smaller one would have been missed."]

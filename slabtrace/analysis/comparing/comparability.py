@@ -16,7 +16,7 @@ from slabtrace.trace.manifest import Manifest
 from slabtrace.units import duration, size
 
 UNLIKE = 1.25  # lengths that differ by more than this factor
-FILTERS = ("cache", "min_size", "max_size", "pid", "comm")
+FILTERS = ("cache", "min_size", "max_size", "pid", "comm", "cgroup")
 EITHER = "the older recording", "the newer recording"
 
 

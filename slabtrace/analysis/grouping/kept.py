@@ -14,13 +14,14 @@ from slabtrace.analysis.counting.ages import Ages, Choice
 from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.counting.summary import Objects
 from slabtrace.analysis.grouping.processes import SitesByProcess
-from slabtrace.analysis.grouping.task_filter import Allocated, Between, TaskFilter
+from slabtrace.analysis.grouping.task_filter import Allocated, Between, CgroupFilter, Every, TaskFilter
 from slabtrace.analysis.grouping.whose import Whose
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.scan import scan
+from slabtrace.analysis.processes.processes import Processes
 from slabtrace.trace.format.batch import EventBatch
 
 
@@ -28,21 +29,27 @@ class Question(NamedTuple):
     """Which allocations are asked for.
 
     `pids`: by these processes; `comms`: by tasks whose name matches one of these shell patterns; `between`:
-    in this time (ns, CLOCK_MONOTONIC).  Empty or None: any.  `by_whom`: what
-    is distinguished of who allocated, one of whose.KINDS; empty: nothing.
+    in this time (ns, CLOCK_MONOTONIC); `cgroups`: in a cgroup that matches one of these patterns, or below
+    one.  Empty or None: any.  `by_whom`: what is distinguished of who allocated, one of whose.KINDS; empty:
+    nothing.
     """
 
     pids: tuple[int, ...] = ()
     comms: tuple[str, ...] = ()
     between: tuple[int, int] | None = None
     by_whom: str = ""
+    cgroups: tuple[str, ...] = ()
 
-    def choice(self, tasks: Tasks) -> Choice | None:
+    def choice(self, tasks: Tasks, processes: Processes) -> Choice | None:
         """Selects the allocations; None: all."""
-        by_task = [TaskFilter(tasks, self.pids, self.comms)] if self.pids or self.comms else []
+        choices: list[Choice] = []
         if self.between is not None:
-            return Between(*self.between, by_task)
-        return by_task[0] if by_task else None
+            choices.append(Between(*self.between))
+        if self.pids or self.comms:
+            choices.append(TaskFilter(tasks, self.pids, self.comms))
+        if self.cgroups:
+            choices.append(CgroupFilter(tasks, processes, self.cgroups))
+        return Every(choices) if choices else None
 
 
 @dataclass
@@ -84,8 +91,7 @@ def chosen(
     older: OlderFrees,
 ) -> Kept:
     """Scan for the objects that `choice` selects.  `ages` must have been made with the same choice."""
-    everything = Between(-(2**62), 2**62)
-    allocated = Allocated(len(pairer.sites), choice or everything)
+    allocated = Allocated(len(pairer.sites), choice or Every([]))
     live = allocated.live(scan(batches, pairer, [allocated, ages, older]))
     return Kept(pairer.sites, caches, Objects(allocated.objects, live), ages, older.close())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selecting allocations: by task, with the name it had at the time, and by time."""
+"""Selecting allocations: by task, with the name and the cgroup it had at the time, and by time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from slabtrace.analysis.counting.ages import Choice
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.names.tasks import Tasks
 from slabtrace.analysis.pairing.paired import How, Paired, Positions
+from slabtrace.analysis.processes.processes import Processes
 from slabtrace.trace.format.batch import EventBatch
 
 
@@ -44,20 +45,55 @@ class TaskFilter:
         return mask
 
 
-class Between:
-    """Selects allocations in [begin_ns, end_ns), CLOCK_MONOTONIC, that each of `others` selects too."""
+class CgroupFilter:
+    """Selects events by cgroup: one that the task's process was in then, or one above it, matches a pattern.
 
-    def __init__(self, begin_ns: int, end_ns: int, others: Sequence[Choice] = ()) -> None:
+    A process may be in a cgroup of each hierarchy; any of them counts.  Events of unknown tasks are never
+    selected.
+    """
+
+    def __init__(self, tasks: Tasks, processes: Processes, globs: Sequence[str]) -> None:
+        self._tasks, self._processes = tasks, processes
+        wanted = processes.cgroups.matching(globs)
+        states = [(each.tgid, not wanted.isdisjoint(each.cgroups.items())) for each in processes.states]
+        self._chosen = np.array([*(chosen for _, chosen in states), False], np.bool_)  # the last: row -1
+        tgids = {tgid for tgid, chosen in states if chosen}
+        self._candidates = np.unique(tasks.tid[np.isin(tasks.tgid, list(tgids))])
+
+    def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
+        """Whether each event at the positions `among` is of a selected task, shape (len(among),)."""
+        mask = np.isin(events.tid[among], self._candidates)
+        near = among[mask]
+        ts_ns = events.ts_ns[near]
+        tgid = self._tasks.tgid[self._tasks.rows(events.tid[near], ts_ns)]
+        mask[mask] = self._chosen[self._processes.rows(tgid.astype(np.int64), ts_ns)]
+        return mask
+
+
+class Every:
+    """Selects what each of `choices` selects."""
+
+    def __init__(self, choices: Sequence[Choice]) -> None:
+        self._choices = choices
+
+    def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
+        """Whether each event at the positions `among` is selected, shape (len(among),)."""
+        mask = np.ones(len(among), np.bool_)
+        for choice in self._choices:
+            mask[mask] = choice.mask(events, among[mask])
+        return mask
+
+
+class Between:
+    """Selects allocations in [begin_ns, end_ns), CLOCK_MONOTONIC."""
+
+    def __init__(self, begin_ns: int, end_ns: int) -> None:
         self.begin_ns, self.end_ns = begin_ns, end_ns
-        self._others = others
 
     def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
         """Whether each event at the positions `among` is selected, shape (len(among),)."""
         ts_ns = events.ts_ns[among]
-        mask = (ts_ns >= self.begin_ns) & (ts_ns < self.end_ns)
-        for other in self._others:
-            mask[mask] = other.mask(events, among[mask])
-        return mask
+        return (ts_ns >= self.begin_ns) & (ts_ns < self.end_ns)
 
 
 class Allocated:

@@ -32,7 +32,7 @@ from slabtrace.trace.manifest import Manifest
 FOREVER = 2**63 - 1  # ns
 # Options by which a recording leaves out allocations of an address whose frees it has.  --cache does not: of
 # the caches it chooses every event is there.  --sample does not: it has all events of an address, or none.
-HIDE_ALLOCATIONS = ("min_size", "max_size", "pid", "comm", "budget")
+HIDE_ALLOCATIONS = ("min_size", "max_size", "pid", "comm", "cgroup", "budget")
 
 # What could explain a finding: each follows "that" and is followed by "could explain".
 DAMAGED = "events missing in damaged or unfinished files"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from slabtrace.analysis.grouping.kept import Question
     from slabtrace.analysis.opened.judging import Judging
+    from slabtrace.analysis.opened.recorded import Recorded
 
 Between = tuple[str | int, str | int]
 
@@ -21,14 +22,24 @@ Between = tuple[str | int, str | int]
 class Held:
     """A part of slabtrace.api.Trace, which judges, and makes questions of parameters."""
 
+    _recorded: Recorded
+
     @property
     def _judging(self) -> Judging:
         raise NotImplementedError
 
     def _question(
-        self, pid: Collection[int], comm: Collection[str], between: Between | None = None
+        self,
+        pid: Collection[int],
+        comm: Collection[str],
+        between: Between | None = None,
+        cgroup: Collection[str] = (),
     ) -> Question:
         raise NotImplementedError
+
+    def cgroup_paths(self) -> list[str]:
+        """Every cgroup that a process was in, as in /proc/PID/cgroup, sorted; [] where that is not known."""
+        return sorted(set(self._recorded.processes.cgroups.path.values()))
 
     @documented(tables.WHO)
     def who(
@@ -37,13 +48,14 @@ class Held:
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: Between | None = None,
+        cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
         """Who holds what is outstanding, over all caches.
 
         `by`: "command", "process", "cgroup", "unit" or "container"; ValueError for another.  The other
         parameters are those of `leaks`.
         """
-        return self._judging.who(by, self._question(pid, comm, between))
+        return self._judging.who(by, self._question(pid, comm, between, cgroup))
 
     @documented(tables.OLDEST)
     def oldest(
@@ -53,9 +65,10 @@ class Held:
         pid: Collection[int] = (),
         comm: Collection[str] = (),
         between: Between | None = None,
+        cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
         """The `most` oldest owners of each finding, one by one, with lines for drgn and crash.
 
         `ranks`: of these findings only.  The other parameters are those of `leaks`.
         """
-        return self._judging.oldest(self._question(pid, comm, between), most, ranks)
+        return self._judging.oldest(self._question(pid, comm, between, cgroup), most, ranks)

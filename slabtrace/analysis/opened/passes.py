@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.counting.ages import Ages, Choice
 from slabtrace.analysis.counting.carried_objects import CarriedObjects
 from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.lifetime_histogram import LifetimeHistogram
@@ -149,14 +149,14 @@ class Passes:
         ages = self._ages_of(len(recorded.sites), question)
         older = self._new_older(ages, question)
         self._add_earlier(ages, older, question)
-        choice, caches = question.choice(recorded.tasks), recorded.caches
+        choice, caches = self._choice(question), recorded.caches
         kept = chosen(choice, recorded.events(), recorded.pairer(), caches, ages, older)
         kept.until_ns = question.between[1] if question.between else None
         return kept
 
     def _answer_by_process(self, question: Question) -> Kept:
         """Every site is split by the processes that left objects there, which the summary knows."""
-        recorded, choice = self._recorded, question.choice(self._recorded.tasks)
+        recorded, choice = self._recorded, self._choice(question)
         whose = Whose(recorded.tasks, recorded.processes, question.by_whom)
         split = SitesByProcess(self.summary.live, recorded.sites, whose)
         ages = self._ages_of(len(split.sites), question)
@@ -171,13 +171,17 @@ class Passes:
         kept.process, kept.whose = split.process, whose
         return kept
 
+    def _choice(self, question: Question) -> Choice | None:
+        """Selects the allocations that are asked for."""
+        return question.choice(self._recorded.tasks, self._recorded.processes)
+
     def _ages_of(self, sites: int, question: Question) -> Ages:
         """Ages of the objects of a question.  A stretch is judged from its begin to the recording's end."""
         begin_ns, end_ns = self._recorded.judged_ns
         least_ns = 0
         if question.between is not None:
             begin_ns, least_ns = question.between[0], max(end_ns - question.between[1], 0)
-        choice = question.choice(self._recorded.tasks)
+        choice = self._choice(question)
         survived_ns = round(self._recorded.manifest.threshold_s * 1e9)
         releases = Releases(max(begin_ns, self._recorded.span_ns[0]), end_ns)
         return Ages(sites, begin_ns, end_ns, choice, least_ns, survived_ns, releases)

@@ -7,7 +7,8 @@ holds until the next one of the same tgid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 import numpy as np
@@ -48,6 +49,10 @@ class Cgroups:
         known = [key for key in cgroups.items() if key in self.path]
         inner = [key for key in known if self.path[key] != ROOT]
         return min(inner or known, key=self._rank, default=None)
+
+    def matching(self, globs: Sequence[str]) -> set[tuple[int, int]]:
+        """Those whose path, or that of a cgroup above them, matches one of the shell patterns."""
+        return {key for key, path in self.path.items() if path_matches(path, globs)}
 
     def _rank(self, key: tuple[int, int]) -> tuple[int, int]:
         controllers = self.controllers.get(key[0], "") if key[0] else ""
@@ -117,6 +122,22 @@ class Processes:
         """The path of the cgroup that says most of a process; empty if none is known."""
         key = self.cgroups.chosen(state.cgroups)
         return self.cgroups.path[key] if key else ""
+
+
+def path_matches(path: str, globs: Sequence[str]) -> bool:
+    """Whether one of the shell patterns matches the path, or that of a cgroup above; `*` matches `/`, too.
+
+    Example: "/system.slice/cron.service/x" is matched by "/system.slice", "*.service" and "/*/x".
+    """
+    return any(fnmatchcase(each, glob) for each in _upwards(path) for glob in globs)
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """The path and those above it: "/a/b", "/a", "/"."""
+    while path not in ("", ROOT):
+        yield path
+        path = path.rpartition("/")[0]
+    yield ROOT
 
 
 def no_processes() -> Processes:

@@ -25,6 +25,10 @@ SKIPPED = (
     "events were skipped by the kernel's recursion guard",
 )
 LATE = ("event was stored out of order", "events were stored out of order")
+UNJUDGED = (
+    "cgroup that was made while recording could not be judged by --cgroup",
+    "cgroups that were made while recording could not be judged by --cgroup",
+)
 MISSED = ("free was missed and inferred", "frees were missed and inferred")
 PATHS = ("path that allocates or frees", "paths that allocate or free")
 # Silent paths by the names that people know; others are shown by the kernel's name.
@@ -77,6 +81,8 @@ class Completeness:
     `sampled_one_in`: N where only one in N addresses was recorded; then all counts but `dropped` and those of
     skipped programs are of the sample.
     `filters`: the options by which the recording left out events, as they are typed: "--pid 12".
+    `cgroups_unjudged`: cgroups made while recording that --cgroup could not judge: what their tasks allocated
+    is not recorded.
     `unattached`: silent paths that could not be traced, each with the kernel's reason.
     `exact`: no event of what was asked for can have been missed; `filters` and `sampled_one_in` say what that
     was.
@@ -107,6 +113,7 @@ class Completeness:
     late: int = 0
     sampled_one_in: int = 1
     filters: list[str] = field(default_factory=list)
+    cgroups_unjudged: int = 0
     unattached: list[str] = field(default_factory=list)
     damaged: bool = False
     exact: bool = True
@@ -160,10 +167,12 @@ def assess(
         outstanding=summary.live.size,
         in_use=int(slabs.held(summary.live).sum()),
         late=losses.late,
+        cgroups_unjudged=totals.cgroups_unjudged,
         unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
         damaged=bool(damage),
     )
-    result.exact = not (result.lost or result.missed_frees_inferred or result.unattached or result.damaged)
+    unseen = result.lost or result.missed_frees_inferred or result.cgroups_unjudged
+    result.exact = not (unseen or result.unattached or result.damaged)
     result.sampled_one_in, result.filters = manifest.sampled_one_in, filter_options(manifest)
     result.verdict = _verdict(result) + _modes(manifest)
     return result
@@ -186,11 +195,13 @@ def _verdict(result: Completeness) -> str:
         _number(result.dropped, DROPPED),
         _number(result.skipped, SKIPPED),
         _number(result.late, LATE),
+        _number(result.cgroups_unjudged, UNJUDGED),
         _inferred(result),
         _untraced(result.unattached),
         "files of the trace are damaged or unfinished" if result.damaged else "",
     ]
-    consequence = _CONSEQUENCE[result.confidence] if result.outstanding else ""
+    doubtful = result.lost or result.confidence == "unprovable"
+    consequence = _CONSEQUENCE[result.confidence] if result.outstanding and doubtful else ""
     if result.confidence == "unprovable" and result.in_use and not result.damaged:
         consequence = _ALL_IN_USE if result.in_use == result.outstanding else _SOME_IN_USE
     most = min(result.lost, result.outstanding)

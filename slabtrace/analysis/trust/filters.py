@@ -20,6 +20,7 @@ from slabtrace.trace.manifest import Manifest
 TYPED = {
     "cache": "--cache", "min_size": "--min-size", "max_size": "--max-size", "pid": "--pid",
     "follow": "--follow", "comm": "--comm",
+    "cgroup": "--cgroup",
 }  # fmt: skip
 PARTIAL_FILTERS = (
     "min_size",
@@ -27,11 +28,12 @@ PARTIAL_FILTERS = (
     "pid",
     "follow",
     "comm",
+    "cgroup",
     "sample",
 )  # leave out some objects of a cache
 FILTERS = ("cache", *PARTIAL_FILTERS)
 # These leave out frees of objects from before the recording, too.
-BY_ALLOCATION = ("min_size", "max_size", "pid", "comm")
+BY_ALLOCATION = ("min_size", "max_size", "pid", "comm", "cgroup")
 
 
 def filtered(manifest: Manifest, filters: tuple[str, ...] = FILTERS) -> bool:

@@ -52,6 +52,11 @@ class ProcessShape:
     numbers: dict[str, int]
     programs: dict[str, str]
 
+    @property
+    def has_cgroups(self) -> bool:
+        """Whether this kernel says in which cgroup a task is, and which are made."""
+        return "CGROUP_KN" in self.numbers
+
     def defines(self) -> dict[str, int]:
         """The -D numbers for bpf/."""
         return self.numbers | ({"PROCESSES": 1} if self.programs else {})

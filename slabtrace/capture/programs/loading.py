@@ -126,6 +126,11 @@ class Programs:
         """bcc's view of a map, for the rare accesses that need no speed."""
         return self._bpf[name.encode()]
 
+    def set_bytes(self, name: str, value: bytes) -> None:
+        """Set the only element of an array map."""
+        table = self.table(name)
+        table[table.Key(0)] = table.Leaf.from_buffer_copy(value)
+
     def mapped(self, name: str, dtype: np.dtype[np.void] | str, count: int) -> np.ndarray[Any, Any]:
         """A BPF_F_MMAPABLE array map as a writable ndarray of shape (count,), shared with the kernel."""
         itemsize = np.dtype(dtype).itemsize

@@ -71,6 +71,7 @@ class PeriodicRecords:
         totals.events, totals.counted, totals.late = store.events, counted, store.late
         totals.allocs, totals.frees = store.allocs + counted, store.frees + counted
         totals.modules = self._session.kallsyms.modules
+        totals.cgroups_unjudged = self._session.cgroups.unjudged if self._session.cgroups else 0
         totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
         use = self._writer.manifest.recorder
         use.cpu_ns = time.process_time_ns() - self._cpu_before_ns

@@ -91,6 +91,7 @@ def command(
     call_site: str | None,
     pids: tuple[int, ...],
     comms: tuple[str, ...],
+    cgroups: tuple[str, ...],
     min_outstanding: int,
     classes: tuple[str, ...],
     between: tuple[str, str] | None,
@@ -134,6 +135,7 @@ def command(
       slabtrace leaks boot.slab --cache 'kmalloc-*' --min-outstanding 100
       slabtrace leaks boot.slab --symbol 'nf_conntrack|\\[my_module\\]'
       slabtrace leaks boot.slab --pid 4321 --by call-site
+      slabtrace leaks boot.slab --cgroup '/system.slice/nginx.service'
       slabtrace leaks boot.slab --between "before login" "after logout"
       slabtrace leaks boot.slab --class suspect --objects 3
       slabtrace leaks boot.slab --lines /usr/lib/debug
@@ -144,12 +146,11 @@ def command(
         raise UsageError("--objects lists objects of findings, not of groups", "leave out --by")
     sources = SourceLines(opened, lines)
     rules = read_suppressions(suppressions)
-    if pids or comms:
-        filters.check_tasks(opened.tasks(), pids, comms)
+    filters.check_tasks(opened, pids, comms, cgroups)
     summed = by == "cache" and not copies and not form.as_json
     times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
     chosen = Chosen(
-        by, sort, caches, call_site, pids, comms, min_outstanding, classes, times, objects, summed
+        by, sort, caches, call_site, pids, comms, min_outstanding, classes, times, objects, summed, cgroups
     )
     if form.as_json:
         _print_json(trace, opened, chosen, rules, sources, form)
@@ -178,7 +179,7 @@ def _print_findings(
     )
     from slabtrace.render.terminal.outstanding.leaks import write_own
 
-    everything = opened.findings(*chosen.question)
+    everything = opened.findings(**chosen.question)
     asked = findings_chosen(opened, everything, chosen)
     findings, used = rules.apply(cards_first(asked, chosen.sort, chosen.classes or GROWS))
     hidden = findings[findings["own"].astype(bool) & (not own)]
@@ -196,7 +197,7 @@ def _print_findings(
         write_suppressed(out, used, "finding")
         if chosen.objects:
             write_note(out, opened.manifest.redacted)
-        write_conclusion(out, opened.verdict(*chosen.question), listing)
+        write_conclusion(out, opened.verdict(**chosen.question), listing)
 
     def write(out: TextIO, shown: pd.DataFrame) -> None:
         (shown,) = sources.shown(shown)
@@ -242,15 +243,15 @@ def _oldest(opened: Trace, findings: pd.DataFrame, chosen: Chosen) -> pd.DataFra
     """The objects to list; None: none were asked for."""
     if chosen.objects is None:
         return None
-    return opened.oldest(chosen.objects, findings["rank"].tolist(), *chosen.question)
+    return opened.oldest(chosen.objects, findings["rank"].tolist(), **chosen.question)
 
 
 def _print_json(
     path: str, opened: Trace, chosen: Chosen, rules: Suppressions, sources: SourceLines, form: Form
 ) -> None:
     """Findings, the verdict on all of them, and groups; `suppressed` counts findings."""
-    verdict = opened.verdict(*chosen.question)
-    everything = opened.findings(*chosen.question)
+    verdict = opened.verdict(**chosen.question)
+    everything = opened.findings(**chosen.question)
     findings, used = rules.apply(in_order(findings_chosen(opened, everything, chosen), chosen.sort))
     _, groups, _ = groups_chosen(opened, chosen, rules)
     shown = findings if form.most is None else findings.head(form.most)

@@ -37,6 +37,7 @@ def command(
     by: str,
     pids: tuple[int, ...],
     comms: tuple[str, ...],
+    cgroups: tuple[str, ...],
     between: tuple[str, str] | None,
     own: bool,
     begin: str | None,
@@ -59,10 +60,9 @@ def command(
     from slabtrace.render.terminal.outstanding.who import write_who
 
     opened = open_trace(trace, begin, end)
-    if pids or comms:
-        filters.check_tasks(opened.tasks(), pids, comms)
+    filters.check_tasks(opened, pids, comms, cgroups)
     times = None if between is None else (moment(opened, between[0]), moment(opened, between[1]))
-    rows = opened.who(by, pids, comms, times)
+    rows = opened.who(by, pids, comms, times, cgroups)
     shown = rows if own or form.as_json else rows[~rows["own"].astype(bool)]
     answer(
         form,

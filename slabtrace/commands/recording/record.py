@@ -47,6 +47,7 @@ Examples:
   sudo slabtrace record --report t.html -- ./program   record, and write the page for a bug report
   sudo slabtrace record --cache 'kmalloc-*' --stacks none
   sudo slabtrace record --comm 'nginx*' --min-size 1024 -d 5min
+  sudo slabtrace record --cgroup '/system.slice/nginx.service' -d 5min
   sudo slabtrace record --mode survivors -d 2d         for days: only objects that stay are reported
   sudo slabtrace record -o hunt --rotate 1h --keep 24  for days: hunt.0001.slab, hunt.0002.slab, …
 """,

@@ -212,5 +212,11 @@ def _inexact(completeness: Completeness) -> Iterator[tuple[str, str]]:
             f"{plural(completeness.unmatched_frees, 'free')} of objects older than the recording, or whose "
             "allocation was missed",
         )
+    if completeness.cgroups_unjudged:
+        yield (
+            "not judged",
+            f"{plural(completeness.cgroups_unjudged, 'cgroup')} made while recording: there was no room, or "
+            "the path was too long; if --cgroup matches, what tasks allocated there is missing",
+        )
     if completeness.stacks_lost:
         yield "no stack", f"{plural(completeness.stacks_lost, 'event')} whose stack was lost"

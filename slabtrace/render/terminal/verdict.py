@@ -43,6 +43,10 @@ def short_verdict(completeness: Completeness, path: str) -> str:
             completeness.missed_frees_inferred,
             plural(completeness.missed_frees_inferred, "free") + " inferred",
         ),
+        (
+            completeness.cgroups_unjudged,
+            plural(completeness.cgroups_unjudged, "cgroup") + " that --cgroup could not judge",
+        ),
         (len(completeness.unattached), plural(len(completeness.unattached), "untraced path")),
         (completeness.damaged, "files damaged or unfinished"),
     ]

@@ -90,7 +90,7 @@ def test_a_finding_is_shown_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
         "in_use": 246,
     }
     found = finding(GROUPS[0]) | whole | {"freed": 50, "stack_of": 51, "stacked": 51}
-    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame([found]))
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, **asked: pd.DataFrame([found]))
     out = " ".join(run("leaks", "t.slab")[1].split())
     assert "#1 suspect, 230.6 KiB/min: TCP + sock_inode_cache + filp + dentry + 2 more" in out
     assert "41 × 3.6 KiB = 145.7 KiB in 246 objects; 50 of 101 freed" in out
@@ -106,7 +106,7 @@ def test_a_card_names_the_release_path_that_was_not_taken(run: Run) -> None:
 
 def test_where_the_task_was_interrupted_it_is_not_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [finding(group) | {"context": "softirq NET_RX"} for group in GROUPS]
-    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame(rows))
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, **asked: pd.DataFrame(rows))
     out = " ".join(run("leaks", "t.slab")[1].split())
     assert "in softirq NET_RX (on whatever task ran); confirmed" in out
     assert "load_msg+0x71 softirq NET_RX" in out and "pid 4321" not in out and "1234" not in out
@@ -121,7 +121,7 @@ def test_findings_of_a_class_asked_for_are_cards(run: Run) -> None:
 def test_findings_of_a_sample_stand_for_all(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     estimates = {"outstanding_estimate": 656.0, "outstanding_error": 190, "bytes_estimate": 125_952.0}
     rows = [finding(group) | estimates for group in GROUPS]
-    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame(rows))
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, **asked: pd.DataFrame(rows))
     out = " ".join(run("leaks", "t.slab")[1].split())
     assert "41 × 192 B = 7.7 KiB (of all: ~656 ±190, 123.0 KiB)" in out
     assert "2 young ~656 123.0 KiB msg_msg-128" in out
@@ -326,6 +326,6 @@ def test_names_of_merged_caches_are_escaped(
 ) -> None:
     hostile = {**GROUPS[1], "aliases": [HOSTILE], "alias": "", "object": ""}
     monkeypatch.setattr(FakeTrace, "leaks", lambda self, *asked, **more: pd.DataFrame([hostile]))
-    monkeypatch.setattr(FakeTrace, "findings", lambda self, *asked: pd.DataFrame([finding(hostile)]))
+    monkeypatch.setattr(FakeTrace, "findings", lambda self, **asked: pd.DataFrame([finding(hostile)]))
     out = run("leaks", "t.slab", *options)[1]
     assert "\x1b" not in out and "\x07" not in out and "msg_msg-1" in out

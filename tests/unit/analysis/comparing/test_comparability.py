@@ -12,7 +12,15 @@ from slabtrace.errors import UsageError
 from slabtrace.trace.manifest import Manifest
 
 SECOND = 10**9
-NO_FILTER = {"cache": [], "min_size": None, "max_size": None, "pid": None, "comm": None, "stacks": "auto"}
+NO_FILTER = {
+    "cache": [],
+    "min_size": None,
+    "max_size": None,
+    "pid": None,
+    "comm": None,
+    "cgroup": None,
+    "stacks": "auto",
+}
 
 
 def recorded(**options: Any) -> Manifest:
@@ -25,6 +33,7 @@ def recorded(**options: Any) -> Manifest:
         ({"comm": "nginx*"}, {}, "with --comm nginx*, the newer recording without --comm"),
         ({}, {"comm": "nginx"}, "without --comm"),
         ({"comm": "a"}, {"comm": "b"}, "with --comm a, the newer recording with --comm b"),
+        ({"cgroup": "/a/*"}, {}, "with --cgroup /a/*, the newer recording without --cgroup"),
         ({"min_size": 1024}, {}, "--min-size 1.0 KiB"),
         ({"max_size": 64}, {"max_size": 128}, "--max-size 64 B"),
         ({"pid": 7}, {}, "--pid 7"),

@@ -95,7 +95,9 @@ def test_room_between_two_samples_is_that_of_the_larger(tmp_path: Path) -> None:
     assert found["room"].tolist() == [128, 128, 128, 128, 128, 64, 64, 64]
 
 
-@pytest.mark.parametrize("options", [{"pid": 7}, {"comm": "x"}, {"min_size": 8}, {"sample": 2}])
+@pytest.mark.parametrize(
+    "options", [{"pid": 7}, {"comm": "x"}, {"cgroup": "/x"}, {"min_size": 8}, {"sample": 2}]
+)
 def test_a_recording_of_some_objects_begins_at_none_and_never_falls_below(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:

@@ -86,7 +86,7 @@ def test_other_caches_do_not_count(tmp_path: Path) -> None:
     assert sorted(found(tmp_path, freed_twice(0x10, cache=0xC0) + rcu)["supported"]) == [False, True]
 
 
-@pytest.mark.parametrize("option", ["pid", "comm", "min_size", "max_size", "budget"])
+@pytest.mark.parametrize("option", ["pid", "comm", "cgroup", "min_size", "max_size", "budget"])
 def test_what_filters_hide_is_not_supported(tmp_path: Path, option: str) -> None:
     frame = found(tmp_path, freed_twice(0x10), WHOLE, {option: 1})
     assert judged(frame) == [("double-free", False, "events left out on request")]

@@ -112,6 +112,16 @@ def test_a_cgroup_that_is_gone_keeps_its_name() -> None:
     assert (found.path, found.gone_ns) == ({(0, 5): "/a"}, {(0, 5): 9})
 
 
+def test_cgroups_by_their_paths() -> None:
+    known = processes(
+        [], [cgroup(1, "/"), cgroup(5, "/a.slice"), cgroup(6, "/a.slice/b"), cgroup(7, "/c")]
+    ).cgroups
+    assert known.matching(["/a.slice"]) == {(0, 5), (0, 6)}
+    assert known.matching(["*b", "/c"]) == {(0, 6), (0, 7)}
+    assert known.matching(["/"]) == {(0, 1), (0, 5), (0, 6), (0, 7)}
+    assert known.matching(["/b", "a.slice"]) == set()
+
+
 EVENTS = st.tuples(
     st.integers(1, 30), st.sampled_from(ProcessEvent), st.integers(1, 3), st.sampled_from("abc")
 )

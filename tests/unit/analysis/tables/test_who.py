@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,69 @@ def test_by_command(trace: Path) -> None:
 )
 def test_by_where_they_ran(trace: Path, by: str, wanted: dict[str, int]) -> None:
     assert {name: row["outstanding"] for name, row in rows(trace, by).items()} == wanted
+
+
+@pytest.mark.parametrize(
+    ("globs", "wanted"),
+    [
+        (["/system.slice/cron.service"], RUNS),
+        (["/system.slice"], RUNS + 7),
+        (["*/docker-*", "*.service"], RUNS + 7),
+        (["*/docker-*"], 7),
+        (["/user.slice"], 0),
+    ],
+)
+def test_only_those_of_some_cgroups(trace: Path, globs: list[str], wanted: int) -> None:
+    opened = slabtrace.open(trace)
+    assert opened.who("process", cgroup=globs)["outstanding"].sum() == wanted
+    assert opened.leaks("cache", cgroup=globs)["outstanding"].sum() == wanted
+    assert opened.findings(cgroup=globs)["outstanding"].sum() == wanted
+    assert opened.outstanding(cgroup=globs)["outstanding"].sum() == wanted
+
+
+def test_of_a_cgroup_and_of_a_process(trace: Path) -> None:
+    opened = slabtrace.open(trace)
+    between = (START, START + 1000 * RUNS)  # ns since the begin
+    assert opened.who(cgroup=["*cron*"], pid=[FIRST, DAEMON])["outstanding"].sum() == 1
+    assert opened.who(cgroup=["*cron*"], comm=["redis"])["outstanding"].sum() == 0
+    assert opened.leaks(cgroup=["/system.slice"], between=between)["outstanding"].sum() == RUNS
+
+
+def test_a_process_counts_by_the_cgroup_it_was_in_then(tmp_path: Path) -> None:
+    """It is moved at 500, and the cgroup it was in goes."""
+    rows = tables()
+    rows["processes"].append(process(500, ProcessEvent.MOVED, DAEMON, cgroup=5))
+    gone = {"ts_ns": START + 600, "event": CgroupEvent.GONE, "path": "", "cgroup": 6}
+    rows["cgroups"].append(rows["cgroups"][0] | gone)
+    events = [Event(at, 0x1000 + 64 * at, bytes_alloc=64, call_site=0xFFFF, tid=DAEMON) for at in (1, 2, 700)]
+    opened = slabtrace.open(write_trace(tmp_path / "t.slab", events, rows))
+    counts = [opened.who(cgroup=[glob])["outstanding"].sum() for glob in ("*/docker-*", "*/cron.service")]
+    assert counts == [2, 1]
+
+
+@pytest.mark.parametrize("command", ["leaks", "who"])
+def test_the_option(trace: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    from slabtrace.commands import main
+
+    argv = [command, str(trace), "--cgroup", "*/docker-*", "--cgroup", "/system.slice/cron*", "--json"]
+    assert main.run(argv) == 0
+    content = json.loads(capsys.readouterr().out)
+    rows = content["groups" if command == "leaks" else "who"]
+    assert sum(row["outstanding"] for row in rows) == RUNS + 7
+    assert main.run([command, str(trace), "--cgroup", "/nginx"]) == 2
+    assert "no cgroup of the trace matches '/nginx'" in capsys.readouterr().err
+
+
+def test_the_option_where_cgroups_are_not_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from slabtrace.commands import main
+
+    events = [Event(START + 5, 0x1000, bytes_alloc=64, call_site=0xFFFF, tid=CRON)]
+    path = write_trace(tmp_path / "old.slab", events, {"tasks": tables()["tasks"]})
+    assert main.run(["leaks", str(path), "--cgroup", "*"]) == 2
+    said = capsys.readouterr().err
+    assert "does not say which cgroups tasks were in" in said and "since format 2.2" in said
 
 
 def test_by_process(trace: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import slabtrace
 from slabtrace.analysis.trust.completeness import Completeness, _verdict
+from slabtrace.render.terminal.verdict import short_verdict
 from slabtrace.trace.format.schema import Flag, Kind, Loss
 from slabtrace.trace.manifest import Coverage, Manifest, Totals, Unattached
 from tests.unit.synthetic import START, Event, alloc, free, page_end, write_trace
@@ -71,6 +72,16 @@ def test_a_loss_that_only_the_manifest_has_is_counted(tmp_path: Path) -> None:
     manifest = Manifest(status="complete", totals=Totals(dropped=2, failed_allocs=4, null_frees=5))
     found = slabtrace.open(write_trace(tmp_path / "t", CLEAN, manifest=manifest)).completeness()
     assert (found.dropped, found.failed_allocs, found.null_frees, found.confidence) == (2, 4, 5, "bounded")
+
+
+def test_cgroups_that_could_not_be_judged_make_the_trace_not_exact(tmp_path: Path) -> None:
+    manifest = Manifest(status="complete", options={"cgroup": "/a"}, totals=Totals(cgroups_unjudged=2))
+    found = slabtrace.open(write_trace(tmp_path / "t", CLEAN, manifest=manifest)).completeness()
+    assert (found.cgroups_unjudged, found.exact) == (2, False)
+    assert found.verdict.startswith(
+        "Not complete: 2 cgroups that were made while recording could not be judged by --cgroup. Filtered: "
+    ), found.verdict
+    assert "2 cgroups that --cgroup could not judge" in short_verdict(found, "t")
 
 
 @pytest.mark.parametrize(

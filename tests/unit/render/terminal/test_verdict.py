@@ -19,6 +19,7 @@ EVENTS = [alloc(1, 0x10), free(2, 0x10), alloc(3, 0x20)]
 REDUCED = [
     ({"cache": ["kmalloc-*", "t"]}, "--cache 'kmalloc-*', --cache t", ["--cache 'kmalloc-*'", "--cache t"]),
     ({"pid": 12, "comm": "two words"}, "--pid 12, --comm 'two words'", ["--pid 12", "--comm 'two words'"]),
+    ({"cgroup": "/a b/*"}, "--cgroup '/a b/*'", ["--cgroup '/a b/*'"]),
     ({"min_size": 64, "max_size": 128}, "--min-size 64, --max-size 128", ["--min-size 64", "--max-size 128"]),
     ({"sample": 16}, "a sample of 1/16", []),
 ]  # fmt: skip

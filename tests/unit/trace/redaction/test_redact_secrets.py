@@ -159,7 +159,10 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
         status=f"failed: /home/{SECRET} is full", host=host, started_at=f"2026 {SECRET}",
         realtime_minus_monotonic_ns=1_795_350_612_484_687_004,
         recorder=RecorderUse(pid=PID + 2, helpers=[Helper(PID + 3, 5, 6)]),
-        options={"pid": PID, "comm": SECRET, "cache": [f"x(4:{SECRET})"], "mode": "events", "new": [SECRET]},
+        options={
+            "pid": PID, "comm": SECRET, "cgroup": f"/{SECRET}*", "cache": [f"x(4:{SECRET})"],
+            "mode": "events", "new": [SECRET],
+        },
         labels={"role": SECRET, "rack": f"{SECRET}2"},
         command=Command([f"/home/{SECRET}/run", SECRET], PID + 1, 3),
     )  # fmt: skip
@@ -177,6 +180,7 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
         ["kept_name"]
     ]
     assert len(shown["command"]["argv"]) == 2
+    assert shown["options"]["cgroup"] == "redacted"
     assert (shown["labels"], shown["host"]["tainted"]) == ({"role": "label-1", "rack": "label-2"}, 4096)
     assert shown["host"]["os"] == {"id": "debian", "version_id": "12", "pretty_name": ""}
     assert (shown["host"]["boot_id"], shown["host"]["command_line"]) == ("", "redacted")

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the options of a recording become: -D numbers, and fields of the manifest."""
+
+from __future__ import annotations
+
+import pytest
+
+from slabtrace.capture.options import CaptureOptions
+from slabtrace.errors import UsageError
+
+
+def test_a_cgroup_is_a_filter() -> None:
+    options = CaptureOptions(cgroup="/a/*")
+    assert options.filtered
+    assert "FILTER_CGROUP" in options.defines() and "FILTER_COMM" not in options.defines()
+    assert options.to_manifest()["cgroup"] == "/a/*"
+    assert not CaptureOptions().filtered and CaptureOptions().to_manifest()["cgroup"] is None
+
+
+@pytest.mark.parametrize("glob", ["", "a", "/" + "x" * 600])
+def test_a_glob_that_cannot_be_judged_is_refused(glob: str) -> None:
+    with pytest.raises(UsageError, match="--cgroup"):
+        CaptureOptions(cgroup=glob)
