@@ -143,12 +143,15 @@ def _record(
     from slabtrace.capture.recorder import Recorder, new_manifest
     from slabtrace.capture.session import Session
     from slabtrace.cli.watch import Watch
+    from slabtrace.render.terminal.text import escape
 
     destination.check()
     if plan.argv:
         TracedCommand.check(plan.argv[0])
     session = Session(options)
     try:
+        if session.cgroups is not None and not quiet and not session.cgroups.wanted():
+            click.echo(f"note: no cgroup matches --cgroup {escape(repr(options.cgroup))} so far", err=True)
         user = invoking_user()
         place = destination.make((user.uid, user.gid) if user.differs else None)
         privileges.become(user, options.privileges)
