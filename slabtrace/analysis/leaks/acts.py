@@ -2,8 +2,9 @@
 """Acts: live objects that one task allocated without a pause, as in one system call; and what meets in them.
 
 What is a pause depends on those around it: a fork copies page tables for some hundred microseconds between
-its task_struct and its pid, but the task forks again only 100 ms later.  An act that is a loop is cut where
-its largest object comes again.
+its task_struct and its pid, but the task forks again only 100 ms later.  So there are wide acts, too, which
+end at pauses that are not short among much longer ones.  An act that is a loop is cut where its largest
+object comes again.
 
 Example: a task opens a socket.  Within 20 us it allocates a sock_inode_cache, a TCP, a filp, and a dentry.
 """
@@ -17,8 +18,8 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.trace.format.batch import EventBatch
 
-TOGETHER_NS = 200_000  # no pause within an act
-LONGEST_NS = 5_000_000  # within an act, if the pauses around are much longer
+TOGETHER_NS = 200_000  # the longest pause within an act
+LONGEST_NS = 5_000_000  # within a wide act, if the pauses around are much longer
 MUCH_LONGER = 20  # times
 MOST_PAIRS = 1 << 22  # meetings of two groups that are looked at
 MOST_GROUPS = 256  # of an act: one with more is of a task that never pauses
@@ -28,15 +29,16 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio: its multiple
 def acts_of(
     live: EventBatch, member: Positions, order: Positions, size: Counts
 ) -> tuple[Positions, Positions]:
-    """(act, group) of each live object, in `order`: by task and time."""
+    """(act, wide act) of each live object, in `order`: by task and time; `member`: the group, so ordered."""
     if not len(order):
-        return order, member
+        return order, order
     tid, ts_ns = live.tid[order], live.ts_ns[order]
     pause = np.where(tid[1:] == tid[:-1], np.diff(ts_ns), np.iinfo(np.int64).max)
     starts = np.flatnonzero(pause > TOGETHER_NS)
-    starts = starts[_ends_act(pause[starts])] + 1
-    act = np.searchsorted(starts, np.arange(len(order)), side="right")
-    return _cut_loops(act, member, size), member
+    wide = starts[_ends_act(pause[starts])]
+    each = (np.searchsorted(some + 1, np.arange(len(order)), side="right") for some in (starts, wide))
+    act, wide_act = (_cut_loops(some, member, size) for some in each)
+    return act, wide_act
 
 
 def _ends_act(pause: Counts) -> NDArray[np.bool_]:

@@ -26,6 +26,7 @@ SHARE = 0.9  # of the acts of a group
 MUCH_LARGER = 2  # times as large as a dentry or inode: not a part of it
 MOST_STEPS = 4  # from an object to the owner of what it hangs on, and so on
 FEW_ACTS = 3  # with fewer, the numbers must be equal too
+ENDS = ("one", "other")  # of a pair of groups
 
 
 class Owned(NamedTuple):
@@ -54,31 +55,68 @@ def owned(
     shape (g,): groups whose objects have several stacks.
     """
     order = np.lexsort((live.ts_ns, live.tid))
-    act, sorted_member = acts_of(live, member[order], order, size)
-    core, above = _linked(act, sorted_member, size, alone, several)
+    sorted_member = member[order]
+    act, wide = acts_of(live, sorted_member, order, size)
+    core, above = _linked(act, wide, sorted_member, size, alone, several)
     of = _owner_of(act, sorted_member, core, above)
     freeable = _freeable(act, of, pinned[order], size[sorted_member])
     finding = np.empty(len(order), np.intp)
     keys, finding[order] = np.unique(of * 2 + freeable, return_inverse=True)
-    owners = _owners(finding[order], sorted_member, act, core, keys // 2, size)
+    owners = _owners(finding[order], sorted_member, wide, core, keys // 2, size)
     return Owned(finding, owners, (keys % 2).astype(np.bool_))
 
 
 def _linked(
-    act: Positions, member: Positions, size: Counts, alone: NDArray[np.bool_], several: NDArray[np.bool_]
+    act: Positions,
+    wide: Positions,
+    member: Positions,
+    size: Counts,
+    alone: NDArray[np.bool_],
+    several: NDArray[np.bool_],
 ) -> tuple[Positions, dict[int, list[int]]]:
-    """(the cluster of each group, named by its first; for each cluster the common groups that hang on it)."""
-    pairs = some_acts(np.unique(np.stack([act, member]), axis=1) if len(act) else np.empty((2, 0), np.intp))
-    acts, objects = (np.bincount(each, minlength=len(size)) for each in (pairs[1], member))
-    one, other, common = together(pairs)
-    least, most = np.minimum(acts[one], acts[other]), np.maximum(acts[one], acts[other])
-    alike = (most >= FEW_ACTS) | (objects[one] == objects[other])
-    alike &= ~alone[one] & ~alone[other]
-    mutual = (common >= SHARE * most) & alike
-    core = _joined(len(size), one[mutual], other[mutual])
-    hangs = (common >= SHARE * least) & ~mutual & alike & (least >= FEW_ACTS) & (core[one] != core[other])
+    """(the cluster of each group, named by its first; for each cluster the common groups that hang on it).
+
+    Wide acts say only which groups come one with one, with as many objects: of a common group they hold
+    too much.
+    """
+    objects = np.bincount(member, minlength=len(size))
+    met, far = _Met.of(act, member, objects, alone), _Met.of(wide, member, objects, alone)
+    fewest, most = (each(objects[far.one], objects[far.other]) for each in (np.minimum, np.maximum))
+    far = far._replace(mutual=far.mutual & (fewest >= SHARE * most))
+    one, other = (np.concatenate([getattr(each, name)[each.mutual] for each in (met, far)]) for name in ENDS)
+    core = _joined(len(size), one, other)
+    one, other, acts = met.one, met.other, met.acts
+    least = np.minimum(acts[one], acts[other])
+    hangs = (met.common >= SHARE * least) & ~met.mutual & met.alike & (least >= FEW_ACTS)
+    hangs &= core[one] != core[other]
     fewer = np.where(acts[one] < acts[other], one, other)[hangs]
     return _hung(core, fewer, (one[hangs] + other[hangs]) - fewer, size, several)
+
+
+class _Met(NamedTuple):
+    """Pairs of groups that met: `one`, `other`, how many acts they have in `common`, shape (p,).
+
+    `acts`: of each group, shape (g,).  `alike`: they may belong together; `mutual`: they do.
+    """
+
+    one: Positions
+    other: Positions
+    common: Counts
+    acts: Counts
+    alike: NDArray[np.bool_]
+    mutual: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, act: Positions, member: Positions, objects: Counts, alone: NDArray[np.bool_]) -> _Met:
+        """What met in these acts; `objects`, shape (g,): of each group."""
+        none = np.empty((2, 0), np.intp)
+        pairs = some_acts(np.unique(np.stack([act, member]), axis=1) if len(act) else none)
+        acts = np.bincount(pairs[1], minlength=len(objects))
+        one, other, common = together(pairs)
+        most = np.maximum(acts[one], acts[other])
+        alike = (most >= FEW_ACTS) | (objects[one] == objects[other])
+        alike &= ~alone[one] & ~alone[other]
+        return cls(one, other, common, acts, alike, (common >= SHARE * most) & alike)
 
 
 def _hung(

@@ -137,6 +137,16 @@ def test_a_short_pause_among_much_longer_ones_divides_nothing() -> None:
     assert len(by_turns(3000 * MUCH_LONGER, [3000])) == 2, "57 ms is not much longer than 3 ms"
 
 
+def test_what_else_a_task_does_soon_after_is_not_part_of_it() -> None:
+    """Files that a task opened some milliseconds after sockets are not those of the sockets."""
+    sockets = [Act(SOCKET, 500_000 * at) for at in range(30)]
+    files = [Act([FILP], 500_000 * at + 3000) for at in range(0, 30, 3)]
+    assert found([*sockets, *files]) == [
+        (TCP, 0, {INODE: 30, TCP: 30, FILP: 30, DENTRY: 30, SMALL: 60}),
+        (FILP, 0, {FILP: 10}),
+    ]
+
+
 def test_tasks_at_the_same_time_are_distinguished() -> None:
     acts = [*every([TCP], 9, tid=7), *every([SMALL], 9, tid=8)]
     assert found(acts) == [(TCP, 0, {TCP: 9}), (SMALL, 0, {SMALL: 9})]
