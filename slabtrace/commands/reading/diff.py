@@ -17,6 +17,8 @@ from slabtrace.columns import DIFF
 from slabtrace.errors import FOUND as EXIT_FOUND
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from slabtrace.api import Trace
 
 LIMIT = 10
@@ -89,8 +91,13 @@ def command(
         write_verdict(out, path, completeness, damage, "new: ")
 
     more = {"suppressed": used, "old": old, "old_completeness": before.completeness(), "found": found}
-    rows = Rows(DIFF, wanted, "group")
-    answer(form, "diff", new, after, rows, write_diff, more | {"notes": noted}, below, verdicts)
+    rows, ranked = Rows(DIFF, wanted, "group"), after.findings()
+    owners = dict(zip(ranked["rank"].tolist(), ranked["cache"].tolist(), strict=True))
+
+    def write(out: TextIO, groups: pd.DataFrame) -> None:
+        write_diff(out, groups, owners)
+
+    answer(form, "diff", new, after, rows, write, more | {"notes": noted}, below, verdicts)
     return EXIT_FOUND if found else 0
 
 

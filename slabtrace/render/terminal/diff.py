@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from slabtrace.render.terminal.text import escape, write_paragraph
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FRAMES_SHOWN = 12
+NO_OWNERS: Mapping[int, str] = MappingProxyType({})
 LEAST_P = 1e-99  # a smaller probability is shown as less than this
 
 
-def write_diff(out: TextIO, groups: pd.DataFrame) -> None:
-    """Write `groups` (rows of analysis' diff()); those of one finding are one paragraph."""
-    for number, (row, *others) in enumerate(_by_finding(groups.to_dict("records"))):
+def write_diff(out: TextIO, groups: pd.DataFrame, owners: Mapping[int, str] = NO_OWNERS) -> None:
+    """Write `groups` (rows of analysis' diff()); those of one finding are one paragraph.
+
+    `owners`: by the rank of a finding, the cache of what owns it, which comes first: a group of another
+    cache may hold objects of others, too.
+    """
+    for number, (row, *others) in enumerate(_by_finding(groups.to_dict("records"), owners)):
         out.write("\n" if number else "")
         _write_group(out, row)
         if others:
@@ -46,13 +52,15 @@ def write_notes(out: TextIO, notes: Sequence[str]) -> None:
         write_paragraph(out, f"note: {note}")
 
 
-def _by_finding(rows: Sequence[dict[Any, Any]]) -> Iterable[list[dict[Any, Any]]]:
-    """The rows of each finding together, where they have one state; the others one by one."""
+def _by_finding(rows: Sequence[dict[Any, Any]], owners: Mapping[int, str]) -> Iterable[list[dict[Any, Any]]]:
+    """The rows of each finding together, where they have one state, the owner's first; others one by one."""
     found: dict[Any, list[dict[Any, Any]]] = {}
     for number, row in enumerate(rows):
         key = (row["state"], row["significant"], row["finding"]) if row["finding"] else number
         found.setdefault(key, []).append(row)
-    return found.values()
+    return [
+        sorted(each, key=lambda row: row["cache"] != owners.get(row["finding"])) for each in found.values()
+    ]
 
 
 def _member(row: dict[Any, Any]) -> str:

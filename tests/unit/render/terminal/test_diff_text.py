@@ -23,9 +23,9 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def text(table: pd.DataFrame) -> list[str]:
+def text(table: pd.DataFrame, **more: Any) -> list[str]:
     out = io.StringIO()
-    write_diff(out, table)
+    write_diff(out, table, **more)
     return out.getvalue().splitlines()
 
 
@@ -54,6 +54,8 @@ def test_groups_of_one_finding_are_one_paragraph() -> None:
     heads = [line for line in lines if line and not line.startswith(" ")]
     assert [head.split(":")[1].strip() for head in heads] == ["TCP", "key_jar"]
     assert lines.count("  with it: filp, 0 -> 120 objects") == 1
+    owned = text(compared([START], [START, *leaks]), owners={1: "filp"})
+    assert owned[0].startswith("new: filp:") and "  with it: TCP, 0 -> 120 objects" in owned
 
 
 def test_what_grows_in_both_has_both_rates() -> None:
