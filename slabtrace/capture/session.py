@@ -24,7 +24,8 @@ from slabtrace.capture.programs.compiler import compile_bpf
 from slabtrace.capture.programs.kfuncs import Kfuncs
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.programs.silent_paths import SilentPath
-from slabtrace.capture.slabs import pin_shape, shape, walk
+from slabtrace.capture.slabs import charge_shape, pin_shape, shape, walk
+from slabtrace.capture.slabs.charge_shape import ChargeShape
 from slabtrace.capture.slabs.percpu import PerCpu
 from slabtrace.capture.slabs.pin_shape import PinShape
 from slabtrace.capture.slabs.shape import SlabShape
@@ -45,7 +46,15 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            self.shape, self.processes, self.silent, self.slab_shape, self.pin_shape, kfuncs = _examine()
+            (
+                self.shape,
+                self.processes,
+                self.silent,
+                self.slab_shape,
+                self.pin_shape,
+                self.charge_shape,
+                kfuncs,
+            ) = _examine()
             _check_mode(options, self.shape)
             if options.follow and not self.processes.programs:
                 raise CaptureError(
@@ -213,11 +222,18 @@ class Session:
             free_traced_after=self.shape.free_traced_after,
             frees_judged=self.shape.judges_frees,
             programs_preemptible=self.shape.preemptible,
+            charges_unread=self.charge_shape if isinstance(self.charge_shape, str) else "",
         )
 
 
 def _examine() -> tuple[
-    KernelShape, ProcessShape, silent_paths.SilentCoverage, SlabShape | None, PinShape | None, Kfuncs
+    KernelShape,
+    ProcessShape,
+    silent_paths.SilentCoverage,
+    SlabShape | None,
+    PinShape | None,
+    ChargeShape | str,
+    Kfuncs,
 ]:
     types = Btf()
     try:
@@ -227,6 +243,7 @@ def _examine() -> tuple[
             silent_paths.examine(types),
             shape.examine(types, possible_nodes()),
             pin_shape.examine(types),
+            charge_shape.examine(types),
             Kfuncs(types),
         )
     finally:
