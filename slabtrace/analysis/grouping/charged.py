@@ -32,4 +32,4 @@ class ChargedTo:
 
     def text(self, number: int) -> str:
         """The path that a number stands for; empty if it is not known.  Hostile text: escape it."""
-        return self._charges.text(number + NOT_KNOWN) if number else ""
+        return self._charges.text(number + NOT_KNOWN) if number > 0 else ""

@@ -61,11 +61,12 @@ class ChargeShape:
 
 def examine(btf: Btf) -> ChargeShape | str:
     """The running kernel's shape, or the reason why there is none."""
-    struct, array = next((each for each in _ARRAYS if btf.has_field(*each)), ("", ""))
+    kept = (each for each in _ARRAYS if btf.has_field(*each) and btf.has_field(each[0], "slab_cache"))
+    struct, array = next(kept, ("", ""))
     if not struct or not btf.has_field("obj_cgroup", "memcg"):
         return NO_CGROUPS
     cgroup, stride = _cgroup(btf), _stride(btf, array)
-    if cgroup is None or stride is None or not btf.has_field(struct, "slab_cache"):
+    if cgroup is None or stride is None:
         return NOT_KNOWN
     cache, place = (btf.offsetof(struct, name) for name in ("slab_cache", array))
     objcg = btf.offsetof("slabobj_ext", "objcg") if array == "obj_exts" else 0

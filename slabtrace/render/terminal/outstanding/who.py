@@ -92,11 +92,12 @@ def charged(finding: dict[Any, Any], shown: list[str]) -> str:
         return f"not charged to any memory cgroup{elsewhere}"
     number, objects = int(first["objects"]), int(finding["objects"])
     part = f" ({count(number)} of {count(objects)} objects)" if number < objects else ""
+    named = f"memory cgroup {str(first['cgroup']).removeprefix('cgroup ')}"
     others = _others(paying, "memory cgroup")
     if tasks == [first["cgroup"]]:
         known = shown == tasks and not others
-        return f"charged to {'it' if known else f'memory cgroup {tasks[0]}'}{part}{others}"
-    return f"charged to memory cgroup {first['cgroup']}{part}{others}{elsewhere}"
+        return f"charged to {'it' if known else named}{part}{others}"
+    return f"charged to {named}{part}{others}{elsewhere}"
 
 
 def _others(texts: list[Any], noun: str) -> str:

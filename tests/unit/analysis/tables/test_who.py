@@ -142,6 +142,8 @@ FINDING = {
     "commands": [POSTQUEUE],
     "parents": ["/usr/sbin/cron -f"],
     "cgroups": ["/"],
+    "charged": [],
+    "objects": 30,
 }
 
 
