@@ -21,6 +21,7 @@ from slabtrace.capture.kernel.btf import Btf
 from slabtrace.capture.process.running import Hierarchy, hierarchies
 from slabtrace.capture.slabs import charge_shape
 from slabtrace.capture.slabs.charge_shape import ChargeShape
+from slabtrace.errors import TraceError
 from tests.live.conftest import PATIENCE_S, SLABTRACE, Recording, slabtrace_json, wait_for
 from tests.live.messages import new_queue
 
@@ -178,6 +179,20 @@ def found(trace: Path, pid: int, since_ns: int = 0, until_ns: int = 1 << 62) -> 
     return result
 
 
+def end(recording: Recording, pid: int, function: str, objects: int) -> None:
+    """End it when so many objects of this task and call site are stored: the check knows what is stored."""
+
+    def stored() -> bool:
+        with suppress(TraceError, ValueError):  # it is being written
+            seen = found(recording.trace, pid).by_function
+            return sum(seen.get(function, Counter[str]()).values()) >= objects
+        return False
+
+    wait_for(stored)
+    status, stderr = recording.end()
+    assert status == 0, stderr
+
+
 def test_this_kernel_is_known() -> None:
     types = Btf()
     try:
@@ -197,7 +212,7 @@ def test_what_tasks_leave_is_charged_to_their_cgroup(
         task.do(f"kept.append([os.pipe() for _ in range({PIPES})])")
         ended_ns, after = time.monotonic_ns(), cgroup.usage()
         task.do(f"kept.append([libc.eventfd(0, 0) for _ in range({EVENTFDS})])")
-        assert recording.end()[0] == 0
+        end(recording, task.pid, "do_eventfd", EVENTFDS)
         seen = found(recording.trace, task.pid, began_ns)
         pipes = found(recording.trace, task.pid, began_ns, ended_ns)
     assert pipes.by_cache["inode_cache"] == {cgroup.path: PIPES}
@@ -219,14 +234,16 @@ def test_events_of_inotify_are_charged_to_who_watches(
 ) -> None:
     """The task that opens a file allocates the event (fs/notify/inotify: set_active_memcg)."""
     watching, opening = cgroups
+    folder = tmp_path / "watched"
+    folder.mkdir()
     for name in "01":
-        (tmp_path / name).touch()
+        (folder / name).touch()
     with ExitStack() as stack:
         watcher, opener = (stack.enter_context(worker(each)) for each in cgroups)
         watcher.do("kept.append(libc.inotify_init())")
-        assert int(watcher.do(f"libc.inotify_add_watch(kept[0], {os.fsencode(tmp_path)!r}, {IN_OPEN})")) > 0
-        opener.do(f"[os.close(os.open(f'{tmp_path}/{{at % 2}}', os.O_RDONLY)) for at in range({OPENED})]")
-        assert recording.end()[0] == 0
+        assert int(watcher.do(f"libc.inotify_add_watch(kept[0], {os.fsencode(folder)!r}, {IN_OPEN})")) > 0
+        opener.do(f"[os.close(os.open(f'{folder}/{{at % 2}}', os.O_RDONLY)) for at in range({OPENED})]")
+        end(recording, opener.pid, "inotify_handle_inode_event", OPENED)
         seen = found(recording.trace, opener.pid)
     assert seen.by_function["inotify_handle_inode_event"] == {watching.path: OPENED}
     findings = slabtrace_json("leaks", str(recording.trace))["findings"]
@@ -255,7 +272,7 @@ def test_accepted_sockets_are_charged_to_who_accepts(
         address = ("127.0.0.1", int(server.do("kept[0].getsockname()[1]")))
         client.do(f"kept.extend(socket.create_connection({address}) for _ in range({CONNECTIONS}))")
         server.do(f"kept.extend(kept[0].accept() for _ in range({CONNECTIONS}))")
-        assert recording.end()[0] == 0
+        end(recording, client.pid, "sk_prot_alloc", 2 * CONNECTIONS)
         seen = found(recording.trace, client.pid)
     accepted = accepting.path if later else NOT_CHARGED
     assert seen.by_cache["TCP"] == {accepted: CONNECTIONS, connecting.path: CONNECTIONS}
@@ -273,7 +290,7 @@ def test_what_a_removed_cgroup_was_charged_for_is_charged_to_its_parent(
             sent = f"libc.msgsnd({queue}, ctypes.create_string_buffer(b'x' * 80), 64, 0)"
             sender.do(f"[{sent} for _ in range({MESSAGES})]")
         remove(inner.folder)
-        assert recording.end()[0] == 0
+        end(recording, sender.pid, "load_msg", MESSAGES)
     seen = found(recording.trace, sender.pid)
     assert seen.by_function["load_msg"] == {outer.path: MESSAGES}
     rows = slabtrace_json("leaks", str(recording.trace), "--pid", str(sender.pid))["findings"]
