@@ -260,7 +260,7 @@ def test_events_of_inotify_are_charged_to_who_watches(
 def test_accepted_sockets_are_charged_to_who_accepts(
     recording: Recording, cgroups: tuple[Cgroup, Cgroup]
 ) -> None:
-    """The softirq that makes one runs on the task that connects; accept charges it (net/ipv4/af_inet.c)."""
+    """The softirq that makes one runs on the task that connects; accept charges it (__inet_accept)."""
     accepting, connecting = cgroups
     later = " kmem_cache_charge\n" in Path("/proc/kallsyms").read_text()  # what is allocated can be charged
     of_version_1 = accepting.folder / "memory.kmem.tcp.limit_in_bytes"

@@ -85,7 +85,7 @@ def charged(finding: dict[Any, Any], shown: list[str]) -> str:
     paying = [each for each in finding["charged"] if each["number"]]
     first = next(iter([*paying, *finding["charged"]]), None)
     if first is None or (not paying and set(first["tasks"]) <= {"/"}):
-        return ""  # nothing is charged to the root
+        return ""  # what tasks in the root allocate is charged to none
     tasks = list(first["tasks"])
     elsewhere = f", while the tasks were in {tasks[0]}{_others(tasks, 'cgroup')}" if tasks else ""
     if not paying:
