@@ -88,6 +88,11 @@ class Btf:
         type_id = self._find(struct, _STRUCT)
         return type_id is not None and self._bit_offset(self._node(type_id), field) is not None
 
+    def bit_of(self, struct: str, field: str) -> int:
+        """As `offsetof`, in bits: where a field of one bit is (little endian)."""
+        bits = self._bit_offset(self._struct(struct), field)
+        return bits if bits is not None else 8 * self.offsetof(struct, field)  # which raises
+
     def width(self, struct: str, field: str) -> int | None:
         """Size in bytes of a field that is a number or an enum; None if this kernel has no such field."""
         type_id = self._find(struct, _STRUCT)

@@ -59,10 +59,10 @@ class SlabCharges:
     def _entries(self, slab: InUse, head: UInt64) -> UInt64 | None:
         """The obj_cgroup of each object of a slab, shape (n,); None if that is not known."""
         shape, number = self._shape, len(slab.in_use)
-        array, stride = int(head[shape.array // 8]), self._stride(head)
+        array, stride = int(head[shape.array // 8]), self._stride(slab, head)
         if head[shape.slab_cache // 8] != slab.cache:
             return None  # it is another slab by now
-        if not array & ~_FLAGS:
+        if not array & ~_FLAGS or not _bit(head, shape.has_entries, True):
             return np.zeros(number, np.uint64)
         if not array & _IS_ARRAY or not shape.objcg + 8 <= stride <= _LONGEST_STRIDE or not number:
             return None
@@ -73,12 +73,19 @@ class SlabCharges:
         entries: UInt64 = np.ndarray((number,), "<u8", raw, shape.objcg, (stride,))
         return entries
 
-    def _stride(self, head: UInt64) -> int:
+    def _stride(self, slab: InUse, head: UInt64) -> int:
         stride = self._shape.stride
+        if _bit(head, stride.in_object, False):
+            return slab.stride
         if not stride.width:
             return stride.fixed
         raw = head.tobytes()[stride.offset : stride.offset + stride.width]
         return int.from_bytes(raw, "little")
+
+
+def _bit(words: UInt64, bit: int | None, otherwise: bool) -> bool:
+    """Whether a bit is set; `otherwise` where there is no such bit."""
+    return otherwise if bit is None else bool(int(words[bit // 64]) >> bit % 64 & 1)
 
 
 class ChargedCgroup(NamedTuple):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -20,11 +21,13 @@ SIZEOF_PAGE, PAGE_SIZE = 64, 4096
 VMEMMAP = (STRUCTS - BASE // PAGE_SIZE * SIZEOF_PAGE) % (1 << 64)
 NODES = 0x8000  # of the first 16 pages, where everything else is
 CGROUP = CgroupShape(memcg=16, cgroup=0, root=40, hierarchy=12, node=24, number=32, parent=8, name=16)
-POINTERS = ChargeShape(40, slab_cache=8, array=32, stride=Stride(8), objcg=0, cgroup=CGROUP)
-ENTRIES = ChargeShape(40, slab_cache=8, array=32, stride=Stride(16), objcg=8, cgroup=CGROUP)
-# in 7.x the distance of the entries is in the slab: 2 bytes, later 4
-SHORT = ChargeShape(40, slab_cache=8, array=32, stride=Stride(0, 20, 2), objcg=0, cgroup=CGROUP)
-LONG = ChargeShape(40, slab_cache=8, array=32, stride=Stride(0, 20, 4), objcg=0, cgroup=CGROUP)
+POINTERS = ChargeShape(40, 8, array=32, stride=Stride(8), objcg=0, has_entries=None, cgroup=CGROUP)
+ENTRIES = ChargeShape(40, 8, array=32, stride=Stride(16), objcg=8, has_entries=None, cgroup=CGROUP)
+# in 7.0 the distance of the entries is in the slab: 2 bytes, later 4; then bits
+SHORT = dataclasses.replace(ENTRIES, stride=Stride(0, 20, 2), objcg=0)
+LONG = dataclasses.replace(ENTRIES, stride=Stride(0, 20, 4), objcg=0)
+IN_OBJECT, NEEDS = 161, 162  # behind bit 160
+BITS = dataclasses.replace(ENTRIES, stride=Stride(8, in_object=IN_OBJECT), objcg=0, has_entries=NEEDS)
 OBJECTS, SIZE = 8, 64  # of a slab; bytes of an object
 HIERARCHY = 4
 
@@ -77,8 +80,9 @@ class Kernel:
         entries = memory + 48 if in_object else self.new(stride * len(objcgs))
         self.put(head + self.shape.slab_cache, cache)
         self.put(head + self.shape.array, entries | flags if flags else 0)
-        self.put(head + 20, 0xFFFF_FFFF, "<I")  # bits beside a stride of 2 bytes
-        if self.shape.stride.width:
+        bits = 1 | in_object << IN_OBJECT - 160 | (flags != 0) << NEEDS - 160
+        self.put(head + 20, bits if self.shape.has_entries else 0xFFFF_FFFF, "<I")
+        if self.shape.stride.width:  # beside one of 2 bytes other bits are set
             self.put(head + 20, stride, {2: "<H", 4: "<I"}[self.shape.stride.width])
         for at, objcg in enumerate(objcgs):
             self.put(entries + stride * at + self.shape.objcg, objcg)

@@ -19,6 +19,7 @@ from slabtrace.capture.slabs.charge_shape import (
 from slabtrace.capture.slabs.charges import path_of
 from slabtrace.capture.storing import charge_check
 from tests.unit.capture.slabs.made_up_charges import (
+    BITS,
     CGROUP,
     ENTRIES,
     HIERARCHY,
@@ -31,7 +32,7 @@ from tests.unit.capture.slabs.made_up_charges import (
 )
 
 NONE = (0, 0)
-SHAPES = [POINTERS, ENTRIES, SHORT, LONG]
+SHAPES = [POINTERS, ENTRIES, SHORT, LONG, BITS]
 
 
 def with_cgroups(shape: ChargeShape) -> tuple[Kernel, int, int]:
@@ -55,7 +56,7 @@ def test_each_object_has_the_cgroup_of_its_entry(shape: ChargeShape) -> None:
     }
 
 
-@pytest.mark.parametrize("shape", [SHORT, LONG])
+@pytest.mark.parametrize("shape", [SHORT, LONG, BITS])
 def test_entries_that_lie_in_the_objects_themselves(shape: ChargeShape) -> None:
     kernel, outer, inner = with_cgroups(shape)
     slab = kernel.slab([outer, 0, inner], in_object=True)
@@ -66,6 +67,13 @@ def test_entries_that_lie_in_the_objects_themselves(shape: ChargeShape) -> None:
 def test_a_slab_without_entries_has_no_charged_object() -> None:
     kernel = Kernel(ENTRIES)
     slab = kernel.slab([0] * OBJECTS, flags=0)
+    assert kernel.charged() == dict.fromkeys(objects_of(slab), NONE)
+
+
+def test_a_slab_with_entries_of_something_else_has_no_charged_object() -> None:
+    kernel, outer, _ = with_cgroups(BITS)
+    slab = kernel.slab([outer] * OBJECTS)
+    kernel.put(0xFFFF_8880_0010_0000 + 16 * 64 + 20, 1, "<I")
     assert kernel.charged() == dict.fromkeys(objects_of(slab), NONE)
 
 
@@ -171,6 +179,10 @@ class Types:
     def sizeof(self, struct: str) -> int:
         return max(offset + width for offset, width in self._structs[struct].values())
 
+    def bit_of(self, struct: str, field: str) -> int:
+        offset, width = self._structs[struct][field]
+        return 8 * offset + width  # here the width of a bit is its place in the byte
+
     def width(self, struct: str, field: str) -> int | None:
         return self._structs[struct][field][1]
 
@@ -195,6 +207,14 @@ KINDS: dict[str, tuple[dict[str, dict[str, tuple[int, int]]], tuple[int, int, St
         {"slab": SLAB | {"obj_exts": (56, 8)}, "slabobj_ext": {"objcg": (0, 8), "ref": (8, 8)}},
         (64, 56, Stride(16), 0),
     ),
+    "7.3": (
+        {
+            "slab": SLAB
+            | {"obj_exts": (56, 8), "obj_exts_in_object": (36, 0), "obj_exts_needs_objcg": (36, 1)},
+            "slabobj_ext": {"_objcg": (0, 8)},
+        },
+        (64, 56, Stride(8, in_object=288), 0),
+    ),
     "7.0": (
         {"slab": SLAB | {"obj_exts": (56, 8), "stride": (36, 2)}, "slabobj_ext": {"objcg": (0, 8)}},
         (64, 56, Stride(0, 36, 2), 0),
@@ -213,6 +233,7 @@ def test_the_kinds_of_kernels(kind: str) -> None:
     shape = shape_of(types | OF_CGROUPS)
     assert isinstance(shape, ChargeShape)
     assert (shape.size, shape.array, shape.stride, shape.objcg) == (size, array, stride, objcg)
+    assert shape.has_entries == (289 if kind == "7.3" else None)
     assert shape.cgroup == CgroupShape(16, 72, 40, 12, 24, 32, 8, 16)
 
 
@@ -241,6 +262,12 @@ def test_a_kernel_without_memory_cgroups() -> None:
 def test_what_is_unlike_every_kernel_that_is_known_is_not_read(slab: dict[str, tuple[int, int]]) -> None:
     types = {"slab": slab, "slabobj_ext": {"objcg": (0, 8)}}
     assert shape_of(types | OF_CGROUPS) == NOT_KNOWN
+
+
+def test_entries_of_which_an_object_may_have_two_are_not_read() -> None:
+    types, _ = KINDS["7.3"]
+    profiled = {"slabobj_ext": {"_objcg": (0, 8), "_ctref": (0, 8)}}
+    assert shape_of(types | OF_CGROUPS | profiled) == NOT_KNOWN
 
 
 def test_entries_without_a_cgroup_are_not_read() -> None:
