@@ -238,8 +238,8 @@ class Trace(Held, OverTime):
     ) -> pd.DataFrame:
         """Objects allocated and not freed, in groups.
 
-        `by`: "stack", "call_site", "module", "process", "command", "cgroup", "unit", "container", "work"
-        (context) or "cache", always within a cache.
+        `by`: "stack", "call_site", "module", "process", "command", "cgroup", "unit", "container",
+        "charged" (the memory cgroup that is charged), "work" (context) or "cache", always within a cache.
         `pid`, `comm`, `cgroup`: only objects, allocated and freed ones alike, that were allocated by one of
         these processes (tgids), by tasks then called as one of these shell patterns says, by processes then
         in a cgroup whose path one of these patterns matches, or in one below it.

@@ -31,6 +31,7 @@ from slabtrace.capture.process.command import TracedCommand
 from slabtrace.capture.process.priority import raise_priority
 from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
+from slabtrace.capture.storing.charge_check import check_charges
 from slabtrace.capture.storing.periodic import PERIOD_NS, PeriodicRecords, Progress
 from slabtrace.capture.storing.pin_check import check_pins
 from slabtrace.capture.storing.running import store_running
@@ -61,8 +62,8 @@ class Plan:
     """What to record and when to end: after `duration_s`, `grace_s` after the command, or on `Recorder.stop`.
 
     `settle` (settle.py): waits, before the end, until the kernel has freed what it frees with a delay.
-    `slabs_asked`: at the end, check in the slabs which objects are free (slab_check.py), and which of
-    the dentries and inodes are pinned (pin_check.py).
+    `slabs_asked`: at the end, check in the slabs which objects are free (slab_check.py), which of the
+    dentries and inodes are pinned (pin_check.py), and which cgroup is charged (charge_check.py).
     """
 
     duration_s: float | None = None
@@ -216,6 +217,9 @@ class Recorder:
         rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
         self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
         self._store.rows("pins", self._meanwhile(lambda: check_pins(self._session, rows))._asdict())
+        charges = self._meanwhile(lambda: check_charges(self._session, rows))
+        self._store.rows("cgroups", charges.cgroups)
+        self._store.rows("charged", charges.rows._asdict())
 
     def _poll(self) -> None:
         """Drain and hand over what is due, write the records that are due, and pause."""

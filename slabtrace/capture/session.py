@@ -7,6 +7,7 @@ import fnmatch
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NamedTuple
 
 from slabtrace.capture.budget import Budget, Settings
 from slabtrace.capture.host import possible_cpus, possible_nodes
@@ -26,7 +27,8 @@ from slabtrace.capture.programs.glob_automaton import cgroup_glob, comm_glob
 from slabtrace.capture.programs.kfuncs import Kfuncs
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.programs.silent_paths import SilentPath
-from slabtrace.capture.slabs import pin_shape, shape, walk
+from slabtrace.capture.slabs import charge_shape, pin_shape, shape, walk
+from slabtrace.capture.slabs.charge_shape import ChargeShape
 from slabtrace.capture.slabs.percpu import PerCpu
 from slabtrace.capture.slabs.pin_shape import PinShape
 from slabtrace.capture.slabs.shape import SlabShape
@@ -47,21 +49,22 @@ class Session:
         self.options = options
         with ThreadPoolExecutor(1) as pool:  # reading kallsyms takes as long as compiling
             symbols = pool.submit(Kallsyms)
-            found = _examine()
-            self.shape, self.processes, self.silent, self.slab_shape, self.pin_shape, cgroups, kfuncs = found
+            kernel = _examine()
+            self.shape, self.processes, self.silent = kernel.shape, kernel.processes, kernel.silent
+            self.slab_shape, self.pin_shape, self.charge_shape = kernel.slabs, kernel.pins, kernel.charges
             _check_mode(options, self.shape)
             if options.follow and not self.processes.programs:
                 raise CaptureError(
                     "--follow cannot be used: this kernel does not say which processes begin",
                     "record without --follow, and look at one process at a time with --pid",
                 )
-            self.cgroups = _cgroup_filter(options, self.processes, cgroups)
+            self.cgroups = _cgroup_filter(options, self.processes, kernel.cgroups)
             geometry = ring_geometry(options.buffer_mib, options.default_buffer_mib)
             defines = self.shape.defines() | self.processes.defines() | self.silent.defines()
-            defines |= kfuncs.defines() | geometry.defines() | options.defines()
+            defines |= kernel.kfuncs.defines() | geometry.defines() | options.defines()
             defines |= self.cgroups.defines() if self.cgroups else {}
             compiled = compile_bpf(defines)
-            self.programs = Programs(compiled, kfuncs)
+            self.programs = Programs(compiled, kernel.kfuncs)
             self.kallsyms = symbols.result()
         try:
             self.rings = Rings(self.programs, geometry)
@@ -220,26 +223,33 @@ class Session:
             free_traced_after=self.shape.free_traced_after,
             frees_judged=self.shape.judges_frees,
             programs_preemptible=self.shape.preemptible,
+            charges_unread=self.charge_shape if isinstance(self.charge_shape, str) else "",
         )
 
 
-def _examine() -> tuple[
-    KernelShape,
-    ProcessShape,
-    silent_paths.SilentCoverage,
-    SlabShape | None,
-    PinShape | None,
-    CgroupShape | None,
-    Kfuncs,
-]:
+class _Kernel(NamedTuple):
+    """What this kernel's BTF says, each read by the module of its type."""
+
+    shape: KernelShape
+    processes: ProcessShape
+    silent: silent_paths.SilentCoverage
+    slabs: SlabShape | None
+    pins: PinShape | None
+    charges: ChargeShape | str
+    cgroups: CgroupShape | None
+    kfuncs: Kfuncs
+
+
+def _examine() -> _Kernel:
     types = Btf()
     try:
-        return (
+        return _Kernel(
             examine(types),
             process_shape.examine(types),
             silent_paths.examine(types),
             shape.examine(types, possible_nodes()),
             pin_shape.examine(types),
+            charge_shape.examine(types),
             cgroup_shape.examine(types),
             Kfuncs(types),
         )

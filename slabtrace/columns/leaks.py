@@ -44,8 +44,9 @@ _GROUP = (
     Column("alias", TEXT, "", "of the caches that the kernel merged, the one that these were allocated from; empty where it is not certain"),
     Column("aliases", TEXTS, "", "names of the caches merged into the cache"),
     Column(
-        "whose", TEXT, "", "by command, cgroup, unit or container: that; empty where it is not known, or rows are by "
-        "something else",
+        "whose", TEXT, "", "by command, cgroup, unit, container or charged: that; empty where it is not known, or rows are by "
+        "something else. By charged, what was freed counts in no row: allocated is outstanding, growth is the share by bytes of "
+        "that of suspects and growing findings, p theirs",
     ),
     Column(
         "context", TEXT, "", "what ran when they were allocated, by the stack: task, softirq NET_RX, hardirq, timer, "
@@ -118,6 +119,11 @@ _FINDING = (
         "stacked", "stacks", "object", "alias", "aliases", "context", "freed_by", "others_freed_by",
     )),
     *IDENTITY,
+    Column(
+        "charged", DICTS, "", "the memory cgroups that the objects are charged to, most objects first, 20 at most: cgroup, the "
+        "path, or the number if that is not known, (not charged) for none; number, 0 for none; objects; tasks, the memory "
+        "cgroups in which the tasks were that allocated these. Objects of which it is not known are in no entry",
+    ),
     Column("parts", TEXTS, "", "caches, each with what is in it, as text shows them"),
 )  # fmt: skip
 

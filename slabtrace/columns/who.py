@@ -8,10 +8,10 @@ from slabtrace.columns.table import NUMBERS, TEXT, TEXTS, Column, Table
 
 WHO = Table(
     "who",
-    "a command, process, cgroup, unit or container, with what it left outstanding in all caches",
+    "a command, process, cgroup, unit, container or charged memory cgroup, with what it left outstanding in all caches",
     "who",
     (
-        Column("name", TEXT, "", "what the rows are by: the command line, pid, cgroup path, unit or container; empty: not known"),
+        Column("name", TEXT, "", "what the rows are by: the command line, pid, cgroup path, unit, container, or path of the charged memory cgroup; empty: not known"),
         Column("outstanding", "int64", "", "objects it allocated that were not freed by the end of the recording"),
         Column("bytes_alloc", "int64", "B", "what these occupy"),
         Column("growth_bytes_per_s", "float64", "B/s", "of suspects and growing findings, its share by bytes"),

@@ -132,6 +132,8 @@ class Coverage:
     allocation of the address on another CPU may have an earlier time than the free.
     `frees_judged`: the programs checked, for all but bulk frees, whether an object begins at the freed
     address (Flag.INTERIOR).
+    `charges_unread`: why it is not known to which memory cgroups objects are charged; empty: they were read
+    (or nobody asked the slabs).
     `programs_preemptible`: a task may be preempted between a program and its twin (from 7.0), so the twin may
     record the event again, much later.
     """
@@ -142,6 +144,7 @@ class Coverage:
     free_traced_after: bool = False
     frees_judged: bool = False
     programs_preemptible: bool = False
+    charges_unread: str = ""
 
 
 @dataclass

@@ -153,6 +153,7 @@ def finding(group: dict[str, Any]) -> dict[str, Any]:
         "cgroups": [],
         "units": [],
         "containers": [],
+        "charged": [],
     }
 
 

@@ -17,6 +17,7 @@ from slabtrace.analysis.names.site_objects import SiteObjects, site_objects
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.pairing.charges import Charges, no_charges
 from slabtrace.analysis.processes.processes import Processes, no_processes
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Helper
@@ -80,6 +81,7 @@ class Lookup:
     helpers: Sequence[Helper] = ()
     page_size: int = 4096
     processes: Processes = field(default_factory=no_processes)
+    charges: Charges = field(default_factory=no_charges)
 
     def objects_of(self, sites: Sites, caches: Caches, held: Counts) -> SiteObjects:
         """What the objects of each site are; see site_objects.py."""

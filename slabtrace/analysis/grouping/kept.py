@@ -15,7 +15,7 @@ from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.counting.summary import Objects
 from slabtrace.analysis.grouping.processes import SitesByProcess
 from slabtrace.analysis.grouping.task_filter import Allocated, Between, CgroupFilter, Every, TaskFilter
-from slabtrace.analysis.grouping.whose import Whose
+from slabtrace.analysis.grouping.whose import Distinguished
 from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.tasks import Tasks
@@ -68,7 +68,7 @@ class Kept:
     older: OlderFrees
     until_ns: int | None = None
     process: NDArray[np.int64] | None = None
-    whose: Whose | None = None
+    whose: Distinguished | None = None
 
     def until(self) -> float:
         """The time up to which objects were asked for, by the time that is judged (0 to 1)."""

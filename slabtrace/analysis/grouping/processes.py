@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from slabtrace.analysis.grouping.whose import Whose
+from slabtrace.analysis.grouping.whose import Distinguished
 from slabtrace.analysis.names.sites import COLUMNS, Sites
 from slabtrace.analysis.names.tasks import UNKNOWN_TGID
 from slabtrace.trace.format.batch import EventBatch
@@ -36,7 +36,7 @@ class SitesByProcess:
     site of frees is one pair, even if none is among the events: earlier parts of a series may have had some.
     """
 
-    def __init__(self, live: EventBatch, sites: Sites, whose: Whose) -> None:
+    def __init__(self, live: EventBatch, sites: Sites, whose: Distinguished) -> None:
         """`live`: the outstanding objects; `whose`: what is distinguished, here called a process."""
         self._free, self._whose = sites.free, whose
         keys, objects = np.unique(self._keys(live), return_counts=True)
@@ -60,6 +60,6 @@ class SitesByProcess:
             yield batch._replace(site=place.astype(np.uint32))
 
     def _keys(self, batch: EventBatch) -> NDArray[np.uint64]:
-        of_event = self._whose.numbers(batch.tid, batch.ts_ns).astype(np.uint64)
+        of_event = self._whose.numbers(batch).astype(np.uint64)
         of_event[self._free[batch.site]] = UNKNOWN_TGID
         return (batch.site.astype(np.uint64) << SITE_BITS) | of_event

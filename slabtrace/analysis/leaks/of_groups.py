@@ -23,7 +23,9 @@ from slabtrace.analysis.leaks.group_tests import Gatherer, Rows
 from slabtrace.analysis.leaks.judgement import Verdicts, row_of_group
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.percentiles import percentile
+from slabtrace.analysis.tables.who import growth_of_objects
 
+RATES = {"rate_per_s": "growth_bytes_per_s", "rate_low": "growth_low", "rate_high": "growth_high"}
 HARMLESS = CLASSES.index(YOUNG)  # this class and those after it claim nothing
 
 
@@ -45,6 +47,26 @@ def groups_tested(
     lived = lived_by_group(kept, groups)[group]
     frame = with_tests(outstanding, results, kept, lived, one_in)
     return frame.assign(finding=gravest(member, verdicts, len(frame)))
+
+
+def with_shared_growth(
+    tested: pd.DataFrame, kept: Kept, groups: Groups, finding: Positions, findings: pd.DataFrame
+) -> pd.DataFrame:
+    """`tested`, with rates that are shares of those of `findings`, by bytes, and their p.
+
+    For groups of which only the outstanding objects are known: nothing can be said of how they grow by
+    themselves.  `finding`, shape (n,): the rank of the finding of each live object.
+    """
+    live = kept.objects.live
+    size = kept.sites["bytes_alloc"].astype(np.int64)[live.site]
+    row = np.append(row_of_group(tested, groups), -1)[groups.of_site][live.site]
+    each = tested["bytes_alloc"] / tested["outstanding"].clip(lower=1)
+    for rate, growth in RATES.items():
+        shared = growth_of_objects(finding, size, findings, growth)
+        tested = tested.assign(**{rate: np.bincount(row, shared, len(tested)) / each.clip(lower=1)})
+    best = np.ones(len(tested))
+    np.minimum.at(best, row, np.append(1.0, findings["p"].to_numpy())[finding])
+    return tested.assign(p=best)
 
 
 def lived_by_group(kept: Kept, groups: Groups) -> Counts:

@@ -20,6 +20,7 @@ from slabtrace.analysis.leaks.of_groups import lived_by_group, with_tests
 from slabtrace.analysis.names.objects import shown
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.limits import factor_to_decide
+from slabtrace.analysis.tables.charged import charged
 from slabtrace.analysis.tables.identity import Identities
 from slabtrace.analysis.tables.outstanding import ages_of, own_of, tasks_of
 from slabtrace.analysis.trust.confidence import NO_BOUND, confidence_of
@@ -159,6 +160,7 @@ def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdic
     maybe = [None if n == NO_BOUND else n for n in bounds.maybe_freed.tolist()]
     return frame.assign(
         **identities.columns(finding, every),
+        charged=pd.Series(charged(live, finding, len(frame), lookup), dtype=object),
         oldest_ns=oldest,
         newest_ns=newest,
         comms=pd.Series(comms, dtype=object),

@@ -52,8 +52,8 @@ class Held:
     ) -> pd.DataFrame:
         """Who holds what is outstanding, over all caches.
 
-        `by`: "command", "process", "cgroup", "unit" or "container"; ValueError for another.  The other
-        parameters are those of `leaks`.
+        `by`: "command", "process", "cgroup", "unit", "container" or "charged" (the memory cgroup that is
+        charged); ValueError for another.  The other parameters are those of `leaks`.
         """
         return self._judging.who(by, self._question(pid, comm, between, cgroup))
 

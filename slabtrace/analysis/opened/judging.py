@@ -14,10 +14,10 @@ from slabtrace.analysis.counting.older_frees import OlderFrees
 from slabtrace.analysis.grouping.contexts import every_context
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
-from slabtrace.analysis.grouping.whose import KINDS, Whose
+from slabtrace.analysis.grouping.whose import CHARGED, KINDS
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.judgement import Verdicts, freed_inside_by, judged
-from slabtrace.analysis.leaks.of_groups import groups_tested
+from slabtrace.analysis.leaks.of_groups import groups_tested, with_shared_growth
 from slabtrace.analysis.leaks.table import Tables, findings_table, groups_table, with_groups
 from slabtrace.analysis.leaks.verdict import Verdict, verdict
 from slabtrace.analysis.names.tasks import UNKNOWN_TGID
@@ -52,6 +52,9 @@ class Judging:
             return found.by_stack
         frame, groups, kept = self.grouped(by, question, sum_copies)
         tested = groups_tested(kept, frame, groups, found.verdicts, self._one_in)
+        if by == CHARGED:
+            finding = found.tables.rank[found.verdicts.owned.finding]
+            tested = with_shared_growth(tested, kept, groups, finding, found.findings)
         return groups_table(tested, found.tables)
 
     def oldest(self, question: Question, most: int, ranks: Collection[int] | None = None) -> pd.DataFrame:
@@ -74,7 +77,7 @@ class Judging:
     def who(self, by: str, question: Question) -> pd.DataFrame:
         """columns.WHO; `by`: one of whose.KINDS."""
         recorded, found, kept = self._recorded, self._judged(question), self._passes.kept(question)
-        whose = Whose(recorded.tasks, recorded.processes, by)
+        whose = recorded.whose(by, kept.objects.live)
         identities = Identities(kept.objects.live, recorded.tasks, recorded.processes)
         finding = found.tables.rank[found.verdicts.owned.finding]
         return who(kept, whose, identities, recorded.lookup, finding, found.findings)

@@ -34,7 +34,6 @@ from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.freeing.releases import Releases
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.grouping.processes import SitesByProcess
-from slabtrace.analysis.grouping.whose import Whose
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.paired import Positions
@@ -157,7 +156,7 @@ class Passes:
     def _answer_by_process(self, question: Question) -> Kept:
         """Every site is split by the processes that left objects there, which the summary knows."""
         recorded, choice = self._recorded, self._choice(question)
-        whose = Whose(recorded.tasks, recorded.processes, question.by_whom)
+        whose = recorded.whose(question.by_whom, self.summary.live)
         split = SitesByProcess(self.summary.live, recorded.sites, whose)
         ages = self._ages_of(len(split.sites), question)
         older = self._new_older(ages, question)

@@ -15,6 +15,8 @@ import pyarrow as pa
 from slabtrace.analysis.carried.earlier import Earlier
 from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.counting.summary import Lookup
+from slabtrace.analysis.grouping.charged import ChargedTo
+from slabtrace.analysis.grouping.whose import CHARGED, Distinguished, Whose
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.names.cache_names import Caches, name_caches
 from slabtrace.analysis.names.modules import Modules, load_modules
@@ -22,6 +24,7 @@ from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.names.slabinfo import Samples, samples_by_cache, with_copies_summed
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
+from slabtrace.analysis.pairing.charges import Charges
 from slabtrace.analysis.pairing.pairer import Pairer
 from slabtrace.analysis.pairing.pins import Pins
 from slabtrace.analysis.pairing.slab_states import SlabStates
@@ -148,6 +151,17 @@ class Recorded:
         return Pins(self.reader.table("pins"))
 
     @cached_property
+    def charges(self) -> Charges:
+        """charged.arrow: to which memory cgroups objects were charged at the end of the recording."""
+        return Charges(self.reader.table("charged"), self.processes.cgroups)
+
+    def whose(self, by: str, live: EventBatch) -> Distinguished:
+        """By what objects are distinguished, one of whose.KINDS; `live`: the outstanding ones."""
+        if by == CHARGED:
+            return ChargedTo(self.charges, live, by)
+        return Whose(self.tasks, self.processes, by)
+
+    @cached_property
     def marks(self) -> pa.Table:
         """marks.arrow: the marks that were set while recording."""
         return self.reader.table("marks")
@@ -169,7 +183,13 @@ class Recorded:
         started_ns = self.span_ns[0]
         names = self.symbols, self.stacks, self.tasks
         return Lookup(
-            *names, started_ns, recorder.pid, recorder.helpers, self.manifest.host.page_size, self.processes
+            *names,
+            started_ns,
+            recorder.pid,
+            recorder.helpers,
+            self.manifest.host.page_size,
+            self.processes,
+            self.charges,
         )
 
     @cached_property

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from slabtrace.analysis.pairing.at_end import AtEnd
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.batch import EventBatch
 
@@ -19,24 +20,19 @@ UNKNOWN, FREEABLE, PINNED = -1, 0, 1
 
 
 class Pins:
-    """The states of n objects, sorted by address."""
+    """The states of n objects."""
 
     def __init__(self, table: pa.Table) -> None:
         """`table`: columns as in schema.PINS; a value of `pinned` that is not known is left out."""
-        pinned = plain(table.column("pinned"))
-        ptr = plain(table.column("ptr"))
-        order = np.argsort(ptr, kind="stable")
-        order = order[pinned[order] <= PINNED]
-        self._ptr, self._pinned = ptr[order], pinned[order].astype(np.int8)
-        self._ts_ns = plain(table.column("ts_ns"))[order]
+        pinned, ptr, ts_ns = (plain(table.column(name)) for name in ("pinned", "ptr", "ts_ns"))
+        known = pinned <= PINNED
+        self._at_end = AtEnd(ptr[known], ts_ns[known])
+        self._pinned = np.append(pinned[known].astype(np.int8), np.int8(UNKNOWN))
 
     def __len__(self) -> int:
-        return len(self._ptr)
+        """The number of objects."""
+        return len(self._pinned) - 1
 
     def pinned(self, live: EventBatch) -> NDArray[np.int8]:
         """The state of each object of `live`: 1 pinned, 0 not pinned, -1 not known; shape (n,)."""
-        if not len(self):
-            return np.full(live.size, UNKNOWN, np.int8)
-        at = np.searchsorted(self._ptr, live.ptr, side="right") - 1
-        known = (at >= 0) & (self._ptr[at] == live.ptr) & (live.ts_ns < self._ts_ns[at])
-        return np.where(known, self._pinned[at], np.int8(UNKNOWN))
+        return self._pinned[self._at_end.rows(live)]  # row -1: the last

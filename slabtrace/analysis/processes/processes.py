@@ -22,7 +22,9 @@ from slabtrace.trace.format.schema import CGROUPS, PROCESSES, CgroupEvent
 Positions = NDArray[np.intp]
 NOT_ENDED = -1
 ROOT = "/"
-_CHOICE = ("", "name=systemd", "memory")  # of the hierarchies, where a process may be in several cgroups
+MEMORY = "memory"  # the controller
+DEFAULT = 0  # the hierarchy of cgroup2
+_CHOICE = ("", "name=systemd", MEMORY)  # of the hierarchies, where a process may be in several cgroups
 
 
 class Cgroups:
@@ -40,6 +42,23 @@ class Cgroups:
                 self.controllers[row["hierarchy"]] = row["controllers"]
             if row["event"] == CgroupEvent.GONE:
                 self.gone_ns[key] = row["ts_ns"]
+
+    def text(self, key: tuple[int, int]) -> str:
+        """The path of a cgroup, else its number.  Hostile text: escape it."""
+        return self.path.get(key) or f"cgroup {key[1]}"
+
+    @property
+    def memory_hierarchy(self) -> int | None:
+        """The one that has the controller "memory": of version 1, else that of cgroup2; None: not known."""
+        of_version_1 = (
+            each for each, names in self.controllers.items() if each and MEMORY in names.split(",")
+        )
+        hierarchies = {hierarchy for hierarchy, _ in self.path}
+        return next(of_version_1, DEFAULT if DEFAULT in hierarchies else None)
+
+    def root(self, hierarchy: int) -> int:
+        """The number of the root of a hierarchy, where processes are unless they were moved; 0: not known."""
+        return next((key[1] for key, path in self.path.items() if key[0] == hierarchy and path == ROOT), 0)
 
     def chosen(self, cgroups: dict[int, int]) -> tuple[int, int] | None:
         """Of the cgroups {hierarchy: number} of a process the one that says most; None if none is known.

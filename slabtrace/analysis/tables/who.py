@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who holds what is outstanding: one row for each command, process, cgroup, unit or container."""
+"""Who holds what is outstanding: one row for each command, process, cgroup, unit or container.
+
+Or for each memory cgroup that is charged.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.grouping.kept import Kept
-from slabtrace.analysis.grouping.whose import Whose
+from slabtrace.analysis.grouping.whose import Distinguished
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.tables.identity import MOST, Identities
 from slabtrace.analysis.tables.outstanding import own_of, tasks_of
@@ -21,7 +24,7 @@ MOST_PIDS = 100
 
 def who(
     kept: Kept,
-    whose: Whose,
+    whose: Distinguished,
     identities: Identities,
     lookup: Lookup,
     finding: Positions,
@@ -32,7 +35,7 @@ def who(
     `finding`, shape (n,): the rank of the finding of each live object, 0 for none; `findings`: their table.
     """
     live = kept.objects.live
-    number = whose.numbers(live.tid, live.ts_ns)
+    number = whose.numbers(live)
     names, member = np.unique(number, return_inverse=True)
     rows, size = np.arange(len(names)), kept.sites["bytes_alloc"].astype(np.int64)[live.site]
     comms, pids = tasks_of(live, member, rows, lookup.tasks)
@@ -59,17 +62,27 @@ def _growth(
     member: Positions, rows: int, size: NDArray[np.int64], finding: Positions, findings: pd.DataFrame
 ) -> tuple[NDArray[np.float64], list[list[int]]]:
     """(growth, ranks of suspects) of each row: its share by bytes in each finding that grows."""
-    grows = np.zeros(len(findings) + 1)
-    growing = findings["class"].isin(GROWS).to_numpy()
-    grows[findings["rank"].to_numpy(np.intp)[growing]] = findings["growth_bytes_per_s"].to_numpy()[growing]
-    total = np.bincount(finding, size, len(grows))
-    share = grows[finding] * size / np.maximum(total[finding], 1)
+    share = growth_of_objects(finding, size, findings)
     suspects: list[list[int]] = [[] for _ in range(rows)]
     suspect = np.append(0, findings["rank"].to_numpy(np.intp)[(findings["class"] == "suspect").to_numpy()])
     for row, rank in np.unique(np.stack([member, finding]), axis=1).T.tolist():
         if rank and rank in suspect:
             suspects[row].append(rank)
     return np.bincount(member, share, rows).astype(np.float64), suspects
+
+
+def growth_of_objects(
+    finding: Positions, size: NDArray[np.int64], findings: pd.DataFrame, column: str = "growth_bytes_per_s"
+) -> NDArray[np.float64]:
+    """The growth (`column`) of suspects and growing findings, divided among their objects by bytes.
+
+    `finding`: the rank of the finding of each object, 0 for none; `size`: of each (bytes); shape (n,).
+    """
+    grows = np.zeros(len(findings) + 1)
+    growing = findings["class"].isin(GROWS).to_numpy()
+    grows[findings["rank"].to_numpy(np.intp)[growing]] = findings[column].to_numpy()[growing]
+    total = np.bincount(finding, size, len(grows))
+    return grows[finding] * size / np.maximum(total[finding], 1)
 
 
 def _caches(kept: Kept, member: Positions, rows: int, size: NDArray[np.int64]) -> list[list[str]]:

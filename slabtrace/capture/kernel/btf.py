@@ -88,6 +88,20 @@ class Btf:
         type_id = self._find(struct, _STRUCT)
         return type_id is not None and self._bit_offset(self._node(type_id), field) is not None
 
+    def bit_of(self, struct: str, field: str) -> int:
+        """As `offsetof`, in bits: where a field of one bit is (little endian)."""
+        bits = self._bit_offset(self._struct(struct), field)
+        return bits if bits is not None else 8 * self.offsetof(struct, field)  # which raises
+
+    def width(self, struct: str, field: str) -> int | None:
+        """Size in bytes of a field that is a number or an enum; None if this kernel has no such field."""
+        type_id = self._find(struct, _STRUCT)
+        found = None if type_id is None else self._member(self._node(type_id), field)
+        if found is None:
+            return None
+        node = self._unmodified(found[1], (*_MODIFIERS, _TYPEDEF))
+        return node.size_or_type if node.kind in (_INT, _ENUM) else None
+
     def enum_value(self, enum: str, name: str) -> int | None:
         """Value of an enumerator; None if this kernel has no such enum or enumerator."""
         type_id = self._find(enum, _ENUM)
@@ -182,18 +196,23 @@ class Btf:
             yield self._string(words[3 * i]), words[3 * i + 1], bits & 0xFFFFFF if node.bitfields else bits
 
     def _bit_offset(self, node: _Node, field: str) -> int | None:
+        found = self._member(node, field)
+        return None if found is None else found[0]
+
+    def _member(self, node: _Node, field: str) -> tuple[int, int] | None:
+        """(offset in bits, type id) of a field; None if there is none."""
         for name, type_id, bits in self._members(node):
             if name == field:
-                return bits
+                return bits, type_id
             if not name:  # an anonymous struct or union: its fields belong to the outer one
-                inner = self._bit_offset(self._unmodified(type_id), field)
+                inner = self._member(self._unmodified(type_id), field)
                 if inner is not None:
-                    return bits + inner
+                    return bits + inner[0], inner[1]
         return None
 
-    def _unmodified(self, type_id: int) -> _Node:
+    def _unmodified(self, type_id: int, modifiers: tuple[int, ...] = _MODIFIERS) -> _Node:
         node = self._node(type_id)
-        while node.kind in _MODIFIERS:
+        while node.kind in modifiers:
             node = self._node(node.size_or_type)
         return node
 

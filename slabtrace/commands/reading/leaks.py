@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 LIMIT = 10
 MOST_OBJECTS = 1000  # of each finding
 BY = [
-    "stack", "call-site", "module", "process", "command", "cgroup", "unit", "container", "work", "cache",
+    "stack", "call-site", "module", "process", "command", "cgroup", "unit", "container", "charged", "work",
+    "cache",
 ]  # fmt: skip
 CLASSES = ["suspect", "growing", "replacing", "retained", "young", "reclaimable"]
 
@@ -127,6 +128,8 @@ def command(
     With --by, groups of one cache are listed instead; `finding` is the number of the finding that a group
     belongs to. `unsure` is how many of the objects may have been freed without being seen (0: confirmed,
     ?: not known, because some frees cannot be traced). By work: a task, softirq, timer, work item, …
+    By charged: the memory cgroup that is charged, read from the slabs at the end; not always that of the
+    task.
 
     \b
     Examples:

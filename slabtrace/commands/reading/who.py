@@ -18,9 +18,10 @@ LIMIT = 20
 @trace_argument
 @choice_option(
     "--by",
-    choices=["command", "process", "cgroup", "unit", "container"],
+    choices=["command", "process", "cgroup", "unit", "container", "charged"],
     default="command",
-    help="A row for each of these (units of systemd; containers of docker, podman, a kubelet, LXC).",
+    help="A row for each of these (units of systemd; containers of docker, podman, a kubelet, LXC; "
+    "charged: the memory cgroup that is charged).",
 )
 @task_options
 @click.option(

@@ -184,6 +184,8 @@ def _coverage(coverage: Coverage) -> Iterator[tuple[str, str]]:
         reasons.setdefault(path.reason, []).append(path.path)
     for reason, paths in reasons.items():
         yield "not traced", f"{', '.join(paths)}: {reason}"
+    if coverage.charges_unread:
+        yield "charged cgroups", f"not read: {coverage.charges_unread}"
 
 
 def _losses(completeness: Completeness) -> str:

@@ -243,6 +243,17 @@ PINS = pa.schema(
     ]
 )
 
+# The memory cgroup that the objects in use on these slabs are charged to.  For an object that was allocated
+# before ts_ns and not freed later, it holds at some time after ts_ns.
+CHARGED = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("ptr", pa.uint64()),
+        ("hierarchy", pa.uint32()),  # of `cgroup`: the one of the controller "memory"
+        ("cgroup", pa.uint64()),  # key of cgroups.arrow, with `hierarchy`; 0: it is not charged to any
+    ]
+)
+
 BINS_PER_OCTAVE = 2  # of lifetime_bin: bins for each doubling of the lifetime
 LIFETIME_BINS = 52 * BINS_PER_OCTAVE  # from 1 ns to 52 days
 
@@ -273,6 +284,7 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "slabinfo": SLABINFO,
     "slabs": SLABS,
     "pins": PINS,
+    "charged": CHARGED,
     "counted": COUNTED,
     "marks": MARKS,
 }
@@ -284,6 +296,7 @@ SINCE = {
     "processes": (2, 2),
     "cgroups": (2, 2),
     "modules": (2, 2),
+    "charged": (2, 2),
 }  # version from which on traces have this side table
 CARRIED_SINCE = {  # and this carried one
     **dict.fromkeys(("uncompleted", "since", "older", "lived", "pairs"), (2, 1)),

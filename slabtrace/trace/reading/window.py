@@ -72,7 +72,7 @@ class WindowReader(TraceReader):
         if name == "counted" and len(table):
             middle = plain(table.column("begin_ns")) // 2 + plain(table.column("end_ns")) // 2
             return table.filter(pa.array((middle >= self._begin) & (middle < self._end)))
-        if name in ("slabs", "pins") and len(table):
+        if name in ("slabs", "pins", "charged") and len(table):
             return table.filter(pa.array(plain(table.column("ts_ns")) <= self._end))
         if name != "slabinfo" or not len(table):
             return table

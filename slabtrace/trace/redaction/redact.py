@@ -71,6 +71,7 @@ TREATMENT: dict[str, dict[str, str]] = {
         "slab": MEMORY, "cache": MEMORY, **dict.fromkeys(("ts_ns", "stride", "objects", "free"), KEPT)
     },
     "pins": {"ts_ns": KEPT, "ptr": MEMORY, "pinned": KEPT},
+    "charged": {"ts_ns": KEPT, "ptr": MEMORY, "hierarchy": KEPT, "cgroup": INODE},
     "counted": dict.fromkeys(("begin_ns", "end_ns", "site", "lifetime_bin", "objects", "moved"), KEPT),
     "marks": {"ts_ns": KEPT, "text": MARK},
     "missed": {"site": KEPT, "frees": KEPT},

@@ -27,12 +27,13 @@ COLUMNS = (
     Column("unsure"),
     name_column("cache"),
 )
+BY_WHOSE = ("command", "cgroup", "unit", "container", "charged")
 # Further columns, by what distinguishes the groups of one cache.  A pid has its own, so that it is never cut.
 MORE_COLUMNS = {
     "call_site": (name_column("call site"),),
     "module": (name_column("module"),),
     "process": (Column("pid"), name_column("process")),
-    **{each: (name_column(each),) for each in ("command", "cgroup", "unit", "container")},
+    **{each: (name_column(each),) for each in BY_WHOSE},
     "work": (name_column("context"),),
     "cache": (name_column("object"),),
 }
@@ -157,7 +158,7 @@ def _more_cells(group: dict[Any, Any], by: str) -> list[str]:
     if by == "process":
         pids = list(group["pids"])
         return [str(pids[0]) if len(pids) == 1 else "-", "slabtrace" if group["own"] else _names(group)]
-    if by in ("command", "cgroup", "unit", "container"):
+    if by in BY_WHOSE:
         return [str(group["whose"]) or "(not known)"]
     if by == "module":
         return [str(group["module"]) or "(kernel)"]

@@ -68,9 +68,10 @@ def parent(row: dict[Any, Any]) -> str:
 
 
 def identity(finding: dict[Any, Any]) -> str:
-    """The commands, parent, fate and cgroups of who allocated a finding; "" where none of it is known.
+    """The commands, parent, fate and cgroups of who allocated a finding, and which memory cgroup is charged.
 
-    As "48 processes of `postqueue -p` (parent cron), all gone; cgroup /system.slice/cron.service".
+    As "48 processes of `postqueue -p` (parent cron), all gone; cgroup /system.slice/cron.service; charged to
+    it"; "" where none of it is known.
     """
     commands, cgroups = list(finding["commands"]), [each for each in finding["cgroups"] if each != "/"]
     said = []
@@ -81,7 +82,7 @@ def identity(finding: dict[Any, Any]) -> str:
         )
     if cgroups:
         said.append(f"cgroup {cgroups[0]}{_others(cgroups, 'cgroup')}")
-    return "; ".join(said)
+    return "; ".join([*said, *filter(None, [charged(finding, cgroups)])])
 
 
 def _number(finding: dict[Any, Any]) -> str:
@@ -91,7 +92,31 @@ def _number(finding: dict[Any, Any]) -> str:
     return f"{plural(finding['processes'], 'process')}{': ' if len(finding['commands']) > 1 else ' of '}"
 
 
-def _others(texts: list[str], noun: str) -> str:
+def charged(finding: dict[Any, Any], shown: list[str]) -> str:
+    """As "charged to memory cgroup /a (40 of 41 objects), while the tasks were in /b"; "" if it is not known.
+
+    `shown`: cgroups of the tasks that were named just before.  The memory cgroup of the tasks is named where
+    it is another one.
+    """
+    paying = [each for each in finding["charged"] if each["number"]]
+    first = next(iter([*paying, *finding["charged"]]), None)
+    if first is None or (not paying and set(first["tasks"]) <= {"/"}):
+        return ""  # what tasks in the root allocate is charged to none
+    tasks = list(first["tasks"])
+    elsewhere = f", while the tasks were in {tasks[0]}{_others(tasks, 'cgroup')}" if tasks else ""
+    if not paying:
+        return f"not charged to any memory cgroup{elsewhere}"
+    number, objects = int(first["objects"]), int(finding["objects"])
+    part = f" ({count(number)} of {count(objects)} objects)" if number < objects else ""
+    named = f"memory cgroup {str(first['cgroup']).removeprefix('cgroup ')}"
+    others = _others(paying, "memory cgroup")
+    if tasks == [first["cgroup"]]:
+        known = shown == tasks and not others
+        return f"charged to {'it' if known else named}{part}{others}"
+    return f"charged to {named}{part}{others}{elsewhere}"
+
+
+def _others(texts: list[Any], noun: str) -> str:
     return f" and {plural(len(texts) - 1, f'other {noun}')}" if len(texts) > 1 else ""
 
 

@@ -210,6 +210,8 @@ FINDING = {
     "commands": [POSTQUEUE],
     "parents": ["/usr/sbin/cron -f"],
     "cgroups": ["/"],
+    "charged": [],
+    "objects": 30,
 }
 
 

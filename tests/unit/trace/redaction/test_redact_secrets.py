@@ -25,7 +25,7 @@ ADDRESS = 0xFFFF_8881_2345_6780
 PID = 31_337
 ADDRESSES = {
     "events": ("ptr",), "sites": ("call_site", "cache"), "caches": ("cache",), "stacks": ("frames",),
-    "symbols": ("address",), "slabs": ("slab", "cache"), "pins": ("ptr",),
+    "symbols": ("address",), "slabs": ("slab", "cache"), "pins": ("ptr",), "charged": ("ptr", "cgroup"),
 }  # fmt: skip
 PIDS = {"events": ("tid",), "tasks": ("tid", "tgid")}
 
@@ -147,6 +147,7 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
         "slabinfo": [counted | {"name": f"kmalloc-64(3:{SECRET})"}],
         "slabs": [slab],
         "pins": [{"ts_ns": 2, "ptr": ADDRESS, "pinned": 1}],
+        "charged": [{"ts_ns": 2, "ptr": ADDRESS, "hierarchy": 4, "cgroup": ADDRESS}],
         "marks": [{"ts_ns": 1, "text": f"/home/{SECRET}"}],
     }
     host = Host(
