@@ -80,7 +80,8 @@ class Tested(NamedTuple):
     these `sure` cannot have been freed unseen),
     `older`, `died`: the numbers there.  `dispersion`: how many objects count as one.  `filled`: in how many
     of 16 parts of the time objects came.  `ended`: no more come.  `rate`: objects a recording, and `counted`:
-    those that came or went that it rests on; `since`: the rate is that from then on, before that more came.
+    those that came or went that it rests on; `since`, `until`: the rate is that of what came meanwhile;
+    before `since`, more came.
     """
 
     p: float = 1.0
@@ -97,6 +98,7 @@ class Tested(NamedTuple):
     rate: Rate = Rate(0.0, 0.0, 0.0)
     counted: float = 0.0
     since: float = 0.0
+    until: float = 1.0
 
     @property
     def steady(self) -> bool:
@@ -129,7 +131,7 @@ def tested(evidence: Evidence) -> Tested:
         found.append(result._replace(p=1.0, ended=True) if over else result)
     best = min(found, key=lambda each: (each.p, _clear(each)))
     quiet = min(found, key=lambda each: (each.died + LEAST_KEPT) / (1.0 - each.horizon) ** 2)
-    rate = {name: getattr(quiet, name) for name in ("rate", "counted", "since")}
+    rate = {name: getattr(quiet, name) for name in ("rate", "counted", "since", "until")}
     result = best._replace(**rate, ended=found[0].ended)
     goes_on = quiet.since > 0 and result.p > LEVEL
     return _of_later_part(result, evidence, quiet.horizon) if goes_on else result
@@ -240,9 +242,10 @@ def _with_rate(result: Tested, evidence: Evidence) -> Tested:
         spread = dispersion(later - since, length - since)
         coming = _coming(evidence, later, length) - since
         rate = of_difference(len(later), gone, spread, coming)
-        return result._replace(rate=rate, counted=len(later) + gone, since=since)
-    rate = of_difference(len(kept), result.older, spread, _coming(evidence, kept, length))
-    return result._replace(rate=rate, counted=len(kept) + result.older)
+        return result._replace(rate=rate, counted=len(later) + gone, since=since, until=since + coming)
+    coming = _coming(evidence, kept, length)
+    rate = of_difference(len(kept), result.older, spread, coming)
+    return result._replace(rate=rate, counted=len(kept) + result.older, until=coming)
 
 
 def _faster_until(kept: Times, length: float, spread: float) -> float:

@@ -22,6 +22,8 @@ from slabtrace.errors import CaptureError
 PAGE_SIZE = 4096
 _U64 = 1 << 64
 _KERNEL_IMAGE = 0xFFFF_FFFF_8000_0000  # text and data on x86-64; caches are in the direct map below
+_HALF_4_LEVELS = 0xFFFF_8000_0000_0000  # where the kernel's half begins: Documentation/arch/x86/x86_64/mm.rst
+_HALF_5_LEVELS = 0xFF00_0000_0000_0000
 _MAX_CACHES = 20_000  # a bound, because the list may change while it is read
 _SYS_SLAB = Path("/sys/kernel/slab")
 
@@ -58,6 +60,11 @@ class _PartialSlab(NamedTuple):
     vmemmap: int
 
 
+def kernel_half(known: int) -> int:
+    """Where the kernel's half of the address space begins, by a `known` address in it."""
+    return _HALF_4_LEVELS if known >= _HALF_4_LEVELS else _HALF_5_LEVELS
+
+
 class SlabWalk:
     """Reads kernel memory through the `peek` program."""
 
@@ -69,11 +76,19 @@ class SlabWalk:
         self._status, self._bytes = peeked["status"], peeked["bytes"][0]
         self._limit = header_numbers("peek.h")["PEEK_BYTES"]
         self._one_at_a_time = threading.Lock()  # the program has one buffer for what it reads
+        self._begin = _HALF_4_LEVELS
 
     def read(self, address: int, length: int) -> bytes | None:
-        """`length` (at most PEEK_BYTES) bytes of kernel memory, or None where nothing can be read."""
+        """`length` (at most PEEK_BYTES) bytes of kernel memory, or None where nothing can be read.
+
+        A word of a freed object may be no address at all.  The CPU faults on one that is in neither half, and
+        where the kernel takes it for one (5.10 on a CPU with 5 levels of page tables that uses 4) it warns.
+        """
+        address %= _U64
+        if address < self._begin:
+            return None
         with self._one_at_a_time:
-            self._peek.run(address % _U64, min(length, self._limit))
+            self._peek.run(address, min(length, self._limit))
             if self._status[0] != 0:
                 return None
             return bytes(self._bytes[:length])
@@ -133,6 +148,7 @@ class SlabWalk:
         The head of the list is no cache; it is recognised by its address, which is in the kernel image.
         Caches may be created and destroyed meanwhile; a link that cannot be read ends the walk.
         """
+        self._begin = kernel_half(any_cache)
         link = self._shape.cache_fields["list"]
         found: list[SlabCache] = []
         node = any_cache + link

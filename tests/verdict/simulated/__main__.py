@@ -3,7 +3,8 @@
 
 Flat loads: recordings of --groups groups, all of one scenario; how many of them have any suspect.
 Leaks: one leaking group among --groups of flat ones; its class.
-Intervals: of groups with 10 objects or more, how often the rate's interval holds the true rate.
+Intervals: of groups with 10 objects or more, how often the rate's interval holds the true rate, of the time
+that it is of: what came and stays, leaked or not.
 """
 
 from __future__ import annotations
@@ -31,14 +32,18 @@ def flat_recording(name: str, groups: int, seed: list[int]) -> Counter[str]:
     found = Counter(found_as)
     found["any"] = int("suspect" in found_as)
     if name in STATIONARY:
-        found.update(covered(results, 0.0))
+        found.update(covered(results, [0.0] * len(results)))
     return found
 
 
-def covered(results: list[Tested], truth: float) -> Counter[str]:
+def covered(results: list[Tested], truths: list[float]) -> Counter[str]:
     """How many intervals there are, and how many hold the true rate."""
-    some = [each.rate for each in results if each.counted >= COUNTED]
-    return Counter(intervals=len(some), hold=sum(each.low <= truth <= each.high for each in some))
+    some = [
+        each.rate.low <= truth <= each.rate.high
+        for each, truth in zip(results, truths, strict=True)
+        if each.counted >= COUNTED
+    ]
+    return Counter(intervals=len(some), hold=sum(some))
 
 
 def leaking_group(name: str, groups: int, seed: list[int]) -> Counter[str]:
@@ -47,7 +52,9 @@ def leaking_group(name: str, groups: int, seed: list[int]) -> Counter[str]:
     group = LEAKS[name](rng)
     result = tested(evidence(group))
     other = Tested(least_p=0.0, kept=LEAST_KEPT)
-    return Counter(classes([result] + [other] * (groups - 1))[:1]) + covered([result], group.leaks)
+    return Counter(classes([result] + [other] * (groups - 1))[:1]) + covered(
+        [result], [group.stay(result.since, result.until)]
+    )
 
 
 def main() -> None:

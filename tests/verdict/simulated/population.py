@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -11,19 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 Times: TypeAlias = NDArray[np.float64]
+Stretch: TypeAlias = Callable[[float, float], float]
 FOREVER = 99.0  # a lifetime: longer than any recording
+
+
+def nothing(begin: float, end: float) -> float:
+    """No object came once."""
+    return 0.0
 
 
 @dataclass
 class Population:
     """`came`, `lives`: of the objects allocated in [0, 1), shape (n,), ascending; `older`: when objects from
     before 0 are freed, shape (m,).  `leaks`: how many of the objects a recording really leak, on average.
+    `once(begin, end)`: how many others came then, on average, and stay.
     """
 
     came: Times
     lives: Times
     older: Times
     leaks: float = 0.0
+    once: Stretch = nothing
+
+    def stay(self, begin: float, end: float) -> float:
+        """How many objects a recording stay, on average, of those that came in [begin, end]."""
+        return self.leaks + self.once(begin, end) / (end - begin)
 
     def beside(self, other: Population) -> Population:
         """Both in one group."""
@@ -31,7 +44,13 @@ class Population:
         order = np.argsort(came)
         lives = np.concatenate([self.lives, other.lives])[order]
         older = np.concatenate([self.older, other.older])
-        return Population(came[order], lives, older, self.leaks + other.leaks)
+        return Population(
+            came[order],
+            lives,
+            older,
+            self.leaks + other.leaks,
+            lambda begin, end: self.once(begin, end) + other.once(begin, end),
+        )
 
 
 def of(came: Times, lives: Times, older: Times | None = None, leaks: float = 0.0) -> Population:
@@ -43,9 +62,10 @@ def of(came: Times, lives: Times, older: Times | None = None, leaks: float = 0.0
     )
 
 
-def kept(came: Times, leaks: float = 0.0) -> Population:
-    """Objects that are never freed."""
-    return of(came, np.full(len(came), FOREVER), None, leaks)
+def kept(came: Times, leaks: float = 0.0, once: Stretch | None = None) -> Population:
+    """Objects that are never freed; `once`: see Population."""
+    population = of(came, np.full(len(came), FOREVER), None, leaks)
+    return population if once is None else replace(population, once=once)
 
 
 def stationary(rng: np.random.Generator, rate: float, lives: object, history: float = 64.0) -> Population:

@@ -84,18 +84,24 @@ def processes(rng: Random) -> Population:
 def bursts(rng: Random) -> Population:
     """Up to five bursts, kept."""
     widths = [rng.choice([1e-4, 1e-2]) for _ in range(rng.integers(1, 6))]
-    return kept(np.concatenate([rng.random() + rng.uniform(0, w, rng.integers(10, 500)) for w in widths]))
+    came = np.concatenate([rng.random() + rng.uniform(0, w, rng.integers(10, 500)) for w in widths])
+    return kept(came, once=lambda begin, end: float(((came >= begin) & (came < end)).sum()))
 
 
 def warm_up(rng: Random) -> Population:
     """Objects come evenly, and are kept, until 30 to 90 % of the recording are over."""
     number, end = int(between(rng, 60, 800)), rng.uniform(0.3, 0.9)
-    return kept(rng.random(number) * end if rng.random() < 0.7 else np.linspace(0, end, number))
+    came = rng.random(number) * end if rng.random() < 0.7 else np.linspace(0, end, number)
+    return kept(came, once=lambda begin, until: number * max(min(until, end) - begin, 0.0) / end)
 
 
 def settling(rng: Random) -> Population:
     """Fewer and fewer come, and are kept."""
-    return kept(rng.exponential(rng.uniform(0.05, 0.25), int(between(rng, 60, 800))))
+    mean, number = rng.uniform(0.05, 0.25), int(between(rng, 60, 800))
+    return kept(
+        rng.exponential(mean, number),
+        once=lambda begin, end: float(number * (np.exp(-begin / mean) - np.exp(-end / mean))),
+    )
 
 
 def _at_rate(
