@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -70,6 +71,17 @@ def test_a_huge_trace_makes_a_page_below_five_megabytes() -> None:
     assert f"… and {600 - CACHES:,} caches more" in text
     assert text.count('<article class="card">') == CARDS + MISMATCHES
     assert "too narrow to draw" in text
+
+
+def test_wrong_frees_are_said_at_the_top() -> None:
+    tables = huge(1, 1, 1)
+    quiet = replace(tables.verdict, suspects=0, growing=0)
+    few = replace(tables, verdict=quiet, mismatches=tables.mismatches.head(1))
+    assert 'class="verdict found"' in report("t", "1", few, []).decode()
+    assert "1 wrong free: see" in report("t", "1", few, []).decode()
+    none = replace(few, mismatches=tables.mismatches.head(0))
+    assert 'class="verdict none-found"' in report("t", "1", none, []).decode()
+    assert "wrong free: see" not in report("t", "1", none, []).decode()
 
 
 def test_names_of_merged_caches_and_copies_are_escaped() -> None:
