@@ -16,9 +16,11 @@ from slabtrace.analysis.leaks.findings import GROWING, SUSPECT
 from slabtrace.analysis.statistics.limits import expected_needed
 from slabtrace.analysis.trust.filters import filter_options
 from slabtrace.trace.manifest import Manifest
-from slabtrace.units import duration, growth, plural
+from slabtrace.units import duration, growth, percent, plural
 
 TENTH = 10
+MUCH_LOST = 0.01  # of the events
+NONE = 1e-9  # so that nothing is divided by 0, if all was lost
 
 
 @dataclass
@@ -28,7 +30,8 @@ class Verdict:
     `least_rate_per_s`: the least rate (objects a second) of a leak that this recording would have found with
     95 % certainty, where nothing else comes and goes at the same stack; None: it is too short to find any.
     `longer_ns`: how much longer to record to find a tenth of it.  `limits`: what is not judged: what the
-    recording left out on request, parts of a series that are missing.  `sentences`: all this in words.
+    recording left out on request, what was lost, parts of a series that are missing.  `sentences`: all this
+    in words.
     """
 
     suspects: int = 0
@@ -52,7 +55,9 @@ def verdict(findings: pd.DataFrame, tests: int, ages: Ages, manifest: Manifest, 
     if len(ages.horizons_ns):
         time_s = (ages.length_ns - int(ages.horizons_ns[0])) / 1e9
         needed = expected_needed(tests)
-        made.least_rate_per_s = needed * manifest.sampled_one_in / time_s
+        made.least_rate_per_s = (
+            needed * manifest.sampled_one_in / time_s / max(1.0 - lost_share(manifest), NONE)
+        )
         made.longer_ns = (TENTH - 1) * ages.length_ns
     made.limits = limits(manifest)
     if cut:
@@ -65,9 +70,19 @@ def verdict(findings: pd.DataFrame, tests: int, ages: Ages, manifest: Manifest, 
 
 
 def limits(manifest: Manifest) -> list[str]:
-    """What a recording left out on request, in a sentence; objects of that kind were not looked for."""
-    given = " ".join(filter_options(manifest))
-    return [f"Recorded with {given}: other objects were not looked for."] if given else []
+    """What a recording left out on request, and which share of the events was lost, in a sentence each."""
+    given, lost = " ".join(filter_options(manifest)), lost_share(manifest)
+    found = [f"Recorded with {given}: other objects were not looked for."] if given else []
+    if lost >= MUCH_LOST:
+        found.append(f"{percent(lost)} of all events were lost: what was allocated in these was not seen.")
+    return found
+
+
+def lost_share(manifest: Manifest) -> float:
+    """The share of the events that found no room in the rings (0 to 1).  Of a leak, as many are missing."""
+    totals = manifest.totals
+    seen = totals.events + 2 * totals.counted  # an object that is only counted has two events
+    return totals.dropped / max(seen + totals.dropped, 1)
 
 
 def _found(made: Verdict) -> str:

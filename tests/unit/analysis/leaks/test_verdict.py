@@ -15,7 +15,7 @@ from slabtrace.analysis.leaks.findings import CLASSES
 from slabtrace.analysis.leaks.verdict import limits, verdict
 from slabtrace.analysis.names.known_objects import KINDS
 from slabtrace.render.terminal.text import wrap
-from slabtrace.trace.manifest import Manifest
+from slabtrace.trace.manifest import Manifest, Totals
 
 S = 1_000_000_000
 
@@ -67,6 +67,19 @@ def test_a_longer_recording_finds_slower_leaks() -> None:
 def test_of_a_sample_the_rate_is_that_of_all_objects() -> None:
     whole, sample = (verdict(findings(), 9, ages(60), sampled(one_in)).least_rate_per_s for one_in in (1, 16))
     assert whole is not None and sample == pytest.approx(16 * whole)
+
+
+def test_what_was_lost_could_not_have_been_found() -> None:
+    """Of four events three were lost, so of four leaked objects as well."""
+    lossy = sampled()
+    lossy.totals = Totals(events=1000, dropped=3000)
+    made, whole = (verdict(findings(), 9, ages(60), each) for each in (lossy, sampled()))
+    assert made.least_rate_per_s == pytest.approx(4 * whole.least_rate_per_s)
+    assert made.sentences[-1] == "75.0% of all events were lost: what was allocated in these was not seen."
+    lossy.totals = Totals(events=100, counted=500, dropped=5)
+    assert limits(lossy) == []
+    lossy.totals = Totals(dropped=5)
+    assert verdict(findings(), 9, ages(60), lossy).least_rate_per_s > 1e6
 
 
 def test_what_was_left_out_on_request_is_named() -> None:
