@@ -60,7 +60,18 @@ def test_what_was_freed_is_not_called_a_leak(churned: Callable[..., Path]) -> No
             assert group["in_use"] == group["outstanding"], group
 
 
-def test_settled_nothing_but_bookkeeping_is_left(churned: Callable[..., Path]) -> None:
+def test_settled_nothing_but_bookkeeping_is_left(
+    churned: Callable[..., Path], pytestconfig: pytest.Config
+) -> None:
+    """Beside noise there may be no time at the end to read all slabs: then what is not known to be in use is
+    said to be unverified.
+    """
     groups = outstanding(churned("--settle"))
     assert not [group for group in groups if group["cache"] == "dentry"]
-    assert sum(group["outstanding"] for group in groups) < COUNT // 100
+    if pytestconfig.getoption("--noise"):
+        unknown = [group for group in groups if group["confidence"] == "unprovable"]
+        left = sum(group["outstanding"] for group in groups if group not in unknown)
+        left += sum(group["in_use"] for group in unknown)
+    else:
+        left = sum(group["outstanding"] for group in groups)
+    assert left < COUNT // 100
