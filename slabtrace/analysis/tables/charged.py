@@ -30,7 +30,7 @@ def charged(live: EventBatch, member: Positions, rows: int, lookup: Lookup) -> l
     if not len(charges):
         return [[] for _ in found]
     tgid = np.append(tasks.tgid, UNKNOWN_TGID)[tasks.rows(live.tid, live.ts_ns)].astype(np.int64)
-    state = lookup.processes.rows(tgid, live.ts_ns)
+    state, places = lookup.processes.rows(tgid, live.ts_ns), _MemoryCgroups(lookup.processes)
     held = pd.DataFrame({"row": member, "to": charges.of(live), "state": state})
     counted = held[(held["to"] != NOT_KNOWN) & (held["row"] >= 0)].value_counts()
     for (row, to, at), objects in zip(counted.index.tolist(), counted.tolist(), strict=True):
@@ -38,18 +38,24 @@ def charged(live: EventBatch, member: Positions, rows: int, lookup: Lookup) -> l
         new = {"cgroup": charges.text(to), "number": number, "objects": 0, "tasks": {}}
         entry = found[row].setdefault(to, new)
         entry["objects"] += objects
-        if path := _memory_cgroup(lookup.processes, at):
+        if path := places.of(at):
             entry["tasks"].setdefault(path)
     return [_listed(each) for each in found]
 
 
-def _memory_cgroup(processes: Processes, state: int) -> str:
-    """The memory cgroup that a process was in; empty if it is not known."""
-    hierarchy = processes.cgroups.memory_hierarchy
-    if state < 0 or hierarchy is None:
-        return ""
-    number = processes.states[state].cgroups.get(hierarchy, processes.cgroups.root(hierarchy))
-    return processes.cgroups.text((hierarchy, number)) if number else ""
+class _MemoryCgroups:
+    """In which memory cgroups processes were."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes, self._hierarchy = processes, processes.cgroups.memory_hierarchy
+        self._root = 0 if self._hierarchy is None else processes.cgroups.root(self._hierarchy)
+
+    def of(self, state: int) -> str:
+        """The path of that of a process in this state; empty if it is not known."""
+        if state < 0 or self._hierarchy is None:
+            return ""
+        number = self._processes.states[state].cgroups.get(self._hierarchy, self._root)
+        return self._processes.cgroups.text((self._hierarchy, number)) if number else ""
 
 
 def _listed(entries: dict[int, Charged]) -> list[Charged]:

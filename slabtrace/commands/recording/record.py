@@ -151,7 +151,8 @@ def _record(
     session = Session(options)
     try:
         if session.cgroups is not None and not quiet and not session.cgroups.wanted():
-            click.echo(f"note: no cgroup matches --cgroup {escape(repr(options.cgroup))} so far", err=True)
+            glob = escape(repr(options.cgroup))
+            click.echo(f"note: no cgroup matches --cgroup {glob} yet; new ones are looked at, too", err=True)
         user = invoking_user()
         place = destination.make((user.uid, user.gid) if user.differs else None)
         privileges.become(user, options.privileges)
