@@ -40,6 +40,15 @@ static __always_inline u64 kind_key(const struct slab_event *event, s32 stack_id
 	return key | 1;
 }
 
+/* A kind that another CPU has taken, once it is filled in.  Until then (microseconds, once for each kind)
+ * its objects are sent as if there were no room. */
+static __always_inline u32 filled_kind(u32 number)
+{
+	struct slab_event *kept = kind_events.lookup(&number);
+
+	return kept && *(volatile u8 *)&kept->kind ? number : NO_KIND;
+}
+
 /* The number of an allocation's kind, which is a new one if need be.  `stack_id` is the stack that
  * counts for the kind.  NO_KIND where its row is full. */
 static __always_inline u32 kind_of(const struct slab_event *event, s32 stack_id)
@@ -54,14 +63,14 @@ static __always_inline u32 kind_of(const struct slab_event *event, s32 stack_id)
 #pragma unroll
 	for (u32 i = 0; i < KINDS_PER_ROW; i++) {
 		had = row->key[i];
+		number = row_index * KINDS_PER_ROW + i;
 		if (had == key)
-			return row_index * KINDS_PER_ROW + i;
+			return filled_kind(number);
 		if (had)
 			continue;
 		had = __sync_val_compare_and_swap(&row->key[i], 0, key);
-		number = row_index * KINDS_PER_ROW + i;
 		if (had == key)
-			return number;
+			return filled_kind(number);
 		if (had)
 			continue;
 		kept = kind_events.lookup(&number);

@@ -12,6 +12,9 @@ enum slab_event_kind {
 	SLAB_CACHE_ALLOC = 0x02,
 	SLAB_BULK_ALLOC = 0x03,
 	SLAB_NOLOCK_ALLOC = 0x04,
+	SLAB_PERCPU_ALLOC = 0x05, /* ptr is a per-CPU pointer; bytes_alloc is of all CPUs */
+	SLAB_PAGES_ALLOC = 0x06,  /* `cache` is 16 + order: 2^order pages (bpf/pages.h) */
+	SLAB_VMALLOC = 0x07,	  /* ptr is an area's address */
 	/* frees carry 0x10 */
 	SLAB_KFREE = 0x11,
 	SLAB_CACHE_FREE = 0x12,
@@ -20,7 +23,10 @@ enum slab_event_kind {
 	SLAB_KFREE_RCU = 0x15,
 	SLAB_PAGE_END = 0x16,	      /* the slab at ptr, bytes_alloc long, was given back */
 	SLAB_WRONG_CACHE_FREE = 0x17, /* kmem_cache_free(s, x), where x is not of s */
-	/* what tasks do, never stored in events; all carry 0x40 */
+	SLAB_PERCPU_FREE = 0x18,
+	SLAB_PAGES_FREE = 0x19,
+	SLAB_VFREE = 0x1a,
+	/* what tasks and caches do, never stored in events; all carry 0x40 */
 	SLAB_TASK_COMM = 0x40,	  /* a task's new name: the 16 bytes of ptr and call_site */
 	SLAB_PROCESS_FORK = 0x41, /* these are a struct process_event */
 	SLAB_PROCESS_EXEC = 0x42,
@@ -28,7 +34,8 @@ enum slab_event_kind {
 	SLAB_PROCESS_MOVED = 0x44, /* to another cgroup */
 	SLAB_CGROUP_MADE = 0x45,
 	SLAB_CGROUP_GONE = 0x46,
-	SLAB_TEXT = 0x47, /* a struct text_event: a part of a text of the event before */
+	SLAB_TEXT = 0x47,      /* a struct text_event: a part of a text of the event before */
+	SLAB_CACHE_END = 0x48, /* the kmem_cache at ptr is about to be freed */
 };
 
 enum slab_event_flag {

@@ -37,8 +37,9 @@ static __always_inline u8 *kept_mark(u64 ptr)
 }
 #endif
 
-#ifdef FOLLOW
-/* Processes whose allocations are recorded, by tgid: --pid N --follow.  process.h adds and removes some. */
+#ifdef FOLLOWED
+/* Processes whose allocations are recorded, by tgid: --pid N --follow, where process.h adds and removes some; and
+ * --pid N in a PID namespace, where the recorder finds the number that events have. */
 BPF_F_TABLE("hash", u32, u8, followed, 65536, 0);
 #endif
 
@@ -47,7 +48,7 @@ static __always_inline bool task_wanted(void)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-#ifdef FOLLOW
+#ifdef FOLLOWED
 	return followed.lookup(&tgid);
 #else
 	return tgid == FILTER_TGID;

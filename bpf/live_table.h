@@ -2,9 +2,13 @@
 /*
  * --mode survivors: the programs pair allocations with frees, and send events only of objects that grow old.
  *
- * The table of live objects is an array of sets; the hash of an address selects its set.  A place in the
- * set is taken by compare-and-exchange of the address, and is valid once `ts_ns`, written last, is not 0.
- * Then nobody writes to it until the program that sees the free clears it.
+ * The table of live objects is an array of sets.  Each address has a home: 256 bytes of memory share a set, and
+ * the sixteen sets of a page are neighbours, so that objects that are made one after another, as those of a slab
+ * are, meet in the CPU's caches and in the TLB.  Where the home is full, the object is put into another set,
+ * chosen by its whole address, and the home counts it in `spilled`.
+ *
+ * A place in a set is taken by compare-and-exchange of the address, and is valid once `ts_ns`, written last, is
+ * not 0.  Then nobody writes to it until the program that sees the free clears it.
  *
  *   The object is freed younger than THRESHOLD_NS: it is counted (counted.h), and nothing is sent.
  *   It is freed at a greater age: its allocation and its free are sent as events.
@@ -36,10 +40,11 @@
 #pragma once
 
 #ifdef SURVIVORS
-#define WAYS	    8
+#define WAYS	    7
 #define OBJECT_SENT 0x8000 /* in `kind`: the allocation was sent by a program */
 
 struct live_object {
+	u64 ts_ns; /* of the allocation; 0: not valid */
 	u16 kind;
 	u16 cpu;
 	s32 stack_id;
@@ -49,20 +54,17 @@ struct live_object {
 
 struct live_set {
 	u64 ptr[WAYS]; /* 0: free */
+	u64 spilled;   /* objects whose home this is, and that are in another set */
 	struct live_object object[WAYS];
-};
-
-struct live_times {	 /* apart, because user space reads through all of them */
-	u64 ts_ns[WAYS]; /* of the allocation; 0: not valid */
+	u64 unused[3];
 };
 
 BPF_F_TABLE("array", u32, struct live_set, live_sets, LIVE_SETS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct live_times, live_times, LIVE_SETS, BPF_F_MMAPABLE);
 
-/* The set of an address, and its place there; `way` is WAYS if it has none. */
+/* Where an address is: `way` is WAYS if it has no place. */
 struct place {
 	struct live_set *set;
-	struct live_times *times;
+	struct live_set *home;
 	u32 way;
 };
 
@@ -74,13 +76,18 @@ static __always_inline u64 mixed(u64 ptr)
 	return (ptr ^ ptr >> 32) * 0x9e3779b97f4a7c15ull;
 }
 
-static __always_inline bool set_of(u64 ptr, struct place *place)
+static __always_inline struct live_set *home_of(u64 ptr)
+{
+	u32 index = ((mixed(ptr >> 12) >> 32) + (ptr >> 8 & 15)) & (LIVE_SETS - 1);
+
+	return live_sets.lookup(&index);
+}
+
+static __always_inline struct live_set *other_of(u64 ptr)
 {
 	u32 index = (mixed(ptr) >> 32) & (LIVE_SETS - 1);
 
-	place->set = live_sets.lookup(&index);
-	place->times = live_times.lookup(&index);
-	return place->set && place->times;
+	return live_sets.lookup(&index);
 }
 
 static __always_inline u32 way_of(const struct live_set *set, u64 ptr)
@@ -104,29 +111,62 @@ static __always_inline u32 way_take(struct live_set *set, u64 ptr)
 	return WAYS;
 }
 
+/* Find the place of an address.  False: it has none; `home` is NULL if there can be none. */
 static __always_inline bool find(u64 ptr, struct place *place)
 {
-	if (!set_of(ptr, place))
+	place->way = WAYS;
+	place->set = place->home = home_of(ptr);
+	if (!place->home)
 		return false;
-	place->way = way_of(place->set, ptr);
-	return place->way < WAYS;
+	place->way = way_of(place->home, ptr);
+	if (place->way >= WAYS && *(volatile u64 *)&place->home->spilled) {
+		place->set = other_of(ptr);
+		if (place->set)
+			place->way = way_of(place->set, ptr);
+	}
+	return place->set && place->way < WAYS;
 }
 
-static __always_inline u64 *time_at(const struct place *place)
+/* Take a place for an address whose `home` is known; false if both sets are full. */
+static __always_inline bool take(u64 ptr, struct place *place)
 {
-	return &place->times->ts_ns[place->way & (WAYS - 1)];
+	place->set = place->home;
+	place->way = way_take(place->home, ptr);
+	if (place->way < WAYS)
+		return true;
+	place->set = other_of(ptr);
+	if (!place->set)
+		return false;
+	place->way = way_take(place->set, ptr);
+	if (place->way >= WAYS)
+		return false;
+	__sync_fetch_and_add(&place->home->spilled, 1);
+	return true;
+}
+
+/* `way` is known to be less than WAYS, but not to the verifier. */
+static __always_inline u32 bound(u32 way)
+{
+	return way < WAYS ? way : 0;
 }
 
 static __always_inline struct live_object *object_at(const struct place *place)
 {
-	return &place->set->object[place->way & (WAYS - 1)];
+	return &place->set->object[bound(place->way)];
+}
+
+static __always_inline u64 *time_at(const struct place *place)
+{
+	return &object_at(place)->ts_ns;
 }
 
 static __always_inline void leave(const struct place *place)
 {
 	*(volatile u64 *)time_at(place) = 0;
 	barrier();
-	*(volatile u64 *)&place->set->ptr[place->way & (WAYS - 1)] = 0;
+	*(volatile u64 *)&place->set->ptr[bound(place->way)] = 0;
+	if (place->set != place->home)
+		__sync_fetch_and_add(&place->home->spilled, -1);
 }
 
 /* Send an event through the lane that is taken. */
@@ -151,7 +191,7 @@ static __always_inline void send_allocation(struct claim *claim, const struct pl
 		return;
 	event = *kept;
 	event.ts_ns = *time_at(place);
-	event.ptr = place->set->ptr[place->way & (WAYS - 1)];
+	event.ptr = place->set->ptr[bound(place->way)];
 	event.stack_id = object->stack_id;
 	event.tgid = object->tgid;
 	event.tid = object->tid;
@@ -203,10 +243,7 @@ static __always_inline bool keep(struct claim *claim, const struct slab_event *e
 			put(&place, event, number | OBJECT_SENT);
 		return false;
 	}
-	if (number == NO_KIND || !place.set || !place.times)
-		return false;
-	place.way = way_take(place.set, event->ptr);
-	if (place.way >= WAYS)
+	if (number == NO_KIND || !place.home || !take(event->ptr, &place))
 		return false;
 	put(&place, event, number);
 	return true;

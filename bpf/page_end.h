@@ -12,7 +12,7 @@
 #ifdef PAGE_END
 int mm_page_free(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 page = ctx->args[0];
+	u64 page = ARG(mm_page_free, page);
 	struct claim claim;
 	struct slab_event *slot;
 	u64 cache = 0;
@@ -28,7 +28,7 @@ int mm_page_free(struct bpf_raw_tracepoint_args *ctx)
 		struct seen_event seen = {
 			.ptr = (page - claim.state->vmemmap) / SIZEOF_PAGE << PAGE_SHIFT,
 			.cache = cache,
-			.bytes_alloc = PAGE_SIZE << (ctx->args[1] & 31),
+			.bytes_alloc = PAGE_SIZE << (ARG(mm_page_free, order) & 31),
 			.node = -1,
 			.kind = SLAB_PAGE_END,
 		};

@@ -156,22 +156,23 @@ static __always_inline void process_placed(u64 task, u8 kind)
 /* A new thread is of a process that is known.  The tracepoint is called by the one that forks. */
 int process_newtask(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (ctx->args[1] & CLONE_THREAD)
+	if (ARG(task_newtask, flags) & CLONE_THREAD)
 		return 0;
 #ifdef FOLLOW
-	u32 child = read_u32(ctx->args[0] + TASK_TGID);
+	u32 child = read_u32(ARG(task_newtask, task) + TASK_TGID);
 	u8 yes = 1;
 
 	if (task_wanted())
 		followed.update(&child, &yes);
 #endif
-	process_placed(ctx->args[0], SLAB_PROCESS_FORK);
+	process_placed(ARG(task_newtask, task), SLAB_PROCESS_FORK);
 	return 0;
 }
 
 int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 task = ctx->args[0], ts_ns = bpf_ktime_get_ns(), mm = read_u64(task + TASK_MM);
+	u64 task = ARG(sched_process_exec, task), ts_ns = bpf_ktime_get_ns();
+	u64 mm = read_u64(task + TASK_MM);
 	struct claim claim;
 	struct process_event *slot;
 
@@ -182,7 +183,8 @@ int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 		process_place(slot, task);
 		slot_commit(&claim);
 		text_of_kernel(&claim, task, ts_ns, SLAB_TEXT_EXE,
-			       read_u64(ctx->args[2] + BINPRM_FILENAME), EXE_PARTS);
+			       read_u64(ARG(sched_process_exec, binprm) + BINPRM_FILENAME),
+			       EXE_PARTS);
 		text_of_user(&claim, task, ts_ns, SLAB_TEXT_ARGS, read_u64(mm + MM_ARG_START),
 			     read_u64(mm + MM_ARG_END));
 	}
@@ -193,7 +195,7 @@ int sched_process_exec(struct bpf_raw_tracepoint_args *ctx)
 /* Of the last thread of a process: signal.live is 0 (kernel/exit.c, do_exit). */
 int sched_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 task = ctx->args[0];
+	u64 task = ARG(sched_process_exit, task);
 
 	if (read_u32(read_u64(task + TASK_SIGNAL) + SIGNAL_LIVE))
 		return 0;
@@ -233,7 +235,8 @@ static __always_inline void cgroup_seen(u64 cgroup, u64 path, u64 task, u8 kind)
 
 int cgroup_attach_task(struct bpf_raw_tracepoint_args *ctx)
 {
-	cgroup_seen(ctx->args[0], ctx->args[1], ctx->args[2], SLAB_PROCESS_MOVED);
+	cgroup_seen(ARG(cgroup_attach_task, cgroup), ARG(cgroup_attach_task, path),
+		    ARG(cgroup_attach_task, task), SLAB_PROCESS_MOVED);
 	return 0;
 }
 
@@ -248,22 +251,24 @@ static __always_inline u64 cgroup_above(u64 cgroup)
 /* Called before a task can be put into it: cgroup_mkdir(), kernel/cgroup/cgroup.c. */
 int cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
 {
-#ifdef FILTER_CGROUP
-	u64 cgroup = ctx->args[0];
+	u64 cgroup = ARG(cgroup_mkdir, cgroup), path = ARG(cgroup_mkdir, path);
 
+#ifdef FILTER_CGROUP
 	cgroup_judge(hierarchy_of(cgroup), cgroup_id(cgroup_above(cgroup)), cgroup_id(cgroup),
-		     ctx->args[1]);
+		     path);
 #endif
-	cgroup_seen(ctx->args[0], ctx->args[1], bpf_get_current_task(), SLAB_CGROUP_MADE);
+	cgroup_seen(cgroup, path, bpf_get_current_task(), SLAB_CGROUP_MADE);
 	return 0;
 }
 
 int cgroup_rmdir(struct bpf_raw_tracepoint_args *ctx)
 {
+	u64 cgroup = ARG(cgroup_rmdir, cgroup);
+
 #ifdef FILTER_CGROUP
-	cgroup_forget(hierarchy_of(ctx->args[0]), cgroup_id(ctx->args[0]));
+	cgroup_forget(hierarchy_of(cgroup), cgroup_id(cgroup));
 #endif
-	cgroup_seen(ctx->args[0], ctx->args[1], bpf_get_current_task(), SLAB_CGROUP_GONE);
+	cgroup_seen(cgroup, ARG(cgroup_rmdir, path), bpf_get_current_task(), SLAB_CGROUP_GONE);
 	return 0;
 }
 #endif

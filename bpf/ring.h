@@ -16,7 +16,7 @@
  * They leave `depth` alone, and take a lane by an atomic exchange of its `busy` word.
  *
  * Counters are per lane, because `counter++` is not atomic: an interrupting program has another
- * lane, and so another counter.
+ * lane, and so another counter.  A lane is one cache line.
  */
 #pragma once
 
@@ -31,7 +31,7 @@ struct lane {
 	u64 filtered;	   /* events the filters refused */
 	u64 stack_lost;	   /* stacks that neither map could keep */
 	u64 recovered;	   /* events that a twin recorded because its program was skipped */
-	u64 reserved;	   /* a lane is one cache line */
+	u64 bulk_rest;	   /* events lost: objects of one bulk call beyond BULK_MAX (silent.h) */
 };
 
 #define TWIN_RECEIPTS 8
@@ -44,7 +44,7 @@ struct cpu_state {
 	u64 pushed;	 /* receipts ever left */
 	u64 sample_mask; /* by user space: sample.h */
 	u64 no_stacks;	 /* by user space: take none from now on (--budget) */
-	u64 reserved;	 /* fills the cache line */
+	u64 without_ring; /* of CPU 0: events lost on CPUs that have no ring (capture/sizing.py) */
 	u64 busy[LANES];
 	u64 receipt[TWIN_RECEIPTS]; /* by twin.h: events that first programs have seen */
 	u64 stamp[TWIN_RECEIPTS];   /* how many receipts had been left before that one */
@@ -65,12 +65,26 @@ struct claim {
 	u32 cpu;
 };
 
-/* Find this CPU's state, before all else. */
+/* Find this CPU's state, before all else.  False on a CPU without a ring. */
 static __always_inline bool on_this_cpu(struct claim *claim)
 {
 	claim->cpu = bpf_get_smp_processor_id();
 	claim->state = cpu_states.lookup(&claim->cpu);
 	return claim->state;
+}
+
+/* As on_this_cpu(), for so many events.  Those of a CPU without a ring are lost, and counted. */
+static __always_inline bool on_this_cpu_or_lost(struct claim *claim, u64 events)
+{
+	struct cpu_state *first;
+	u32 zero = 0;
+
+	if (on_this_cpu(claim))
+		return true;
+	first = cpu_states.lookup(&zero);
+	if (first)
+		__sync_fetch_and_add(&first->without_ring, events);
+	return false;
 }
 
 /* Before 5.12 BPF has no atomics that return a value.  A plain load and store does there: on the

@@ -168,22 +168,27 @@ static __always_inline void record_bulk(void *ctx, const struct bulk *bulk)
 	if (bulk->count > BULK_MAX && !bulk->cache)
 		return;
 #endif
-	if (!bulk->count || !lane_enter_any(&claim, NESTED_LANES))
+	if (!bulk->count || !on_this_cpu_or_lost(&claim, bulk->count))
 		return;
+	if (!lane_take_any(&claim, NESTED_LANES)) {
+		__sync_fetch_and_add(&claim.state->too_deep, bulk->count - 1);
+		return;
+	}
 	if (bulk_begins(ctx, bulk, &claim, &event)) {
 		for (; i < BULK_MAX && i < bulk->count; i++) {
 			slot = slot_claim(&claim); /* if there is no room, this object is counted */
-			if (!slot) {
-				i++;
+			if (!slot)
 				break;
-			}
 			*slot = event;
 			bpf_probe_read_kernel(&slot->ptr, sizeof(slot->ptr),
 					      (void *)(bulk->array + i * 8));
 			if (bulk_object(&claim, slot, bulk->kind & 0x10))
 				slot_commit(&claim);
 		}
-		claim.lane->dropped += bulk->count - i;
+		if (i < BULK_MAX && i < bulk->count)
+			claim.lane->dropped += bulk->count - i - 1; /* the ring is full */
+		else
+			claim.lane->bulk_rest += bulk->count - i;
 	}
 	lane_leave_any(&claim);
 }
@@ -192,7 +197,7 @@ static __always_inline void record_silent(void *ctx, struct seen_event *seen)
 {
 	struct claim claim;
 
-	if (seen->ptr <= ZERO_SIZE_PTR || !on_this_cpu(&claim) ||
+	if (seen->ptr <= ZERO_SIZE_PTR || !on_this_cpu_or_lost(&claim, 1) ||
 	    !sampled(claim.state, seen->ptr) || !lane_take_any(&claim, NESTED_LANES))
 		return;
 	if (seen->kind & 0x10)

@@ -12,9 +12,9 @@ static __always_inline bool survivor_alloc(void *ctx, struct claim *claim, struc
 {
 	struct slab_event event;
 
-	if (!seen->cache)
+	if (!seen->cache && has_cache(seen->kind))
 		seen->cache = cache_of(claim->state->vmemmap, seen->ptr, &seen->flags);
-	if (!wanted(seen))
+	if (!wanted_any(ctx, claim, seen))
 		return false;
 	fill(&event, seen, claim->cpu);
 	claim->lane =

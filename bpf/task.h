@@ -27,12 +27,14 @@ static __always_inline void task_named(u64 task, void *comm)
 
 int task_newtask(struct bpf_raw_tracepoint_args *ctx)
 {
-	task_named(ctx->args[0], (void *)(ctx->args[0] + TASK_COMM));
+	u64 task = ARG(task_newtask, task);
+
+	task_named(task, (void *)(task + TASK_COMM));
 	return 0;
 }
 
 int task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
-	task_named(ctx->args[0], (void *)ctx->args[1]);
+	task_named(ARG(task_rename, task), (void *)ARG(task_rename, comm));
 	return 0;
 }

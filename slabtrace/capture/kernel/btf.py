@@ -22,7 +22,7 @@ MISSING = (
 )
 
 _INT, _PTR, _STRUCT, _UNION, _ENUM, _TYPEDEF = 1, 2, 4, 5, 6, 8
-_VOLATILE, _CONST, _FUNC = 9, 10, 12
+_VOLATILE, _CONST, _FUNC, _VAR, _DATASEC = 9, 10, 12, 14, 15
 _MODIFIERS = (_VOLATILE, _CONST)
 
 
@@ -33,7 +33,7 @@ class _Type(ct.Structure):
 
 
 @dataclass(frozen=True)
-class _Node:
+class Node:
     """One BTF type: its kind, name, and what follows it in memory."""
 
     kind: int
@@ -86,7 +86,7 @@ class Btf:
     def has_field(self, struct: str, field: str) -> bool:
         """Does this kernel have the struct, with the field?"""
         type_id = self._find(struct, _STRUCT)
-        return type_id is not None and self._bit_offset(self._node(type_id), field) is not None
+        return type_id is not None and self._bit_offset(self.node(type_id), field) is not None
 
     def bit_of(self, struct: str, field: str) -> int:
         """As `offsetof`, in bits: where a field of one bit is (little endian)."""
@@ -96,7 +96,7 @@ class Btf:
     def width(self, struct: str, field: str) -> int | None:
         """Size in bytes of a field that is a number or an enum; None if this kernel has no such field."""
         type_id = self._find(struct, _STRUCT)
-        found = None if type_id is None else self._member(self._node(type_id), field)
+        found = None if type_id is None else self.member(self.node(type_id), field)
         if found is None:
             return None
         node = self._unmodified(found[1], (*_MODIFIERS, _TYPEDEF))
@@ -107,7 +107,7 @@ class Btf:
         type_id = self._find(enum, _ENUM)
         if type_id is None:
             return None
-        node = self._node(type_id)
+        node = self.node(type_id)
         words = (ct.c_uint32 * (2 * node.count)).from_address(node.trailer)
         for i in range(node.count):
             if self._string(words[2 * i]) == name:
@@ -123,14 +123,18 @@ class Btf:
         type_id = self._find(f"btf_trace_{tracepoint}", _TYPEDEF)
         if type_id is None:
             return None
-        pointer = self._node(self._node(type_id).size_or_type)
-        prototype = self._node(pointer.size_or_type)
+        pointer = self.node(self.node(type_id).size_or_type)
+        prototype = self.node(pointer.size_or_type)
         words = (ct.c_uint32 * (2 * prototype.count)).from_address(prototype.trailer)
         return [self._spelling(words[2 * i + 1]) for i in range(1, prototype.count)]
 
     def function(self, name: str) -> int | None:
         """Type id of a kernel function, to which a program can attach; None if there is no such function."""
         return self._find(name, _FUNC)
+
+    def variable(self, name: str) -> bool:
+        """Is there a per-CPU variable of this name?  (BTF has no others.)"""
+        return self._find(name, _VAR) is not None
 
     def function_arguments(self, name: str) -> list[str]:
         """C types of a function's arguments, in order; [] if there is no such function."""
@@ -145,14 +149,14 @@ class Btf:
         prototype = self._prototype(name)
         return self._spelling(prototype.size_or_type) if prototype else ""
 
-    def _prototype(self, function: str) -> _Node | None:
+    def _prototype(self, function: str) -> Node | None:
         type_id = self._find(function, _FUNC)
-        return None if type_id is None else self._node(self._node(type_id).size_or_type)
+        return None if type_id is None else self.node(self.node(type_id).size_or_type)
 
     def _spelling(self, type_id: int) -> str:
         if type_id == 0:
             return "void"
-        node = self._node(type_id)
+        node = self.node(type_id)
         if node.kind == _PTR:
             return self._spelling(node.size_or_type) + " *"
         if node.kind == _CONST:
@@ -161,23 +165,34 @@ class Btf:
             return "struct " + node.name
         return node.name
 
+    def struct(self, name: str) -> Node | None:
+        """The struct of that name; None if this kernel has none."""
+        type_id = self._find(name, _STRUCT)
+        return None if type_id is None else self.node(type_id)
+
+    def section_size(self, name: str) -> int:
+        """Bytes of a section of variables, as ".data..percpu"; 0 if it is not in the BTF."""
+        type_id = self._find(name, _DATASEC)
+        return 0 if type_id is None else self.node(type_id).size_or_type
+
     def _find(self, name: str, kind: int) -> int | None:
         found = self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind)
         return found if found > 0 else None
 
-    def _struct(self, name: str) -> _Node:
+    def _struct(self, name: str) -> Node:
         type_id = self._find(name, _STRUCT)
         if type_id is None:
             raise CaptureError(
                 f"this kernel has no struct {name}: slabtrace needs SLUB, of Linux 5.10 or later",
                 "boot such a kernel; if it is one, please report it with the output of `uname -r`",
             )
-        return self._node(type_id)
+        return self.node(type_id)
 
-    def _node(self, type_id: int) -> _Node:
+    def node(self, type_id: int) -> Node:
+        """The type with an id of this BTF."""
         address = self._lib.btf__type_by_id(self._btf, type_id)
         raw = _Type.from_address(address)
-        return _Node(
+        return Node(
             kind=(raw.info >> 24) & 0x1F,
             name=self._string(raw.name_off),
             size_or_type=raw.size_or_type,
@@ -189,31 +204,32 @@ class Btf:
     def _string(self, offset: int) -> str:
         return (self._lib.btf__name_by_offset(self._btf, offset) or b"").decode()
 
-    def _members(self, node: _Node) -> Iterator[tuple[str, int, int]]:
+    def members(self, node: Node) -> Iterator[tuple[str, int, int]]:
+        """(name, type id, offset in bits) of each member of a struct or union."""
         words = (ct.c_uint32 * (3 * node.count)).from_address(node.trailer)
         for i in range(node.count):
             bits = words[3 * i + 2]
             yield self._string(words[3 * i]), words[3 * i + 1], bits & 0xFFFFFF if node.bitfields else bits
 
-    def _bit_offset(self, node: _Node, field: str) -> int | None:
-        found = self._member(node, field)
+    def _bit_offset(self, node: Node, field: str) -> int | None:
+        found = self.member(node, field)
         return None if found is None else found[0]
 
-    def _member(self, node: _Node, field: str) -> tuple[int, int] | None:
+    def member(self, node: Node, field: str) -> tuple[int, int] | None:
         """(offset in bits, type id) of a field; None if there is none."""
-        for name, type_id, bits in self._members(node):
+        for name, type_id, bits in self.members(node):
             if name == field:
                 return bits, type_id
             if not name:  # an anonymous struct or union: its fields belong to the outer one
-                inner = self._member(self._unmodified(type_id), field)
+                inner = self.member(self._unmodified(type_id), field)
                 if inner is not None:
                     return bits + inner[0], inner[1]
         return None
 
-    def _unmodified(self, type_id: int, modifiers: tuple[int, ...] = _MODIFIERS) -> _Node:
-        node = self._node(type_id)
+    def _unmodified(self, type_id: int, modifiers: tuple[int, ...] = _MODIFIERS) -> Node:
+        node = self.node(type_id)
         while node.kind in modifiers:
-            node = self._node(node.size_or_type)
+            node = self.node(node.size_or_type)
         return node
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from slabtrace.capture.kernel import arguments
 from slabtrace.capture.kernel.btf import Btf
 from slabtrace.errors import CaptureError
 
@@ -24,23 +25,11 @@ TRACEPOINTS = (
 )
 REQUIRED_TRACEPOINTS = ("kmalloc", "kmem_cache_alloc", "kfree", "kmem_cache_free")
 TASK_TRACEPOINTS = ("task_newtask", "task_rename")
-
-# BTF has the types of a tracepoint's arguments, but not their names.  For the kmem tracepoints type and
-# order are enough: of two arguments of type size_t the first is bytes_req.
-_ARGUMENT_NAMES = {
-    "long unsigned int": ["call_site"],
-    "const void *": ["ptr"],
-    "size_t": ["bytes_req", "bytes_alloc"],
-    "gfp_t": ["gfp_flags"],
-    "int": ["node"],
-    "struct kmem_cache *": ["cache"],
-    "const struct kmem_cache *": ["cache"],
-    # 5.15 passes the name of the cache to kmem_cache_free (3544de8ee6e4): not needed, cache_of() finds it
-    "const char *": ["name"],
-}
-
+PAGE_FREE = "mm_page_free"
 
 _CACHE_FIELDS = ("name", "list", "size", "object_size", "flags", "oo", "red_left_pad")
+# Kernels with a struct bpf_map_memory refuse larger maps: bpf_map_charge_init, gone in 5.11 (80ee81e0403c)
+LARGEST_CHARGED_MAP = (1 << 32) - 2 * 4096
 _RECIPROCAL = "reciprocal_size"  # of kmem_cache since 5.9 (4138fdfc8f27)
 
 
@@ -60,7 +49,8 @@ class KernelShape:
     `arguments`: of each tracepoint, {argument name: index}.  Offsets are in bytes.
     """
 
-    arguments: dict[str, dict[str, int]]
+    arguments: dict[str, dict[str, int]]  # of the kmem tracepoints
+    other_arguments: dict[str, dict[str, int]]  # of those of tasks, and of mm_page_free
     sizeof_page: int
     compound_head: int  # or compound_info, then `compound_masked`
     compound_masked: bool
@@ -74,6 +64,7 @@ class KernelShape:
     task_fields: dict[str, int]
     preemptible: bool  # can a raw tracepoint program be preempted? (bpf/ring.h)
     page_end: bool  # does a freed slab page still have its slab_cache? (bpf/page_end.h)
+    largest_map: int | None  # bytes of a BPF map; None: as memory allows
     reclaim_account: int  # mask of SLAB_RECLAIM_ACCOUNT in kmem_cache.flags
     notes: list[str] = field(default_factory=list)
 
@@ -95,9 +86,9 @@ class KernelShape:
     def defines(self) -> dict[str, int]:
         """The -D numbers for bpf/."""
         numbers = {
-            f"ARG_{tracepoint}_{name}": index
-            for tracepoint, arguments in self.arguments.items()
-            for name, index in arguments.items()
+            name: index
+            for tracepoint, places in (self.arguments | self.other_arguments).items()
+            for name, index in arguments.defines(tracepoint, places).items()
         }
         last = max(self.compound_head, self.slab_cache, self.slab_page.offset, self.slab_counters or 0)
         numbers |= self._judging() | {
@@ -143,6 +134,7 @@ def examine(btf: Btf) -> KernelShape:
     slab = _slab_struct(btf)
     return KernelShape(
         arguments=_tracepoint_arguments(btf),
+        other_arguments=(others := _other_arguments(btf)),
         sizeof_page=btf.sizeof("page"),
         compound_head=btf.offsetof("page", _compound_field(btf)),
         compound_masked=_compound_field(btf) == "compound_info",
@@ -160,7 +152,8 @@ def examine(btf: Btf) -> KernelShape:
         cache_node_partial=btf.offsetof("kmem_cache_node", "partial"),
         task_fields={name: btf.offsetof("task_struct", name) for name in ("pid", "tgid", "comm")},
         preemptible=preemptible(btf),
-        page_end=btf.offsetof(slab, "slab_cache") != btf.offsetof("page", "mapping"),
+        page_end=PAGE_FREE in others and btf.offsetof(slab, "slab_cache") != btf.offsetof("page", "mapping"),
+        largest_map=LARGEST_CHARGED_MAP if btf.has_field("bpf_map_memory", "pages") else None,
         reclaim_account=_reclaim_account(btf),
     )
 
@@ -169,11 +162,13 @@ def preemptible(btf: Btf) -> bool:
     """Whether a raw tracepoint program can be preempted.
 
     SRCU-fast came just before tracepoints were guarded by it (7.0, a46023d5616e).  With lockdep, as in a
-    debug kernel, its function has another name: include/linux/srcu.h, CONFIG_DEBUG_LOCK_ALLOC.
+    debug kernel, its function has another name: include/linux/srcu.h, CONFIG_DEBUG_LOCK_ALLOC.  A kernel with
+    neither name that guards tracepoints by SRCU, and counts it as SRCU-fast needs (struct srcu_ctr, 6.15),
+    is taken for one too: the lanes for programs that can be preempted are right for all.
     """
-    return any(
-        btf.function(name) is not None for name in ("init_srcu_struct_fast", "__init_srcu_struct_fast")
-    )
+    if any(btf.function(name) is not None for name in ("init_srcu_struct_fast", "__init_srcu_struct_fast")):
+        return True
+    return btf.has_field("srcu_ctr", "srcu_locks") and btf.variable("tracepoint_srcu_srcu_data")
 
 
 def _slab_struct(btf: Btf) -> str:
@@ -235,17 +230,16 @@ def _tracepoint_arguments(btf: Btf) -> dict[str, dict[str, int]]:
 
 
 def _name_arguments(tracepoint: str, types: list[str]) -> dict[str, int]:
-    pools = {spelling: list(names) for spelling, names in _ARGUMENT_NAMES.items()}
-    named: dict[str, int] = {}
-    for index, spelling in enumerate(types):
-        pool = pools.get(spelling)
-        if pool:
-            named[pool.pop(0)] = index
-    for needed in ("call_site", "ptr"):
-        if needed not in named:
-            raise CaptureError(
-                f"the tracepoint kmem:{tracepoint} of this kernel has arguments slabtrace does not know: "
-                + ", ".join(types),
-                "please report it with the output of `uname -r`",
-            )
+    named = arguments.positions(types, arguments.KMEM)
+    if not {"call_site", "ptr"} <= named.keys():
+        raise arguments.unknown(f"kmem:{tracepoint}", types)
     return named
+
+
+def _other_arguments(btf: Btf) -> dict[str, dict[str, int]]:
+    """Of the tracepoints of tasks, and of mm_page_free if its arguments are known."""
+    found = {name: arguments.of_tracepoint(btf, name) for name in (*TASK_TRACEPOINTS, PAGE_FREE)}
+    for name in TASK_TRACEPOINTS:
+        if found[name] is None:
+            raise arguments.unknown(name, btf.tracepoint_arguments(name))
+    return {name: places for name, places in found.items() if places is not None}

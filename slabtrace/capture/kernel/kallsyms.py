@@ -25,6 +25,9 @@ LONGEST_BPF = 1 << 12  # the same for each BPF program: a module may begin right
 _BPF = "bpf"  # the module that kallsyms gives for BPF programs
 _DIGITS, _KIND, _NAME = 16, 17, 19  # "ffffffff81000000 T _stext": length of the address, places of the others
 _TEXT = np.frombuffer(b"tTwW", np.uint8)
+# Variables whose addresses are wanted.  Without CONFIG_KALLSYMS_ALL only those that are exported are listed.
+VARIABLES = ("slab_caches", "vmemmap_base", "page_offset_base")
+_DATA = re.compile(rf"^([0-9a-f]+) \S ({'|'.join(VARIABLES)})$".encode(), re.M)
 
 
 class Symbol(NamedTuple):
@@ -39,7 +42,7 @@ class _Functions:
     """The functions in one text of kallsyms, sorted by address, without those whose address is hidden."""
 
     def __init__(self, text: bytes) -> None:
-        self._text = text
+        self.text = text
         raw = np.frombuffer(text, np.uint8)
         stop = np.flatnonzero(raw == ord("\n"))
         start = np.append(0, stop[:-1] + 1)[: len(stop)]
@@ -61,7 +64,7 @@ class _Functions:
 
     def find(self, name: str) -> int:
         """The address of the first function of the kernel itself with that name; 0 if there is none."""
-        found = re.search(rb"^([0-9a-f]{16}) [tTwW] %s$" % re.escape(name.encode()), self._text, re.M)
+        found = re.search(rb"^([0-9a-f]{16}) [tTwW] %s$" % re.escape(name.encode()), self.text, re.M)
         return int(found[1], 16) if found else 0
 
     def within(self, span: range) -> _Functions:
@@ -69,11 +72,11 @@ class _Functions:
         ends = np.array([span.start, min(span.stop, (1 << 64) - 1)], np.uint64)
         first, last = np.searchsorted(self.address, ends).tolist()
         lines = zip(self._start[first:last].tolist(), self._stop[first:last].tolist(), strict=True)
-        return _Functions(b"".join(self._text[start - _NAME : stop + 1] for start, stop in lines))
+        return _Functions(b"".join(self.text[start - _NAME : stop + 1] for start, stop in lines))
 
     def extents(self) -> dict[str, range]:
         """Of each module, and the kernel itself: from its first function to the beginning of its last."""
-        raw = np.frombuffer(self._text, np.uint8)
+        raw = np.frombuffer(self.text, np.uint8)
         tabs = np.flatnonzero(raw == ord("\t"))
         place = np.searchsorted(tabs, self._start)
         in_module = np.append(tabs, len(raw))[place] < self._stop
@@ -85,7 +88,7 @@ class _Functions:
         return found | ({"": range(int(core[0]), int(core[-1]) + 1)} if len(core) else {})
 
     def _words(self, index: int) -> tuple[str, str]:
-        line = self._text[self._start[index] : self._stop[index]].decode(errors="replace")
+        line = self.text[self._start[index] : self._stop[index]].decode(errors="replace")
         name, _, module = line.partition("\t")
         return name, module.strip("[]")
 
@@ -148,8 +151,7 @@ class Kallsyms:
         """Read /proc/kallsyms again."""
         self._modules = _modules()
         text = _read(KALLSYMS)
-        found = re.search(rb"^([0-9a-f]+) \S slab_caches$", text, re.M)  # with CONFIG_KALLSYMS_ALL only
-        self._slab_caches = int(found[1], 16) if found else 0
+        self._data = {name.decode(): int(address, 16) for address, name in _DATA.findall(text)}
         self._functions = _Functions(text)
         here = _known(self._functions, self._modules)
         went = {name: module.alone() for name, module in self._here.items() if name not in here}
@@ -191,8 +193,15 @@ class Kallsyms:
                 yield module.has(symbol, address)
 
     def address(self, name: str) -> int:
-        """Address of a function of the kernel itself, or of slab_caches; 0 if it is not listed."""
-        return self._slab_caches if name == "slab_caches" else self._functions.find(name)
+        """Address of a function or variable (of VARIABLES) of the kernel itself; 0 if it is not listed."""
+        return self._data.get(name) or self._functions.find(name)
+
+
+def bytes_between(first: str, last: str) -> int:
+    """From one symbol of the kernel itself, of any kind, to another; 0 where these are not listed."""
+    pattern = rb"^([0-9a-f]{16}) \w (%s)$" % b"|".join(re.escape(each.encode()) for each in (first, last))
+    found = {name.decode(): int(at, 16) for at, name in re.findall(pattern, _read(KALLSYMS), re.M)}
+    return max(found.get(last, 0) - found.get(first, 0), 0) if len(found) == 2 else 0
 
 
 def function_spans(names: Collection[str]) -> dict[str, range]:
@@ -208,6 +217,19 @@ def function_spans(names: Collection[str]) -> dict[str, range]:
         if begin and after < len(functions.address):
             spans[name] = range(begin, int(functions.address[after]))
     return spans
+
+
+def kernel_functions(part_of_name: bytes) -> list[tuple[str, range]]:
+    """Name and addresses of the functions of the kernel itself whose name has a match of a regular
+    expression in it; several may have one name.  Empty where kallsyms hides addresses."""
+    functions = _Functions(_read(KALLSYMS))
+    pattern = rb"^([0-9a-f]{16}) [tTwW] (\S*?(?:%s)\S*)$" % part_of_name
+    found = [(int(hex_, 16), name.decode()) for hex_, name in re.findall(pattern, functions.text, re.M)]
+    after = np.searchsorted(functions.address, np.array([begin for begin, _ in found], np.uint64), "right")
+    ends = np.append(functions.address, np.uint64(0))[after].tolist()
+    return [
+        (name, range(begin, end)) for (begin, name), end in zip(found, ends, strict=True) if begin and end
+    ]
 
 
 def _known(functions: _Functions, modules: list[bytes]) -> dict[str, _Module]:

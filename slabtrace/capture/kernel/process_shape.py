@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from slabtrace.capture.kernel import arguments
 from slabtrace.capture.kernel.btf import Btf
 
 # (name of the -D number, struct, fields that lead from one struct into the next)
@@ -71,15 +72,26 @@ def examine(btf: Btf) -> ProcessShape:
     numbers = {name: btf.offsetof(struct, field) for name, struct, field in _PROCESS}
     inum = btf.offsetof("ns_common", "inum")
     numbers |= {name: btf.offsetof(struct, "ns") + inum for name, struct in _NAMESPACES}
-    numbers["SIZEOF_UPID"] = btf.sizeof("upid")
+    numbers |= {"SIZEOF_UPID": btf.sizeof("upid")} | _arguments(btf, PROCESS_PROGRAMS.values())
     programs = dict(PROCESS_PROGRAMS)
     if _has(btf, [(struct, field) for _, struct, field in _CGROUP], CGROUP_PROGRAMS):
         numbers |= {name: btf.offsetof(struct, field) for name, struct, field in _CGROUP}
+        numbers |= _arguments(btf, CGROUP_PROGRAMS)
         programs |= {name: name for name in CGROUP_PROGRAMS}
     return ProcessShape(numbers, programs)
 
 
 def _has(btf: Btf, fields: list[tuple[str, str]], tracepoints: Iterable[str]) -> bool:
-    """Whether this kernel has all these fields and tracepoints."""
+    """Whether this kernel has all these fields, and these tracepoints with arguments that are known."""
     there = all(btf.has_field(struct, field) for struct, field in fields)
-    return there and all(btf.tracepoint_arguments(name) is not None for name in tracepoints)
+    return there and all(arguments.of_tracepoint(btf, name) is not None for name in tracepoints)
+
+
+def _arguments(btf: Btf, tracepoints: Iterable[str]) -> dict[str, int]:
+    """The -D numbers of the arguments of tracepoints that this kernel has."""
+    found = {name: arguments.of_tracepoint(btf, name) or {} for name in tracepoints}
+    return {
+        name: index
+        for each, places in found.items()
+        for name, index in arguments.defines(each, places).items()
+    }

@@ -57,6 +57,11 @@ class SlabinfoSampler:
         self._last = {row.name: row for row in rows}
         return changed
 
+    @property
+    def names(self) -> set[str]:
+        """The names in the last sample."""
+        return set(self._last)
+
     def unchanged(self) -> list[SlabinfoRow]:
         """One row of the last sample; [] if there is none."""
         return list(self._last.values())[:1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,10 +21,13 @@ STATE, PARENT, START = 0, 1, 19  # fields after the name
 ZOMBIE = ("Z", "X")  # ended; all that is left is what its parent has not collected
 
 
-def processes_since(started_ns: int, proc: Path = PROC) -> Processes | None:
+def processes_since(
+    started_ns: int, proc: Path = PROC, of_events: Callable[[int], int | None] = int
+) -> Processes | None:
     """The processes that began at `started_ns` (CLOCK_MONOTONIC) or later, and are still there.
 
-    None where those of others may not be seen: /proc is mounted with hidepid (proc(5)).
+    `of_events`: the number that events have for a process of this /proc.  None where those of others may not
+    be seen: /proc is mounted with hidepid (proc(5)).
     """
     if not os.access(proc / "1/stat", os.R_OK):
         return None
@@ -39,7 +42,11 @@ def processes_since(started_ns: int, proc: Path = PROC) -> Processes | None:
             parents.append(int(fields[PARENT]))
         else:
             running.append(pid)
-    return Processes(sorted(running)[:MOST], sorted(ended)[:MOST], sorted(set(parents))[:MOST])
+    return Processes(*(_translated(each, of_events)[:MOST] for each in (running, ended, parents)))
+
+
+def _translated(pids: list[int], of_events: Callable[[int], int | None]) -> list[int]:
+    return sorted({number for pid in pids if (number := of_events(pid)) is not None})
 
 
 def descendants(tgid: int, proc: Path = PROC) -> set[int]:

@@ -60,7 +60,7 @@ ATTACHING = RECORDING | {
 
 _VERSION_3 = 0x20080522  # _LINUX_CAPABILITY_VERSION_3: two words of 32 bits each
 _PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 8, 23, 24
-_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 2, 4
 _SYS_SETRESUID = {"x86_64": 117, "aarch64": 147}
 _NOBODY = 65534
 
@@ -114,6 +114,19 @@ def give_up() -> None:
     become()
     reduce()
     _keep(())
+
+
+def pass_on() -> None:
+    """Let programs that this process starts have its capabilities; itself it uses those to reach files alone.
+
+    What root starts has root's capabilities anyway.  Raises OSError.
+    """
+    held, root = permitted(), os.geteuid() == 0
+    used = 1 << Capability.DAC_READ_SEARCH | 1 << Capability.DAC_OVERRIDE
+    _set(held, held & used, 0 if root else held)
+    for number in range(0 if root else 64):
+        if held >> number & 1:
+            _call(_libc.prctl, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
 
 
 def finish() -> None:
@@ -176,8 +189,8 @@ def _keep(capabilities: Collection[Capability]) -> None:
     _set(kept, kept)
 
 
-def _set(allowed: int, effective: int) -> None:
-    words = (effective & 0xFFFF_FFFF, allowed & 0xFFFF_FFFF, 0, effective >> 32, allowed >> 32, 0)
+def _set(allowed: int, effective: int, inheritable: int = 0) -> None:
+    words = [bits >> half & 0xFFFF_FFFF for half in (0, 32) for bits in (effective, allowed, inheritable)]
     _call(_libc.capset, _header(), ct.create_string_buffer(struct.pack("=6I", *words), 24))
 
 

@@ -60,13 +60,13 @@ def running_processes(proc: Path = PROC) -> Iterator[RunningProcess]:
                 args=_beginning(folder / "cmdline"),
                 pid_ns=_namespace(folder / "ns/pid"),
                 net_ns=_namespace(folder / "ns/net"),
-                cgroups=[(number, path) for number, _, path in _memberships(folder)],
+                cgroups=[(number, path) for number, _, path in memberships(folder)],
             )
 
 
 def hierarchies(proc: Path = PROC) -> list[Hierarchy]:
     """The hierarchies that are mounted here, the default one first."""
-    number = {controllers: each for each, controllers, _ in _memberships(proc / "self")}
+    number = {controllers: each for each, controllers, _ in memberships(proc / "self")}
     found = []
     for line in (proc / "self/mountinfo").read_text(errors="replace").splitlines():
         before, _, after = line.partition(" - ")
@@ -109,7 +109,7 @@ def _namespace(path: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _memberships(folder: Path) -> Iterator[tuple[int, str, str]]:
+def memberships(folder: Path) -> Iterator[tuple[int, str, str]]:
     """(hierarchy, controllers, path) of the process at /proc/PID."""
     with suppress(OSError):
         for line in (folder / "cgroup").read_bytes().decode(errors="backslashreplace").splitlines():

@@ -85,8 +85,9 @@ class Runner:
     computes can take 5 ms.
     """
 
-    def __init__(self, program_fd: int, arguments: int) -> None:
-        """`arguments`: their number."""
+    def __init__(self, program_fd: int, arguments: int, keeps_lock: bool = True) -> None:
+        """`arguments`: their number; `keeps_lock`: Python's lock, for runs that take microseconds."""
+        self._libc = _locked_libc if keeps_lock else _libc
         self._context = (ct.c_uint64 * arguments)()
         attributes = _test_run_attributes(program_fd, self._context, None)
         self._attributes, self._size = ct.create_string_buffer(attributes, len(attributes)), len(attributes)
@@ -95,7 +96,7 @@ class Runner:
     def run(self, *arguments: int) -> None:
         """Run it here, with these u64 tracepoint arguments.  Raises OSError."""
         self._context[:] = [*arguments]
-        if _locked_libc.syscall(self._number, _PROG_TEST_RUN, self._attributes, self._size) < 0:
+        if self._libc.syscall(self._number, _PROG_TEST_RUN, self._attributes, self._size) < 0:
             error = ct.get_errno()
             raise OSError(error, os.strerror(error))
 

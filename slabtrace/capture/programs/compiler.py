@@ -8,6 +8,7 @@ on PyPI is another program.)
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -29,6 +30,18 @@ _DIST_PACKAGES = (
 )
 _INCLUDE = re.compile(r'^#include "(.+)"$', re.M)
 _REFUSED_MAP = re.compile(r"could not open bpf map: (\w+), error: (.+)")  # libbcc's words
+# What to do about a map that the kernel refuses, by strerror(3) of its reason
+_REMEDIES = {
+    os.strerror(
+        errno.ENOMEM
+    ): "memory is short, or limited by a cgroup: use a smaller --buffer, or --stacks none",
+    os.strerror(errno.E2BIG): "this kernel allows no map as large: use a smaller --buffer",
+    os.strerror(
+        errno.EPERM
+    ): "allow bpf(2): CAP_BPF, and in a container its seccomp profile; up to 5.10 also more "
+    "locked memory (ulimit -l unlimited); under SELinux bpf { map_create map_read map_write }",
+}
+_OTHERWISE = "run `slabtrace doctor` to see what this machine allows"
 _INSTALL = "install it: apt install python3-bpfcc (Debian, Ubuntu), python3-bcc (Fedora), python-bcc (Arch)"
 
 
@@ -130,7 +143,7 @@ def _failure(lines: list[str], otherwise: str) -> CaptureError:
         if refused := _REFUSED_MAP.search(line):
             return CaptureError(
                 f"the kernel cannot make the BPF map {refused[1]}: {refused[2]}",
-                "if memory is short, or limited by a cgroup, use a smaller --buffer or --stacks none",
+                _REMEDIES.get(refused[2].strip(), _OTHERWISE),
             )
     complaint = next((line for line in lines if "error" in line), "") or otherwise
     return CaptureError(

@@ -15,6 +15,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ LOCKED_DOWN = (
     "the kernel is locked down (confidentiality): BPF may not read kernel memory",
     "boot without lockdown=confidentiality (Secure Boot by itself only needs 'integrity')",
 )
+_NOT_PERMITTED = (os.strerror(errno.EPERM), os.strerror(errno.EACCES))  # and no complaint of the verifier
 _PERCPU_ELEMENTS_ITSELF = header_numbers("percpu.h")["PERCPU_ELEMENTS_ITSELF"]
 
 
@@ -39,10 +41,13 @@ def refusal(program: str, reason: str) -> CaptureError:
     """
     if re.search(r"(cannot use helper|unknown func) bpf_probe_read_kernel", reason):
         return CaptureError(*LOCKED_DOWN)
-    return CaptureError(
-        f"the kernel refuses the BPF program {program}: {reason}",
-        "run `slabtrace doctor` to see what this kernel allows",
-    )
+    remedy = "run `slabtrace doctor` to see what this kernel allows"
+    if reason in _NOT_PERMITTED:
+        remedy = (
+            "allow bpf(2): CAP_BPF and CAP_PERFMON, in a container its seccomp profile, under SELinux "
+            "bpf { prog_load prog_run }"
+        )
+    return CaptureError(f"the kernel refuses the BPF program {program}: {reason}", remedy)
 
 
 class Programs:
@@ -122,6 +127,12 @@ class Programs:
         """File descriptor of a map."""
         return int(self._bpf[name.encode()].map_fd)
 
+    def map_bytes(self) -> int:
+        """Memory of all maps, by the kernel's own account (memlock in /proc/self/fdinfo of each)."""
+        lib, module = import_bcc().libbcc.lib, ct.c_void_p(self._bpf.module)  # bcc declares no types of these
+        fds = [lib.bpf_table_fd_id(module, ct.c_size_t(at)) for at in range(lib.bpf_num_tables(module))]
+        return sum(_memlock(fd) for fd in fds)
+
     def table(self, name: str) -> Any:
         """bcc's view of a map, for the rare accesses that need no speed."""
         return self._bpf[name.encode()]
@@ -147,12 +158,12 @@ class Programs:
         """
         bpf_syscall.test_run(self.load(program), arguments, cpu)
 
-    def runner(self, program: str, arguments: int) -> bpf_syscall.Runner:
+    def runner(self, program: str, arguments: int, keeps_lock: bool = True) -> bpf_syscall.Runner:
         """To run a program many times, here, on `arguments` made-up tracepoint arguments.
 
         Raises CaptureError where it cannot be loaded.
         """
-        return bpf_syscall.Runner(self.load(program), arguments)
+        return bpf_syscall.Runner(self.load(program), arguments, keeps_lock)
 
     def recursion_misses(self) -> dict[str, int]:
         """For each program that was attached: how often the kernel skipped it because it was active."""
@@ -173,3 +184,12 @@ class Programs:
             os.close(fd)
         self._loaded.clear()
         self._bpf.cleanup()
+
+
+def _memlock(fd: int) -> int:
+    """The memory of a map; 0 where /proc does not say it."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+            if line.startswith("memlock:"):
+                return int(line.split()[1])
+    return 0

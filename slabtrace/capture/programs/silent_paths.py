@@ -41,6 +41,8 @@ class SilentPath:
         return f"on_{self.name}"
 
 
+# bpf/cache_end.h.  All kernels have this function; it is called when nothing is left in a cache.
+CACHE_END = SilentPath("cache_end", ("slab_kmem_cache_release",), hides=False)
 # The _noprof names came with allocation profiling, 7bd230a26648 (6.10).  In 7.x kmalloc_nolock is
 # _kmalloc_nolock_noprof, a wrapper of __kmalloc_nolock_noprof.  That one, which has other callers, is traced.
 PATHS = (
@@ -58,6 +60,7 @@ PATHS = (
     SilentPath(
         "wrong_cache_free", ("warn_free_bad_obj", "print_tracking"), outer="kmem_cache_free", hides=False
     ),
+    CACHE_END,
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.capture.slabs.charge_shape import CgroupShape, ChargeShape
-from slabtrace.capture.slabs.places import read_structs
+from slabtrace.capture.slabs.places import Structs
 from slabtrace.capture.slabs.walk import PAGE_SIZE, SlabWalk
 from slabtrace.trace.format.batch import UInt64
 
@@ -40,8 +40,10 @@ class Charged(NamedTuple):
 class SlabCharges:
     """Reads the entries of slabs.  `vmemmap`, `sizeof_page`: where the struct pages are (walk.py)."""
 
-    def __init__(self, walk: SlabWalk, shape: ChargeShape, vmemmap: int, sizeof_page: int) -> None:
-        self._walk, self._shape = walk, shape
+    def __init__(
+        self, walk: SlabWalk, memory: Structs, shape: ChargeShape, vmemmap: int, sizeof_page: int
+    ) -> None:
+        self._walk, self._memory, self._shape = walk, memory, shape
         self._vmemmap, self._sizeof_page = np.uint64(vmemmap), np.uint64(sizeof_page)
 
     def read(self, slabs: Sequence[InUse]) -> Iterator[Charged]:
@@ -49,7 +51,7 @@ class SlabCharges:
         slabs = sorted(slabs, key=lambda each: each.first)
         first = np.array([each.first for each in slabs], np.uint64)
         struct = self._vmemmap + first // np.uint64(PAGE_SIZE) * self._sizeof_page
-        words, _ = read_structs(self._walk, struct, self._shape.size)
+        words, _ = self._memory.structs(struct, self._shape.size)
         for slab, head in zip(slabs, words, strict=True):
             entries = self._entries(slab, head)
             if entries is not None:

@@ -19,6 +19,7 @@ class SheafShape:
 
     percpu: int  # in kmem_cache: the per-CPU pointer, which is 0 if a cache has no sheaves
     of_cpu: tuple[int, ...]  # main, spare, rcu_free
+    cache: int
     size: int
     objects: int
     barn: int  # in kmem_cache_node, or (7.x) in kmem_cache_per_node_ptrs
@@ -84,6 +85,7 @@ def _sheaves(btf: Btf) -> SheafShape:
     return SheafShape(
         percpu=btf.offsetof("kmem_cache", "cpu_sheaves"),
         of_cpu=tuple(btf.offsetof("slub_percpu_sheaves", name) for name in ("main", "spare", "rcu_free")),
+        cache=btf.offsetof("slab_sheaf", "cache"),
         size=btf.offsetof("slab_sheaf", "size"),
         objects=btf.offsetof("slab_sheaf", "objects"),
         barn=btf.offsetof(barn_of, "barn"),

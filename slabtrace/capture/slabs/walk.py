@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,13 +24,18 @@ _U64 = 1 << 64
 _KERNEL_IMAGE = 0xFFFF_FFFF_8000_0000  # text and data on x86-64; caches are in the direct map below
 _HALF_4_LEVELS = 0xFFFF_8000_0000_0000  # where the kernel's half begins: Documentation/arch/x86/x86_64/mm.rst
 _HALF_5_LEVELS = 0xFF00_0000_0000_0000
+_TRIES = 5
+VMEMMAP_SYMBOLS = ("vmemmap_base", "page_offset_base")  # arch/x86/kernel/head64.c
 _MAX_CACHES = 20_000  # a bound, because the list may change while it is read
 _SYS_SLAB = Path("/sys/kernel/slab")
 
 
 @dataclass(frozen=True)
 class SlabCache:
-    """One struct kmem_cache, read from kernel memory.  Sizes in bytes."""
+    """One struct kmem_cache, read from kernel memory.  Sizes in bytes.
+
+    `identity`: its address, or more if others were there before it (known_caches.py); 0: not known yet.
+    """
 
     address: int
     name: str
@@ -41,6 +46,7 @@ class SlabCache:
     objects_per_slab: int
     red_left_pad: int
     reclaimable: bool  # SLAB_RECLAIM_ACCOUNT: the kernel can shrink it under memory pressure
+    identity: int = 0
 
 
 class SlabPlace(NamedTuple):
@@ -177,6 +183,18 @@ class SlabWalk:
         (cache,) = struct.unpack_from("<Q", raw, shape.slab_cache)
         return SlabPlace(head, page + (head - address) // shape.sizeof_page * PAGE_SIZE, cache)
 
+    def find_vmemmap(self, caches: list[SlabCache], *symbols: int) -> int:
+        """The number `vmemmap` (learn_vmemmap), confirmed; 0: not known.  `symbols`: see vmemmap_of_symbols.
+
+        Slabs and caches change while they are read, so it is tried several times.
+        """
+        for _ in range(_TRIES):
+            for number in (self.learn_vmemmap(caches), self.vmemmap_of_symbols(*symbols)):
+                if number and self.confirms(number, caches):
+                    return number
+            caches = [cache for cache in caches if self.cache(cache.address) == replace(cache, identity=0)]
+        return 0
+
     def learn_vmemmap(self, caches: list[SlabCache]) -> int:
         """The number `vmemmap` in: struct page of ptr = vmemmap + (ptr >> 12) * sizeof(struct page).
 
@@ -194,6 +212,28 @@ class SlabWalk:
         numbers = {each.vmemmap for each in seen}
         right = [number for number in numbers if not any(self._refutes(each, number) for each in seen)]
         return right[0] if len(right) == 1 else 0
+
+    def vmemmap_of_symbols(self, vmemmap_base: int, page_offset_base: int) -> int:
+        """The same number from the kernel's variables at these addresses (0: not known); 0 if that fails.
+
+        For where no cache has a partial slab, as on a small machine that has just booted.  The struct page of
+        an address in the direct map is virt_to_page(), which adds the page's number to the kernel's vmemmap.
+        """
+        first, begin = self.u64(vmemmap_base), self.u64(page_offset_base)
+        if not (vmemmap_base and page_offset_base and first and begin):
+            return 0
+        return (first - begin // PAGE_SIZE * self._shape.sizeof_page) % _U64
+
+    def confirms(self, vmemmap: int, caches: list[SlabCache]) -> bool:
+        """Whether the number leads from every struct kmem_cache to a slab of the cache they are from.
+
+        Without VMEMMAP the kernel has an array of struct pages for each section of memory, and no number is
+        right for all of them.
+        """
+        own = next((cache.address for cache in caches if cache.name == "kmem_cache"), 0)
+        pages = {cache.address & ~(PAGE_SIZE - 1) for cache in caches}
+        found = [self.slab_at(vmemmap, page) for page in sorted(pages)] if own else []
+        return bool(found) and all(place is not None and place.cache == own for place in found)
 
     def _partial_slab(self, cache: SlabCache) -> _PartialSlab | None:
         """The first partial slab of node 0; None if there is none."""
@@ -228,7 +268,7 @@ def find_any_cache(programs: Programs, shape: KernelShape, kallsyms_slab_caches:
     Raises CaptureError if neither gives one.
     """
     if "cache" in shape.arguments["kmem_cache_alloc"]:
-        caught = programs.mapped("caught_cache", "<u8", 1)
+        caught = programs.mapped("caught", "<u8", 1)
         programs.attach("catch_cache", "kmem_cache_alloc")
         try:
             os.close(os.open("/proc/self/stat", os.O_RDONLY))  # allocates a struct file

@@ -56,12 +56,18 @@ def test_slabinfo_has_a_row_for_every_second_even_where_nothing_changed(
     path.write_text(SLABINFO)
     monkeypatch.setattr(slabinfo, "SLABINFO", path)
     stored: list[int] = []
-    store = SimpleNamespace(rows=lambda table, columns: stored.extend(columns["ts_ns"]))
+    looks: list[int] = []
+    store = SimpleNamespace(
+        rows=lambda table, columns: stored.extend(columns["ts_ns"]), look_again=lambda: looks.append(1)
+    )
     records = PeriodicRecords.__new__(PeriodicRecords)
     records._store, records._slabinfo = cast(Storing, store), SlabinfoSampler()
     for second in (1, 2, 3):
         records.slabinfo(second)
-    assert stored == [1, 1, 2, 3]
+    assert stored == [1, 1, 2, 3] and not looks
+    path.write_text(SLABINFO.replace("my cache", "another"))
+    records.slabinfo(4)  # a cache was made
+    assert stored[4:] == [4] and looks
 
 
 KERNEL = "ffffffff81000000 T _stext\nffffffff81000100 t load_msg\n"
@@ -79,12 +85,16 @@ def test_symbols(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch,
         tmp_path,
         "ffffffff81000000 T _stext\nffffffff81000100 t load_msg\nffffffffa0000000 t probe\t[leaky]\n"
-        "ffffffff82000000 D slab_caches\n",
+        "ffffffff82000000 D slab_caches\nffffffff82000100 D vmemmap_base\n"
+        "ffffffff82000108 R page_offset_base\n",
     )
     assert names.resolve(0xFFFFFFFF81000141) == ("load_msg", 0x41, "")
     assert names.resolve(0xFFFFFFFFA0000010) == ("probe", 0x10, "leaky")
     assert names.resolve(0x1000) is None
     assert names.address("slab_caches") == 0xFFFFFFFF82000000
+    assert names.address("vmemmap_base") == 0xFFFFFFFF82000100
+    assert names.address("page_offset_base") == 0xFFFFFFFF82000108
+    assert names.address("load_msg") == 0xFFFFFFFF81000100
     assert names.address("no_such_function") == 0
 
 
@@ -307,3 +317,22 @@ def test_an_address_behind_a_modules_end_is_nobodys(monkeypatch: pytest.MonkeyPa
     assert names.resolve(0xFFFFFFFFC0104001) is None
     assert names.resolve(0xFFFFFFFFA0000000) is None, "between the kernel and its modules"
     assert names.resolve(0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0000000000000000 A __per_cpu_start\n000000000002f000 A __per_cpu_end\n", 0x2F000),
+        ("0000000000000000 A __per_cpu_start\n", 0),
+        ("000000000002f000 A __per_cpu_start\n0000000000000000 A __per_cpu_end\n", 0),
+        ("", 0),
+    ],
+)
+def test_the_distance_of_two_symbols(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, size: int
+) -> None:
+    monkeypatch.setattr(kallsyms, "KALLSYMS", tmp_path / "kallsyms")
+    (tmp_path / "kallsyms").write_text(
+        f"ffffffff81000000 T _stext\n{text}ffffffff82000000 t __per_cpu_start_x\n"
+    )
+    assert kallsyms.bytes_between("__per_cpu_start", "__per_cpu_end") == size

@@ -44,12 +44,36 @@ def test_a_helper_that_a_lockdown_takes_away_is_a_lockdown(said: str, statistics
 
 
 @pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [("Operation not permitted", "seccomp"), ("R1 invalid mem access 'scalar'", "doctor")],
+)
+def test_a_program_that_is_not_permitted_is_no_fault_of_the_program(reason: str, remedy: str) -> None:
+    error = refusal("kfree", reason)
+    assert reason in error.message and remedy in error.remedy
+
+
+@pytest.mark.parametrize(
     ("written", "message", "remedy"),
     [
         (
             "could not open bpf map: slots, error: Cannot allocate memory\n",
             "the kernel cannot make the BPF map slots: Cannot allocate memory",
             "--buffer",
+        ),
+        (
+            "could not open bpf map: slots, error: Argument list too long\n",
+            "the kernel cannot make the BPF map slots: Argument list too long",
+            "no map as large",
+        ),
+        (
+            "could not open bpf map: stacks, error: Operation not permitted\n",
+            "the kernel cannot make the BPF map stacks: Operation not permitted",
+            "seccomp",
+        ),
+        (
+            "could not open bpf map: stacks, error: No space left on device\n",
+            "the kernel cannot make the BPF map stacks: No space left on device",
+            "doctor",
         ),
         (
             "/virtual/main.c:7:1: error: unknown type name 'u128'\n1 error generated.\n",

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slabtrace.capture.slabs.charge_shape import CgroupShape, ChargeShape, Stride
 from slabtrace.capture.slabs.charges import SlabCharges
 from slabtrace.capture.storing.charge_check import ChargeCheck, Charges
 from slabtrace.capture.storing.slab_check import SlabRow
+from slabtrace.trace.format.batch import UInt64
 
 BASE = 0xFFFF_8880_0000_0000
 STRUCTS = BASE + (1 << 20)  # of struct pages, 64 bytes each
@@ -103,6 +105,12 @@ class Kernel:
 
     read_long = read
 
+    def structs(self, address: UInt64, size: int) -> tuple[UInt64, NDArray[np.bool_]]:
+        peeked, raw = self.peeked, [self.read(each, size) for each in address.tolist()]
+        self.peeked = peeked + 1
+        words = np.array([np.frombuffer(each or bytes(size), np.uint64) for each in raw], np.uint64)
+        return words.reshape(len(raw), size // 8), np.array([each is not None for each in raw], np.bool_)
+
     def u64(self, address: int) -> int:
         return int.from_bytes(self.read(address, 8) or b"", "little")
 
@@ -115,7 +123,7 @@ class Kernel:
     def check(self, seconds: float = 3600) -> Charges:
         """What the check finds."""
         walk: Any = self
-        reader = SlabCharges(walk, self.shape, VMEMMAP, SIZEOF_PAGE)
+        reader = SlabCharges(walk, self, self.shape, VMEMMAP, SIZEOF_PAGE)
         return ChargeCheck(walk, self.shape, reader, seconds).charges(self.slabs)
 
     def charged(self, seconds: float = 3600) -> dict[int, tuple[int, int]]:

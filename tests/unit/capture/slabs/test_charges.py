@@ -94,7 +94,7 @@ def test_further_flags_are_no_part_of_the_address() -> None:
 def test_what_became_another_slab_or_cannot_be_read_says_nothing() -> None:
     kernel, outer, _ = with_cgroups(ENTRIES)
     kernel.slab([outer] * OBJECTS)
-    kernel.slabs[0] = kernel.slabs[0]._replace(cache=0xC8)
+    kernel.slabs[0] = kernel.slabs[0]._replace(cache=0x1C0)
     other = kernel.slab([outer] * OBJECTS)
     broken = kernel.slab([outer, 0x10, outer])  # an obj_cgroup that is nowhere
     found = kernel.charged()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slabs found from pages in blocks: the same as one by one, with fewer peeks."""
+"""Slabs found from many pages together: the same as one by one."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,15 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from slabtrace.capture.kernel.features import SlabPageTest
-from slabtrace.capture.slabs.places import find_slabs, read_structs
+from slabtrace.capture.slabs.places import Slabs, find_slabs
 from slabtrace.capture.slabs.walk import SlabWalk
+from slabtrace.trace.format.batch import UInt64
+from tests.unit.capture.inspecting.test_free_lists import SHAPE as LISTS
 
 FIRST = 0xFFFF8880_00100000  # of memory
 PAGES = 1024
 CACHE = 0xFFFF8880_00042000
-HEAD, SLAB_CACHE, TEST = 8, 16, 52  # offsets in struct page
+HEAD, SLAB_CACHE, FREELIST, TEST = 8, 16, 24, 48  # offsets in struct page; the counters follow the freelist
+SHAPE = replace(LISTS, slab_cache=SLAB_CACHE, freelist=FREELIST, counters=FREELIST + 8)
 
 
 class Memory(SlabWalk):
@@ -55,10 +60,17 @@ class Memory(SlabWalk):
             return None
         return bytes(self.bytes[begin : begin + length])
 
-    def found(self, numbers: list[int]) -> list[tuple[int, int, int]]:
+    def structs(self, address: UInt64, size: int) -> tuple[UInt64, NDArray[np.bool_]]:
+        raw = [self.read(each, size) for each in address.tolist()]
+        words = np.array([np.frombuffer(each or bytes(size), np.uint64) for each in raw], np.uint64)
+        return words.reshape(len(raw), size // 8), np.array([each is not None for each in raw], np.bool_)
+
+    def slabs(self, numbers: list[int]) -> Slabs:
         pages = np.array([FIRST + 4096 * number for number in numbers], np.uint64)
-        places = find_slabs(self, self._shape, self.vmemmap, pages)
-        return list(zip(*(column.tolist() for column in places), strict=True))
+        return find_slabs(self, self._shape, SHAPE, self.vmemmap, pages)
+
+    def found(self, numbers: list[int]) -> list[tuple[int, int, int]]:
+        return list(zip(*(column.tolist() for column in self.slabs(numbers)[:3]), strict=True))
 
     def one_by_one(self, numbers: list[int]) -> list[tuple[int, int, int]]:
         found = (self.slab_at(self.vmemmap, FIRST + 4096 * number) for number in numbers)
@@ -81,13 +93,12 @@ def test_the_same_as_one_by_one(
     assert memory.found(numbers) == memory.one_by_one(numbers)
 
 
-def test_pages_near_each_other_take_one_peek_for_64() -> None:
+def test_the_words_of_a_slab_come_with_it() -> None:
     memory = Memory(64, False)
-    for number in range(0, PAGES, 8):
-        memory.slab(number, 3)
-    expected = [(memory.map + 64 * n, FIRST + 4096 * n, CACHE + n) for n in range(0, PAGES, 8)]
-    assert memory.found(list(range(PAGES))) == expected
-    assert memory.peeks == PAGES // 64
+    memory.slab(8, 3)
+    struct.pack_into("<2Q", memory.bytes, 8 * 64 + FREELIST, 0xF0, 7 << 16 | 5)
+    slabs = memory.slabs(list(range(PAGES)))
+    assert (slabs.freelist.tolist(), slabs.objects.tolist(), slabs.inuse.tolist()) == ([0xF0], [7], [5])
 
 
 def test_the_head_of_a_tail_alone_is_read_too() -> None:
@@ -103,13 +114,3 @@ def test_what_cannot_be_read_spoils_nothing_beside_it(hole: int) -> None:
         memory.slab(number, 0)
     memory.hole = range(64 * hole, 64 * hole + 8)
     assert [place[2] - CACHE for place in memory.found(list(range(16)))] == list(range(0, 16, 2))
-
-
-def test_structs_that_cannot_be_read_are_named() -> None:
-    memory = Memory(64, False)
-    memory.slab(1, 0)
-    memory.hole = range(8)
-    address = np.array([memory.map, memory.map + 64], np.uint64)
-    words, known = read_structs(memory, address, 64)
-    assert known.tolist() == [False, True]
-    assert words[:, SLAB_CACHE // 8].tolist() == [0, CACHE + 1]

@@ -87,3 +87,59 @@ def test_memory_that_no_number_fits_is_left_alone() -> None:
     memory.words[elsewhere + FREELIST] = FIRST + (1 << 30)
     memory.places[elsewhere] = SlabPlace(elsewhere, FIRST + (1 << 30), 0x2000)
     assert memory.learn_vmemmap([cache(1, 0), cache(2, 0)]) == 0
+
+
+OWN = 0xFFFF8880_00200000  # the slab of all struct kmem_caches
+
+
+def of_kmem_caches(*addresses: int, elsewhere: int | None = None) -> tuple[Memory, list[SlabCache]]:
+    """A kernel whose struct kmem_caches are at these addresses, the first that of all others."""
+    memory = Memory()
+    for address in addresses:
+        page = address & ~(PAGE_SIZE - 1)
+        memory.places[page_at(page)] = SlabPlace(page_at(page), page, elsewhere or addresses[0])
+    names = ["kmem_cache", *(f"cache-{at}" for at in addresses[1:])]
+    rows = zip(addresses, names, strict=True)
+    return memory, [SlabCache(at, name, 64, 64, 0, 0, 64, 0, False) for at, name in rows]
+
+
+def test_without_any_partial_slab_the_kernels_own_variables_are_asked() -> None:
+    """Seen: 6.12 with PREEMPT_RT, just booted."""
+    memory, caches = of_kmem_caches(OWN, OWN + 0x100, OWN + (1 << 30))
+    assert memory.learn_vmemmap([]) == 0
+    begin = 0xFFFF8880_00000000
+    memory.words |= {0x10: page_at(begin), 0x18: begin}
+    assert memory.vmemmap_of_symbols(0x10, 0x18) == VMEMMAP
+    assert memory.confirms(VMEMMAP, caches)
+    assert not memory.confirms(VMEMMAP + SIZEOF_PAGE, caches)
+
+
+@pytest.mark.parametrize("symbols", [(0, 0), (0x10, 0), (0, 0x18), (0x10, 0x18)])
+def test_variables_that_are_hidden_or_cannot_be_read_give_no_number(symbols: tuple[int, int]) -> None:
+    assert Memory().vmemmap_of_symbols(*symbols) == 0
+
+
+def test_a_number_that_is_wrong_for_some_memory_is_not_confirmed() -> None:
+    """As without VMEMMAP, where each section of memory has an array of its own."""
+    memory, caches = of_kmem_caches(OWN, OWN + 0x100, elsewhere=OWN + 0x40)
+    assert not memory.confirms(VMEMMAP, caches)
+
+
+def test_what_the_slabs_say_is_taken_only_if_it_is_confirmed_else_the_variables_are() -> None:
+    memory, caches = of_kmem_caches(OWN, OWN + 0x100)
+    begin = 0xFFFF8880_00000000
+    memory.words |= {0x10: page_at(begin), 0x18: begin}
+    memory.learn_vmemmap = lambda caches: VMEMMAP + SIZEOF_PAGE  # type: ignore[method-assign]
+    assert memory.find_vmemmap(caches, 0x10, 0x18) == VMEMMAP
+    memory.cache = lambda address: None  # type: ignore[method-assign]
+    assert memory.find_vmemmap(caches, 0, 0) == 0
+
+
+def test_a_cache_that_went_while_it_was_looked_at_confirms_nothing_and_refutes_nothing() -> None:
+    memory, caches = of_kmem_caches(OWN, OWN + 0x100)
+    gone = SlabCache(OWN + (1 << 30), "gone", 64, 64, 0, 0, 64, 0, False)
+    here = {each.address: each for each in caches}
+    memory.cache = here.get  # type: ignore[method-assign, assignment]
+    memory.learn_vmemmap = lambda caches: VMEMMAP  # type: ignore[method-assign]
+    assert not memory.confirms(VMEMMAP, [*caches, gone])
+    assert memory.find_vmemmap([*caches, gone], 0, 0) == VMEMMAP
