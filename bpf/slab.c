@@ -6,6 +6,9 @@
  * is the index of an argument on the running kernel; it is not defined where the kernel has no such
  * argument.  capture/kernel/features.py lists the kernel changes behind that.
  */
+/* An argument of a tracepoint: capture/kernel/arguments.py found its position by its type. */
+#define ARG(tracepoint, name) ctx->args[ARG_##tracepoint##_##name]
+
 #include "event.h"
 #include "ring.h"
 #include "sample.h"
@@ -63,6 +66,13 @@ static __always_inline void fill(struct slab_event *slot, const struct seen_even
 	slot->reserved = 0;
 }
 
+/* Is it of a slab, or a large kmalloc?  Other memory has no cache, and no object begins there. */
+static __always_inline bool has_cache(u8 kind)
+{
+	return !(kind >= SLAB_PERCPU_ALLOC && kind <= SLAB_VMALLOC) &&
+	       !(kind >= SLAB_PERCPU_FREE && kind <= SLAB_VFREE);
+}
+
 static __always_inline bool wanted(const struct seen_event *seen)
 {
 	if (seen->kind & 0x10)
@@ -79,20 +89,38 @@ static __always_inline bool wanted(const struct seen_event *seen)
 	return alloc_wanted(seen->ptr, seen->cache, seen->bytes_req);
 }
 
+#include "caller.h"
+#include "pages.h"
+#include "vmalloc.h"
+
+/* As `wanted`, of a tracepoint of any allocator; the call site is found where the tracepoint lacks it. */
+static __always_inline bool wanted_any(void *ctx, struct claim *claim, struct seen_event *seen)
+{
+#ifdef PAGE_MEMORY
+	if (seen->kind == SLAB_PAGES_ALLOC || seen->kind == SLAB_PAGES_FREE)
+		return pages_wanted(ctx, claim, seen);
+#endif
+#ifdef VMALLOC_MEMORY
+	if (seen->kind == SLAB_VMALLOC || seen->kind == SLAB_VFREE)
+		return vmalloc_wanted(ctx, seen);
+#endif
+	return wanted(seen);
+}
+
 static __always_inline void record_in_lane(void *ctx, struct claim *claim, struct seen_event *seen)
 {
 	struct slab_event *slot;
 
-	if (!seen->cache)
+	if (!seen->cache && has_cache(seen->kind))
 		seen->cache = cache_of(claim->state->vmemmap, seen->ptr, &seen->flags);
-	if (!wanted(seen)) {
+	if (!wanted_any(ctx, claim, seen)) {
 		claim->lane->filtered++;
 		return;
 	}
 	slot = slot_claim(claim);
 	if (!slot)
 		return;
-	if (seen->kind & 0x10 &&
+	if (seen->kind & 0x10 && has_cache(seen->kind) &&
 	    !object_begins(claim->state->vmemmap, seen->cache, seen->ptr, seen->flags))
 		seen->flags |= SLAB_INTERIOR;
 	fill(slot, seen, claim->cpu);
@@ -128,7 +156,7 @@ static __always_inline int record(void *ctx, struct seen_event *seen)
 {
 	struct claim claim;
 
-	if (!on_this_cpu(&claim) || !sampled(claim.state, seen->ptr))
+	if (!on_this_cpu_or_lost(&claim, 1) || !sampled(claim.state, seen->ptr))
 		return 0;
 	if (TWINS & (seen->kind & 0x10 ? TWINS_OF_FREES : TWINS_OF_ALLOCS))
 		twin_push(claim.state, seen->ptr, seen->kind);
@@ -153,6 +181,7 @@ static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 }
 
 #include "silent.h"
+#include "cache_end.h"
 #include "page_end.h"
 
 /* Two programs with the same body: NAME and NAME_twin. */
@@ -167,8 +196,6 @@ static __always_inline int record_if_missed(void *ctx, struct seen_event *seen)
 		struct seen_event seen = body;                                                     \
 		return record_if_missed(ctx, &seen);                                               \
 	}
-
-#define ARG(tracepoint, name) ctx->args[ARG_##tracepoint##_##name]
 
 /* kmalloc has the argument node from 6.1 on (11e9734bcb6a, "mm/slab_common: unify NUMA and UMA
  * version of tracepoints"); the same change removed kmalloc_node. */
@@ -248,3 +275,5 @@ SLAB_PROGRAM(kfree, KFREE_EVENT)
 		.node = -1,                                                                        \
 	}
 SLAB_PROGRAM(kmem_cache_free, CACHE_FREE_EVENT)
+#include "percpu_memory.h"
+#include "page_memory.h"

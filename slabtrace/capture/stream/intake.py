@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slabtrace.capture.programs.layout import event_dtype, header_numbers
+from slabtrace.capture.stream.page_blocks import pages_of
 from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.trace.format.batch import EventBatch
 
@@ -22,9 +23,9 @@ _DTYPE = event_dtype()
 _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
 _TASK = _OFFSET["tgid"] // 8  # tgid in the lower half, tid in the upper; a test holds that
 _CPU = _OFFSET["cpu"] // 2
-_TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
+_TASK_COMM, _CACHE_END = (header_numbers("event.h")[f"SLAB_{name}"] for name in ("TASK_COMM", "CACHE_END"))
 _KIND_WORD, _KIND_SHIFT = _OFFSET["kind"] // 8, _OFFSET["kind"] % 8 * 8
-_OF_TASK = np.uint64(_TASK_COMM << _KIND_SHIFT)  # a bit of all slots about what tasks do
+_OTHER = np.uint64(_TASK_COMM << _KIND_SHIFT)  # a bit of all slots that are no events of objects
 
 
 Rows = np.ndarray[Any, np.dtype[np.uint64]]
@@ -39,24 +40,34 @@ class TaskName(NamedTuple):
     comm: str
 
 
-class TaskRows(NamedTuple):
-    """What is known of tasks since the last time.
+class CacheEnd(NamedTuple):
+    """The slab cache at this address ended at `ts_ns`."""
+
+    ts_ns: int
+    address: int
+
+
+class OtherRows(NamedTuple):
+    """What happened to tasks and caches since the last time.
 
     `names`; `unnamed`: tasks in events without a name before; `processes`: slots of what processes and
-    cgroups do (processes.py).
+    cgroups do (processes.py); `cache_ends`.
     """
 
     names: list[TaskName]
     unnamed: list[TaskName]
     processes: list[Rows]
+    cache_ends: list[CacheEnd]
 
 
 class Intake:
     """Collects the events of one batch in columns."""
 
-    def __init__(self, sites: SiteTable) -> None:
+    def __init__(self, sites: SiteTable, pages: bool = False) -> None:
         self.sites = sites
+        self._pages = pages  # are there blocks of pages among the events?
         self.task_names: list[TaskName] = []
+        self.cache_ends: list[CacheEnd] = []
         self._processes: list[Rows] = []
         self._known_tgid = np.zeros(1 << 22, dtype=np.uint32)  # PID_MAX_LIMIT; touched pages only
         self._unnamed: list[TaskName] = []
@@ -73,7 +84,7 @@ class Intake:
     @property
     def room(self) -> int:
         """How many events still fit into the batch."""
-        return CAPACITY - self.count
+        return max(CAPACITY - self.count, 0)
 
     def knows(self, tid: int, tgid: int) -> None:
         """Remember a task whose name is known from elsewhere (the scan of /proc at the start)."""
@@ -89,18 +100,28 @@ class Intake:
 
     def _accept_chunk(self, rows: Rows, cpu: int | None) -> None:
         kinds = rows[:, _KIND_WORD]
-        if np.bitwise_or.reduce(kinds, initial=0) & _OF_TASK:
-            of_task = kinds & _OF_TASK != 0
-            self._take_of_tasks(rows[of_task])
-            rows = rows[~of_task]
+        if np.bitwise_or.reduce(kinds, initial=0) & _OTHER:
+            other = kinds & _OTHER != 0
+            self._take_others(rows[other])
+            rows = rows[~other]
         sites = self.sites.intern(rows)
+        if self._pages and (blocks := pages_of(rows)) is not None:
+            rows, sites = blocks.rows, sites[blocks.of]
         at, end = self.count, self.count + len(rows)
+        self._make_room(end)
         self._ts[at:end] = rows[:, 0].view(np.int64)
         self._ptr[at:end] = rows[:, 1]
         self._site[at:end] = sites
         self._cpu[at:end] = rows.view(np.uint16)[:, _CPU] if cpu is None else cpu
         self._take_tasks(rows, at, end)
         self.count = end
+
+    def _make_room(self, events: int) -> None:
+        """Blocks of pages may be more events than there were slots."""
+        if events > len(self._ts):
+            for name in ("_ts", "_ptr", "_site", "_tid", "_cpu"):
+                column = getattr(self, name)
+                setattr(self, name, np.concatenate([column, np.empty(events, column.dtype)]))
 
     def _take_tasks(self, rows: Rows, at: int, end: int) -> None:
         """Store tids, and find tasks that have no task event before.
@@ -119,12 +140,14 @@ class Intake:
                 self._known_tgid[tid[i]] = tgid[i]
                 self._unnamed.append(TaskName(int(rows[first[i], 0]), int(tid[i]), int(tgid[i]), ""))
 
-    def _take_of_tasks(self, rows: Rows) -> None:
-        """Slots about what tasks do: their names, and all else."""
-        named = rows[:, _KIND_WORD] >> np.uint64(_KIND_SHIFT) & np.uint64(0xFF) == _TASK_COMM
+    def _take_others(self, rows: Rows) -> None:
+        """Slots about what tasks and caches do: names of tasks, ends of caches, and all else."""
+        kind = rows[:, _KIND_WORD] >> np.uint64(_KIND_SHIFT) & np.uint64(0xFF)
+        named, ended = kind == _TASK_COMM, kind == _CACHE_END
         self._take_names(rows[named])
-        if not named.all():
-            self._processes.append(rows[~named])
+        self.cache_ends += [CacheEnd(*row) for row in rows[ended, :2].tolist()]
+        if not (named | ended).all():
+            self._processes.append(rows[~(named | ended)])
 
     def _take_names(self, rows: Rows) -> None:
         """Any user can rename a task four million times a second: each distinct name is decoded once."""
@@ -136,10 +159,10 @@ class Intake:
         columns = (slots[name].tolist() for name in ("ts_ns", "tid", "tgid"))
         self.task_names += map(TaskName, *columns, map(comms.__getitem__, names))
 
-    def take_tasks(self) -> TaskRows:
-        """What came of tasks since the last call."""
-        rows = TaskRows(self.task_names, self._unnamed, self._processes)
-        self.task_names, self._unnamed, self._processes = [], [], []
+    def take_others(self) -> OtherRows:
+        """What came of tasks and caches since the last call."""
+        rows = OtherRows(self.task_names, self._unnamed, self._processes, self.cache_ends)
+        self.task_names, self._unnamed, self._processes, self.cache_ends = [], [], [], []
         return rows
 
     def take(self) -> EventBatch:

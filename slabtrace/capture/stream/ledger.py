@@ -16,7 +16,13 @@ from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.stream.rings import Rings
 from slabtrace.trace.format.schema import LOSSES, Loss
 
-_PER_CPU = {"dropped": Loss.RING_FULL, "too_deep": Loss.NESTING, "stack_lost": Loss.STACK}
+_LOST = {  # {counter: what it counts}
+    "dropped": Loss.RING_FULL,
+    "too_deep": Loss.NESTING,
+    "bulk_rest": Loss.BULK_REST,
+    "without_ring": Loss.WITHOUT_RING,
+}
+_PER_CPU = {**_LOST, "stack_lost": Loss.STACK}
 
 
 class LossRow(NamedTuple):
@@ -72,7 +78,8 @@ class Ledger:
         for name, kind in _PER_CPU.items():
             grown = counters[name] - self._counters[name]
             for cpu in np.flatnonzero(grown).tolist():
-                rows.append(LossRow(self._begin, now_ns, cpu, kind, "", int(grown[cpu])))
+                of = -1 if kind == Loss.WITHOUT_RING else cpu  # all such CPUs have one counter
+                rows.append(LossRow(self._begin, now_ns, of, kind, "", int(grown[cpu])))
         self._counters = counters
         return rows
 
@@ -95,7 +102,7 @@ class Ledger:
             if not program.endswith("_twin")
         )
         return {
-            "dropped": sums["dropped"] + sums["too_deep"],
+            "dropped": sum(sums[name] for name in _LOST),
             "failed_allocs": sums["failed_allocs"],
             "null_frees": sums["null_frees"],
             "recursion_missed": missed,

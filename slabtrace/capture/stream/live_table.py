@@ -16,12 +16,12 @@ from slabtrace.capture.programs.layout import event_dtype, header_numbers, struc
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.stream.rings import SLOT_WORDS, Rows
 from slabtrace.trace.format.batch import UInt64
-from slabtrace.trace.format.schema import FREE_BIT
+from slabtrace.trace.format.schema import FREE_BIT, Kind
 
 WAYS = header_numbers("live_table.h")["WAYS"]
 _SENT = header_numbers("live_table.h")["OBJECT_SENT"]
 _TASK_COMM = header_numbers("event.h")["SLAB_TASK_COMM"]
-_SETS_AT_ONCE = 1 << 13  # 512 KiB of times: what a CPU's cache holds while they are looked at
+_SETS_AT_ONCE = 1 << 13  # 448 KiB of times: what a CPU's cache holds while they are looked at
 _FIRST, _SECOND = np.uint64(0xD6E8FEB86659FD93), np.uint64(0x9E3779B97F4A7C15)  # of mixed()
 EVERYTHING = 1 << 62  # a limit (ns) that every object is older than
 
@@ -32,7 +32,7 @@ class LiveTable:
     def __init__(self, programs: Programs, sets: int, kinds: int) -> None:
         table = programs.mapped("live_sets", struct_dtype("live_table.h", "live_set"), sets)
         self._ptr, self._object = table["ptr"], table["object"]
-        self._ts: NDArray[np.int64] = programs.mapped("live_times", "<i8", sets * WAYS).reshape(sets, WAYS)
+        self._ts: NDArray[np.int64] = self._object["ts_ns"].view(np.int64)
         events = programs.mapped("kind_events", "<u8", kinds * SLOT_WORDS)
         self._kinds: Rows = events.reshape(-1, SLOT_WORDS)
         self._taken = np.zeros((sets, WAYS), np.int64)  # ts_ns by place; untouched pages use no memory
@@ -45,7 +45,7 @@ class LiveTable:
         """
         one, limit = np.uint64(1), np.uint64(max(before_ns - 1, 0))
         for start in range(0, len(self._ts), _SETS_AT_ONCE):
-            ts = self._ts[start : start + _SETS_AT_ONCE].reshape(-1)
+            ts = self._ts[start : start + _SETS_AT_ONCE].ravel()
             old = ts.view(np.uint64) - one < limit  # in an empty place 0 - 1 is the largest number
             if not old.any():
                 continue
@@ -75,26 +75,40 @@ class LiveTable:
         allocs = np.flatnonzero((slots["kind"] & (FREE_BIT | _TASK_COMM)) == 0)
         if not len(allocs):
             return rows
-        place = self._set_of(slots["ptr"][allocs])
-        ts = slots["ts_ns"][allocs].view(np.int64)
-        again = (self._taken[place] == ts[:, None]).any(axis=1)
+        ptr, ts = slots["ptr"][allocs], slots["ts_ns"][allocs].view(np.int64)[:, None]
+        again = (self._taken[self._home_of(ptr)] == ts).any(axis=1)
+        again |= (self._taken[self._other_of(ptr)] == ts).any(axis=1)
         return rows if not again.any() else np.delete(rows, allocs[again], axis=0)
 
-    def _set_of(self, ptr: UInt64) -> NDArray[np.intp]:
-        """As set_of() of bpf/live_table.h."""
-        half = np.uint64(32)
-        mixed = ptr * _FIRST
-        mixed = (mixed ^ mixed >> half) * _SECOND
-        return (mixed >> half & self._mask).astype(np.intp)
+    def _home_of(self, ptr: UInt64) -> NDArray[np.intp]:
+        """As home_of() of bpf/live_table.h."""
+        first = _mixed(ptr >> np.uint64(12)) >> np.uint64(32)
+        return (first + (ptr >> np.uint64(8) & np.uint64(15)) & self._mask).astype(np.intp)
+
+    def _other_of(self, ptr: UInt64) -> NDArray[np.intp]:
+        """As other_of() of bpf/live_table.h."""
+        return (_mixed(ptr) >> np.uint64(32) & self._mask).astype(np.intp)
 
     def addresses(self) -> UInt64:
-        """Addresses of all live objects, shape (n,), uint64; without those that are freed meanwhile."""
+        """Addresses of all live objects that may be in a slab, shape (n,), uint64, but those freed meanwhile.
+
+        A per-CPU pointer is no address, and that of an area of vmalloc is far from those of slabs.
+        """
         valid = self._ts != 0
+        number = np.minimum(self._object["kind"][valid] & np.uint16(_SENT - 1), len(self._kinds) - 1)
+        kinds = self._kinds.view(event_dtype()).reshape(-1)["kind"][number]
         found: UInt64 = self._ptr[valid]
-        live: UInt64 = found[found != 0]
+        live: UInt64 = found[(found != 0) & ~np.isin(kinds, (Kind.PERCPU_ALLOC, Kind.VMALLOC))]
         return live
 
     @property
     def size(self) -> int:
         """The number of objects in the table."""
         return int(np.count_nonzero(self._ptr))
+
+
+def _mixed(number: UInt64) -> UInt64:
+    """As mixed() of bpf/live_table.h."""
+    mixed = number * _FIRST
+    half = np.uint64(32)
+    return (mixed ^ mixed >> half) * _SECOND

@@ -37,12 +37,15 @@ class TimeMerge:
     def merge(self, batch: EventBatch, watermark_ns: int | None) -> EventBatch:
         """The events older than the watermark (ns; None: all), run by run.  The rest waits."""
         released, waiting = [], []
-        for run in (*self.waiting, *_ascending(batch)):
+        own = len(self.waiting)
+        for number, run in enumerate((*self.waiting, *_ascending(batch))):
             cut = run.size if watermark_ns is None else int(np.searchsorted(run.ts_ns, watermark_ns))
             if cut:
                 released.append(run.take(slice(cut)))
             if cut < run.size:
-                waiting.append(concatenate([run.take(slice(cut, None))]))  # a copy
+                # a copy, once: a view would keep its whole batch in memory
+                as_it_is = cut == 0 and number < own
+                waiting.append(run if as_it_is else concatenate([run.take(slice(cut, None))]))
         self.waiting = waiting
         self._count_late(released)
         released.sort(key=lambda run: (int(run.cpu[0]), int(run.ts_ns[0])))

@@ -26,11 +26,20 @@ IRQ_SHARE = 16  # every other lane has 1/16 of the slots of task context
 # when the clock is read.  The buffer drains in well under a microsecond, so this is more than enough.
 WATERMARK_SLACK_NS = 100_000
 _WATERMARK_TRIES = 8
+# A task that is preempted inside a program, and does not run again, keeps its CPU from being seen idle.
+# Events wait for such a CPU for so long and so many looks, or until so many have come (40 MB in ordering.py).
+PATIENCE_NS, PATIENCE_LOOKS, PATIENCE_EVENTS = 1_000_000_000, 10, 1_500_000
+_FEW = 2048  # slots of all lanes that are handed over together: one call for a lane takes 100 us
 _SAMPLES = 64  # slots of a lane whose times stand for those of all its pending slots
+
+_LANE_COUNTERS = (
+    "head", "dropped", "failed_allocs", "null_frees", "filtered", "stack_lost", "recovered", "bulk_rest"
+)  # fmt: skip
+_CPU_COUNTERS = ("too_deep", "without_ring")
 
 Rows = np.ndarray[Any, np.dtype[np.uint64]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]
-Accept = Callable[[Rows, int], None]
+Accept = Callable[[Rows, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,9 @@ class Rings:
         self._read = self._states["tail"].copy()  # (cpus, LANES): slots read so far
         self._sizes = np.array([geometry.task_slots] + [geometry.irq_slots] * (LANES - 1), dtype=np.uint64)
         self._safe_ns = np.zeros(cpus, dtype=np.int64)
+        self._drained = 0  # slots handed over so far
+        self._safe_drained = np.zeros(cpus, dtype=np.int64)  # how many when the CPU was last seen idle
+        self._looks = np.zeros(cpus, dtype=np.int64)  # calls of `watermark` since then
 
     def set_vmemmap(self, vmemmap: int) -> None:
         """Give the programs the address of the struct page of address 0 (0: unknown, and so are caches)."""
@@ -94,25 +106,34 @@ class Rings:
         """The watermark (ns): once all lanes are drained after this call, nothing older can arrive.
 
         A CPU whose `depth` and `busy` words are 0 after the clock was read has no program in flight, so what
-        it writes later has a later time.  A CPU that is busy at every try keeps its earlier time.
+        it writes later has a later time.  A CPU that is busy at every try keeps its earlier time, until
+        patience ends: then it is left out, and the events that it has in flight, at most one for each lane,
+        will be stored late, and counted.
         """
+        self._looks += 1
         for _ in range(_WATERMARK_TRIES):
             now = time.monotonic_ns()
             idle = (self._states["depth"] == 0) & ~self._states["busy"].any(axis=1)
             self._safe_ns[idle] = now - WATERMARK_SLACK_NS
+            self._safe_drained[idle], self._looks[idle] = self._drained, 0
             if idle.all():
                 break
-        return int(self._safe_ns.min())
+        waited_for = (now - self._safe_ns < PATIENCE_NS) | (self._looks < PATIENCE_LOOKS)
+        waited_for &= self._drained - self._safe_drained < PATIENCE_EVENTS
+        return int(self._safe_ns[waited_for].min(initial=now - WATERMARK_SLACK_NS))
 
     def drain(self, room: int, accept: Accept) -> int | None:
         """Hand over up to `room` committed slots, lane by lane, and free them.
 
-        `accept(rows, cpu)` gets views of shape (n, 8) into the ring, valid during the call only.  Returns
-        None if every lane was emptied, else the time (ns) of the oldest slot left: from this time on events
-        are still missing.
+        `accept(rows, cpu)` gets slots of shape (n, 8), valid during the call only: views into the ring, or
+        copies of the few slots of all lanes, with cpu None.  Returns None if every lane was emptied, else the
+        time (ns) of the oldest slot left: from this time on events are still missing.
         """
         pending = (self._heads - self._read).astype(np.int64)
         lanes = np.argwhere(pending).tolist()
+        if int(pending.sum()) <= min(room, _FEW):
+            self._hand_over_few(lanes, pending, accept)
+            return None
         until = None if int(pending.sum()) <= room else self._time_for(lanes, pending, room)
         left: list[int] = []
         for cpu, lane in lanes:
@@ -124,6 +145,13 @@ class Rings:
             if count < available:
                 left.append(self._next_ts(cpu, lane, 0))
         return min(left) if left else None
+
+    def _hand_over_few(self, lanes: list[list[int]], pending: Counts, accept: Accept) -> None:
+        parts: list[Rows] = []
+        for cpu, lane in lanes:
+            self._hand_over(cpu, lane, int(pending[cpu, lane]), lambda rows, _: parts.append(rows.copy()))
+        if parts:
+            accept(np.concatenate(parts), None)
 
     def _time_for(self, lanes: list[list[int]], pending: Counts, room: int) -> int:
         """A time (ns) such that about `room` pending slots are older, by a few slots of each lane.
@@ -171,6 +199,7 @@ class Rings:
         for start, length in ((base + first, run), (base, count - run)):
             if length:
                 accept(self._slots[start : start + length], cpu)
+        self._drained += count
         self._read[cpu, lane] += np.uint64(count)
         self._states["tail"][cpu, lane] = self._read[cpu, lane]
 
@@ -180,13 +209,13 @@ class Rings:
 
     @property
     def lost(self) -> int:
-        """Events so far for which there was no slot or no lane."""
-        return int(self._states["lane"]["dropped"].sum() + self._states["too_deep"].sum())
+        """Events so far for which there was no slot, no lane or no ring."""
+        lanes = self._states["lane"]
+        per_cpu = self._states["too_deep"].sum() + self._states["without_ring"].sum()
+        return int(lanes["dropped"].sum() + lanes["bulk_rest"].sum() + per_cpu)
 
     def counters(self) -> dict[str, np.ndarray[Any, np.dtype[np.uint64]]]:
         """The programs' counters so far, each summed over lanes, shape (cpus,), uint64."""
         lanes = self._states["lane"]
-        names = ("head", "dropped", "failed_allocs", "null_frees", "filtered", "stack_lost", "recovered")
-        sums = {name: lanes[name].sum(axis=1) for name in names}
-        sums["too_deep"] = self._states["too_deep"].copy()
-        return sums
+        sums = {name: lanes[name].sum(axis=1) for name in _LANE_COUNTERS}
+        return sums | {name: self._states[name].copy() for name in _CPU_COUNTERS}

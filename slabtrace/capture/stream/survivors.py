@@ -32,7 +32,7 @@ from slabtrace.capture.stream.sites import SiteTable
 # A sweep takes an object only when it is this much older than the threshold.  A program that read the clock,
 # found the object younger and counts it, must have cleared its place by then.
 MARGIN_NS = 10_000_000
-_REST = 1200  # after a sweep, no other for this many times its CPU time
+_REST = 600  # after a sweep, no other for this many times its CPU time
 
 
 class Survivors:

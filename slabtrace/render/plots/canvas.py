@@ -45,6 +45,15 @@ class Notes:
     lost: int = 0
     partial: str = ""
 
+    @staticmethod
+    def nothing() -> Notes:
+        """For axes of time without a recording."""
+        import pandas as pd
+
+        from slabtrace.columns import LOSSES, MARKS
+
+        return Notes(pd.DataFrame(columns=list(MARKS.names)), pd.DataFrame(columns=list(LOSSES.names)))
+
 
 @contextmanager
 def _styled(fonttype: str) -> Iterator[None]:
