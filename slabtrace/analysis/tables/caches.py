@@ -8,7 +8,7 @@ import pandas as pd
 
 from slabtrace.analysis.counting.by_site import Counts, by_group
 from slabtrace.analysis.counting.summary import Summary
-from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN_CACHE
+from slabtrace.analysis.names.cache_names import NO_CACHES
 from slabtrace.analysis.names.slabinfo import Samples
 from slabtrace.analysis.tables.stat import site_totals
 from slabtrace.columns import CACHES
@@ -39,7 +39,7 @@ def cache_table(
     frame["waste_bytes"] = frame["bytes_alloc"] - frame["bytes_req"]
     _reconcile(frame, slabinfo, reconciliation)
     frame = frame.merge(reconciliation[["cache", "slack", "explained", "why"]], on="cache", how="left")
-    unused = frame["cache"].isin([LARGE, UNKNOWN_CACHE]) & (frame["allocs"] + frame["frees"] == 0)
+    unused = frame["cache"].isin(NO_CACHES) & (frame["allocs"] + frame["frees"] == 0)
     frame = frame[~unused].sort_values(["allocs", "frees"], ascending=False, kind="stable")
     return frame[list(COLUMNS)].reset_index(drop=True)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from slabtrace.analysis.counting.summary import Lookup, Objects
-from slabtrace.analysis.names.cache_names import LARGE, Caches
+from slabtrace.analysis.names.cache_names import LARGE, PAGES, PERCPU, VMALLOC, Caches
 from slabtrace.analysis.names.objects import kind_named
 from slabtrace.analysis.names.sites import Sites
 from slabtrace.analysis.pairing.paired import Positions
@@ -72,8 +72,10 @@ def drgn_line(ptr: int, bytes_alloc: int, cache: str, held: str) -> str:
     kind = kind_named(held)
     if kind is not None and kind.struct:
         return f'Object(prog, "{kind.struct}", address={ptr:#x})'
+    if cache == PERCPU:
+        return f'per_cpu_ptr(Object(prog, "void *", {ptr:#x}), 0)'
     read = f"prog.read({ptr:#x}, {max(min(bytes_alloc, MOST_BYTES), WORD)})"
-    return read if cache == LARGE else f"identify_address(prog, {ptr:#x}), {read}"
+    return read if cache in (LARGE, VMALLOC, *PAGES) else f"identify_address(prog, {ptr:#x}), {read}"
 
 
 def crash_line(ptr: int, bytes_alloc: int, cache: str, held: str) -> str:
@@ -81,6 +83,8 @@ def crash_line(ptr: int, bytes_alloc: int, cache: str, held: str) -> str:
     kind = kind_named(held)
     if kind is not None and kind.struct:
         return f"{kind.struct} {ptr:#x}"
+    if cache == PERCPU:
+        return f"ptov {ptr:#x}:a"
     return f"rd {ptr:#x} {max(min(bytes_alloc, MOST_BYTES) // WORD, 1)}"
 
 

@@ -25,6 +25,7 @@ from slabtrace.capture.slabs.charges import (
     cgroup_of,
     path_of,
 )
+from slabtrace.capture.slabs.known_caches import address_of
 from slabtrace.capture.slabs.slab_bytes import joined
 from slabtrace.capture.slabs.walk import SlabWalk
 from slabtrace.capture.storing.slab_check import SlabRow
@@ -62,7 +63,8 @@ def check_charges(session: Session, slabs: Sequence[SlabRow]) -> Charges:
     shape = session.charge_shape
     if not isinstance(shape, ChargeShape) or not session.vmemmap:
         return ChargeCheck.nothing()
-    reader = SlabCharges(session.walk, shape, session.vmemmap, session.shape.sizeof_page)
+    sizeof_page = session.shape.sizeof_page
+    reader = SlabCharges(session.walk, session.kernel_memory, shape, session.vmemmap, sizeof_page)
     return ChargeCheck(session.walk, shape, reader, LONGEST_S).charges(slabs)
 
 
@@ -160,4 +162,4 @@ class _OfCache:
 def _in_use(row: SlabRow) -> InUse | None:
     """The objects of a slab that are in use; None if none is."""
     free = np.unpackbits(np.frombuffer(row.free, np.uint8), count=row.objects, bitorder="little")
-    return None if free.all() else InUse(row.slab, row.cache, row.stride, free == 0)
+    return None if free.all() else InUse(row.slab, address_of(row.cache), row.stride, free == 0)

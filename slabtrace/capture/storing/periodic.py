@@ -14,6 +14,7 @@ from slabtrace.capture.kernel.slabinfo import SlabinfoRow, SlabinfoSampler
 from slabtrace.capture.session import Session
 from slabtrace.capture.storing.storing import Storing
 from slabtrace.capture.stream.ledger import Ledger
+from slabtrace.trace.manifest import Step
 from slabtrace.trace.writing.sink import Sink
 
 PERIOD_NS = 1_000_000_000
@@ -21,7 +22,10 @@ PERIOD_NS = 1_000_000_000
 
 @dataclass
 class Progress:
-    """What the status line shows.  `net_objects`: allocations less frees so far; `fill`: 0 to 1."""
+    """What the status line shows.  `net_objects`: allocations less frees so far; `fill`: 0 to 1.
+
+    `steps`: what --budget has given up since the last time.
+    """
 
     elapsed_s: float
     events: int
@@ -30,6 +34,7 @@ class Progress:
     dropped: int
     fill: float
     bytes: int
+    steps: tuple[Step, ...] = ()
 
 
 class PeriodicRecords:
@@ -52,10 +57,13 @@ class PeriodicRecords:
 
     def slabinfo(self, now_ns: int, everything: bool = False) -> None:
         """Store a sample of slabinfo; with `everything` also the lines that did not change."""
+        names = self._slabinfo.names
         # One row even if nothing changed: analysis trusts a killed recording up to the last of them.
         rows = self._slabinfo.sample(everything) or self._slabinfo.unchanged()
         columns = {name: [getattr(row, name) for row in rows] for name in SlabinfoRow._fields}
         self._store.rows("slabinfo", {"ts_ns": [now_ns] * len(rows), **columns})
+        if names and self._slabinfo.names != names:
+            self._store.look_again()
 
     def close(self, now_ns: int) -> None:
         """Write the last records, once nothing is attached and all events are handed over."""
@@ -72,6 +80,7 @@ class PeriodicRecords:
         totals.allocs, totals.frees = store.allocs + counted, store.frees + counted
         totals.modules = self._session.kallsyms.modules
         totals.cgroups_unjudged = self._session.cgroups.unjudged if self._session.cgroups else 0
+        totals.left_out = self._session.left_out()
         totals.bytes_on_disk, totals.segments = self._writer.bytes, self._writer.segments
         use = self._writer.manifest.recorder
         use.cpu_ns = time.process_time_ns() - self._cpu_before_ns

@@ -59,10 +59,10 @@ def check_pins(session: Session, slabs: Sequence[SlabRow]) -> PinRows:
     return PinCheck(session.walk, shape, LONGEST_S).rows(dentry_slabs, by_cache, overlay)
 
 
-def _called(session: Session, address: int, name: str) -> bool:
-    """Is that the name, or an alias, of the cache at this address?"""
-    cache = session.caches.get(address)
-    return cache is not None and name in (cache.name, *session.aliases.get(cache.name, []))
+def _called(session: Session, identity: int, name: str) -> bool:
+    """Is that the name, or an alias, of this cache?"""
+    cache = session.caches.at(identity)
+    return cache is not None and name in session.caches.names(cache)
 
 
 def _no_rows() -> PinRows:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -31,9 +32,10 @@ NOTHING: Row = {
 }
 
 
-def store_running(store: Storing, started_ns: int) -> None:
+def store_running(store: Storing, started_ns: int, of_events: Callable[[int], int | None] = int) -> None:
     """Store every process and the cgroups they are in; `started_ns`: when the recording began.
 
+    `of_events`: the number that events have for a process; those that have none are left out.
     It takes the privileges of the calling thread to see the files of processes of others.
     """
     mounted: dict[int, Hierarchy] = {}
@@ -42,6 +44,9 @@ def store_running(store: Storing, started_ns: int) -> None:
     numbers: dict[tuple[int, str], int] = {}
     rows: list[Row] = []
     for process in running_processes():
+        if (tgid := of_events(process.tgid)) is None:
+            continue
+        process = process._replace(tgid=tgid, parent=of_events(process.parent) or 0)
         for each in process.cgroups:
             if each not in numbers:
                 numbers[each] = cgroup_number(mounted[each[0]], each[1]) if each[0] in mounted else 0

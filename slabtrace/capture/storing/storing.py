@@ -20,13 +20,13 @@ from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
 from slabtrace.capture.slabs.touched import TouchedPages
 from slabtrace.capture.slabs.walk import SlabCache
-from slabtrace.capture.stream.intake import Rows, TaskName, TaskRows
+from slabtrace.capture.storing.site_numbers import SiteNumbers, SiteRows
+from slabtrace.capture.stream.intake import OtherRows, Rows, TaskName
 from slabtrace.capture.stream.ordering import TimeMerge
 from slabtrace.capture.stream.processes import ProcessSlots
 from slabtrace.capture.stream.stacks import StackReader
-from slabtrace.capture.stream.tasks import read_comm
 from slabtrace.trace.format.batch import EventBatch, UInt64
-from slabtrace.trace.format.schema import FREE_BIT, Kind
+from slabtrace.trace.format.schema import FREE_BIT, LARGEST_ORDER, PAGES_OF_ORDER, Kind
 from slabtrace.trace.writing.sink import Sink
 
 QUEUE = 32  # batches of 131,072 events, 26 bytes each: 110 MB at most
@@ -44,8 +44,6 @@ _SITE_FIELDS = (
 
 # Bits for the events of a site.  _IN_SLAB: an allocation from a slab, and not a large kmalloc.
 _ALLOC, _FREE, _IN_SLAB, _UNWANTED = 1, 2, 4, 8
-
-SiteRows = np.ndarray[Any, np.dtype[np.void]]
 
 
 class Observer(Protocol):
@@ -70,13 +68,14 @@ class Storing:
         self._observer = observer
         self._merge = TimeMerge()
         self._stacks = StackReader(session.programs) if session.options.stacks != "none" else None
+        self._numbers = SiteNumbers()
         self._sites = 0
         self._of_site = np.zeros(0, dtype=np.uint8)  # the bits below
         self._some_unwanted = False
         self._processes = ProcessSlots()
         self.touched = TouchedPages()
         self._known_symbols: set[int] = set()
-        self._known_caches: dict[int, SlabCache] = {}
+        self._known_caches: dict[int, tuple[SlabCache, list[str]]] = {}  # by identity, with aliases
         self.events = self.allocs = self.frees = 0
         self.span_ns: tuple[int, int | None] = (0, None)  # events outside are left out
         self._error: BaseException | None = None
@@ -94,10 +93,18 @@ class Storing:
         batch: EventBatch,
         watermark_ns: int | None,
         sites: SiteRows,
-        tasks: TaskRows,
+        others: OtherRows,
     ) -> None:
         """Store a batch with all that its events refer to.  Blocks while the queue is full."""
-        self._put(lambda: self._store(batch, watermark_ns, sites, tasks))
+        self._put(lambda: self._store(batch, watermark_ns, sites, others))
+
+    def counted(self, columns: Mapping[str, Any]) -> None:
+        """Store rows of counted.arrow, with the intake's numbers of sites."""
+        self._put(lambda: self._store_counted(columns))
+
+    def look_again(self) -> None:
+        """Look which slab caches there are: some may have been made, or have got another name."""
+        self._put(self._look_again)
 
     def lost(self, until_ns: int) -> None:
         """Report to the observer that events before `until_ns` are missing.  Call it before `batch`."""
@@ -149,13 +156,18 @@ class Storing:
         batch: EventBatch,
         watermark_ns: int | None,
         sites: SiteRows,
-        tasks: TaskRows,
+        others: OtherRows,
     ) -> None:
-        self._store_tasks(tasks.names, tasks.unnamed)
-        self._store_processes(tasks.processes)
-        if len(sites):
-            self._store_sites(sites.copy())
+        self._store_tasks(others.names, others.unnamed)
+        self._store_processes(others.processes)
+        for ts_ns, address in others.cache_ends:
+            self._numbers.ended(ts_ns, address)
+            if (nameless := self._session.caches.ended(address, ts_ns)) is not None:
+                self._store_caches([nameless])
+        self._numbers.add(sites)
         released = self._within(self._merge.merge(batch, watermark_ns))
+        released = released._replace(site=self._numbers.of(released.site, released.ts_ns))
+        self._store_new_sites()
         what = self._of_site[released.site]
         if self._some_unwanted and (unwanted := what & _UNWANTED != 0).any():
             released, what = released.take(~unwanted), what[~unwanted]
@@ -182,10 +194,10 @@ class Storing:
         """Before a slab check: also mark the pages of `live` objects and of events not stored yet."""
         self.touched.add(live)
         for run in self._merge.waiting:
-            self.touched.add(run.ptr[self._of_site[run.site] & _IN_SLAB != 0])
+            self.touched.add(run.ptr[self._of_site[self._numbers.newest(run.site)] & _IN_SLAB != 0])
 
     def _store_tasks(self, names: list[TaskName], unnamed: list[TaskName]) -> None:
-        rows = names + [name._replace(comm=read_comm(name.tid) or "") for name in unnamed]
+        rows = names + [name._replace(comm=self._session.pids.comm(name.tid)) for name in unnamed]
         rows.sort()
         columns = {field: [getattr(row, field) for row in rows] for field in TaskName._fields}
         self._writer.rows("tasks", columns)
@@ -195,6 +207,21 @@ class Storing:
         for table, columns in (("processes", processes), ("cgroups", cgroups)):
             if columns["ts_ns"]:
                 self._writer.rows(table, columns)
+
+    def _store_counted(self, columns: Mapping[str, Any]) -> None:
+        site = self._numbers.of(columns["site"], columns["begin_ns"])
+        self._store_new_sites()
+        self._writer.rows("counted", {**columns, "site": site})
+
+    def _look_again(self) -> None:
+        ended, caches = self._session.caches.look_again(self._session.sees_caches_end)
+        for address in ended:
+            self._numbers.ended(time.monotonic_ns(), address)
+        self._store_caches(caches)
+
+    def _store_new_sites(self) -> None:
+        if (sites := self._numbers.take_new()) is not None:
+            self._store_sites(sites)
 
     def _store_sites(self, sites: SiteRows) -> None:
         self._fill_sizes(sites)
@@ -207,16 +234,18 @@ class Storing:
             self._observer.sites(columns)
         self._sites += len(sites)
         is_free, is_event = sites["kind"] & FREE_BIT != 0, sites["kind"] != Kind.PAGE_END
-        unwanted = [not self._session.wanted(self._session.caches.get(c)) for c in sites["cache"].tolist()]
+        caches = self._session.caches
+        unwanted = [not caches.wanted(caches.at(cache)) for cache in sites["cache"].tolist()]
         self._some_unwanted |= any(unwanted)
-        bits = np.where(is_free, _FREE * is_event, _ALLOC + _IN_SLAB * (sites["cache"] != 0))
+        in_slab = sites["cache"] > PAGES_OF_ORDER + LARGEST_ORDER  # below: no cache, or the order of pages
+        bits = np.where(is_free, _FREE * is_event, _ALLOC + _IN_SLAB * in_slab)
         of_site = (bits + _UNWANTED * np.array(unwanted)).astype(np.uint8)
         self._of_site = np.concatenate([self._of_site, of_site])
 
     def _fill_sizes(self, sites: SiteRows) -> None:
         """Fill in the sizes of allocations that only name their cache (kmem_cache_alloc from 6.1, bulk)."""
-        for i in np.flatnonzero(sites["cache"]).tolist():
-            cache = self._session.cache_at(int(sites["cache"][i]))
+        for i in np.flatnonzero(sites["cache"] > PAGES_OF_ORDER + LARGEST_ORDER).tolist():
+            cache = self._session.caches.at(int(sites["cache"][i]))
             if cache is None:
                 continue
             self._store_caches([cache])
@@ -225,14 +254,17 @@ class Storing:
                 sites["bytes_alloc"][i] = cache.size
 
     def _store_caches(self, caches: list[SlabCache]) -> None:
-        new = [cache for cache in caches if self._known_caches.get(cache.address) != cache]
-        if not new:
+        aliases = self._session.caches.aliases
+        rows = {cache.identity: (cache, aliases.get(cache.name, [])) for cache in caches}
+        rows = {cache: row for cache, row in rows.items() if self._known_caches.get(cache) != row}
+        if not rows:
             return  # nearly always: this is called for every site
-        self._known_caches.update({cache.address: cache for cache in new})
+        self._known_caches.update(rows)
+        new = [cache for cache, _ in rows.values()]
         columns = {
-            "cache": [c.address for c in new],
+            "cache": [c.identity for c in new],
             "name": [c.name for c in new],
-            "aliases": [self._session.aliases.get(c.name, []) for c in new],
+            "aliases": [others for _, others in rows.values()],
             "object_size": [c.object_size for c in new],
             "size": [c.size for c in new],
             "slab_flags": [c.slab_flags for c in new],

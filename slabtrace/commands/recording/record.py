@@ -7,7 +7,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,15 @@ from slabtrace.cli.options import choice_option
 from slabtrace.cli.output import check_new
 from slabtrace.cli.privileges import check_reach, tell_limits
 from slabtrace.cli.toml_files import all_labels, label_options
-from slabtrace.cli.types import Duration
+from slabtrace.cli.types import Duration, Share
 from slabtrace.commands.reading.report import write_report
+from slabtrace.commands.recording.to_inspect import chooser
 from slabtrace.invoker import invoking_user
 
 if TYPE_CHECKING:
     from slabtrace.capture.options import CaptureOptions
-    from slabtrace.capture.recorder import Plan, Recorder
+    from slabtrace.capture.plan import Plan
+    from slabtrace.capture.recorder import Recorder
     from slabtrace.capture.storing.periodic import Progress
     from slabtrace.trace.manifest import Manifest
 
@@ -74,6 +78,21 @@ Examples:
     metavar="FILE.html",
     help="Also write the page of `slabtrace report`.",
 )
+@click.option(
+    "--inspect",
+    "inspect_s",
+    type=Duration(),
+    help="At the end, read so long (2s, say) what the findings' objects are and who holds them (at most "
+    "1,000). The recording goes on meanwhile, some seconds more.",
+)
+@click.option("--no-inspect", is_flag=True, help="Leave that out, as without --inspect.")
+@click.option(
+    "--inspect-cpu",
+    type=Share(),
+    default="50%",
+    show_default=True,
+    help="Compute at most this share of that time, of one CPU.",
+)
 @label_options
 @rotate_options
 @click.option("--force", is_flag=True, help="Replace an existing trace and report of these names.")
@@ -87,6 +106,9 @@ def command(
     grace: float,
     settle: bool,
     report: Path | None,
+    inspect_s: float | None,
+    no_inspect: bool,
+    inspect_cpu: float,
     labels: dict[str, str],
     config: str | None,
     rotate: tuple[Limit, ...],
@@ -110,18 +132,25 @@ def command(
         check_reach(output, output.absolute().parent if output else Path())
     from slabtrace.capture import preflight
     from slabtrace.capture.options import CaptureOptions
+    from slabtrace.capture.plan import Plan
     from slabtrace.capture.process import privileges
-    from slabtrace.capture.recorder import Plan
     from slabtrace.capture.storing.settle import settler
 
-    options = CaptureOptions(**capture, extra={"duration": duration, "grace": grace, "settle": settle})
+    options = CaptureOptions(
+        **capture,
+        inspect_s=0.0 if no_inspect else inspect_s or 0.0,
+        inspect_cpu=inspect_cpu,
+        extra={"duration": duration, "grace": grace, "settle": settle},
+    )
     if report is not None:
         check_new(report, force)
     preflight.require()
-    tell_limits(quiet)
+    tell_limits(options, quiet)
     name = output or Path(datetime.now().strftime("slabtrace-%Y%m%d-%H%M%S.slab"))
     destination = Destination(name, rotation(rotate, keep), force)
     plan = Plan(duration, command_line, grace, settler() if settle else None)
+    if rotate:  # a part ends with the counters of memory as they are then
+        plan = replace(plan, memory_s=0.0)
     folder, manifest = _record(options, plan, destination, labels, quiet)
     if report is not None or as_json:
         privileges.finish()
@@ -138,9 +167,10 @@ def command(
 def _record(
     options: CaptureOptions, plan: Plan, destination: Destination, labels: dict[str, str], quiet: bool
 ) -> tuple[Path, Manifest]:
+    from slabtrace.capture.plan import new_manifest
     from slabtrace.capture.process import privileges
     from slabtrace.capture.process.command import TracedCommand
-    from slabtrace.capture.recorder import Recorder, new_manifest
+    from slabtrace.capture.recorder import Recorder
     from slabtrace.capture.session import Session
     from slabtrace.cli.watch import Watch
     from slabtrace.render.terminal.text import escape
@@ -153,12 +183,16 @@ def _record(
         if session.cgroups is not None and not quiet and not session.cgroups.wanted():
             glob = escape(repr(options.cgroup))
             click.echo(f"note: no cgroup matches --cgroup {glob} yet; new ones are looked at, too", err=True)
+        for what in () if quiet else session.other_memory.unrecorded:
+            click.echo(f"note: not recorded: {what}; `slabtrace account` has what callers gained", err=True)
         user = invoking_user()
         place = destination.make((user.uid, user.gid) if user.differs else None)
         privileges.become(user, options.privileges)
         writer = destination.writer(new_manifest(session, labels), place)
         watch = None if quiet or options.survivors else Watch(session, writer.manifest)
-        recorder = Recorder(session, writer, _status_line if _shows_status(quiet) else _no_status, watch)
+        recorder = Recorder(session, writer, partial(_report, quiet), watch)
+        if options.inspect_s:
+            plan = replace(plan, choose=chooser(lambda: writer.folder, options.inspect_s))
         with _signals(recorder):
             recorder.record(plan)
         return writer.folder, writer.manifest
@@ -190,15 +224,16 @@ def _shows_status(quiet: bool) -> bool:
     return sys.stderr.isatty() and not quiet
 
 
-def _no_status(progress: Progress) -> None:
-    """Show nothing."""
+def _report(quiet: bool, progress: Progress) -> None:
+    """Say what --budget has given up, and how far the recording has come."""
+    from slabtrace.render.terminal.recording import budget_words, status_line
 
-
-def _status_line(progress: Progress) -> None:
-    from slabtrace.render.terminal.recording import status_line
-
+    over = "\r\033[K" if _shows_status(quiet) else ""
     with suppress(OSError):  # its terminal is gone
-        click.echo(f"\r\033[K{status_line(progress)[:79]}", nl=False, err=True)
+        for step in () if quiet else progress.steps:
+            click.echo(f"{over}note: {budget_words(step)}", err=True)
+        if over:
+            click.echo(f"{over}{status_line(progress)[:79]}", nl=False, err=True)
 
 
 def _print_json(folder: Path) -> None:

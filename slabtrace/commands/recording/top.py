@@ -86,10 +86,10 @@ def command(
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.process.priority import raise_priority
 
-    preflight.require()
-    tell_limits()
-    raise_priority()  # on a busy machine the screen must answer too
     options = CaptureOptions(**capture, extra={"mode": "top"})
+    preflight.require()
+    tell_limits(options)
+    raise_priority()  # on a busy machine the screen must answer too
     grouping = by.replace("-", "_")
     with _traced(options) as (live, running):
         if batch is None:
@@ -112,8 +112,9 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
         session = Session(options)
         loading.result()
+    from slabtrace.capture.plan import Plan, new_manifest
     from slabtrace.capture.process import privileges
-    from slabtrace.capture.recorder import Plan, Recorder, new_manifest
+    from slabtrace.capture.recorder import Recorder
 
     failures: list[BaseException] = []
     try:
@@ -125,7 +126,7 @@ def _traced(options: CaptureOptions) -> Iterator[tuple[LiveTrace, Callable[[], b
 
         def record() -> None:
             try:
-                recorder.record(Plan(slabs_asked=False))
+                recorder.record(Plan(slabs_asked=False, memory_s=None))
             except BaseException as error:
                 failures.append(error)
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from slabtrace.analysis.freeing.words import allocated_in, siblings
+from slabtrace.analysis.holders.classes import LOST, PROCESS
 from slabtrace.analysis.names.objects import in_table
+from slabtrace.render.terminal.outstanding.inspected import write_inspected
 from slabtrace.render.terminal.outstanding.leaks import by_whom, of_all
 from slabtrace.render.terminal.outstanding.who import identity
 from slabtrace.render.terminal.sampling import stack_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from slabtrace.analysis.trust.completeness import Completeness
 
 GROWS = ("suspect", "growing")
+IN_HEADLINE = {LOST: "lost", PROCESS: "held by a process"}
 CACHES_SHOWN = 4  # of a finding; the rest are only counted
 COLUMNS = (
     Column("#"),
@@ -42,7 +45,8 @@ class Shown(NamedTuple):
 
     `ended_ns`: when the recording ended, ns since its start; `cards`: the classes of which each finding is a
     card; `own`: how many findings of slabtrace itself are not listed; `others`: those that filters left out,
-    and `suspects`, how many of these are suspects; `oldest`: objects to list in cards (Trace.oldest()).
+    and `suspects`, how many of these are suspects; `oldest`: objects to list in cards (Trace.oldest());
+    `inspected`: what objects are (Trace.inspected()), and where was `searched` for their holders.
     """
 
     ended_ns: int
@@ -52,6 +56,8 @@ class Shown(NamedTuple):
     others: int = 0
     suspects: int = 0
     oldest: pd.DataFrame | None = None
+    inspected: pd.DataFrame | None = None
+    searched: str = ""
 
 
 def write_findings(out: TextIO, findings: pd.DataFrame, shown: Shown) -> None:
@@ -82,6 +88,8 @@ def write_card(out: TextIO, finding: dict[Any, Any], shown: Shown) -> None:
     write_paragraph(out, f"  {by_whom(finding)}; {claim_of_all(finding, shown.completeness)}")
     if who := identity(finding):
         write_paragraph(out, f"  {who}")
+    if shown.inspected is not None:
+        write_inspected(out, shown.inspected, finding, shown.searched)
     if shown.oldest is not None:
         write_oldest(out, shown.oldest, finding)
     if finding["next"]:
@@ -118,9 +126,10 @@ def write_sentences(out: TextIO, verdict: Verdict) -> None:
 
 
 def headline(finding: dict[Any, Any]) -> str:
-    """As "suspect, 213.3 KiB/min: TCP + sock_inode_cache + filp + dentry + 2 more"."""
+    """As "suspect, lost, 213.3 KiB/min: TCP + sock_inode_cache + filp + dentry + 2 more"."""
     rate = f", {growth(finding['growth_bytes_per_s'])}" if finding["class"] in GROWS else ""
-    return f"{finding['class']}{rate}: {caches(finding)}"
+    held = IN_HEADLINE.get(str(finding.get("held", "")), "")
+    return f"{finding['class']}{held and f', {held}'}{rate}: {caches(finding)}"
 
 
 def caches(finding: dict[Any, Any]) -> str:
@@ -164,6 +173,8 @@ def _since(finding: dict[Any, Any], ended_ns: int) -> str:
 
 
 def _nothing(shown: Shown) -> str:
+    if shown.completeness.no_leak_list:
+        return "no list of leaks: the recording does not support one"
     if shown.others:
         return "none of this kind"
     if shown.own:

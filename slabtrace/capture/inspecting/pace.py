@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long reading may take, and how much of a CPU."""
+
+from __future__ import annotations
+
+import time
+
+
+class Pace:
+    """At most `seconds` from now on, of which this thread computes at most the share `cpu` (0 to 1)."""
+
+    def __init__(self, seconds: float, cpu: float = 1.0) -> None:
+        self._begin, self._cpu_begin = time.monotonic(), time.thread_time()
+        self._until, self._share = self._begin + seconds, cpu
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._begin
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU time that this thread took since."""
+        return time.thread_time() - self._cpu_begin
+
+    def go_on(self) -> bool:
+        """Whether there is time left; sleeps first where the share was exceeded."""
+        ahead = self.cpu_s / self._share - self.elapsed_s
+        if ahead > 0.002 and self._share < 1:
+            time.sleep(min(ahead, max(self._until - time.monotonic(), 0)))
+        return time.monotonic() < self._until
