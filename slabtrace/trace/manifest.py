@@ -18,6 +18,7 @@ from slabtrace.errors import TraceError
 from slabtrace.trace.files.files import Files, Folder
 from slabtrace.trace.files.place import Place
 from slabtrace.trace.format import schema
+from slabtrace.trace.format.foreign import Foreign
 from slabtrace.trace.format.sample import sampled_one_in
 from slabtrace.trace.format.typed_json import from_json
 
@@ -134,6 +135,8 @@ class Coverage:
     address (Flag.INTERIOR).
     `charges_unread`: why it is not known to which memory cgroups objects are charged; empty: they were read
     (or nobody asked the slabs).
+    `memory_unread`: files with counters of memory that could not be read, and why ("/proc/vmallocinfo: …").
+    `unrecorded`: memory that was to be recorded, and the reason why it is not ("vmalloc: …").
     `programs_preemptible`: a task may be preempted between a program and its twin (from 7.0), so the twin may
     record the event again, much later.
     """
@@ -145,6 +148,24 @@ class Coverage:
     frees_judged: bool = False
     programs_preemptible: bool = False
     charges_unread: str = ""
+    memory_unread: list[str] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Inspection:
+    """How the objects of objects.arrow were inspected; `searched`: bytes, by kind of memory (slab, data, …).
+
+    `whole`: false if there was no time for all that was to be searched.  `problem`: why nothing was
+    inspected, or not all; empty if all was.
+    """
+
+    objects: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    searched: dict[str, int] = field(default_factory=dict)
+    whole: bool = False
+    problem: str = ""
 
 
 @dataclass
@@ -154,6 +175,7 @@ class Totals:
     `counted`: objects that were allocated and freed, but only counted (schema.COUNTED); `allocs` and `frees`
     include them.  `modules`: those with known functions, unloaded ones included.  `cgroups_unjudged`: made
     while recording with --cgroup, which could not judge them, so what their tasks allocated is not recorded.
+    `left_out`: pages that --pages saw allocated and left out, by what they are for ("slab", "movable", …).
     """
 
     events: int = 0
@@ -171,6 +193,7 @@ class Totals:
     segments: int = 0
     modules: int = 0
     cgroups_unjudged: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -203,7 +226,9 @@ class Part:
 class Manifest:
     """The whole of manifest.json.  Times are CLOCK_MONOTONIC ns, `started_at` ISO 8601 UTC.
 
-    `labels`: what the user of `record --label` calls the recording.  `redacted`: addresses, pids and names of
+    `asked_until_ns`: until then it was to record; the checks at the end, of slabs and objects, took the rest.
+    `labels`: what the user of `record --label` calls the recording.  `foreign`: it was made by another tool
+    and imported; None: by slabtrace.  `redacted`: addresses, pids and names of
     tasks are replaced (redaction/).
     """
 
@@ -213,6 +238,7 @@ class Manifest:
     tool_version: str = ""
     started_ns: int = 0
     ended_ns: int | None = None
+    asked_until_ns: int | None = None
     started_at: str = ""
     realtime_minus_monotonic_ns: int = 0
     host: Host = field(default_factory=Host)
@@ -223,8 +249,10 @@ class Manifest:
     totals: Totals = field(default_factory=Totals)
     steps: list[Step] = field(default_factory=list)
     processes: Processes | None = None
+    inspection: Inspection | None = None
     part: Part | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    foreign: Foreign | None = None
     redacted: bool = False
 
     @property

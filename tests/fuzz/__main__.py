@@ -21,12 +21,14 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from random import Random
 
 from slabtrace.commands.main import run
 from slabtrace.trace.files import files
+from tests.fuzz import imports
 from tests.fuzz.damage import as_part, damage_archive, damage_folder
 from tests.fuzz.options import all_options
 from tests.fuzz.truncate import all_cuts
@@ -66,6 +68,9 @@ WRITING = (
 )
 SECONDS, MEMORY, BATCH = 30, 4 << 30, 100
 PROMISED = {0, 1, 2, 3}
+
+
+Case = Callable[[int, int, Path, tuple[str, ...]], tuple[str, str]]
 
 
 def times_changed(place: Path) -> dict[Path, int]:
@@ -119,20 +124,21 @@ def case(seed: int, number: int, place: Path, commands: tuple[str, ...]) -> tupl
     )
 
 
-def batch(seed: int, numbers: range, commands: tuple[str, ...]) -> None:
+def batch(seed: int, numbers: range, commands: tuple[str, ...], one: Case) -> None:
     """Run cases in a child; each prints its outcome as a line, so that the parent knows where it stopped."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.alarm(SECONDS * 10)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS * 10)  # CPU time: the machine may be busy
+    signal.alarm(SECONDS * 100)
     gc.disable()  # not worth its time for a hundred cases
     warnings.simplefilter("ignore")
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
     for number in numbers:
         with tempfile.TemporaryDirectory(prefix="slabtrace-fuzz-", dir=shared) as place:
-            ended, wrong = case(seed, number, Path(place), commands)
+            ended, wrong = one(seed, number, Path(place), commands)
         print(f"{number}\t{ended}\t{wrong!r}", flush=True)
 
 
-def parent(seed: int, cases: range, commands: tuple[str, ...]) -> int:
+def parent(seed: int, cases: range, commands: tuple[str, ...], one: Case = case) -> int:
     """Run all cases in batches; print what is wrong, and a summary.  Returns the exit code."""
     ended: Counter[str] = Counter()
     bad, at = 0, cases.start
@@ -144,7 +150,7 @@ def parent(seed: int, cases: range, commands: tuple[str, ...]) -> int:
             os.dup2(write, 1)
             ended_well = False
             try:
-                batch(seed, numbers, commands)
+                batch(seed, numbers, commands, one)
                 ended_well = True
             except Exception:  # an error of the fuzzer itself
                 traceback.print_exc()
@@ -180,18 +186,20 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="CASE", help="run this case only, in this process")
     parser.add_argument("--truncate", metavar="FIXTURE", help="cut each of its files at every byte instead")
     parser.add_argument("--step", type=int, default=1, help="run commands only on every Nth cut")
+    parser.add_argument("--imports", action="store_true", help="import damaged recordings of other tools")
     parser.add_argument("--options", action="store_true", help="give absurd values to every option instead")
     arguments = parser.parse_args()
     if arguments.options:
         return all_options()
     commands = WRITING if arguments.writing else COMMANDS
+    one = imports.case if arguments.imports else case
     if arguments.truncate is not None:
         return all_cuts(FIXTURES / f"{arguments.truncate}.slab", arguments.step)
     if arguments.only is not None:
         with tempfile.TemporaryDirectory(prefix="slabtrace-fuzz-") as place:
-            print(*case(arguments.seed, arguments.only, Path(place), commands), sep="\n")
+            print(*one(arguments.seed, arguments.only, Path(place), commands), sep="\n")
         return 0
-    return parent(arguments.seed, range(arguments.first, arguments.cases), commands)
+    return parent(arguments.seed, range(arguments.first, arguments.cases), commands, one)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ from slabtrace.analysis.counting.recovered import recovered
 from slabtrace.analysis.counting.summary import Summary
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.filters import filter_options
+from slabtrace.analysis.trust.foreign import refusals
+from slabtrace.analysis.trust.foreign_words import foreign_verdict
 from slabtrace.analysis.trust.losses import Losses
+from slabtrace.trace.format.foreign import KNOWN_LOSSES
 from slabtrace.trace.manifest import Manifest
 
 # Of a number of things: what to say of one, and of several.
@@ -84,6 +87,10 @@ class Completeness:
     `cgroups_unjudged`: cgroups made while recording that --cgroup could not judge: what their tasks allocated
     is not recorded.
     `unattached`: silent paths that could not be traced, each with the kernel's reason.
+    `tool`: what made the recording, if it was not slabtrace; `foreign_lost`: events that it says it lost;
+    `losses`: whether losses are "known" (slabtrace counts all of its own), "none", or "unknown": then the
+    numbers of lost events say nothing; `uncounted`: gaps and CPUs missing whose events nobody counted.
+    `no_leak_list`: why nothing can be said of leaks, in sentences.
     `exact`: no event of what was asked for can have been missed; `filters` and `sampled_one_in` say what that
     was.
     """
@@ -116,13 +123,18 @@ class Completeness:
     cgroups_unjudged: int = 0
     unattached: list[str] = field(default_factory=list)
     damaged: bool = False
+    tool: str = ""
+    foreign_lost: int = 0
+    losses: str = KNOWN_LOSSES
+    uncounted: int = 0
+    no_leak_list: list[str] = field(default_factory=list)
     exact: bool = True
     verdict: str = ""
 
     @property
     def lost(self) -> int:
         """Events that are lost, at most, or stored out of order."""
-        return self.dropped + self.skipped + self.late
+        return self.dropped + self.skipped + self.late + self.foreign_lost
 
     @property
     def confidence(self) -> str:
@@ -170,11 +182,17 @@ def assess(
         cgroups_unjudged=totals.cgroups_unjudged,
         unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
         damaged=bool(damage),
+        foreign_lost=losses.foreign,
+        no_leak_list=refusals(manifest),
     )
+    if manifest.foreign is not None:
+        result.tool, result.losses = manifest.foreign.tool, manifest.foreign.losses
+        result.uncounted = manifest.foreign.gaps + len(manifest.foreign.cpus_missing)
     unseen = result.lost or result.missed_frees_inferred or result.cgroups_unjudged
-    result.exact = not (unseen or result.unattached or result.damaged)
+    result.exact = not (unseen or result.unattached or result.damaged or manifest.foreign)
     result.sampled_one_in, result.filters = manifest.sampled_one_in, filter_options(manifest)
-    result.verdict = _verdict(result) + _modes(manifest)
+    said = foreign_verdict(manifest.foreign, result) if manifest.foreign is not None else _verdict(result)
+    result.verdict = said + _modes(manifest)
     return result
 
 

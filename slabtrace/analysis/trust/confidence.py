@@ -22,6 +22,7 @@ Example: three objects of one group, allocated in seconds 1, 4 and 7 of ten.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -30,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.names.cache_names import Caches
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.account import Account
@@ -41,9 +43,10 @@ from slabtrace.trace.manifest import Manifest
 EXACT, BOUNDED, UNPROVABLE = "exact", "bounded", "unprovable"
 NO_BOUND = np.int64(2**62)
 
-# Silent paths by what they do.  Any other path in the manifest may do both.
+# Silent paths by what they do.  Any other path in the manifest may do both.  Imports lack the ends of slabs
+# and their states at the end, which only show frees.
 KFREE_RCU = "kvfree_call_rcu"
-FREES = frozenset({"kmem_cache_free_bulk", KFREE_RCU, "kfree_nolock"})
+FREES = frozenset({"kmem_cache_free_bulk", KFREE_RCU, "kfree_nolock", "slab ends", "slab states"})
 ALLOCATIONS = frozenset({"kmem_cache_alloc_bulk", "kmalloc_nolock"})
 
 
@@ -86,26 +89,31 @@ class Proof:
 
     `losses`: the lost events by time.  `silent`, shape (c,): frees on paths that are not traced, at most
     (NO_BOUND: any number).  `means`, shape (c,): InUse.  `slabs`: the objects' states at the end.
+    `per_event`, shape (c,): how many objects a lost event may have freed (the pages of a block); None: 1.
     """
 
     slabs: SlabStates
     losses: Losses
     silent: Counts
     means: NDArray[np.int8]
+    per_event: Counts | None = None
 
     def bounds(self, live: EventBatch, member: Positions, cache_of_group: Positions) -> Bounds:
         """How many of the n objects `live` in each group may have been freed without being seen.
 
         `member`: the group of each object, shape (n,); `cache_of_group`: a row of Caches, shape (g,).
-        An object confirmed in use can only have been freed and its address allocated again: two lost events.
+        An object confirmed in use can only have been freed and its address allocated again: two lost events,
+        one of them an allocation.
         """
         groups, means = len(cache_of_group), self.means[cache_of_group]
         used = self.slabs.held(live)
         in_use, size = (np.bincount(each, minlength=groups) for each in (member[used], member))
         confirmed = used & (means[member] != InUse.NOTHING)
         others = np.bincount(member[~confirmed], minlength=groups)
-        lost = self._freed_by_lost_events(live.ts_ns[~confirmed], member[~confirmed], groups)
-        lost += self._freed_by_lost_events(live.ts_ns[confirmed], member[confirmed], groups, events_each=2)
+        since, again = self.losses.since, self.losses.reallocating
+        each = np.ones(groups, np.int64) if self.per_event is None else self.per_event[cache_of_group]
+        lost = _freed_by_lost_events(live.ts_ns[~confirmed], member[~confirmed], each, since)
+        lost += _freed_by_lost_events(live.ts_ns[confirmed], member[confirmed], each, again)
         silent = self.silent[cache_of_group]
         most = np.minimum(size, lost + np.minimum(silent, others))
         unknown = (silent == NO_BOUND) & (others == size)
@@ -119,38 +127,56 @@ class Proof:
         np.logical_or.at(unknown, row, self.silent == NO_BOUND)
         means = np.zeros(number, np.int8)
         np.maximum.at(means, row, self.means)
-        return Proof(self.slabs, self.losses, np.where(unknown, NO_BOUND, silent), means)
+        each = np.ones(number, np.int64)
+        if self.per_event is not None:
+            np.maximum.at(each, row, self.per_event)
+        return Proof(self.slabs, self.losses, np.where(unknown, NO_BOUND, silent), means, each)
 
-    def _freed_by_lost_events(
-        self, ts_ns: NDArray[np.int64], member: Positions, groups: int, events_each: int = 1
-    ) -> Counts:
-        """The most objects of each group whose frees can be among the lost events: shape (g,).
 
-        A lost event can only have freed an object that was allocated before it.  So of the j newest objects
-        of a group at most L(t_j) were freed, the events lost since the j-th was allocated; and of all n at
-        most L(t_j) + n - j.  This holds for every j; the least number is returned.
-        `events_each`: lost events that it takes for one object.
-        """
-        size = np.bincount(member, minlength=groups)
-        order = np.lexsort((-ts_ns, member))
-        first = np.cumsum(size) - size
-        j = np.arange(1, len(order) + 1) - first[member[order]]
-        bound = self.losses.since(ts_ns[order]) // events_each + size[member[order]] - j
-        lost = size.copy()
-        np.minimum.at(lost, member[order], bound)
-        return lost
+def _freed_by_lost_events(
+    ts_ns: NDArray[np.int64],
+    member: Positions,
+    per_event: Counts,
+    lost_since: Callable[[NDArray[np.int64]], Counts],
+) -> Counts:
+    """The most objects of each group that can have been freed by lost events: shape (g,).
+
+    `per_event`, shape (g,): how many objects one event may have freed.
+    A lost event can only have freed an object that was allocated before it.  So of the j newest objects
+    of a group at most L(t_j) were freed, as many as `lost_since` gives for the time of the j-th; and of all n
+    at most L(t_j) + n - j.  This holds for every j; the least number is returned.
+    """
+    size = np.bincount(member, minlength=len(per_event))
+    order = np.lexsort((-ts_ns, member))
+    first = np.cumsum(size) - size
+    j = np.arange(1, len(order) + 1) - first[member[order]]
+    bound = lost_since(ts_ns[order]) * per_event[member[order]] + size[member[order]] - j
+    lost = size.copy()
+    np.minimum.at(lost, member[order], bound)
+    return lost
 
 
 def prove(
-    slabs: SlabStates, account: Account, missed: Missed, losses: Losses, manifest: Manifest, damaged: bool
+    slabs: SlabStates,
+    account: Account,
+    missed: Missed,
+    losses: Losses,
+    manifest: Manifest,
+    damaged: bool,
+    caches: Caches | None = None,
 ) -> Proof:
     """What bounds the missed frees of each cache.
+
+    `caches`: of which every free is traced, whatever paths of the slab allocator are not, and how many
+    objects an event may be; None: none, and one.
 
     Frees on paths that are not traced are bounded by the kernel's own count only where no allocation can be
     missing from either count.
     """
     untraced = {path.path for path in manifest.coverage.unattached}
-    silent = np.where(missed.frees > losses.total, NO_BOUND, 0)  # else some path is not known
+    per_event = np.int64(1) if caches is None else caches.pages_per_event
+    lost = losses.total * per_event
+    silent = np.where(missed.frees > lost, NO_BOUND, 0)  # else some path is not known
     means = _what_in_use_means(untraced, missed, losses, manifest)
     if damaged:
         silent[:], means[:] = NO_BOUND, InUse.NOTHING
@@ -159,7 +185,9 @@ def prove(
         allocations_traced = untraced <= FREES and not filtered(manifest, PARTIAL_FILTERS)
         comparable = account.known & allocations_traced & (missed.carried == 0)
         silent = np.where(comparable, bound, NO_BOUND)
-    return Proof(slabs, losses, silent, means)
+        if caches is not None:
+            silent[caches.all_traced & (missed.frees <= lost)] = 0
+    return Proof(slabs, losses, silent, means, None if caches is None else caches.pages_per_event)
 
 
 def _what_in_use_means(

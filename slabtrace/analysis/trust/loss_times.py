@@ -37,7 +37,7 @@ def loss_times(table: pa.Table, manifest: Manifest, started_ns: int) -> pd.DataF
             "kind": [known.get(each, "unknown") for each in kind.tolist()],
             "program": program,
             "count": plain(table.column("count")).astype(np.int64),
-            "lost": skipped | np.isin(kind, [Loss.RING_FULL, Loss.NESTING, Loss.LATE]),
+            "lost": skipped | ~np.isin(kind, [Loss.RECURSION, Loss.STACK]),
         }
     )
     shown = (frame["count"] > 0) & (frame["end_ns"] > 0)  # not those of earlier parts of a series

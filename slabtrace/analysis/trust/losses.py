@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many events the trace may lack, and since when, from the loss ledger (losses.arrow).
 
-Dropped events (ring full, programs nested too deep) and late ones are counted one by one.  Skipped programs
-are harder: the kernel's recursion guard counts how often it skipped a program, and an event is lost only if
-its first program and its twin were both skipped.  Two numbers bound that, and the smaller one holds: how
-often the twin was skipped; and how often the first program was, less the events only the twin recorded.
+Dropped events (ring full, programs nested too deep and so on) and late ones are counted one by one.  Skipped
+programs are harder: the kernel's recursion guard counts how often it skipped a program, and an event is lost
+only if its first program and its twin were both skipped.  Two numbers bound that, and the smaller one holds:
+how often the twin was skipped; and how often the first program was, less the events only the twin recorded.
 A program without a twin loses every event for which it was skipped.  Programs that record neither
 allocations nor frees (HARMLESS) lose none.  A lost event can only have freed an object allocated before it,
 so `since` gives the losses at a time or later.  Why the bounds hold: docs/analysis.md.
@@ -37,17 +37,26 @@ from slabtrace.trace.format.schema import Loss
 from slabtrace.trace.manifest import Manifest
 
 TWIN = "_twin"  # how the names of twin programs end
-HARMLESS = ("mm_page_free", "task_newtask", "task_rename")  # record no allocation and no free
+HARMLESS = ("mm_page_free", "task_newtask", "task_rename", "on_cache_end")  # record no allocation, no free
 # Programs that record frees alone.  Any other program may have missed an allocation.
 FREES = (
     "kfree",
     "kmem_cache_free",
+    "percpu_free_percpu",
+    "pages_free",
+    "vfree_area",
     "on_kmem_cache_free_bulk",
     "on_kvfree_call_rcu",
     "on_kfree_call_rcu_nolock",
     "on_kfree_nolock",
     "on_wrong_cache_free",
 )
+NO_DROPS = (
+    Loss.RECURSION,
+    Loss.STACK,
+    Loss.LATE,
+    Loss.FOREIGN,
+)  # all other kinds are events that are not in the trace
 MOST_TWINS = 64  # twins looked at (recorders have ten): misses of programs beyond count as lost
 SLACK_NS = 1_000_000_000  # a row may end so much later: counters are read one by one, after the clock
 
@@ -55,31 +64,43 @@ SLACK_NS = 1_000_000_000  # a row may end so much later: counters are read one b
 class Losses:
     """Lost events by kind and time.  Losses that only the manifest has may have happened at any time.
 
-    Totals: `dropped` (ring full, or nested too deep); `recursion_missed`: how often first programs were
-    skipped; `skipped`: how many events can be lost by that, at most; `stacks_lost`; `late`.
+    Totals: `dropped` (ring full, nested too deep, and kinds that are not known here);
+    `recursion_missed`: how often first programs were skipped; `skipped`: how many events can be lost by
+    that, at most; `stacks_lost`; `late`; `foreign`: lost by another tool, as its recording says.
     """
 
     def __init__(self, table: pa.Table, manifest: Manifest, recovered: Recovered | None = None) -> None:
         kind, count = plain(table.column("kind")), plain(table.column("count")).astype(np.int64)
         times, totals = _times(table), manifest.totals
         self._skipped = _Skipped(table, manifest, recovered or Recovered())
-        drops = (kind == Loss.RING_FULL) | (kind == Loss.NESTING)
-        others = _Since(*times, count, drops | (kind == Loss.LATE))
+        drops = ~np.isin(kind, NO_DROPS)
+        foreign = kind == Loss.FOREIGN
+        others = _Since(*times, count, drops | foreign | (kind == Loss.LATE))
         self.recursion_missed, self.skipped = self._skipped.missed, self._skipped.total
         self.stacks_lost = max(int(count[kind == Loss.STACK].sum()), totals.stacks_lost)
         self.late = max(int(count[kind == Loss.LATE].sum()), totals.late)
         self.dropped = max(int(count[drops].sum()), totals.dropped)
-        self._untimed = self.dropped + self.late - others.total
+        self.foreign = int(count[foreign].sum())
+        self._untimed = self.dropped + self.late + self.foreign - others.total
         self._others = others
 
     @property
     def total(self) -> int:
         """All events that are lost, at most, or stored out of order."""
-        return self.dropped + self.skipped + self.late
+        return self.dropped + self.skipped + self.late + self.foreign
 
-    def since(self, ts_ns: NDArray[np.int64]) -> Counts:
-        """Events lost, at most, or stored out of order at each time or later: shape (n,)."""
-        return self._others.at(ts_ns) + self._untimed + self._skipped.since(ts_ns)
+    def since(self, ts_ns: NDArray[np.int64], allocations: bool = False) -> Counts:
+        """Events lost, at most, or stored out of order at each time or later: shape (n,).
+
+        `allocations`: without the events of programs that record frees alone.
+        """
+        skipped = self._skipped.since(ts_ns, allocations=allocations)
+        return self._others.at(ts_ns) + self._untimed + skipped
+
+    def reallocating(self, ts_ns: NDArray[np.int64]) -> Counts:
+        """How often, at each time or later, lost events can have freed an object and allocated its address
+        again, at most: each time takes two, one of them an allocation.  Shape (n,)."""
+        return np.minimum(self.since(ts_ns) // 2, self.since(ts_ns, allocations=True))
 
     def between(self, begin_ns: int, end_ns: int, allocations: bool = False) -> int:
         """Events that can be lost, or stored out of order, between two times, at most.

@@ -35,7 +35,7 @@ Chosen = Callable[["pd.DataFrame"], "pd.DataFrame"]
     "--to",
     "to",
     required=True,
-    type=click.Choice(["folded", "speedscope", "pprof", "perfetto", *TABULAR]),
+    type=click.Choice(["folded", "speedscope", "pprof", "perfetto", "ftrace", *TABULAR]),
     help="The format; json is JSON Lines.",
 )
 @output_options("Where to write (default: standard output).", required=False)
@@ -64,6 +64,7 @@ def command(
     speedscope  https://www.speedscope.app
     pprof       go tool pprof; sample types as in a Go heap profile
     perfetto    https://ui.perfetto.dev: a counter track for each cache, marks, losses
+    ftrace      text like tracefs' trace, of the events that have a kmem tracepoint
     parquet, csv, json     a table; json has one object per line
 
     \b
@@ -74,7 +75,7 @@ def command(
       slabtrace export boot.slab --to parquet -o events.parquet
       slabtrace export boot.slab --to csv --table stat
     """
-    if caches and to in TABULAR and table in STREAMED:
+    if caches and (to == "ftrace" or (to in TABULAR and table in STREAMED)):
         raise UsageError("--cache does not apply to events and lifetimes", "filter when you read the file")
     if output is not None:
         check_new(output, force)
@@ -87,7 +88,9 @@ def command(
     with reading(opened):
         chosen = filters.chooser(opened, caches)
         with _destination(output) as out:
-            if to in TABULAR:
+            if to == "ftrace":
+                _write_ftrace(out, opened)
+            elif to in TABULAR:
                 _write_table(out, opened, to, table, chosen)
             else:
                 _write_profile(out, opened, to, trace, (what, unit), chosen)
@@ -103,6 +106,14 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
     else:
         with replacing(output) as file:
             yield file
+
+
+def _write_ftrace(out: BinaryIO, opened: Trace) -> None:
+    from slabtrace.render.export.ftrace import COLUMNS, write_ftrace
+
+    tasks = opened.tasks()
+    comms = dict(zip(tasks["tid"].tolist(), tasks["comm"].tolist(), strict=True))
+    write_ftrace(out, opened.events(COLUMNS), opened.symbol, lambda tid: comms.get(tid, ""))
 
 
 def _write_profile(

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 FORMAT = "slabtrace"
 MAJOR = 2
-MINOR = 2
+MINOR = 3
 
 MANIFEST = "manifest.json"
 EVENTS_DIR = "events"
@@ -28,6 +28,9 @@ class Kind(IntEnum):
     CACHE_ALLOC = 0x02
     BULK_ALLOC = 0x03
     NOLOCK_ALLOC = 0x04
+    PERCPU_ALLOC = 0x05  # of per-CPU memory (2.3): `ptr` is a per-CPU pointer, `bytes_alloc` of all CPUs
+    PAGES_ALLOC = 0x06  # of a page (2.3): a block of 2^order pages is as many events; `cache` is 16 + order
+    VMALLOC = 0x07  # of an area of vmalloc (2.3)
     KFREE = 0x11
     CACHE_FREE = 0x12
     BULK_FREE = 0x13
@@ -38,9 +41,14 @@ class Kind(IntEnum):
     # where that is known, else the object's own.  Kernels before 7.0 free the object all the same
     # (CACHE_FREE).
     WRONG_CACHE_FREE = 0x17
+    PERCPU_FREE = 0x18
+    PAGES_FREE = 0x19
+    VFREE = 0x1A
 
 
 FREE_BIT = 0x10
+PAGES_OF_ORDER = 16  # `cache` of pages of order 0, and of order n so many more; addresses are larger
+LARGEST_ORDER = 10
 
 
 class Flag(IntFlag):
@@ -71,6 +79,18 @@ class CgroupEvent(IntEnum):
     GONE = 3  # removed; the kernel may keep its memory for long
 
 
+class Held(IntEnum):
+    """What the best chain of holders of an object says: the column `held` of objects.arrow."""
+
+    NOTHING = 0  # nothing that was searched points at it
+    LISTED = 1  # only a list or table of all objects of its kind has it
+    POINTER = 2  # an object or area points at it, of which it is not known who holds that
+    NAMED = 3  # kernel data, or an object that is known
+    OWNER = 4  # its own fields name its owner: a directory, keyring, socket, …
+    PROCESS = 5  # a process has it, through a file descriptor or by itself
+    UNREAD = 6  # nothing that was searched points at it, but whether it is in use could not be read
+
+
 STACK_NOT_TAKEN = -2  # no stack, for the stacks of its call site are sampled (bpf/stack_budget.h)
 
 
@@ -82,6 +102,9 @@ class Loss(IntEnum):
     RECURSION = 3  # programs skipped by the kernel's recursion guard (recursion_misses)
     STACK = 4  # stacks not stored: bucket collision or map full
     LATE = 5  # events stored out of order: committed after a later batch was written
+    FOREIGN = 6  # events that another tool lost (`slabtrace import`); `program`: the tool; count 0: not known
+    BULK_REST = 7  # events not recorded: objects of one bulk call beyond the first 64
+    WITHOUT_RING = 8  # events lost on CPUs that came online while recording, and have no ring
 
 
 # An event has only the columns that differ from event to event.  All that repeats is stored once, in
@@ -254,6 +277,22 @@ CHARGED = pa.schema(
     ]
 )
 
+# What some outstanding objects are and who holds them, read at the end.  For an object that was allocated
+# before ts_ns and not freed later, all of it holds at some time after ts_ns.
+OBJECTS = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("ptr", pa.uint64()),
+        ("in_use", pa.bool_()),  # false: its slab has it free by then
+        ("kind", pa.string()),  # as "dentry" or "sock"; empty: not known
+        ("description", pa.string()),  # names in it were chosen by others: escape it
+        ("references", pa.int64()),  # its reference count; -1: it has none
+        ("held", pa.uint8()),  # Held
+        ("holders", pa.list_(pa.string())),  # who holds it, the nearest first: escape them
+        ("holder", pa.uint64()),  # the address of the nearest; 0: none, or it is no object
+    ]
+)
+
 BINS_PER_OCTAVE = 2  # of lifetime_bin: bins for each doubling of the lifetime
 LIFETIME_BINS = 52 * BINS_PER_OCTAVE  # from 1 ns to 52 days
 
@@ -267,6 +306,15 @@ COUNTED = pa.schema(
         ("lifetime_bin", pa.uint8()),  # they lived from 2^(bin / 2) ns to 2^((bin + 1) / 2) ns
         ("objects", pa.uint64()),
         ("moved", pa.uint64()),  # freed on another CPU: the sum of all bins, in the first row
+    ]
+)
+# The kernel's own counters of memory (capture/memory/texts.py has their names), whole at the start and at the
+# end, and about each second those that changed.  A counter that could not be read has no row.
+MEMORY = pa.schema(
+    [
+        ("ts_ns", pa.int64()),
+        ("counter", pa.string()),  # as "meminfo.MemFree" or "vmalloc.load_module+0x1a [nf_tables]"
+        ("value", pa.int64()),  # bytes; a count where the counter is one
     ]
 )
 MARKS = pa.schema([("ts_ns", pa.int64()), ("text", pa.string())])
@@ -285,8 +333,10 @@ SIDE_TABLES: dict[str, pa.Schema] = {
     "slabs": SLABS,
     "pins": PINS,
     "charged": CHARGED,
+    "objects": OBJECTS,
     "counted": COUNTED,
     "marks": MARKS,
+    "memory": MEMORY,
 }
 
 SINCE = {
@@ -297,6 +347,8 @@ SINCE = {
     "cgroups": (2, 2),
     "modules": (2, 2),
     "charged": (2, 2),
+    "memory": (2, 3),
+    "objects": (2, 3),
 }  # version from which on traces have this side table
 CARRIED_SINCE = {  # and this carried one
     **dict.fromkeys(("uncompleted", "since", "older", "lived", "pairs"), (2, 1)),

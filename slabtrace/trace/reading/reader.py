@@ -91,10 +91,14 @@ class TraceReader:
         return table.slice(0, rows)
 
     def _record_batches(self) -> Iterator[pa.RecordBatch]:
-        for name in [*self._carried[:1], *self.segments]:
+        for name in [*self._carried[:1], *self._segments_read()]:
             segment = Segment(self._files, name, self._events_schema)
             yield from segment.batches(self._events_schema.names)
             self._note(segment.damage, segment.cut)
+
+    def _segments_read(self) -> list[str]:
+        """The segments that `events` reads, in order."""
+        return self.segments
 
     def table(self, name: str) -> pa.Table:
         """The side table `name` (a key of schema.SIDE_TABLES); empty if its file is missing.

@@ -15,9 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from slabtrace.errors import UsageError
+from slabtrace.trace.files.segments import Segment
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.batch import EventBatch
+from slabtrace.trace.format.event_columns import times
 from slabtrace.trace.reading.reader import TraceReader
+
+SAMPLED = {"slabinfo": "name", "memory": "counter"}  # tables of what was last sampled, and of what
 
 
 class WindowReader(TraceReader):
@@ -62,8 +66,22 @@ class WindowReader(TraceReader):
             else:
                 yield batch.take(np.flatnonzero((batch.ts_ns >= self._begin) & (batch.ts_ns < self._end)))
 
+    def _segments_read(self) -> list[str]:
+        """Without segments that end before the window: those that follow begin before it."""
+        first = [self._first_ns(name) for name in self.segments]
+        begun = np.flatnonzero(np.array(first, np.int64) <= self._begin)
+        return self.segments[int(begun[-1]) if len(begun) else 0 :]
+
+    def _first_ns(self, name: str) -> int:
+        """When the first event of a segment came; the end of time if there is none."""
+        segment = Segment(self._files, name, self._events_schema)
+        columns = [name for name in self._events_schema.names if name.startswith("ts_")]
+        first = next(segment.batches(columns), None)
+        ts_ns = times(first) if first is not None else np.empty(0, np.int64)
+        return int(ts_ns.min(initial=np.iinfo(np.int64).max))
+
     def table(self, name: str) -> pa.Table:
-        """As TraceReader.table; of slabinfo the last samples before the window, and those within it.
+        """As TraceReader.table; of slabinfo and memory the last samples before the window and those in it.
 
         The states of slabs and of their objects are those at the end of the recording; a window that ends
         earlier has none.
@@ -72,12 +90,12 @@ class WindowReader(TraceReader):
         if name == "counted" and len(table):
             middle = plain(table.column("begin_ns")) // 2 + plain(table.column("end_ns")) // 2
             return table.filter(pa.array((middle >= self._begin) & (middle < self._end)))
-        if name in ("slabs", "pins", "charged") and len(table):
+        if name in ("slabs", "pins", "charged", "objects") and len(table):
             return table.filter(pa.array(plain(table.column("ts_ns")) <= self._end))
-        if name != "slabinfo" or not len(table):
+        if name not in SAMPLED or not len(table):
             return table
         ts_ns = plain(table.column("ts_ns"))
-        names = table.column("name").to_pylist()
+        names = table.column(SAMPLED[name]).to_pylist()
         last = {names[row]: row for row in np.flatnonzero(ts_ns <= self._begin).tolist()}
         within = np.flatnonzero((ts_ns > self._begin) & (ts_ns <= self._end)).tolist()
         table = table.take(pa.array([*last.values(), *within], pa.int64()))

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from slabtrace.errors import TraceError
 from slabtrace.trace.format.batch import Int64, UInt64
+from slabtrace.trace.format.schema import LARGEST_ORDER, PAGES_OF_ORDER
 
 # No kernel uses these addresses, so a replaced one is recognised; they have 16 digits, as true ones.
 DATA = 0x5AB0_0000_0000_0000
 TEXT = 0x7E87_0000_0000_0000
+LARGEST_NUMBER = np.uint64(PAGES_OF_ORDER + LARGEST_ORDER)  # of a `cache` that is no address
 FIRST_PID = (1 << 22) + 1  # PID_MAX_LIMIT is 1 << 22
 FUNCTION_ALIGNMENT = 16
 LARGEST_FUNCTION = 1 << 24  # a larger offset is damage
@@ -85,6 +87,23 @@ class Memory:
     def _block(self, addresses: UInt64) -> UInt64:
         """The number of each address's block; only the address 0 has 0."""
         return np.where(addresses == 0, np.uint64(0), (addresses >> self._bits) + np.uint64(1))
+
+
+class CacheKeys:
+    """Keys of slab caches, which are addresses of memory; small numbers (the order of pages) stay."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def meet(self, keys: UInt64) -> None:
+        """Take keys, shape (n,)."""
+        self._memory.meet(keys[keys > LARGEST_NUMBER])
+
+    def of(self, keys: UInt64) -> UInt64:
+        """The replacement of each key, shape (n,).  Raises as Ranks.of."""
+        return np.where(
+            keys > LARGEST_NUMBER, self._memory.of(np.where(keys > LARGEST_NUMBER, keys, 0)), keys
+        )
 
 
 class Text:

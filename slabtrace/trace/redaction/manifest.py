@@ -10,13 +10,15 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from slabtrace.errors import TraceError
+from slabtrace.trace.format.foreign import Foreign
 from slabtrace.trace.format.schema import MANIFEST
 from slabtrace.trace.manifest import COMPLETE, FAILED, RECORDING, Command, Host, Manifest, Processes
 from slabtrace.trace.redaction.made_up import CacheNames, Names, Pids
 
 KEPT_OPTIONS = {
-    "stacks", "min_size", "max_size", "buffer_mib", "buffer_bytes", "twins", "duration", "mode", "grace",
-    "settle", "sample", "follow", "threshold_s", "live_objects", "live_table_bytes", "budget",
+    "stacks", "min_size", "max_size", "buffer_mib", "buffer_bytes", "map_bytes", "twins", "duration", "mode",
+    "grace", "settle", "sample", "follow", "threshold_s", "live_objects", "live_table_bytes", "budget",
+    "inspect_s", "inspect_cpu",
 }  # fmt: skip
 
 
@@ -35,7 +37,9 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
         realtime_minus_monotonic_ns=0,
         host=_redacted_host(manifest.host, caches),
         options={name: _option(name, each, pids, comms, caches) for name, each in manifest.options.items()},
+        foreign=manifest.foreign and _redacted_foreign(manifest.foreign),
         labels={name: f"label-{i}" for i, name in enumerate(manifest.labels, 1)},
+        inspection=manifest.inspection and replace(manifest.inspection, problem=""),
         processes=manifest.processes and _redacted_processes(manifest.processes, pids),
         command=command and _redacted_command(command, pids),
         recorder=replace(
@@ -43,6 +47,18 @@ def redacted_manifest(manifest: Manifest, pids: Pids, comms: Names, caches: Cach
             pid=int(pids.of([recorder.pid])[0]),
             helpers=[replace(each, pid=int(pids.of([each.pid])[0])) for each in recorder.helpers],
         ),
+    )
+
+
+def _redacted_foreign(foreign: Foreign) -> Foreign:
+    """Its numbers; what is text of the files may name anything."""
+    return replace(
+        foreign,
+        files=[f"file-{i}" for i in range(1, len(foreign.files) + 1)],
+        examples=[REPLACED] * len(foreign.examples),
+        filters=[REPLACED] * len(foreign.filters),
+        suspected=[REPLACED] * len(foreign.suspected),
+        notes=[REPLACED] * len(foreign.notes),
     )
 
 

@@ -26,19 +26,29 @@ from slabtrace.trace.format.arrays import column, plain
 from slabtrace.trace.format.batch import UInt64
 from slabtrace.trace.format.sample import in_sample
 from slabtrace.trace.manifest import read
-from slabtrace.trace.redaction.made_up import CacheNames, Memory, Names, Paths, Pids, Ranks, StackIds, Text
+from slabtrace.trace.redaction.made_up import (
+    CacheKeys,
+    CacheNames,
+    Memory,
+    Names,
+    Paths,
+    Pids,
+    Ranks,
+    StackIds,
+    Text,
+)
 from slabtrace.trace.redaction.manifest import pids_of, redacted_manifest
 from slabtrace.trace.writing.writer import TableWriter
 
-KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK, EMPTIED, INODE, PROGRAM, COMMAND, PATH = (
+KEPT, MEMORY, TEXT, PID, STACK, CACHE, COMM, MARK, EMPTIED, INODE, PROGRAM, COMMAND, PATH, KEY = (
     "kept", "memory", "text", "pid", "stack", "cache", "comm", "mark", "emptied", "inode", "program",
-    "command", "path",
+    "command", "path", "key",
 )  # fmt: skip
 EVENTS = "events"
 TREATMENT: dict[str, dict[str, str]] = {
     EVENTS: {"ptr": MEMORY, "tid": PID, **dict.fromkeys(("ts_ns", "ts_high", "ts_low", "site", "cpu"), KEPT)},
     "sites": {
-        "call_site": TEXT, "cache": MEMORY, "stack_id": STACK,
+        "call_site": TEXT, "cache": KEY, "stack_id": STACK,
         **dict.fromkeys(("site", "kind", "flags", "bytes_req", "bytes_alloc", "gfp_flags", "node"), KEPT),
     },
     "caches": {
@@ -72,8 +82,13 @@ TREATMENT: dict[str, dict[str, str]] = {
     },
     "pins": {"ts_ns": KEPT, "ptr": MEMORY, "pinned": KEPT},
     "charged": {"ts_ns": KEPT, "ptr": MEMORY, "hierarchy": KEPT, "cgroup": INODE},
+    "objects": {
+        "ptr": MEMORY, "holder": MEMORY, "description": EMPTIED, "holders": EMPTIED,
+        **dict.fromkeys(("ts_ns", "in_use", "kind", "references", "held"), KEPT),
+    },
     "counted": dict.fromkeys(("begin_ns", "end_ns", "site", "lifetime_bin", "objects", "moved"), KEPT),
     "marks": {"ts_ns": KEPT, "text": MARK},
+    "memory": dict.fromkeys(("ts_ns", "counter", "value"), KEPT),
     "missed": {"site": KEPT, "frees": KEPT},
     "uncompleted": {"ptr": MEMORY, "tid": PID, **dict.fromkeys(("ts_high", "ts_low", "site", "cpu"), KEPT)},
     "since": {"begin_ns": KEPT},
@@ -82,6 +97,8 @@ TREATMENT: dict[str, dict[str, str]] = {
     "pairs": dict.fromkeys(("site", "freed_at", "octave", "objects", "lived_ns"), KEPT),
 }  # fmt: skip
 LARGEST_ORDER = 10  # of a large kmalloc (MAX_PAGE_ORDER)
+# `bytes_alloc` of these is no block of memory: per-CPU memory is of all CPUs, vmalloc consists of pages.
+NO_BLOCKS = (schema.Kind.PERCPU_ALLOC, schema.Kind.VMALLOC)
 MOST_BITS = 40
 TORN = b"\xff\xff\xff\xff\x40\0\0\0"  # in an Arrow stream: "a message of 64 bytes follows"
 
@@ -106,6 +123,7 @@ class _Copying:
         self._manifest = read(self._files, trace)
         self._names = [name for name in self._files.names() if name.endswith(".arrow") and _table(name)]
         self._memory = Memory(self._block_bits())
+        self._keys = CacheKeys(self._memory)
         self._addresses, self._offsets, self._pids = Ranks(), dict[int, int](), Pids()
         self._comms, self._marks, self._caches = Names("task"), Names("mark"), CacheNames()
         self._inodes = Ranks()
@@ -116,7 +134,7 @@ class _Copying:
         for name in self._names:
             treatment = TREATMENT[_table(name)]
             takers = {MEMORY: self._memory.meet, TEXT: self._addresses.meet, PID: self._pids.meet}
-            takers[INODE] = self._inodes.meet
+            takers |= {INODE: self._inodes.meet, KEY: self._keys.meet}
             wanted = [each for each, how in treatment.items() if how in takers]
             for batch in self._batches(name, wanted) if wanted else ():
                 for each in wanted:
@@ -184,6 +202,7 @@ class _Copying:
             KEPT: lambda values, kind: values.cast(kind),
             **{how: _maker(each) for how, each in ((MEMORY, self._memory), (TEXT, text), (PID, self._pids))},
             STACK: _maker(StackIds()),
+            KEY: _maker(self._keys),
             INODE: _maker(self._inodes),
             **{how: _naming(each) for how, each in ((COMM, self._comms), (MARK, self._marks))},
             **{how: _naming(each) for how, each in self._named.items()},
@@ -195,10 +214,11 @@ class _Copying:
         """How many low bits of an address are its offset in its slab or large kmalloc."""
         page = max(self._manifest.host.page_size, 1)
         largest = page << LARGEST_ORDER
-        for name, field, unit in (("sites", "bytes_alloc", 1), ("caches", "order", page)):
-            for batch in self._batches(f"{name}.arrow", (field,)):
-                most = int(plain(batch.column(0)).max())
-                largest = max(largest, most if unit == 1 else unit << min(most, MOST_BITS))
+        for batch in self._batches("sites.arrow", ("kind", "bytes_alloc")):
+            kind, size = (plain(each) for each in batch.columns)
+            largest = max(largest, int(size[~np.isin(kind, NO_BLOCKS)].max(initial=0)))
+        for batch in self._batches("caches.arrow", ("order",)):
+            largest = max(largest, page << min(int(plain(batch.column(0)).max()), MOST_BITS))
         return min((largest - 1).bit_length(), MOST_BITS)
 
 

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""perf, ftrace, trace-cmd and LTTng recording at the same time, each as docs/import.md says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+EVENTS = ("kmalloc", "kmem_cache_alloc", "kfree", "kmem_cache_free")
+OF_NODES = ("kmalloc_node", "kmem_cache_alloc_node")  # up to 6.0
+TRACING = Path("/sys/kernel/tracing")
+FILES = {"perf": "perf.data", "ftrace": "trace.txt", "trace-cmd": "trace.dat", "LTTng": "lttng"}
+_ENDS_S = 600  # at most, for a tool to write what it has
+
+
+@contextmanager
+def recording(place: Path, ready_s: float, tools: Sequence[str] = tuple(FILES)) -> Iterator[None]:
+    """Those of the tools that run here record from `ready_s` after the begin of the block to its end."""
+    recorders: dict[str, tuple[bool, Callable[[Path], AbstractContextManager[None]]]] = {
+        "perf": (shutil.which("perf") is not None, _perf),
+        "ftrace": (True, _ftrace),
+        "trace-cmd": (_trace_cmd_runs(), _trace_cmd),
+        "LTTng": (shutil.which("lttng") is not None and _has_module("lttng-probe-kmem"), _lttng),
+    }
+    with ExitStack() as running:
+        for name in tools:
+            runs, recorder = recorders[name]
+            if runs:
+                running.enter_context(recorder(place / FILES[name]))
+        time.sleep(ready_s)
+        yield
+
+
+def recorded(place: Path) -> dict[str, Path]:
+    """The recordings in a folder, by tool."""
+    return {name: place / file for name, file in FILES.items() if (place / file).exists()}
+
+
+def events() -> list[str]:
+    """The kmem events that this kernel has."""
+    return [each for each in (*EVENTS, *OF_NODES) if (TRACING / "events/kmem" / each).exists()]
+
+
+@contextmanager
+def _perf(output: Path) -> Iterator[None]:
+    names = ",".join(f"kmem:{each}" for each in events())
+    command = ["perf", "record", "-a", "-g", "-k", "mono", "-m", "32M", "-e", names, "-o", output]
+    with _stopped(command):
+        yield
+
+
+@contextmanager
+def _trace_cmd(output: Path) -> Iterator[None]:
+    names = [word for each in events() for word in ("-e", f"kmem:{each}")]
+    with _stopped(["trace-cmd", "record", "-C", "mono", "-b", "32768", *names, "-o", output]):
+        yield
+
+
+def _trace_cmd_runs() -> bool:
+    if shutil.which("trace-cmd") is None:
+        return False
+    command = ["trace-cmd", "record", "-e", "kmem:kfree", "-o", "/dev/null", "true"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def _stopped(command: list[object]) -> Iterator[None]:
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.send_signal(2)
+        process.wait(_ENDS_S)
+
+
+@contextmanager
+def _ftrace(output: Path) -> Iterator[None]:
+    """An instance of its own, with addresses instead of hashes; read by trace_pipe, which shows losses."""
+    instance = TRACING / "instances" / f"slabtrace-imports-{os.getpid()}"
+    instance.mkdir()
+    pipe = None
+    try:
+        (instance / "trace_clock").write_text("mono")
+        if (instance / "options/hash-ptr").exists():  # since 5.12
+            (instance / "options/hash-ptr").write_text("0")
+        (instance / "buffer_size_kb").write_text("32768")
+        for each in events():
+            (instance / f"events/kmem/{each}/enable").write_text("1")
+        with output.open("wb") as file:
+            pipe = subprocess.Popen(["cat", str(instance / "trace_pipe")], stdout=file)
+            yield
+            (instance / "tracing_on").write_text("0")
+            time.sleep(2)
+    finally:
+        for each in events():
+            (instance / f"events/kmem/{each}/enable").write_text("0")
+        if pipe is not None:
+            pipe.terminate()
+            pipe.wait(10)
+        instance.rmdir()
+
+
+def _has_module(name: str) -> bool:
+    known = shutil.which("modinfo") is not None
+    return known and subprocess.run(["modinfo", name], capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def _lttng(output: Path) -> Iterator[None]:
+    names = [f"kmem_{each.removeprefix('kmem_')}" for each in events()]
+    _run("lttng-sessiond", "--daemonize")
+    try:
+        _run("lttng", "create", "imports", f"--output={output}")
+        _run("lttng", "enable-channel", "-k", "--subbuf-size=4M", "--num-subbuf=4", "all")
+        _run("lttng", "enable-event", "-k", "-c", "all", ",".join(names))
+        _run("lttng", "add-context", "-k", "-c", "all", "-t", "tid", "-t", "pid", "-t", "procname")
+        _run("lttng", "start")
+        yield
+        _run("lttng", "stop")
+        _run("lttng", "destroy", "imports")
+    finally:
+        subprocess.run(["pkill", "--pidfile", "/run/lttng/lttng-sessiond.pid"], check=False)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=_ENDS_S)
