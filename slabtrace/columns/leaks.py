@@ -94,11 +94,12 @@ _CLASS = (
 )
 
 _FINDING = (
-    Column("rank", "int64", "", "from 1: suspects first, then growing ones, by least growth; then by class and bytes"),
+    Column("rank", "int64", "", "from 1: suspects first, then growing ones, by least growth; then by class and bytes; of each class, what is lost first"),
     *_CLASS,
     Column("next", TEXT, "", "what to do about it"),
     Column("cache", TEXT, "", "slab cache of the owner, the part with most bytes"),
     Column("caches", TEXTS, "", "slab caches of all parts, the owner's first"),
+    Column("allocator", TEXT, "", "of the owner: slab, large kmalloc, percpu, pages, vmalloc; empty if not known"),
     Column("call_site", "uint64", "address", "who called the allocator for the owner"),
     Column("symbol", TEXT, "", "that call site as function+0x1a [module]"),
     Column("stack", TEXTS, "", "the kernel stack of that allocation, innermost first; empty if none was recorded"),
@@ -114,6 +115,10 @@ _FINDING = (
     *_TESTS,
     Column("longer_ns", "float64", "ns", "how much longer to record to decide; missing where it is decided or cannot be said", nullable=True),
     Column("doubt", TEXT, "", "what speaks against a leak; empty where nothing does"),
+    Column("inspected", "int64", "", "owners of which it was read at the end who holds them"),
+    Column("lost", "int64", "", "of these, owners that nothing points at"),
+    Column("held", TEXT, "", "the class of 9 of 10 of these or more: lost, process, kernel, cached or unknown (see inspected objects), else mixed; empty: none was inspected"),
+    Column("held_by", TEXTS, "", "processes that hold these, most objects first, three at most"),
     *(each for each in _GROUP if each.name in (
         "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence", "maybe_freed", "in_use", "stack_of",
         "stacked", "stacks", "object", "alias", "aliases", "context", "freed_by", "others_freed_by",

@@ -38,6 +38,24 @@ STAT = Table(
     command="stat", json_list="rows",
 )  # fmt: skip
 
+PAGE_STAT = Table(
+    "page totals", "a call site that allocated pages of an order with some gfp flags", 'stat(by="pages")',
+    (
+        Column("call_site", "uint64", "address", "who called the page allocator; 0 (null in JSON) if it is further out than the stack that was looked at"),
+        Column("symbol", TEXT, "", "the call site as function+0x1a [module]"),
+        Column("order", "int64", "", "a block has 2^order pages"),
+        Column("migrate_type", TEXT, "", "Unmovable, Movable or Reclaimable: what the gfp flags ask for"),
+        Column("gfp", TEXT, "", "the gfp flags, such as GFP_KERNEL|__GFP_ZERO"),
+        Column("hits", "int64", "", "blocks allocated"),
+        Column("bytes_alloc", "int64", "B", "their bytes"),
+        Column("pages", "int64", "", "their pages"),
+        Column("frees", "int64", "", "of these, pages freed: seen"),
+        Column("inferred", "int64", "", "of these, pages whose free was missed and inferred"),
+        Column("outstanding", "int64", "", "of these, pages not freed by the end of the recording"),
+    ),
+    command="stat --pages", json_list="rows",
+)  # fmt: skip
+
 POINTERS = Table(
     "pointers", "an address at which objects were allocated", 'stat(by="ptr")',
     (Column("ptr", "uint64", "address", "where the objects began"), _HITS, *_BYTES, _PINGPONG, _FRAG),

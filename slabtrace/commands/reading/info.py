@@ -25,8 +25,8 @@ def command(trace: str, form: Form) -> None:
     Works on a trace that is still being recorded, or whose recorder was killed. Below the table come
     the caches whose change, by the kernel's own count, differs most from the traced one, with the
     likely reason; then how many leaks were found (`leaks` shows them), and the least leak that would have
-    been. The last paragraph says whether every allocation and free was seen, or what was
-    missed and what that means.
+    been; then what became of all memory of the machine (`account` shows it). The last paragraph says
+    whether every allocation and free was seen, or what was missed and what that means.
 
     \b
     Examples:
@@ -36,6 +36,7 @@ def command(trace: str, form: Form) -> None:
     import slabtrace
     from slabtrace.render import json
     from slabtrace.render.terminal.info import write_info
+    from slabtrace.render.terminal.machine.account import write_memory
     from slabtrace.render.terminal.outstanding.findings import write_sentences
     from slabtrace.render.terminal.reconcile import write_reconciliation
     from slabtrace.render.terminal.verdict import write_full_verdict
@@ -43,17 +44,20 @@ def command(trace: str, form: Form) -> None:
     opened = watched(slabtrace.open(trace))
     found = opened.verdict()  # first: the pass that it needs serves the others too
     accounts, marks = opened.reconciliation(), opened.marks()
+    memory = opened.account_sentences()
 
     def write(out: TextIO, shown: pd.DataFrame) -> None:
         write_info(out, trace, opened.manifest, opened.completeness(), opened.length_ns, marks)
         write_reconciliation(out, shown)
         write_sentences(out, found)
+        write_memory(out, memory)
 
     more = {
         "manifest": opened.manifest,
         "marks": json.rows(marks, MARKS),
         "modules": json.rows(opened.modules(), MODULES),
         "verdict": found,
+        "memory": memory,
     }
     rows = Rows(RECONCILIATION, accounts)
     answer(form, "info", trace, opened, rows, write, more, verdict=write_full_verdict)

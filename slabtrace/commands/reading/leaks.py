@@ -21,7 +21,7 @@ from slabtrace.cli.options import (
 )
 from slabtrace.cli.source_lines import SourceLines, lines_option
 from slabtrace.cli.toml_files import read_suppressions, suppressions_option
-from slabtrace.columns import FINDINGS, LEAKS, OLDEST
+from slabtrace.columns import FINDINGS, LEAKS, OBJECTS, OLDEST
 from slabtrace.errors import UsageError
 from slabtrace.render import json
 
@@ -192,6 +192,7 @@ def _print_findings(
         opened.length_ns, opened.completeness(), CLASSES if chosen.objects else chosen.classes or GROWS,
         len(hidden), len(others), int((others["class"] == "suspect").sum()),
         _oldest(opened, rows.frame if form.most is None else rows.frame.head(form.most), chosen),
+        *_inspected(opened, chosen),
     )  # fmt: skip
 
     def notes(out: TextIO) -> None:
@@ -249,6 +250,16 @@ def _oldest(opened: Trace, findings: pd.DataFrame, chosen: Chosen) -> pd.DataFra
     return opened.oldest(chosen.objects, findings["rank"].tolist(), **chosen.question)
 
 
+def _inspected(opened: Trace, chosen: Chosen) -> tuple[pd.DataFrame | None, str]:
+    """The objects that were inspected, None where none was, and where was searched for their holders."""
+    from slabtrace.analysis.holders.classes import searched_words
+
+    account = opened.manifest.inspection
+    if account is None or not account.objects:
+        return None, ""
+    return opened.inspected(**chosen.question), searched_words(account.searched)
+
+
 def _print_json(
     path: str, opened: Trace, chosen: Chosen, rules: Suppressions, sources: SourceLines, form: Form
 ) -> None:
@@ -271,6 +282,14 @@ def _print_json(
         "verdict": verdict,
         **sources.json(shown, groups if form.most is None else groups.head(form.most)),
         FINDINGS.json_list: listed,
+        **_inspected_json(opened, chosen),
         **({"addresses_made_up": opened.manifest.redacted} if chosen.objects else {}),
     }
     answer(form, "leaks", path, opened, Rows(LEAKS, groups, "group"), lambda out, shown: None, more)
+
+
+def _inspected_json(opened: Trace, chosen: Chosen) -> dict[str, object]:
+    """The inspected objects, and the account of the inspection; null where there was none."""
+    frame, _ = _inspected(opened, chosen)
+    listed = [] if frame is None else json.rows(frame, OBJECTS)
+    return {OBJECTS.json_list: listed, "inspection": json.plain(opened.manifest.inspection)}

@@ -45,6 +45,7 @@ def command(
     lifetimes      how long objects lived
     sizes          allocations by size over time, as a heat map
     call-sites     outstanding objects over time, by the call site that allocated them
+    memory         all memory of the machine by what it is used for, slab or not
 
     Times at which events were lost are shaded; marks are dashed lines.
 

@@ -11,7 +11,7 @@ import click
 
 from slabtrace.cli.options import output_options, trace_argument
 from slabtrace.cli.output import check_new, replace, say_written
-from slabtrace.cli.pictures import PICTURES, Subject
+from slabtrace.cli.pictures import MEMORY, PICTURES, Subject
 from slabtrace.cli.progress import reading
 from slabtrace.cli.source_lines import SourceLines, lines_option
 
@@ -61,7 +61,9 @@ def write_report(trace: str, output: Path, quiet: bool = False, lines: tuple[str
         summed = opened.summed()
         tables = _tables(opened, summed, sources)
     plots = _plots(summed)
-    replace(output, report(Path(trace).name, slabtrace.__version__, tables, plots))
+    memory = plots.pop(MEMORY)
+    page = report(Path(trace).name, slabtrace.__version__, tables, list(plots.values()), memory)
+    replace(output, page)
     return sources
 
 
@@ -70,7 +72,7 @@ def _tables(opened: Trace, summed: Trace, sources: SourceLines) -> Tables:
     from slabtrace.analysis.mismatches.support import unsupported
     from slabtrace.render.html.report import Tables
 
-    mismatches = opened.mismatches()
+    mismatches, inspection = opened.mismatches(), opened.manifest.inspection
     findings, arrivals, listed, stack_totals = sources.shown(
         opened.findings(), opened.arrivals(), mismatches, opened.stack_totals()
     )
@@ -89,17 +91,22 @@ def _tables(opened: Trace, summed: Trace, sources: SourceLines) -> Tables:
         caches=summed.caches(),
         copies=summed.copies(),
         stack_totals=stack_totals,
+        account=summed.account(),
+        memory=summed.account_sentences(),
         lines=sources.sentence,
+        inspected=opened.inspected() if inspection is not None and inspection.objects else None,
         damage=opened.damage,  # complete once events were read
     )
 
 
-def _plots(opened: Trace) -> list[Plot]:
+def _plots(opened: Trace) -> dict[str, Plot]:
     from slabtrace.render.html.inline_svg import inline
     from slabtrace.render.html.report import Plot
 
     subject = Subject(opened, lambda frame: frame, TOP)
-    return [
-        Plot(picture.heading.capitalize(), inline(partial(picture.draw, subject, ""), picture.heading, name))
+    return {
+        name: Plot(
+            picture.heading.capitalize(), inline(partial(picture.draw, subject, ""), picture.heading, name)
+        )
         for name, picture in PICTURES.items()
-    ]
+    }

@@ -11,7 +11,7 @@ from slabtrace.cli import filters
 from slabtrace.cli.answer import Form, Rows, answer, answer_options
 from slabtrace.cli.opening import open_trace, window_options
 from slabtrace.cli.options import cache_option, call_site_option, choice_option, copies_option, trace_argument
-from slabtrace.columns import PEAKS, POINTERS, STAT
+from slabtrace.columns import PAGE_STAT, PEAKS, POINTERS, STAT
 from slabtrace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ SORT_KEYS = {
     "atomic": "atomic",
     "ptr": "ptr",
     "callsite": "symbol",
+    "order": "order",
+    "migtype": "migrate_type",
+    "gfp": "gfp",
 }
-TEXTS = ("symbol", "ptr")  # smallest first
+TEXTS = ("symbol", "ptr", "migrate_type", "gfp")  # smallest first
 
 
 def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
@@ -52,12 +55,18 @@ def _sort_keys(context: click.Context, parameter: click.Parameter, value: str) -
 @trace_argument
 @choice_option(
     "--by",
-    choices=["call-site", "cache", "ptr"],
+    choices=["call-site", "cache", "ptr", "pages"],
     default="call-site",
-    help="One row for each call site, slab cache, or address.",
+    help="One row for each call site, slab cache, address, or call site of pages.",
 )
 @click.option("--caller", "by", flag_value="call-site", help="Same as --by call-site (perf kmem's name).")
 @click.option("--alloc", "by", flag_value="ptr", help="Same as --by ptr (perf kmem's name).")
+@click.option(
+    "--pages",
+    "by",
+    flag_value="pages",
+    help="Same as --by pages: one row for each call site, order and gfp flags (perf kmem's --page).",
+)
 @click.option("--peaks", is_flag=True, help="Show when each cache held most, and which call sites held it.")
 @click.option(
     "--gfp", is_flag=True, help="Add columns: atomic, accounted and zeroed allocations, and their rate."
@@ -103,8 +112,10 @@ def command(
       slabtrace stat boot.slab --alloc -s hit -l 5
       slabtrace stat boot.slab --from "before login" --to "after login"
       slabtrace stat boot.slab --cache 'kmalloc-*' --json
+      slabtrace stat pages.slab --pages -s order,bytes
     """
     from slabtrace.render.terminal.caches import write_copies
+    from slabtrace.render.terminal.machine.pages import write_pages
     from slabtrace.render.terminal.stat import write_pointers, write_stat, write_summary
 
     opened = open_trace(trace, begin, end)
@@ -119,6 +130,9 @@ def command(
     table = table.sort_values(sort, ascending=[key in TEXTS for key in sort], kind="stable")
 
     def write(out: TextIO, shown: pd.DataFrame) -> None:
+        if by == "pages":
+            write_pages(out, table, shown, opened.caches(), opened.manifest.totals)
+            return
         write_summary(out, opened.stat(by="cache"), opened.completeness(), opened.length_ns)
         if by == "ptr":
             write_pointers(out, shown)
@@ -126,7 +140,7 @@ def command(
             write_stat(out, shown, by, gfp, opened.length_ns)
             write_copies(out, opened.copies(), shown["cache"])
 
-    rows = Rows(POINTERS if by == "ptr" else STAT, table)
+    rows = Rows({"ptr": POINTERS, "pages": PAGE_STAT}.get(by, STAT), table)
     answer(form, "stat", trace, opened, rows, write, {"by": by})
 
 
@@ -136,8 +150,21 @@ def _chosen(opened: Trace, by: str, caches: tuple[str, ...], call_site: str | No
         raise UsageError(f"--call-site cannot select rows by {by}", "leave out --by")
     if caches and by == "ptr":
         raise UsageError("--cache cannot select rows by address", "leave out --alloc")
+    if by == "pages":
+        return filters.by_call_site(_pages(opened, caches), call_site)
     choose = filters.chooser(opened, caches)
     return filters.by_call_site(choose(opened.stat(by=by)), call_site)
+
+
+def _pages(opened: Trace, caches: tuple[str, ...]) -> pd.DataFrame:
+    """The rows of pages.  Raises UsageError where --cache is used, or no pages were recorded."""
+    if caches:
+        raise UsageError("--cache cannot select rows of pages", "leave out --cache")
+    if not opened.manifest.options.get("pages"):
+        raise UsageError(
+            "this trace has no pages: it was recorded without --pages", "record with slabtrace record --pages"
+        )
+    return opened.stat(by="pages")
 
 
 def _check_keys(sort: list[str], table: pd.DataFrame) -> None:

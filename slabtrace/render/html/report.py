@@ -12,13 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slabtrace.analysis.freeing.words import siblings
+from slabtrace.analysis.holders.classes import summary
 from slabtrace.analysis.names.objects import shown
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
 from slabtrace.render.html.spark import spark
 from slabtrace.render.terminal.info import fields
+from slabtrace.render.terminal.machine.account import changed, pace
+from slabtrace.render.terminal.machine.account import shown as account_rows
 from slabtrace.render.terminal.mismatches import DOUBLE, SINGLE, confidence, unsupported
-from slabtrace.render.terminal.outstanding.findings import GROWS, amount, caches, claim_of_all, owner_stack_of
+from slabtrace.render.terminal.outstanding.findings import (
+    GROWS,
+    IN_HEADLINE,
+    amount,
+    caches,
+    claim_of_all,
+    owner_stack_of,
+)
 from slabtrace.render.terminal.outstanding.leaks import by_whom
 from slabtrace.render.terminal.outstanding.who import identity
 from slabtrace.render.terminal.reconcile import match
@@ -34,6 +44,7 @@ if TYPE_CHECKING:
 
 CARDS, OTHERS, MISMATCHES, CACHES = 20, 60, 20, 250  # shown at most
 SPARK_POINTS = 60
+ITEMS = 8  # of a part of memory
 FLAMES = (
     ("outstanding", "Allocated while recording and not freed by its end"),
     ("allocated", "All that was allocated"),
@@ -68,10 +79,15 @@ class Tables:
     copies: Mapping[str, Sequence[str]]  # caches that are sums of these
     usage: pd.DataFrame
     stack_totals: pd.DataFrame
+    account: pd.DataFrame
+    memory: Sequence[str]  # what the account of memory says
     lines: str = ""  # with source lines: which frames have none, as a sentence
+    inspected: pd.DataFrame | None = None  # what objects are and who holds them (columns.OBJECTS)
 
 
-def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> bytes:
+def report(
+    name: str, version: str, tables: Tables, plots: Sequence[Plot], memory_plot: Plot | None = None
+) -> bytes:
     """The page about the trace called `name`, made by slabtrace `version`, as UTF-8."""
     grows, busy = tables.findings["class"].isin(GROWS), _busy(tables.caches)
     cards, others = tables.findings[grows], tables.findings[~grows]
@@ -96,6 +112,8 @@ def report(name: str, version: str, tables: Tables, plots: Sequence[Plot]) -> by
         hidden_caches=max(len(tables.caches) - CACHES, 0) if len(busy) > CACHES else 0,
         idle_caches=len(tables.caches) - len(busy),
         plots=plots,
+        account=[_of_memory(row) for row in account_rows(tables.account, ITEMS)],
+        memory_plot=memory_plot,
         flames=[(what, words, flame_graph(tables.stack_totals, what)) for what, words in FLAMES],
         environment=[
             *fields(name, tables.manifest, tables.completeness, tables.length_ns, tables.marks),
@@ -129,8 +147,18 @@ def _finding(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]], tables: 
         "who": by_whom(row),
         "siblings": _sentence(siblings(row)),
         "identity": identity(row),
+        "inspected": _inspected(row, tables),
+        "held_words": IN_HEADLINE.get(str(row.get("held", "")), ""),
         "claim": claim_of_all(row, tables.completeness),
     }
+
+
+def _inspected(row: dict[Any, Any], tables: Tables) -> list[str]:
+    """Lines on the objects of a finding that were inspected when the recording ended."""
+    if tables.inspected is None:
+        return []
+    mine = tables.inspected[tables.inspected["finding"] == row["rank"]]
+    return summary(mine.to_dict("records"))
 
 
 def _sentence(text: str) -> str:
@@ -151,6 +179,12 @@ def _mismatch(row: dict[Any, Any]) -> dict[Any, Any]:
     events = [(happened, row[key]) for key, happened in words if isinstance(row.get(key), dict)]
     known = {key: None if unknown(row.get(key)) else row[key] for key in ("offset", "named_cache")}
     return {**row, **known, "sure": confidence(row), "events": events}
+
+
+def _of_memory(row: dict[Any, Any]) -> dict[Any, Any]:
+    """A row of the account of memory, in words."""
+    in_trace = "" if unknown(row["traced"]) else changed(row["traced"])
+    return {**row, "changed": changed(row["change"]), "pace": pace(row), "in_trace": in_trace}
 
 
 def _busy(caches: pd.DataFrame) -> pd.DataFrame:

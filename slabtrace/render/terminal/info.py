@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from slabtrace.render.terminal.foreign import foreign_fields, foreign_losses
+from slabtrace.render.terminal.recording import budget_words
 from slabtrace.render.terminal.text import write_fields
 from slabtrace.trace.manifest import Coverage, Manifest
-from slabtrace.units import count, duration, percent, plural, rate, size
+from slabtrace.units import count, duration, plural, rate, size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,7 @@ def fields(
         ("options", _options(manifest)),
         *_reduced(completeness),
         *_labels(manifest),
+        *foreign_fields(manifest.foreign, completeness),
         ("host", _host(manifest)),
         *_system(manifest),
         *_command(manifest),
@@ -56,7 +59,7 @@ def fields(
         ("events", _events(manifest, length_ns)),
         ("on disk", _on_disk(manifest)),
         *_coverage(manifest.coverage),
-        ("lost", _losses(completeness)),
+        ("lost", foreign_losses(manifest.foreign) if manifest.foreign else _losses(completeness)),
         *_inexact(completeness),
     ]
 
@@ -106,15 +109,8 @@ def _part(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _steps(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for step in manifest.steps:
-        cost = (
-            f"{percent(step.programs)} of all CPUs' time in the kernel, {percent(step.recorder)} in slabtrace"
-        )
         when = duration(step.ts_ns - manifest.started_ns)
-        which = "no stacks" if step.one_in == step.before else f"one in {count(step.one_in)} addresses"
-        if step.kept:
-            yield "budget", f"{which} from {when} on; the recording had cost {cost}"
-        else:
-            yield "budget", f"exceeded from {when} on ({cost}); a coarser sample would not help"
+        yield "budget", budget_words(step, f"from {when} on")
 
 
 def _host(manifest: Manifest) -> str:
@@ -186,6 +182,8 @@ def _coverage(coverage: Coverage) -> Iterator[tuple[str, str]]:
         yield "not traced", f"{', '.join(paths)}: {reason}"
     if coverage.charges_unread:
         yield "charged cgroups", f"not read: {coverage.charges_unread}"
+    for what in coverage.unrecorded:
+        yield "not recorded", what
 
 
 def _losses(completeness: Completeness) -> str:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from slabtrace.trace.manifest import Manifest
-from slabtrace.units import count, plural, size
+from slabtrace.trace.manifest import Manifest, Step
+from slabtrace.units import count, percent, plural, size
 
 
 class Progress(Protocol):
@@ -28,6 +28,16 @@ def status_line(progress: Progress) -> str:
         f"outstanding {progress.net_objects:+,}  dropped {progress.dropped:,}  "
         f"buffer {progress.fill:.0%}  {size(progress.bytes)}"
     )
+
+
+def budget_words(step: Step, when: str = "from here on") -> str:
+    """What --budget gave up, and why."""
+    cost = f"{percent(step.programs)} of all CPUs' time in the kernel, {percent(step.recorder)} in slabtrace"
+    if not step.kept:
+        return f"the budget is exceeded {when} ({cost}); a coarser sample would not help"
+    stacks = "" if step.stacks else "no stacks"
+    sample = f"one in {count(step.one_in)} addresses" if step.one_in != step.before else ""
+    return f"{', '.join(filter(None, (sample, stacks)))} {when}; the recording had cost {cost}"
 
 
 def summary(folder: Path, manifest: Manifest, report: Path | None) -> str:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from slabtrace.analysis.trust.foreign_words import foreign_summary
 from slabtrace.render.terminal.text import write_paragraph
 from slabtrace.units import count, plural, unknown
 
@@ -37,6 +38,8 @@ def short_verdict(completeness: Completeness, path: str) -> str:
 
     What a filter or a sample reduced the recording to is named with it: "Complete for --pid 12: …".
     """
+    if completeness.tool:
+        return f"{foreign_summary(completeness)}; see `slabtrace info {shlex.quote(path)}`"
     missing = [
         (completeness.lost, plural(completeness.lost, "event") + " lost"),
         (
@@ -91,6 +94,8 @@ def claim(group: Mapping[Any, Any], completeness: Completeness) -> str:
 def _why_unverified(completeness: Completeness) -> str:
     if completeness.damaged:
         return "files of the trace are damaged or unfinished"
+    if completeness.tool:
+        return f"{completeness.tool} does not record bulk frees and kfree_rcu"
     if completeness.unattached:
         return "some free paths cannot be traced on this kernel"
     return "more frees were missed than events were lost"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where traces and digests come from: folders, packed files, object stores."""
