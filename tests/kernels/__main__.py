@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from tests.kernels import guest, support
+from tests.kernels.built import BUILT, LABELS, by_default, obtain
 from tests.kernels.experiment import (
     HERE,
     PASSED,
@@ -18,11 +20,15 @@ from tests.kernels.experiment import (
     examine_at_once,
     examine_faults,
     examine_here,
+    examine_imports,
+    examine_inspected,
+    examine_modes,
+    examine_small,
     examine_survivors,
     folder,
     say,
 )
-from tests.kernels.packages import SUITES, Kernel, LabError, cache_folder, obtain
+from tests.kernels.packages import Kernel, LabError, cache_folder
 
 _DESCRIPTION = f"""\
 Test slabtrace on other kernels.
@@ -32,7 +38,9 @@ wrongly in known numbers, and boots the kernel in QEMU: two guests, both with th
 file system.  slabtrace records in the guests; the host checks the recordings.  One guest does what is
 allowed and what leaks.  The other frees wrongly, until its kernel panics.
 
-KERNEL: {", ".join(SUITES)}; "{HERE}" is the running kernel, without a guest, and needs root.  Default: all.
+KERNEL: {", ".join(LABELS)}; "{HERE}" is the running kernel, without a guest, and needs
+root.  {", ".join(BUILT)} is built from Debian's source, with lockdep, which takes long.  Default: all, but
+those that are built only if they are in the cache.
 
 Prints a row for each guest and check ("ok", or what is wrong), then what each kernel lets slabtrace see.
 Where a guest misses a deadline, the row says which condition was not met, and the lines below it show the
@@ -40,15 +48,39 @@ guest's last state.  Exit status 1: a row is not "ok".
 
 Kernels and the last recordings are in {cache_folder()} (SLABTRACE_KERNELS).
 """
+ONCE = "once"
+
+
+class _Way(NamedTuple):
+    """What is done instead of the two guests of `examine`, by its option."""
+
+    does: Callable[[Kernel, float], list[Row]]
+    help: str
+
+
+_WAYS = {
+    "survivors": _Way(examine_survivors, 'one guest each, recorded in the mode "survivors"'),
+    "inspected": _Way(examine_inspected, "one guest each: what the leaked objects are, and who holds them"),
+    "modes": _Way(examine_modes, "one guest each, in which every mode and option is loaded once"),
+    "faults": _Way(
+        examine_faults, "one guest each: little memory, few privileges, a clock that jumps, kernel lockdown"
+    ),
+    "imports": _Way(
+        examine_imports,
+        "one guest each, recorded by perf, ftrace, trace-cmd and (before 6.0) LTTng too, and compared",
+    ),
+    "small": _Way(examine_small, "one guest each with 512 MiB: what the default recording takes"),
+    ONCE: _Way(examine_at_once, "one guest for each kernel, without the panic at the end"),
+}
 _KERNELS_AT_ONCE = 2  # while one is fetched or checked, the other's guests run
 
 
 def main() -> int:
     """Print the rows of the kernels, then the table of docs/kernels.md.  Returns the exit status."""
     arguments = _arguments()
-    labels = arguments.kernels or [*SUITES, HERE]
+    labels = arguments.kernels or [*by_default(), HERE]
     failed = any(row.result != PASSED for row in _examine_all(labels, arguments))
-    if not (arguments.run or arguments.survivors or arguments.faults):
+    if not (arguments.run or any(getattr(arguments, name) for name in _WAYS if name != ONCE)):
         columns = [support.column(label, arguments.once) for label in labels]
         if any(columns):
             sys.stdout.write("\n" + support.table(columns))
@@ -62,31 +94,26 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="kernels to test")
+    for name, way in _WAYS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=way.help)
     parser.add_argument(
-        "--once", action="store_true", help="one guest for each kernel, without the panic at the end"
-    )
-    parser.add_argument(
-        "--survivors", action="store_true", help='one guest each, recorded in the mode "survivors"'
-    )
-    parser.add_argument(
-        "--faults",
-        action="store_true",
-        help="one guest each: little memory, few privileges, a clock that jumps, kernel lockdown",
-    )
-    parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="for each guest; default 1200, with --faults 1500"
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="for each guest; default 1200, with --faults, --imports or --modes 1500",
     )
     parser.add_argument(
         "--run", metavar="COMMAND", help="only run a shell command in a guest, and print its output"
     )
     arguments = parser.parse_args()
-    unknown = [label for label in arguments.kernels if label not in (*SUITES, HERE)]
+    unknown = [label for label in arguments.kernels if label not in (*LABELS, HERE)]
     if unknown:
-        parser.error(f"no such kernel: {', '.join(unknown)}; there are {', '.join([*SUITES, HERE])}")
+        parser.error(f"no such kernel: {', '.join(unknown)}; there are {', '.join([*LABELS, HERE])}")
     if arguments.timeout is None:
         # 80 to 150 s on an idle host, and 50 s for the recording with --cgroup; at a load of 13 it was 750 s.
         # The deadlines of waits.py end a guest that hangs in a wait sooner.
-        arguments.timeout = 1500 if arguments.faults else 1200
+        long = arguments.faults or arguments.imports or arguments.modes
+        arguments.timeout = 1500 if long else 1200
     if arguments.timeout <= 0:
         parser.error("--timeout must be more than 0 seconds")
     return arguments
@@ -131,11 +158,7 @@ def _rows(label: str, arguments: argparse.Namespace) -> list[Row]:
 
 
 def _experiment(arguments: argparse.Namespace) -> Callable[[Kernel, float], list[Row]]:
-    if arguments.survivors:
-        return examine_survivors
-    if arguments.faults:
-        return examine_faults
-    return examine_at_once if arguments.once else examine
+    return next((way.does for name, way in _WAYS.items() if getattr(arguments, name)), examine)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,32 @@ def module(kernel: Kernel) -> Path:
     return built
 
 
+def lttng(kernel: Kernel) -> Path | None:
+    """A folder with LTTng's modules for a kernel; None: they cannot be built for it.
+
+    Of Debian's lttng-modules-dkms.  The probe of kmem needs a whole source tree since 6.0.  A probe that does
+    not compile, as that of timers, is left out (make -k).
+    """
+    place = kernel.root.parent / "lttng"
+    if not place.exists():
+        source = _lttng_source(kernel.root.parent / "lttng-source")
+        flags = [f"KERNELDIR={kernel.headers}", f"CC={HERE}/module/cc", "CONFIG_DEBUG_INFO_BTF_MODULES="]
+        subprocess.run(["make", "-k", "-s", *flags], cwd=source, capture_output=True, check=False)
+        place.mkdir()
+        for built in source.rglob("*.ko"):
+            shutil.copy(built, place)
+    return place if (place / "lttng-probe-kmem.ko").exists() else None
+
+
+def _lttng_source(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    _run(["apt-get", "-q", "download", "lttng-modules-dkms"], folder)
+    (package,) = folder.glob("*.deb")
+    _run(["dpkg-deb", "-x", str(package), str(folder)])
+    return next(folder.glob("usr/src/lttng-modules-*"))
+
+
 @functools.cache
 def bytecode(tree: Path) -> None:
     """Compile slabtrace's Python files beside them, as the owner of the tree.
@@ -57,7 +83,7 @@ def bytecode(tree: Path) -> None:
     subprocess.run(argv, cwd=tree, check=False, capture_output=True, user=user, group=group)
 
 
-def _run(argv: list[str]) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True)
+def _run(argv: list[str], cwd: Path | None = None) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=cwd)
     if done.returncode:
         raise LabError(f"{' '.join(argv[:2])} failed:\n{done.stderr.strip()}")

@@ -22,11 +22,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slabtrace.errors import SlabtraceError
-from tests.kernels import build, guest, leak_checks, line_checks, mismatch_checks, workload
+from tests.kernels import (
+    build,
+    guest,
+    import_checks,
+    inspection_checks,
+    leak_checks,
+    line_checks,
+    memory_checks,
+    mismatch_checks,
+    small,
+    workload,
+)
+from tests.kernels.inspection_checks import INSPECT
 from tests.kernels.leak_checks import Findings
 from tests.kernels.packages import Kernel, cache_folder
 
 PASSED = "ok"
+OTHER_MEMORY = ("--percpu", "--pages", "--vmalloc")
 HERE = "here"  # the label of the running kernel
 Check = tuple[str, Callable[[Findings], None]]
 
@@ -44,7 +57,7 @@ class Row:
     def __str__(self) -> str:
         seconds = "" if self.seconds is None else f"{self.seconds:6.1f} s"
         below = f"\n{self.detail}" if self.detail else ""
-        return f"{self.kernel:9}{self.check:24}{seconds:10}{self.result}{below}"
+        return f"{self.kernel:10}{self.check:24}{seconds:10}{self.result}{below}"
 
 
 def say(*rows: Row) -> Row:
@@ -69,9 +82,9 @@ def examine(kernel: Kernel, timeout: float) -> list[Row]:
         workload.mismatches_script(module, guest.SHARED),
     )
     with ThreadPoolExecutor(2) as pool:
-        leaks = pool.submit(_record, kernel, "leaks", scripts[0], timeout)
+        leaks = pool.submit(_record, kernel, "leaks", scripts[0], timeout, *OTHER_MEMORY)
         wrong = pool.submit(_record, kernel, "mismatches", scripts[1], timeout)
-    checks = [*leak_checks.checks(), *line_checks.source_lines(module)]
+    checks = [*leak_checks.checks(), *memory_checks.checks(), *line_checks.source_lines(module)]
     rows += _checked(kernel, "leaks", leaks.result(), checks)
     rows += _findings(kernel.label, "leaks", leak_checks.of_cgroups(), "cgroups.slab")
     return rows + _checked(kernel, "mismatches", wrong.result(), mismatch_checks.checks(), dies=True)
@@ -81,8 +94,9 @@ def examine_at_once(kernel: Kernel, timeout: float) -> list[Row]:
     """The same with one guest, which does nothing that may end it."""
     module = build.module(kernel)
     script = workload.whole_script(build.leaver(), module, guest.SHARED)
-    checks = [*leak_checks.checks(), *mismatch_checks.checks(), *line_checks.source_lines(module)]
-    return _checked(kernel, "whole", _record(kernel, "whole", script, timeout), checks)
+    checks = [*leak_checks.checks(), *memory_checks.checks(), *mismatch_checks.checks()]
+    checks += line_checks.source_lines(module)
+    return _checked(kernel, "whole", _record(kernel, "whole", script, timeout, *OTHER_MEMORY), checks)
 
 
 def examine_survivors(kernel: Kernel, timeout: float) -> list[Row]:
@@ -92,6 +106,20 @@ def examine_survivors(kernel: Kernel, timeout: float) -> list[Row]:
     return _checked(kernel, "survivors", outcome, leak_checks.of_survivors())
 
 
+def examine_inspected(kernel: Kernel, timeout: float) -> list[Row]:
+    """What leaks, with --inspect: an emulated CPU searches memory for minutes."""
+    script = workload.inspected_script(build.leaver(), build.module(kernel), guest.SHARED)
+    outcome = _record(kernel, "inspected", script, timeout, *INSPECT)
+    return _checked(kernel, "inspected", outcome, inspection_checks.checks())
+
+
+def examine_modes(kernel: Kernel, timeout: float) -> list[Row]:
+    """Every mode and option compiled, loaded and attached once: a guest of its own, for it takes long."""
+    argv = [sys.executable, "-m", "tests.kernels.inside", guest.SHARED, "--modes"]
+    outcome = guest.run(kernel, argv, folder(kernel.label, "modes"), timeout)
+    return _guest_rows(kernel, "modes", outcome, dies=False)
+
+
 def examine_faults(kernel: Kernel, timeout: float) -> list[Row]:
     """Faults that need a kernel of their own; the last two recordings must hold exact counts."""
     program = " ".join(map(str, [build.leaver(), *workload.LEFT]))
@@ -99,6 +127,36 @@ def examine_faults(kernel: Kernel, timeout: float) -> list[Row]:
     outcome = guest.run(kernel, argv, folder(kernel.label, "faults"), timeout)
     rows = _checked(kernel, "faults", outcome, leak_checks.of_user_space())
     return rows + _findings(kernel.label, "faults", leak_checks.of_user_space(), "clock.slab")
+
+
+def examine_imports(kernel: Kernel, timeout: float) -> list[Row]:
+    """One run recorded by slabtrace and other tools at once, compared object by object."""
+    place = folder(kernel.label, "imports")
+    modules = build.lttng(kernel)
+    argv = [sys.executable, "-m", "tests.kernels.tracers", guest.SHARED]
+    argv += [str(modules)] if modules is not None else []
+    script = workload.kept_script(build.leaver(), build.module(kernel), guest.SHARED)
+    outcome = guest.run(kernel, argv, place, timeout, {"workload.sh": script})
+    rows = _guest_rows(kernel, "imports", outcome, dies=False)
+    return rows if outcome.failure else rows + compare_imports(kernel.label)
+
+
+def compare_imports(label: str) -> list[Row]:
+    """Compare the recordings of examine_imports, again if need be."""
+    return _findings(label, "imports", import_checks.checks(folder(label, "imports")))
+
+
+def examine_small(kernel: Kernel, timeout: float) -> list[Row]:
+    """The default recording where memory is small; the last row says what it takes of the kernel's."""
+    program = " ".join(map(str, [build.leaver(), *workload.LEFT]))
+    argv = [sys.executable, "-m", "tests.kernels.small", guest.SHARED, program]
+    place = folder(kernel.label, "small")
+    outcome = guest.run(kernel, argv, place, timeout, memory_mib=small.MEMORY_MIB)
+    rows = _checked(kernel, "small", outcome, small.checks(place))
+    if outcome.failure:
+        return rows
+    used = (f"{each} {value / 2**20:.1f}" for each, value in small.kernel_memory(place).items())
+    return [*rows, Row(kernel.label, "kernel memory, MiB", PASSED, detail="  " + ", ".join(used))]
 
 
 def examine_here() -> list[Row]:

@@ -34,7 +34,7 @@ _ROOM = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 SHARED = "/run/lab"  # the folder of `run`, as the guest sees it
 _PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
 _COMPLAINT = re.compile(
-    r"(WARNING: .*|BUG: .*|Oops: .*|general protection fault.*|INFO: .*(?:stall|blocked).*)"
+    r"(WARNING: .*|BUG: .*|Oops: .*|general protection fault.*|INFO: .*(?:stall|blocked|non-static key).*)"
 )
 
 
@@ -64,6 +64,7 @@ def run(
     folder: Path,
     timeout: float = 300,
     files: Mapping[str, str] = MappingProxyType({}),
+    memory_mib: int = 2048,
 ) -> Outcome:
     """Run a command in a guest, with the work tree as its current folder, for `timeout` seconds at most.
 
@@ -74,7 +75,7 @@ def run(
     build.bytecode(ROOT)
     for boots in range(1, _BOOTS + 1):
         with _ROOM:
-            outcome = _run_once(kernel, argv, folder, timeout, files)
+            outcome = _run_once(kernel, argv, folder, timeout, files, memory_mib)
         outcome.boots = boots
         if not (outcome.panicked and _EMULATED.search(read(folder / "console.log"))):
             break
@@ -82,7 +83,12 @@ def run(
 
 
 def _run_once(
-    kernel: Kernel, argv: list[str], folder: Path, timeout: float, files: Mapping[str, str]
+    kernel: Kernel,
+    argv: list[str],
+    folder: Path,
+    timeout: float,
+    files: Mapping[str, str],
+    memory_mib: int,
 ) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -92,13 +98,13 @@ def _run_once(
     (folder / f"wait-{BOOT.name}").touch()
     watch = Watch(folder, timeout)
     begun = time.monotonic()
-    overdue = _qemu(_arguments(kernel, initramfs.obtain(kernel), folder), watch)
+    overdue = _qemu(_arguments(kernel, initramfs.obtain(kernel), folder, memory_mib), watch)
     outcome = _outcome(folder, time.monotonic() - begun, overdue)
     outcome.waits_s = watch.took_s
     return outcome
 
 
-def _arguments(kernel: Kernel, initrd: Path, folder: Path) -> list[str]:
+def _arguments(kernel: Kernel, initrd: Path, folder: Path, memory_mib: int) -> list[str]:
     # oops=panic: what harms the guest's kernel ends the guest at once, with the reason on its console
     # no_timer_check: where the host is busy, emulated timers come too late for that check of the boot
     line = "console=ttyS0 panic=-1 oops=panic printk.time=1 no_timer_check"
@@ -106,7 +112,8 @@ def _arguments(kernel: Kernel, initrd: Path, folder: Path) -> list[str]:
     return [
         "qemu-system-x86_64",
         # without AVX: QEMU 7.2 emulates AVX2 wrongly enough to spoil NumPy's results
-        *("-accel", "tcg,thread=multi", "-cpu", "max,avx=off,avx2=off", "-smp", "2", "-m", "2G"),
+        *("-accel", "tcg,thread=multi", "-cpu", "max,avx=off,avx2=off", "-smp", "2"),
+        *("-m", f"{memory_mib}M"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-serial", f"file:{folder / 'console.log'}"),
         *("-virtfs", f"{share},path=/,mount_tag=root,readonly=on"),

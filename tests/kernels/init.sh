@@ -8,6 +8,7 @@ $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
 $b mount -t devtmpfs dev /dev
 for module in /modules/*.ko; do
+	[ -e $module ] || break # all is built in
 	$b insmod $module
 done
 

@@ -4,6 +4,7 @@
 The host does the analysis: an emulated CPU is slow, and the AVX2 of QEMU 7.2 returns wrong results.
 
     python -m tests.kernels.inside RESULTS [--doctor] [OPTION OF record…]
+    python -m tests.kernels.inside RESULTS --modes      only load every mode once (modes.py)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from tests.kernels.workload import CGROUPS, WANTED
 
+LOCKDEP = Path("/proc/lockdep_stats")  # lockdep turns itself off after its first complaint
 SLABTRACE = [sys.executable, "-m", "slabtrace"]
 
 
@@ -44,15 +46,20 @@ def main(results: Path, doctor: bool, options: list[str]) -> None:
 
     `doctor`: also `slabtrace doctor`, and a recording with --cgroup.
     """
+    if options == ["--modes"]:
+        step(results, "modes", [sys.executable, "-m", "tests.kernels.modes"])
+        return
     if doctor:
         step(results, "doctor", [*SLABTRACE, "doctor"])
+        step(results, "cgroup v2", ["sh", "-c", f"mkdir {CGROUPS} && mount -t cgroup2 none {CGROUPS}"])
     record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab"), "--grace", "2s"]
     step(results, "record", [*record, *options, "--", "sh", "-e", str(results / "workload.sh")])
     if doctor:
-        step(results, "cgroup v2", ["sh", "-c", f"mkdir {CGROUPS} && mount -t cgroup2 none {CGROUPS}"])
         record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "cgroups.slab")]
         record += ["--cgroup", f"/{WANTED}*", "--", "sh", "-e", str(results / "cgroups.sh")]
         step(results, "record --cgroup", record)
+    if LOCKDEP.exists():
+        step(results, "lockdep still on", ["grep", "debug_locks: *1", str(LOCKDEP)])
 
 
 if __name__ == "__main__":

@@ -138,6 +138,16 @@ def check_fault(fault: Fault) -> Callable[[Findings], None]:
     return check
 
 
+def check_reused_cache(findings: Findings) -> None:
+    """A cache that lived for microseconds has its own name or none: not that of the next one there."""
+    (after,) = (fault for fault in FAULTS if fault.name == "leak_after_reuse")
+    sites = made_by(findings.call_sites, "use_before")
+    names = {"slabtrace_before" if site["cache"].startswith("(cache at") else site["cache"] for site in sites}
+    equal("cache", names, {"slabtrace_before"})
+    times, rest = divmod(total(sites, "hits"), after.count)
+    equal("allocated", (times > 0, rest), (True, 0))
+
+
 def check_unloaded(findings: Findings) -> None:
     """The module is unloaded; its objects are outstanding and still have their symbols."""
     for fault in FAULTS:
@@ -170,6 +180,13 @@ def blamed(finding: Group) -> set[str]:
     return {name for event in events if event for name in frames(event)}
 
 
+def check_preemptible(findings: Findings) -> None:
+    """Tracepoint programs can be preempted from 7.0 on, and the recorder knows it (also with lockdep)."""
+    manifest = findings.trace.manifest
+    since = int(manifest.host.release.partition(".")[0]) >= 7
+    equal(f"programs_preemptible on {manifest.host.release}", manifest.coverage.programs_preemptible, since)
+
+
 def of_user_space() -> Iterator[tuple[str, Callable[[Findings], None]]]:
     """(name, check) of what the leaver does without the module."""
     yield "messages", check_messages
@@ -194,6 +211,7 @@ def of_survivors() -> Iterator[tuple[str, Callable[[Findings], None]]]:
     for fault in FAULTS:
         yield fault.name, check_fault(fault)
     yield "unloaded module", check_unloaded
+    yield "preemptible", check_preemptible
 
 
 def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
@@ -201,6 +219,8 @@ def checks() -> Iterator[tuple[str, Callable[[Findings], None]]]:
     yield from of_user_space()
     for fault in FAULTS:
         yield fault.name, check_fault(fault)
+    yield "reused cache", check_reused_cache
     yield "silent paths", check_silent_paths
     yield "unloaded module", check_unloaded
+    yield "preemptible", check_preemptible
     yield "no mismatch", check_nothing_wrong

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's generic kernels, fetched into the lab's own cache and never installed.
+"""Debian's kernels (generic and real-time), fetched into the lab's own cache and never installed.
 
 Packages come from the mirror that the machine's apt uses, with a sources list and package lists of the
 lab's own.  A kernel's files are in CACHE/LABEL/root.  CACHE/LABEL/kernel.json is written last; once it
@@ -14,22 +14,29 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# The Debian suite of each kernel, and those it depends on.
-SUITES = {
+# The Debian suite of each version, and those it depends on.
+_VERSIONS = {
     "5.10": ("bullseye",),
     "6.1": ("bookworm",),
     "6.12": ("trixie",),
     "7": ("trixie-backports", "trixie"),
 }
-_METAPACKAGES = ("linux-image-amd64", "linux-headers-amd64")
+GENERIC = tuple(_VERSIONS)
+FLAVOURS = ("rt",)  # PREEMPT_RT; the cloud kernels have no 9p, by which guests get their root file system
+SUITES = _VERSIONS | {
+    f"{version}-{flavour}": suites for version, suites in _VERSIONS.items() for flavour in FLAVOURS
+}
 _KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|headers|kbuild)-\d\S*")
 # The programs of linux-kbuild are linked with these libraries; the host's may be older.
 _LIBRARY = re.compile(r"libc6|libelf1(t64)?|zlib1g|libzstd1")
+_CHOSEN = re.compile(f"{_KERNEL_PACKAGE.pattern}|{_LIBRARY.pattern}")
+Make = Callable[[str, Path], dict[str, str]]  # of a label and its folder; returns what the note holds
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_NOTE = "kernel.json"  # written last
+NOTE = "kernel.json"  # written last
 # A guest loads virtio, 9p and overlayfs; the thousands of other modules are not unpacked.
 _MODULE_FOLDERS = ("drivers/virtio", "net/9p", "fs", "lib", "crypto")
 
@@ -74,37 +81,39 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slabtrace-kernels"
 
 
-def obtain(label: str) -> Kernel:
-    """The kernel with that label.  Fetches it if it is missing or incomplete.  Raises LabError."""
+def obtain(label: str, make: Make | None = None) -> Kernel:
+    """The kernel with that label.  Fetches or makes it if it is missing or incomplete.  Raises LabError."""
     folder = cache_folder() / label
-    kernel = _kept(label, folder)
+    kernel = kept(label)
     if kernel is None:
-        shutil.rmtree(folder, ignore_errors=True)
-        content = _fetch(label, folder)
-        (folder / _NOTE).write_text(json.dumps(content))
+        content = (make or _fetch)(label, folder)
+        (folder / NOTE).write_text(json.dumps(content))
         kernel = Kernel(label, content["release"], folder / "root")
     return kernel
 
 
-def _kept(label: str, folder: Path) -> Kernel | None:
+def kept(label: str) -> Kernel | None:
     """The kernel in the cache; None if it is missing or incomplete."""
+    folder = cache_folder() / label
     try:
-        kernel = Kernel(label, json.loads((folder / _NOTE).read_text())["release"], folder / "root")
+        kernel = Kernel(label, json.loads((folder / NOTE).read_text())["release"], folder / "root")
         return kernel if kernel.image.exists() and kernel.headers.is_dir() else None
     except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return None
 
 
 def _fetch(label: str, folder: Path) -> dict[str, str]:
-    apt = _Apt(folder / "apt", SUITES[label])
+    shutil.rmtree(folder, ignore_errors=True)
+    apt = Apt(folder / "apt", SUITES[label])
     apt.update()
-    packages = apt.needed()
-    for deb in apt.download(packages):
-        _unpack(deb, folder / "root")
+    flavour = f"{label.partition('-')[2]}-amd64".removeprefix("-")
+    packages = apt.needed([f"linux-{each}-{flavour}" for each in ("image", "headers")], _CHOSEN)
+    apt.unpacked(packages, folder / "root")
     shutil.rmtree(apt.folder)
     release = next(name for name in packages if name.startswith("linux-image-")).removeprefix("linux-image-")
     _relocate_headers(folder / "root", release)
-    _bring_libraries(folder / "root")
+    root = folder / "root"
+    own_libraries(root, [*root.glob("**/objtool.real-x86"), *root.glob("**/modpost.real-lsb-64")])
     return {"release": release}
 
 
@@ -133,12 +142,12 @@ exec {loader} --library-path {libraries} $0.elf "$@"
 """
 
 
-def _bring_libraries(root: Path) -> None:
-    """Make objtool and modpost run with the libraries of their own suite."""
+def own_libraries(root: Path, programs: Iterable[Path]) -> None:
+    """Make programs run with the libraries of their own suite, which are unpacked in `root`."""
     loader = next(root.glob("**/x86_64-linux-gnu/ld-linux-x86-64.so.2"))
     folders = {str(file.parent) for file in root.glob("**/x86_64-linux-gnu/*.so.*")}
     text = _WRAPPER.format(loader=loader, libraries=":".join(sorted(folders)))
-    for program in [*root.glob("**/objtool.real-x86"), *root.glob("**/modpost.real-lsb-64")]:
+    for program in programs:
         program.rename(program.with_name(program.name + ".elf"))
         program.write_text(text)
         program.chmod(0o755)
@@ -154,7 +163,7 @@ def mirror() -> str:
     return override or found[0]
 
 
-class _Apt:
+class Apt:
     """apt-get and apt-cache with the lab's own configuration, and the machine's keys and mirror."""
 
     def __init__(self, folder: Path, suites: tuple[str, ...]) -> None:
@@ -183,16 +192,18 @@ class _Apt:
         """Fetch the list of packages."""
         _run(["apt-get", *self._options, "-q", "update"])
 
-    def needed(self) -> list[str]:
-        """Of all packages that the metapackages depend on, the kernel's own and the libraries."""
-        shown = _run(["apt-cache", *self._options, "depends", "--recurse", "--important", *_METAPACKAGES])
-        names = {line for line in shown.splitlines() if not line.startswith(" ")}
-        return sorted(n for n in names if _KERNEL_PACKAGE.fullmatch(n) or _LIBRARY.fullmatch(n))
+    def needed(self, packages: list[str], chosen: re.Pattern[str]) -> list[str]:
+        """The names that match `chosen`, of these packages and all that they depend on."""
+        shown = _run(["apt-cache", *self._options, "depends", "--recurse", "--important", *packages])
+        return sorted({line for line in shown.splitlines() if chosen.fullmatch(line)})
 
-    def download(self, packages: list[str]) -> list[Path]:
-        """Download packages; apt checks their signatures."""
-        _run(["apt-get", *self._options, "-q", "download", *packages], self.folder / "debs")
-        return sorted((self.folder / "debs").glob("*.deb"))
+    def unpacked(self, packages: list[str], root: Path) -> None:
+        """Download packages, whose signatures apt checks, and unpack them in `root`."""
+        place = self.folder / "debs"
+        _run(["apt-get", *self._options, "-q", "download", *packages], place)
+        for deb in sorted(place.glob("*.deb")):
+            _unpack(deb, root)
+            deb.unlink()
 
 
 def _run(argv: list[str], cwd: Path | None = None) -> str:

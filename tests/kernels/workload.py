@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens while slabtrace records in a guest, in prime numbers.
 
-The faults are functions of module/slabtrace_faults.c; the stacks in the trace show their names.  What the
-trace must hold of them is in leak_checks.py and mismatch_checks.py.
+The faults are functions of module/slabtrace_faults.c and module/memory_faults.h; the stacks in the trace show
+their names.  What the trace must hold of them is in leak_checks.py, memory_checks.py and mismatch_checks.py.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ FAULTS = (
     Fault("leak_cache", 109, 109, SMALL, "slabtrace_object"),
     Fault("leak_krealloc", 113, 113, allocated=226),
     Fault("leak_krealloc_in_place", 127, 127),
+    Fault("leak_after_reuse", 179, 179, 2 * SMALL, "slabtrace_after"),
     Fault("free_kmalloc", 131, 0),
     Fault("free_rcu", 137, 0),
     Fault("free_bulk", 139, 0, cache="slabtrace_object"),
@@ -50,6 +51,21 @@ FAULTS = (
     Fault("free_hardirq", 163, 0),
     Fault("free_other_cpu", 167, 0),
     Fault("free_by_kfree", 173, 0, cache="slabtrace_object"),
+)
+
+LOST = ("leak_kmalloc", "leak_kzalloc", "leak_node", "leak_cache")  # the module forgets the only pointer
+
+# Memory of no slab; `kept` and `allocated` are pages, and `bytes_req` is of a page.
+PAGE = 4096
+MEMORY_FAULTS = (
+    Fault("leak_pages", 53, 2 * 53, PAGE, r"\(pages order 1\)", allocated=2 * 53),
+    Fault("leak_of_split", 59, 59, PAGE, r"\(pages order 2\)", allocated=4 * 59),
+    Fault("free_pages_whole", 61, 0, PAGE, r"\(pages order 1\)", allocated=2 * 61),
+    Fault("free_pages_split", 67, 0, PAGE, r"\(pages order 2\)", allocated=4 * 67),
+    Fault("leak_percpu", 71, 71, SMALL, r"\(percpu\)"),
+    Fault("free_percpu_memory", 73, 0, SMALL, r"\(percpu\)"),
+    Fault("leak_vmalloc", 79, 79, 3 * PAGE, r"\(vmalloc\)"),
+    Fault("free_vmalloc", 83, 0, 3 * PAGE, r"\(vmalloc\)"),
 )
 
 
@@ -84,6 +100,17 @@ wait_for() {
 def leaks_script(leaver: Path, module: Path, share: str) -> str:
     """What is allowed and what leaks.  The module is loaded late, and unloaded while its objects exist."""
     return _script(module, share, [_leave(leaver), *_FAULTS_DONE, "wait_for module", _unload(module)])
+
+
+def inspected_script(leaver: Path, module: Path, share: str) -> str:
+    """What is lost beside what is held, and no more: the first findings alone are inspected."""
+    lost = [_do(f"{fault.name} {fault.count}") for fault in FAULTS if fault.name in LOST]
+    return _script(module, share, [_leave(leaver), *lost, "wait_for module", _unload(module)])
+
+
+def kept_script(leaver: Path, module: Path, share: str) -> str:
+    """What is allowed and what leaks.  The module stays: other tools need it to name its functions."""
+    return _script(module, share, [_leave(leaver), *_FAULTS_DONE, "wait_for module"])
 
 
 def mismatches_script(module: Path, share: str) -> str:
@@ -122,5 +149,5 @@ def _do(order: str) -> str:
     return f"echo {order} > /proc/slabtrace_faults"
 
 
-_FAULTS_DONE = [_do(f"{fault.name} {fault.count}") for fault in FAULTS]
+_FAULTS_DONE = [_do(f"{fault.name} {fault.count}") for fault in (*FAULTS, *MEMORY_FAULTS)]
 _BAD_DONE = [_do(f"{bad.name} {bad.count}") for bad in BAD_FREES]

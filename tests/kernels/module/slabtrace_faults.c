@@ -84,6 +84,36 @@ static noinline void leak_krealloc_in_place(int count)
 		(void)!krealloc(kmalloc(SMALL, GFP_KERNEL), SMALL + 1, GFP_KERNEL);
 }
 
+static noinline void use_before(struct kmem_cache *before, int count)
+{
+	while (count--)
+		kmem_cache_free(before, kmem_cache_alloc(before, GFP_KERNEL | __GFP_NOFAIL));
+}
+
+/* Of a cache that is at the address of one that has just ended: as by rmmod and insmod.  If no such cache can be
+ * had, nothing leaks. */
+static noinline void leak_after_reuse(int count)
+{
+	struct kmem_cache *before, *after;
+	int tries;
+
+	for (tries = 0; tries < 100; tries++) {
+		before = kmem_cache_create("slabtrace_before", SMALL, 0, 0, construct);
+		if (!before)
+			return;
+		use_before(before, count);
+		kmem_cache_destroy(before);
+		after = kmem_cache_create("slabtrace_after", 2 * SMALL, 0, 0, construct);
+		if (!after)
+			return;
+		if (after == before)
+			break;
+		kmem_cache_destroy(after);
+	}
+	while (tries < 100 && count--)
+		(void)!kmem_cache_alloc(after, GFP_KERNEL);
+}
+
 static __always_inline struct object *allocate(int count)
 {
 	struct object *list = NULL, *object;
@@ -279,6 +309,8 @@ static noinline void free_other_cpu(int count)
 	flush_work(&work);
 }
 
+#include "memory_faults.h"
+
 #define FAULT(name) {#name, name}
 static const struct fault {
 	const char *name;
@@ -291,6 +323,7 @@ static const struct fault {
 	FAULT(leak_cache),
 	FAULT(leak_krealloc),
 	FAULT(leak_krealloc_in_place),
+	FAULT(leak_after_reuse),
 	FAULT(free_kmalloc),
 	FAULT(free_rcu),
 	FAULT(free_bulk),
@@ -300,6 +333,7 @@ static const struct fault {
 	FAULT(free_hardirq),
 	FAULT(free_other_cpu),
 	FAULT(free_by_kfree),
+	MEMORY_FAULTS,
 	FAULT(bad_double_free),
 	FAULT(bad_interior_free),
 	FAULT(bad_cache_free),
