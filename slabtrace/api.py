@@ -166,6 +166,10 @@ class Trace(Held, OverTime):
 
         return module_table(self._recorded.modules, self.span_ns[0])
 
+    def symbol(self, address: int) -> str:
+        """The name of a call site or frame: function+0x1a [module], or the address in hex."""
+        return self._recorded.lookup.symbols.name(address)
+
     def line_finder(self, *places: str, fetching: Callable[[str], None] | None = None) -> LineFinder:
         """What finds the source lines of symbols: see LineFinder.for_trace (slabtrace/lines/finder.py)."""
         from slabtrace.lines.finder import LineFinder
@@ -326,19 +330,22 @@ class Trace(Held, OverTime):
 
     @documented(tables.STAT)
     def stat(self, by: str = "call_site") -> pd.DataFrame:
-        """Totals by "call_site", "cache" or "ptr", under perf kmem's names, most bytes_alloc first.
+        """Totals by "call_site", "cache", "ptr" or "pages", by perf kmem's names, most bytes_alloc first.
 
-        By "ptr" (address of the object) the columns are ptr, hits, bytes_req, bytes_alloc, pingpong, frag.
+        By "ptr" (address) the columns are those of POINTERS, by "pages" of PAGE_STAT (docs/tables.md).
         """
         from slabtrace.analysis.counting.by_pointer import Pointers
-        from slabtrace.analysis.tables.stat import stat
+        from slabtrace.analysis.tables import page_stat
+        from slabtrace.analysis.tables import stat as stats
 
-        _check_by(by, ("call_site", "cache", "ptr"))
+        _check_by(by, ("call_site", "cache", "ptr", "pages"))
+        if by == "pages":
+            return page_stat.page_stat(self._passes.summary, self._recorded.lookup.symbols)
         if by == "ptr":
             pointers = Pointers(self._recorded.sites)
             self._passes.run([pointers])
             return pointers.table()
-        frame = stat(self._passes.summary, self._recorded.lookup.symbols, by)
+        frame = stats.stat(self._passes.summary, self._recorded.lookup.symbols, by)
         return self._passes.with_estimated_hits(frame, by) if self.manifest.sampled_one_in > 1 else frame
 
     @documented(tables.STACK_TOTALS)

@@ -2,11 +2,11 @@
 """--budget: measure what the recording costs, and give up detail until it costs at most a share of the CPUs.
 
 Cost is the CPU time of the recorder's process and of the programs, as a share of all CPUs' time.  The kernel
-times the programs (BPF_ENABLE_STATS, 5.8) for a short while every few seconds, because timing costs too;
-each call takes CALL_NS more than this clock shows.  Given up, in this order and for good: stacks, then half
-of the addresses, and half again (trace/format/sample.py).  To call a program costs about 20 ns even for an
-address that is not in the sample.  When a coarser sample no longer saves enough, no further step is taken,
-and the trace records that the budget was not kept.
+times the programs (BPF_ENABLE_STATS, 5.8) for a tenth of the time, because timing costs too; each call takes
+CALL_NS more than this clock shows.  Given up, in this order and for good: stacks, then half of the addresses,
+and half again (trace/format/sample.py); all at once where the cost is far above.  To call a program costs
+about 20 ns even for an address that is not in the sample.  When a coarser sample no longer saves enough, no
+further step is taken, and the trace records that the budget was not kept.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from slabtrace.capture.programs.loading import Programs
 from slabtrace.errors import CaptureError
 from slabtrace.trace.format.sample import COARSEST_SAMPLE
 
-PROBE_S = 0.1
-EVERY_S = 2.0
+PROBE_S, EVERY_S = 0.05, 0.45  # two measurements in a row lead to a step: within a second
+SETTLED_S = 1.5  # what runs is read from /proc meanwhile, which is not what the recording goes on to cost
 CALL_NS = 20  # for a call, outside the program's own time: half of what two empty programs cost per event
 # BPF_ENABLE_STATS needs CAP_SYS_ADMIN; only this thread keeps it.
 COUNTING = frozenset({Capability.SYS_ADMIN, Capability.BPF})
+_FAR_ABOVE = 2.0  # times the budget: to give up stacks will not do, which are half of the cost at most
 _SAVING = 0.2  # the share of the cost that the last step must have saved, or no further one is taken
 _ROOM = 0.9  # a step aims at this part of the budget, so that a small rise of the load takes no other
 
@@ -56,9 +57,9 @@ class Settings:
 
         `before`: the cost that led to these settings; None: they are the first.
         """
-        if self.stacks:
+        if self.stacks and cost <= _FAR_ABOVE * budget:
             return Settings(False, self.one_in)
-        if self.one_in > 1 and before is not None and cost > (1 - _SAVING) * before:
+        if not self.stacks and self.one_in > 1 and before is not None and cost > (1 - _SAVING) * before:
             return self
         wanted = self.one_in
         while wanted < COARSEST_SAMPLE and cost * self.one_in / wanted > _ROOM * budget:
@@ -112,6 +113,7 @@ class Budget:
 
     def _run(self) -> None:
         keep_only(COUNTING)
+        self._done.wait(SETTLED_S)
         before, begun = time.process_time(), time.monotonic()
         while not self._done.wait(EVERY_S):
             programs = measured(self._programs.run_times, self._done.wait) / self._cpus

@@ -16,6 +16,7 @@ from slabtrace.capture.slabs.walk import SlabCache
 from slabtrace.trace.manifest import Host, OsRelease
 
 _CPUS, _NODES = (Path(f"/sys/devices/system/{each}/possible") for each in ("cpu", "node"))
+_ONLINE = Path("/sys/devices/system/cpu/online")
 _NODE_FOLDERS = Path("/sys/devices/system/node")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _COMMAND_LINE = Path("/proc/cmdline")
@@ -29,6 +30,11 @@ _KFENCE_INTERVAL = Path("/sys/module/kfence/parameters/sample_interval")
 def possible_cpus() -> int:
     """One more than the highest CPU number that can ever be online (the kernel's nr_cpu_ids)."""
     return _highest(_CPUS, (os.cpu_count() or 1) - 1) + 1
+
+
+def online_cpus() -> int:
+    """One more than the highest number of a CPU that is online now."""
+    return _highest(_ONLINE, (os.cpu_count() or 1) - 1) + 1
 
 
 def possible_nodes() -> int:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from slabtrace.capture.budget import COUNTING
+from slabtrace.capture.process.memory_limit import usable_memory
 from slabtrace.capture.process.privileges import Capability
 from slabtrace.capture.programs.glob_automaton import cgroup_glob, comm_glob
 from slabtrace.errors import UsageError
@@ -17,10 +17,12 @@ DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the
 SURVIVORS_BUFFER_MIB = 8  # only events of objects that grow old pass through the rings
 BUFFER_SHARE = 16  # without --buffer, all buffers together take at most 1/16 of the memory
 MAX_SIZE = 0xFFFF_FFFF
-STACK_BUCKETS = 1 << 16
+STACK_BUCKETS = 1 << 16  # of each of the two stack maps, and less where memory is small
+STACK_BYTES = 1040  # of a bucket: 127 frames, and what the kernel keeps with them
+STACK_SHARE = 32  # the stack maps take at most 1/32 of the memory
 LIVE_OBJECTS = 1_000_000  # without --live-objects, the live table has room for so many, if memory allows
-LIVE_BYTES = 32  # of the table for each place; with two places per object or more, few sets fill up
-LIVE_WAYS = 8
+LONGEST_INSPECTION_S = 600.0
+LIVE_SET_BYTES, LIVE_WAYS = 256, 7  # of a set of the table: with two sets for eight objects, few are full
 COUNTED_KINDS = 1 << 14
 THRESHOLD_S = (0.05, 120.0)  # the histogram has lifetimes up to 194 s
 _TWINS = {"none": 0, "frees": 1, "all": 3}  # bits of TWINS in bpf/twin.h
@@ -47,10 +49,15 @@ class CaptureOptions:
     min_size: int | None = None
     max_size: int | None = None
     pid: int | None = None
+    percpu: bool = False  # also per-CPU memory
+    pages: bool = False  # also pages that the kernel allocates for itself
+    vmalloc: bool = False  # also areas of vmalloc
     follow: bool = False  # also what `pid` has started, and will start
     comm: str | None = None
     cgroup: str | None = None
     buffer_mib: int | None = None
+    inspect_s: float = 0.0  # at the end, what some objects are and who holds them is read so long; 0: not
+    inspect_cpu: float = 0.5  # of one CPU
     twins: str = "all"  # "none", "frees" or "all": which tracepoints have a twin program
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -59,6 +66,7 @@ class CaptureOptions:
             raise UsageError(f"--min-size {self.min_size} is more than --max-size {self.max_size}")
         if self.follow and self.pid is None:
             raise UsageError("--follow needs the process whose descendants are meant", "add --pid N")
+        self._check_other_memory()
         if self.comm is not None:
             comm_glob(self.comm)
         if self.cgroup is not None:
@@ -75,14 +83,35 @@ class CaptureOptions:
                 "--budget must be more than 0 % and less than 100 % of all CPUs' time",
                 "for example --budget 2%",
             )
+        if not 0 <= self.inspect_s <= LONGEST_INSPECTION_S or not 0 < self.inspect_cpu <= 1:
+            raise UsageError(
+                f"--inspect takes up to {LONGEST_INSPECTION_S:g} s, and --inspect-cpu up to 100%",
+                "for example --inspect 5s --inspect-cpu 50%",
+            )
         self._check_live_table()
 
+    def _check_other_memory(self) -> None:
+        """Memory that is of no slab: --percpu, --pages, --vmalloc."""
+        what = {"percpu": "per-CPU memory is", "pages": "pages are", "vmalloc": "areas of vmalloc are"}
+        for name, says in what.items():
+            if getattr(self, name) and self.cache:
+                raise UsageError(
+                    f"--{name} does not go with --cache: {says} of no slab cache",
+                    f"leave out one of them; `slabtrace leaks --cache '({name}*'` chooses when reading",
+                )
+        if self.pages and (self.survivors or self.sample > 1 or self.budget is not None):
+            raise UsageError(
+                "--pages does not go with --mode survivors, --sample and --budget: the kernel may split a "
+                "block of pages, and then frees each page by itself",
+                "leave out one of them",
+            )
+
     def _check_live_table(self) -> None:
-        if self.live_sets * LIVE_WAYS * LIVE_BYTES > _memory() // 4:
+        if self.live_sets * LIVE_SET_BYTES > usable_memory() // 4:
             raise UsageError(
                 f"a table for {self.live_objects:,} live objects takes more than a quarter of the memory",
-                f"use at most --live-objects {_memory() // 4 // LIVE_BYTES // 4}; objects without a place in "
-                "the table are recorded event by event",
+                f"use at most --live-objects {usable_memory() // LIVE_SET_BYTES // 2}; objects without a "
+                "place in the table are recorded event by event",
             )
 
     @property
@@ -102,9 +131,15 @@ class CaptureOptions:
 
     @property
     def live_sets(self) -> int:
-        """Sets of bpf/live_table.h, a power of two: two to four places per object."""
-        wanted = self.live_objects or min(LIVE_OBJECTS, _memory() // 64 // LIVE_BYTES // 2)
-        return int(1 << max(8, (2 * wanted // LIVE_WAYS - 1).bit_length()))
+        """Sets of bpf/live_table.h, a power of two: a quarter to half of the objects."""
+        wanted = self.live_objects or min(LIVE_OBJECTS, usable_memory() // 16 // LIVE_SET_BYTES)
+        return int(1 << max(8, (wanted // 4 - 1).bit_length()))
+
+    @property
+    def stack_buckets(self) -> int:
+        """Buckets of each stack map (bpf/stack.h), a power of two."""
+        room = usable_memory() // STACK_SHARE // (2 * STACK_BYTES)
+        return int(min(STACK_BUCKETS, 1 << max(10, room.bit_length() - 1)))
 
     @property
     def default_buffer_mib(self) -> int:
@@ -134,7 +169,7 @@ class CaptureOptions:
         if self.budget is not None:
             defines["BUDGETED"] = None
         if self.stacks != "none":
-            defines |= {"STACKS": None, "STACK_BUCKETS": STACK_BUCKETS}
+            defines |= {"STACKS": None, "STACK_BUCKETS": self.stack_buckets}
         if self.stacks == "auto":
             defines["STACKS_AUTO"] = None
         if self.survivors:
@@ -150,7 +185,7 @@ class CaptureOptions:
         """The -D options of bpf/filter.h."""
         defines: dict[str, int | str | None] = {}
         if self.follow:
-            defines |= {"FILTER_TGID": None, "FOLLOW": None}
+            defines |= {"FILTER_TGID": None, "FOLLOWED": None, "FOLLOW": None}
         elif self.pid is not None:
             defines["FILTER_TGID"] = self.pid
         if self._by_size:
@@ -172,13 +207,8 @@ class CaptureOptions:
         """The options as they are stored in the manifest."""
         content = {name: value for name, value in asdict(self).items() if name != "extra"}
         if self.survivors:
-            content["live_table_bytes"] = self.live_sets * LIVE_WAYS * LIVE_BYTES
+            content["live_table_bytes"] = self.live_sets * LIVE_SET_BYTES
         else:
             del content["threshold_s"], content["live_objects"]
         content["sample"] = self.sample if self.sample > 1 else None
         return content | {"cache": list(self.cache)} | self.extra
-
-
-def _memory() -> int:
-    """Bytes of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks before recording: one for each thing that a machine or a user may lack, with the remedy.
+"""Checks before recording: one for each thing that a machine or a user must have, with the remedy.
 
+What a recording can do without is in limits.py.
 `record` stops at the first required check that fails; `doctor` shows all.  tracefs is not needed: raw
 tracepoints are attached through bpf(2), and BTF describes their arguments.
 """
@@ -11,11 +12,12 @@ import contextlib
 import platform
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from slabtrace.capture import limits
 from slabtrace.capture.kernel import btf
 from slabtrace.capture.kernel.features import REQUIRED_TRACEPOINTS
+from slabtrace.capture.limits import Check
 from slabtrace.capture.process.privileges import ATTACHING, Capability, permitted
 from slabtrace.capture.programs.compiler import find_bcc, import_bcc
 from slabtrace.capture.programs.loading import LOCKED_DOWN
@@ -23,23 +25,6 @@ from slabtrace.errors import CaptureError
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _TIME_OFFSETS = Path("/proc/self/timens_offsets")
-_SLABINFO = Path("/proc/slabinfo")
-_KALLSYMS = Path("/proc/kallsyms")
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one check: `found` if it passed, `problem` and `remedy` if not.
-
-    If a check that is not `required` fails, a recording works, but `problem` says what it lacks.
-    """
-
-    name: str
-    ok: bool
-    found: str = ""
-    problem: str = ""
-    remedy: str = ""
-    required: bool = True
 
 
 def _architecture() -> Check:
@@ -128,61 +113,12 @@ def _tracepoints() -> Check:
     )
 
 
-def _slabinfo() -> Check:
-    try:
-        _SLABINFO.open().close()  # access(2) would not count capabilities
-        readable = True
-    except OSError:
-        readable = False
-    return Check(
-        "slabinfo",
-        readable,
-        found=str(_SLABINFO),
-        problem=f"{_SLABINFO} cannot be read: the memory in use before the recording is unknown, and what "
-        "is traced cannot be compared with the kernel's own count",
-        remedy="run it as root or with CAP_DAC_READ_SEARCH, on a kernel with CONFIG_SLUB_DEBUG=y",
-        required=False,
-    )
-
-
-def _symbols() -> Check:
-    shown = False
-    if _KALLSYMS.exists():
-        with _KALLSYMS.open() as file:
-            shown = any(int(line.split()[0], 16) for line, _ in zip(file, range(64), strict=False))
-    return Check(
-        "symbols",
-        shown,
-        found=str(_KALLSYMS),
-        problem="the kernel hides its addresses: call sites will have no names",
-        remedy="run it as root or with CAP_SYSLOG, with sysctl kernel.kptr_restrict=0 or 1",
-        required=False,
-    )
-
-
-def _priority() -> Check:
-    return Check(
-        "priority",
-        bool(permitted() >> Capability.SYS_NICE & 1),
-        found="the recorder may run at nice -20",
-        problem="the recorder runs like any other task: on a busy machine it may drop events",
-        remedy="run it as root or with CAP_SYS_NICE",
-        required=False,
-    )
-
-
 REQUIRED: tuple[Callable[[], Check], ...] = (_architecture, _privileges, _lockdown, _clock, _btf, _bcc)
-OPTIONAL: tuple[Callable[[], Check], ...] = (_slabinfo, _symbols, _priority)
 
 
 def run_checks() -> list[Check]:
     """Run every check; raises nothing."""
-    return [check() for check in (*REQUIRED, _tracepoints, *OPTIONAL)]
-
-
-def limits() -> list[str]:
-    """What a recording here will lack: the problem of each check that failed and is not required."""
-    return [each.problem for each in (check() for check in OPTIONAL) if not each.ok]
+    return [check() for check in (*REQUIRED, _tracepoints, *limits.CHECKS)]
 
 
 def require() -> None:

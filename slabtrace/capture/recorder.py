@@ -11,27 +11,28 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
-from slabtrace import __version__
 from slabtrace.capture.budget import Cost, Settings
-from slabtrace.capture.host import describe
 from slabtrace.capture.kernel.module_watch import PAUSE_S, ModuleWatch
 from slabtrace.capture.kernel.modules import ModuleRow
 from slabtrace.capture.kernel.modules import columns as module_columns
 from slabtrace.capture.marks import Mark, MarkListener
+from slabtrace.capture.memory.watch import SAMPLE_S, MemoryWatch
+from slabtrace.capture.memory.watch import Rows as MemoryRows
+from slabtrace.capture.plan import Plan
 from slabtrace.capture.process.census import processes_since
 from slabtrace.capture.process.command import TracedCommand
 from slabtrace.capture.process.priority import raise_priority
 from slabtrace.capture.process.privileges import reduce
 from slabtrace.capture.session import Session
 from slabtrace.capture.storing.charge_check import check_charges
+from slabtrace.capture.storing.inspection import Choose, inspect
 from slabtrace.capture.storing.periodic import PERIOD_NS, PeriodicRecords, Progress
 from slabtrace.capture.storing.pin_check import check_pins
 from slabtrace.capture.storing.running import store_running
@@ -40,51 +41,21 @@ from slabtrace.capture.storing.storing import Observer, Storing
 from slabtrace.capture.stream.intake import CAPACITY, Intake
 from slabtrace.capture.stream.rings import Rows
 from slabtrace.capture.stream.sites import SiteTable
-from slabtrace.capture.stream.tasks import running_tasks
-from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Manifest, Step
+from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Step
 from slabtrace.trace.writing.sink import Sink
 
 T = TypeVar("T")
 
 SCAN_S = 5.0  # to wait for the reading of /proc: a file there blocks as long as its process hangs
 FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
-# Poll so often that a lane fills by this part between two polls, but within these bounds.
-_FILL_TARGET = 0.05
+# Poll so often that a lane fills by this part between two polls, but within these bounds.  A poll that finds
+# hardly anything only looks how full the rings are: what it takes to drain them costs some 50 times as much.
+_FILL_TARGET, _DRAIN_FILL, _DRAIN_NS = 0.05, 0.01, 100_000_000
 _POLL_S = (0.001, 0.025)
 # In survivors mode hardly any event passes through the rings, and a recording takes days.  After each pause
 # the caches are cold, and a poll costs ten times as much as one that follows another: so poll rarely.
 _SURVIVORS_POLL_S, _SURVIVORS_DRAIN_NS = 0.2, 500_000_000
 _SURVIVORS_FLUSH_NS, _SURVIVORS_SAMPLE_NS, _SURVIVORS_MODULES_S = 2_000_000_000, 10_000_000_000, 0.5
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to record and when to end: after `duration_s`, `grace_s` after the command, or on `Recorder.stop`.
-
-    `settle` (settle.py): waits, before the end, until the kernel has freed what it frees with a delay.
-    `slabs_asked`: at the end, check in the slabs which objects are free (slab_check.py), which of the
-    dentries and inodes are pinned (pin_check.py), and which cgroup is charged (charge_check.py).
-    """
-
-    duration_s: float | None = None
-    argv: Sequence[str] = ()
-    grace_s: float = 0.5
-    settle: Callable[[], None] | None = None
-    slabs_asked: bool = True
-
-
-def new_manifest(session: Session, labels: Mapping[str, str] | None = None) -> Manifest:
-    """The manifest of a recording that is about to start."""
-    now = time.monotonic_ns()
-    return Manifest(
-        tool_version=__version__,
-        started_ns=now,
-        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        realtime_minus_monotonic_ns=time.time_ns() - now,
-        host=describe(session.kallsyms, session.caches.values()),
-        labels=dict(labels or {}),
-        options=session.options.to_manifest() | {"buffer_bytes": session.rings.geometry.bytes},
-    )
 
 
 class Recorder:
@@ -100,11 +71,12 @@ class Recorder:
         self._session = session
         self._writer = writer
         self._report = report
-        self._intake = Intake(SiteTable())
+        self._intake = Intake(SiteTable(), session.options.pages)
         self._store = Storing(session, writer, observer)
         self._periodic = PeriodicRecords(session, writer, self._store)
         pause_s = _SURVIVORS_MODULES_S if session.survivors else PAUSE_S
         self._modules = ModuleWatch(session.kallsyms, pause_s, self._store_modules)
+        self._memory: MemoryWatch | None = None
         self._budget = session.budget
         self._stacks_given_up = session.options.stacks == "none"
         self.marks = MarkListener()
@@ -115,7 +87,7 @@ class Recorder:
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
         self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else PERIOD_NS
         self._flush_ns = _SURVIVORS_FLUSH_NS if session.survivors else FLUSH_NS
-        self._drain_ns = _SURVIVORS_DRAIN_NS if session.survivors else 0
+        self._drain_ns = _SURVIVORS_DRAIN_NS if session.survivors else _DRAIN_NS
         self._next_periodic = self._next_sample = self._next_flush = self._next_drain = 0
         self._pause = _POLL_S[0]
         self._max_fill = 0.0
@@ -134,14 +106,20 @@ class Recorder:
         """
         exit_status = None
         try:
-            self._begin()
+            self._begin(plan)
             exit_status = self._run(plan)
+            self._writer.manifest.asked_until_ns = time.monotonic_ns()
             if plan.settle:
                 self._meanwhile(plan.settle)
+            if self._memory is not None:
+                self._meanwhile(self._memory.close)
             if plan.slabs_asked:
                 self._check_slabs()
+            if plan.choose is not None:
+                self._inspect(plan.choose)
             manifest = self._writer.manifest
-            manifest.processes = processes_since(manifest.started_ns)
+            of_events = self._session.pids.of_events
+            manifest.processes = processes_since(manifest.started_ns, of_events=of_events)
         except BaseException as error:
             self._failure = error
         self._end()
@@ -149,7 +127,7 @@ class Recorder:
             raise self._failure
         return exit_status
 
-    def _begin(self) -> None:
+    def _begin(self, plan: Plan) -> None:
         self._session.start()
         manifest = self._writer.manifest
         self._periodic.start(time.monotonic_ns())
@@ -159,17 +137,20 @@ class Recorder:
         manifest.coverage = self._session.coverage()
         if self._budget is not None:
             self._budget.start()
-        manifest.recorder.pid = os.getpid()
+        manifest.recorder.pid = self._session.pids.of_events(os.getpid()) or 0
         self._store.span_ns = (manifest.started_ns, None)
         self._writer.save_manifest()
-        names = list(running_tasks(manifest.started_ns))
+        names = list(self._session.pids.names(manifest.started_ns))
         for name in names:
             self._intake.knows(name.tid, name.tgid)
         self._intake.task_names += names
-        scan = (self._store, manifest.started_ns)
+        scan = (self._store, manifest.started_ns, self._session.pids.of_events)
         self._scan = threading.Thread(target=store_running, args=scan, daemon=True)
         self._scan.start()  # with the privileges that this thread still has
-        self._store.caches(list(self._session.caches.values()))
+        self._store.caches(self._session.caches.all())
+        if plan.memory_s is not None:
+            sample_s = SAMPLE_S if self._survivors is None else self._sample_ns / 1e9
+            self._memory = MemoryWatch(self._store_memory, sample_s, plan.memory_s)
 
     def _run(self, plan: Plan) -> int | None:
         deadline = time.monotonic() + (float("inf") if plan.duration_s is None else plan.duration_s)
@@ -179,7 +160,9 @@ class Recorder:
         if command is None:
             self._record_until(deadline)
             return None
-        entry = self._writer.manifest.command = Command(argv=command.argv, pid=command.pid)
+        entry = self._writer.manifest.command = Command(
+            argv=command.argv, pid=self._session.pids.of_events(command.pid) or 0
+        )
         try:
             self._record_until(deadline, running=lambda: command.poll() is None)
             entry.ended_ns = None if command.poll() is None else time.monotonic_ns()
@@ -221,14 +204,26 @@ class Recorder:
         self._store.rows("cgroups", charges.cgroups)
         self._store.rows("charged", charges.rows._asdict())
 
+    def _inspect(self, choose: Choose) -> None:
+        """While still recording: once all so far is stored, inspect the objects that `choose` names."""
+        self._drain()
+        self._hand_over(self._session.rings.watermark())
+        self._store.call(self._periodic.totals)
+        self._meanwhile_stored()
+        found = self._meanwhile(lambda: inspect(self._session, choose))
+        self._store.rows("objects", found.columns)
+        self._writer.manifest.inspection = found.account
+
     def _poll(self) -> None:
         """Drain and hand over what is due, write the records that are due, and pause."""
         self._max_fill = max(self._max_fill, fill := self._session.rings.fill())
         now, emptied = time.monotonic_ns(), True
-        if now >= self._next_drain or fill > _FILL_TARGET:
+        if now >= self._next_drain or fill > _DRAIN_FILL:
             self._store_marks()
             emptied = self._drain()
             self._next_drain = now + self._drain_ns
+        if self._budget is not None and (step := self._budget.take()) is not None:
+            self._go_on_cheaper(*step)
         if now >= self._next_periodic:
             self._write_periodic(now)
         if emptied:
@@ -243,6 +238,12 @@ class Recorder:
 
     def _store_modules(self, rows: list[ModuleRow]) -> None:
         self._store.rows("modules", module_columns(rows))
+        self._store.look_again()
+
+    def _store_memory(self, rows: MemoryRows, unread: dict[str, str]) -> None:
+        self._store.rows("memory", rows)
+        coverage = self._writer.manifest.coverage
+        coverage.memory_unread = [f"{name}: {reason}" for name, reason in unread.items()]
 
     def _adapt(self, fill: float) -> None:
         """Make the pause longer while the rings are emptier than the target, shorter when they are fuller."""
@@ -259,12 +260,14 @@ class Recorder:
         elif self._survivors is not None:
             self._survivors.emptied()
         now = time.monotonic_ns()
+        if self._intake.cache_ends:  # so far, what was only counted is of the caches that ended
+            self._store_counts(now)
         if self._intake.room < CAPACITY // 8 or left_ns is not None or now >= self._next_flush:
             self._hand_over(watermark)
             self._next_flush = now + self._flush_ns
         return left_ns is None
 
-    def _accept(self, rows: Rows, cpu: int) -> None:
+    def _accept(self, rows: Rows, cpu: int | None) -> None:
         unknown = rows if self._survivors is None else self._survivors.unknown(rows)
         self._intake.accept(unknown, cpu)
 
@@ -288,7 +291,7 @@ class Recorder:
         if self._survivors is not None:
             columns = self._survivors.counts(now_ns, self._intake.sites)
             self._hand_over(0)
-            self._store.rows("counted", columns)
+            self._store.counted(columns)
 
     def _hand_over(self, watermark_ns: int | None) -> None:
         self._store.check()
@@ -298,14 +301,11 @@ class Recorder:
         intake = self._intake
         if self._survivors is not None and watermark_ns is not None:
             watermark_ns = min(watermark_ns, self._survivors.known_until_ns)
-        tasks = intake.take_tasks()
-        self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), tasks)
+        self._store.batch(intake.take(), watermark_ns, intake.sites.take_new(), intake.take_others())
 
     def _write_periodic(self, now_ns: int) -> None:
         """About once a second: losses, slabinfo, manifest (in survivors mode less often), status line."""
         self._next_periodic = now_ns + PERIOD_NS
-        if self._budget is not None and (step := self._budget.take()) is not None:
-            self._go_on_cheaper(*step)
         if now_ns >= self._next_sample:
             self._next_sample = now_ns + self._sample_ns - PERIOD_NS // 2
             self._periodic.losses(now_ns)
@@ -325,6 +325,7 @@ class Recorder:
         kept = settings.one_in > before or not self._stacks_given_up
         step = Step(now_ns, cost.programs, cost.recorder, settings.stacks, settings.one_in, before, kept)
         self._stacks_given_up = not settings.stacks
+        self._report(replace(self._periodic.progress(now_ns, self._max_fill), steps=(step,)))
 
         def save() -> None:
             manifest.steps.append(step)
@@ -344,6 +345,8 @@ class Recorder:
         manifest = self._writer.manifest
         self._attempt(self._store_marks)
         self._modules.close()
+        if self._memory is not None:
+            self._memory.close()
         if self._budget is not None:
             self._budget.close()
         self.marks.close()

@@ -55,6 +55,25 @@ _FILTERS = (
         "'*/docker-*', or in one below it; * matches / too. Also cgroups made while recording.",
     ),
 )
+_OTHER_MEMORY = (
+    click.option(
+        "--percpu",
+        is_flag=True,
+        help="Also record per-CPU memory: who allocates it, and what is not freed. It is shown as the cache "
+        "(percpu).",
+    ),
+    click.option(
+        "--pages",
+        is_flag=True,
+        help="Also record pages that the kernel allocates for itself: not those of slabs, of processes and "
+        "of files. They are shown as the caches (pages order 0), …, one object for each page.",
+    ),
+    click.option(
+        "--vmalloc",
+        is_flag=True,
+        help="Also record areas of vmalloc (later than Linux 6.1), as the cache (vmalloc).",
+    ),
+)
 _SIZES = (
     click.option("--min-size", type=SIZE, metavar="BYTES", help="Only objects of at least this size."),
     click.option("--max-size", type=SIZE, metavar="BYTES", help="Only objects of at most this size."),
@@ -100,7 +119,7 @@ def capture_options(stacks: Callable[[F], F], whole: bool = True) -> Callable[[F
 
     `stacks`: the command's own --stacks.  `whole`: all options; False: those of `top`.
     """
-    parts = (*_MODE, stacks, *_FILTERS, *_SIZES, *_COST, *_BUFFER, *_TWINS) if whole else ()
+    parts = (*_MODE, stacks, *_OTHER_MEMORY, *_FILTERS, *_SIZES, *_COST, *_BUFFER, *_TWINS) if whole else ()
     options: tuple[Any, ...] = parts or (stacks, *_FILTERS, *_BUFFER)
 
     def decorate(function: F) -> F:

@@ -70,6 +70,12 @@ def _call_sites(subject: Subject, title: str) -> Drawing:
     return draw_call_sites(held, subject.notes(), title)
 
 
+def _memory(subject: Subject, title: str) -> Drawing:
+    from slabtrace.render.plots.memory import draw_memory
+
+    return draw_memory(subject.trace.memory(), subject.notes(), title)
+
+
 class Picture(NamedTuple):
     """A picture: its heading, whether --cache chooses among what it shows, and how it is drawn."""
 
@@ -78,6 +84,7 @@ class Picture(NamedTuple):
     draw: Callable[[Subject, str], Drawing]
 
 
+MEMORY = "memory"  # of the whole machine; it has a section of its own in the report
 PICTURES = {
     "usage": Picture("slab usage", True, _usage),
     "rates": Picture("allocations and frees", True, _rates),
@@ -85,4 +92,5 @@ PICTURES = {
     "lifetimes": Picture("lifetimes", True, _lifetimes),
     "sizes": Picture("sizes", False, _sizes),
     "call-sites": Picture("call sites", False, _call_sites),
+    MEMORY: Picture("all memory", False, _memory),
 }

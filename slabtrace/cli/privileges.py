@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from slabtrace.errors import UsageError
 from slabtrace.invoker import invoking_user
+
+if TYPE_CHECKING:
+    from slabtrace.capture.options import CaptureOptions
 
 
 def behind_sudo() -> bool:
@@ -48,9 +52,9 @@ def _may_use(folder: Path, access: int) -> bool:
     return privileges.would(lambda: os.access(folder, access))
 
 
-def tell_limits(quiet: bool = False) -> None:
+def tell_limits(options: CaptureOptions, quiet: bool = False) -> None:
     """Say on stderr what this recording will lack because a privilege or a kernel feature is missing."""
-    from slabtrace.capture import preflight
+    from slabtrace.capture.limits import limits
 
-    for problem in [] if quiet else preflight.limits():
+    for problem in [] if quiet else limits(options):
         click.echo(f"note: {problem}", err=True)

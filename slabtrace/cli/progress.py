@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,24 @@ def watched(trace: Trace, quiet: bool = False) -> Trace:
     if not quiet and sys.stderr.isatty() and total >= WORTH_SHOWING:
         trace.progress = _Bar(total)
     return trace
+
+
+@contextmanager
+def importing(total: int) -> Iterator[Callable[[int], None] | None]:
+    """What to call with each number of bytes read, of `total`; None where no bar is shown.
+
+    A program's output has no known length: its bytes are counted, and the bar only moves.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=total or None)
+        yield lambda count: shown.update(task, advance=count)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 RULES = ("check", "suppress")  # tables of a file of rules
-CONFIG = ("labels",)  # and of the configuration
+CONFIG = ("labels", "watch")  # and of the configuration
 CONFIG_FILE = Path("/etc/slabtrace.toml")
 MOST_BYTES = 1 << 20
 MOST_LABELS = 64

@@ -49,8 +49,8 @@ class Watch:
         from slabtrace.analysis.mismatches.object_layout import Shape
 
         self._note_skipped()
-        caches = self._session.caches.values()
-        shapes = {cache.address: Shape(cache.size, cache.order, cache.red_left_pad) for cache in caches}
+        caches = self._session.caches.all()
+        shapes = {cache.identity: Shape(cache.size, cache.order, cache.red_left_pad) for cache in caches}
         for finding in self._started().add(batch, shapes):
             self._lines[finding.kind] += 1
             if self._lines[finding.kind] <= MOST_LINES:
@@ -82,17 +82,16 @@ class Watch:
 
     def _line(self, finding: LiveFinding) -> str:
         """The line for a finding, escaped."""
-        from slabtrace.capture.stream.tasks import read_comm
         from slabtrace.render.terminal.text import escape
 
-        cache = self._session.caches.get(finding.cache)
+        cache = self._session.caches.at(finding.cache)
         symbol = self._session.kallsyms.resolve(finding.call_site)
         where = f"{finding.call_site:#x}"
         if symbol is not None:
             where = f"{symbol.name}+{symbol.offset:#x}" + (f" [{symbol.module}]" if symbol.module else "")
         return escape(
             f"apparent {finding.kind} of {finding.ptr:#x} in {cache.name if cache else 'an unknown cache'}"
-            f" by {read_comm(finding.tid) or 'a task'} (tid {finding.tid}) at {where}"
+            f" by {self._session.pids.comm(finding.tid) or 'a task'} (tid {finding.tid}) at {where}"
         )
 
 

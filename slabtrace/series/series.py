@@ -198,20 +198,23 @@ class Series:
     def _manifest_now(self) -> Manifest:
         """The manifest of the part as it stands."""
         manifest = self._of_part()
-        size = {"bytes_on_disk": self._part.bytes, "segments": self._part.segments}
-        return replace(manifest, totals=replace(manifest.totals, **size))
+        disk, segments = self._part.bytes, self._part.segments
+        return replace(manifest, totals=replace(manifest.totals, bytes_on_disk=disk, segments=segments))
 
     def _of_part(self) -> Manifest:
         """The manifest of the part, its files not looked at."""
         whole, mine = self.manifest, self._mine
-        grown = {k: max(v - getattr(self._before, k), 0) for k, v in vars(whole.totals).items()}
+        counters = {k: v for k, v in vars(whole.totals).items() if k != "left_out"}
+        grown = {k: max(v - getattr(self._before, k), 0) for k, v in counters.items()}
+        before = self._before.left_out
+        left_out = {k: max(v - before.get(k, 0), 0) for k, v in whole.totals.left_out.items()}
         own = {"events": mine.events, "allocs": mine.allocs, "frees": mine.frees}
         own["allocs"], own["frees"] = (own[name] + grown["counted"] for name in ("allocs", "frees"))
         return replace(
             whole,
             started_ns=self._began_ns,
             started_at=_later(whole.started_at, self._began_ns - whole.started_ns),
-            totals=Totals(**{**grown, **own, "modules": whole.totals.modules}),
+            totals=Totals(**{**grown, **own, "modules": whole.totals.modules}, left_out=left_out),
             part=Part(self._number, whole.started_ns),
         )
 

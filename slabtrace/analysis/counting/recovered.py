@@ -24,6 +24,12 @@ PROGRAMS = {
     Kind.CACHE_ALLOC: "kmem_cache_alloc",
     Kind.KFREE: "kfree",
     Kind.CACHE_FREE: "kmem_cache_free",
+    Kind.PERCPU_ALLOC: "percpu_alloc_percpu",
+    Kind.PERCPU_FREE: "percpu_free_percpu",
+    Kind.PAGES_ALLOC: "pages_alloc",
+    Kind.PAGES_FREE: "pages_free",
+    Kind.VMALLOC: "vmalloc_area",
+    Kind.VFREE: "vfree_area",
 }
 
 
@@ -52,4 +58,6 @@ def recovered(sites: Sites, counts: SiteCounts, manifest: Manifest) -> Recovered
 
 
 def _by_program(sites: Sites, counts: Counts) -> dict[str, int]:
+    """Events by program; a block of pages was one event."""
+    counts = counts >> sites.order
     return {name: int(counts[sites["kind"] == np.uint8(kind)].sum()) for kind, name in PROGRAMS.items()}

@@ -14,7 +14,7 @@ PATHS_SHOWN = 3
 GROWS = ("suspect", "growing")
 RARE = 0.01  # of a sample: paths with a smaller share are not named
 UNSEEN = {
-    INFERRED: "unseen",
+    INFERRED: "without being seen",
     COUNTED: "while they were young and only counted",
     UNLISTED: "at places too many to list",
 }
@@ -51,7 +51,7 @@ def allocated_in(context: str) -> str:
 
 
 def _listed(entries: Sequence[Mapping[str, Any]], freed: int) -> str:
-    """As "by free_msg <- do_msgrcv (4,800 of 4,803) and unseen (3)"; "" if nothing is certain."""
+    """As "by free_msg <- do_msgrcv (4,800 of 4,803) and without being seen (3)"; "" if nothing is certain."""
     certain = [each for each in entries if each["certain"]]
     parts = [(_place(each), each["objects"]) for each in certain[:PATHS_SHOWN]]
     if rest := certain[PATHS_SHOWN:]:

@@ -96,6 +96,14 @@ class Between:
         return (ts_ns >= self.begin_ns) & (ts_ns < self.end_ns)
 
 
+class Nothing:
+    """Selects no allocation: the recording supports no list of outstanding objects (trust/foreign.py)."""
+
+    def mask(self, events: EventBatch, among: Positions) -> NDArray[np.bool_]:
+        """False for each of the positions `among`, shape (n,)."""
+        return np.zeros(len(among), np.bool_)
+
+
 class Allocated:
     """Counts the selected objects by site: `objects`, shape (s,)."""
 

@@ -16,11 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
+from slabtrace.analysis.holders.classes import CACHED
+from slabtrace.analysis.holders.inspected import Held, Inspected
 from slabtrace.analysis.leaks.by_design import Design, Fate
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.group_tests import GroupTests
 from slabtrace.analysis.leaks.owners import Owned
-from slabtrace.analysis.names.cache_names import LARGE
+from slabtrace.analysis.names.cache_names import LARGE, is_other
 from slabtrace.analysis.names.context import accidental
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import Proof
@@ -79,7 +81,8 @@ class Known:
     `older_unseen`: frees of older objects are missing (a filter by task or size, a series recorded by
     an old version).  `one_in`: of so many addresses one was recorded.  `length_s`: of the time that is
     judged.  `slabs_asked`: whether it was asked which objects are in use; if not (a live view), all
-    count as in use where no bound is known, and no finding of them is a suspect.
+    count as in use where no bound is known, and no finding of them is a suspect.  `inspected`: what objects
+    were at the end, and who held them; None: nothing was asked.
     """
 
     proof: Proof
@@ -90,6 +93,7 @@ class Known:
     one_in: int = 1
     length_s: float = 0.0
     slabs_asked: bool = True
+    inspected: Inspected | None = None
 
 
 class Doubt(NamedTuple):
@@ -113,11 +117,13 @@ def doubts_of(
     tests: GroupTests,
     designs: Sequence[Design | None],
     known: Known,
+    alike: Sequence[Held] = (),
 ) -> list[Doubt]:
     """The doubt about each of f findings.
 
     `owners`: the rows of their owners (tables.outstanding); `of_owner`, shape (n,): the finding that each
-    live object is an owner of, -1 for none; `designs`: what the owners are known to be part of.
+    live object is an owner of, -1 for none; `designs`: what the owners are known to be part of; `alike`: what
+    is known of owners of the same group, whatever findings these are of.
     """
     own = np.flatnonzero(of_owner >= 0)
     number = np.bincount(of_owner[own], minlength=len(found.owner))
@@ -132,6 +138,7 @@ def doubts_of(
             of_unseen(owner.get("alias") or owner["cache"], tests.results[at]),
             of_balance(bool(tests.in_cache[at])),
             of_memory(owner, bool(not_known[at])),
+            of_cached(alike[at] if alike else Held()),
             of_kernel(owner["cache"], tests.results[at], known),
         )
         for at, owner in enumerate(owners.to_dict("records"))
@@ -171,6 +178,8 @@ def of_unseen(cache: str, result: Tested) -> Doubt:
     says = "most of these may have been freed without being seen"
     if cache == LARGE:
         return Doubt(says, "a kernel with kmemleak lists those that nothing refers to: no slab can be asked")
+    if is_other(cache):
+        return Doubt(says, "record longer, with a larger --buffer: every free of such memory is traced")
     read = f"record with --cache '{cache}', so that there is time to read all its slabs at the end"
     return Doubt(says, f"{read}; or boot with slub_debug=U,{cache} and read its alloc_traces")
 
@@ -180,6 +189,14 @@ def of_memory(owner: dict[Any, Any], not_known: bool) -> Doubt:
     if not owner["reclaimable"] or not not_known:
         return NONE
     says = "the kernel may be able to free these when memory is short: the trace does not say"
+    return Doubt(says, "record with --settle: what is left then is in use")
+
+
+def of_cached(held: Held) -> Doubt:
+    """The doubt about objects like others that were inspected, and are only cached."""
+    if held.held != CACHED:
+        return NONE
+    says = f"the {count(held.inspected)} of these that were inspected are only cached: nobody refers to them"
     return Doubt(says, "record with --settle: what is left then is in use")
 
 

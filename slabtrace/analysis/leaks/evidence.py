@@ -216,10 +216,10 @@ def _at(evidence: Evidence, at: int, balance: Balance) -> tuple[Tested, bool]:
         older=gone,
         died=int(evidence.died[at]),
         dispersion=spread,
-        filled=parts_filled(kept, length),
+        filled=parts_filled(kept, _coming(evidence, kept, length)),
     )
     result = _with_rate(result, evidence)
-    still = not ended(kept, length, spread)
+    still = not ended(kept, _coming(evidence, kept, length), spread)
     if sure < LEAST_KEPT or balance.p > LEVEL or not result.steady:
         return result, still
     beyond = Beyond(result.died, float(evidence.beyond[at]), length - kept)
@@ -235,7 +235,7 @@ def _with_rate(result: Tested, evidence: Evidence) -> Tested:
     """
     horizon = result.horizon
     kept, length, spread = evidence.kept(horizon), 1.0 - horizon, result.dispersion
-    since = _faster_until(kept, length, spread) if not result.died else 0.0
+    since = _faster_until(kept, _coming(evidence, kept, length), spread) if not result.died else 0.0
     later = kept[int(np.searchsorted(kept, since)) :]
     if since and len(later) >= LEAST_KEPT:
         _, gone = evidence.gone(since + horizon)

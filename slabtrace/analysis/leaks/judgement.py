@@ -30,6 +30,7 @@ from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
+from slabtrace.analysis.holders.inspected import Held
 from slabtrace.analysis.leaks.by_design import Design, Fate, by_design, freed_inside
 from slabtrace.analysis.leaks.by_task import Divided, divided, personal
 from slabtrace.analysis.leaks.doubts import NOT_ASKED, Doubt, Known, doubts_of, of_time
@@ -51,7 +52,7 @@ class Verdicts:
     `owned`: the findings; `of_owner`, shape (n,): the finding that each live object is an owner of, -1 for
     none; `row`, shape (f,): the row of each finding's owner in the table of groups by stack;
     `task`, shape (f,): the task that each is of, by_task.ANY for several; `results`, `bounds`, `designs`,
-    `doubts`: of each finding; `judged`: the classes.
+    `doubts`, `held`: of each finding; `judged`: the classes.
     """
 
     owned: Owned
@@ -62,6 +63,7 @@ class Verdicts:
     bounds: Bounds
     designs: Designs
     doubts: list[Doubt]
+    held: list[Held]
     judged: Judged
 
 
@@ -74,13 +76,15 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
     of_owner = _of_owner(kept, groups, found)
     tests = _tests(kept, groups, Divided(found, task), of_owner, known)
     bounds = known.proof.bounds(kept.objects.live, found.finding, groups.cache[found.owner])
-    doubts = doubts_of(owners, found, of_owner, tests, designs, known)
+    alike = _alike(kept, found, of_owner, known)
+    doubts = doubts_of(owners, found, of_owner, tests, designs, known, alike)
     if not known.slabs_asked:
         unsure = (bounds.maybe_freed == NO_BOUND).tolist()
         doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
     too_short = [each is not None and bool(of_time(each, known.length_s).says) for each in designs]
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts, too_short))
-    return Verdicts(found, of_owner, row, task, tests.results, bounds, designs, doubts, classes)
+    held = _held(kept, of_owner, len(row), known)
+    return Verdicts(found, of_owner, row, task, tests.results, bounds, designs, doubts, held, classes)
 
 
 def freed_inside_by(kept: Kept, lookup: Lookup) -> Positions:
@@ -157,6 +161,21 @@ def _doubtful(kept: Kept, groups: Groups, found: Owned, of_owner: Positions, kno
     number = np.bincount(of_owner[owners], minlength=len(found.owner))
     unbounded = number - bounds.in_use if known.slabs_asked else np.zeros_like(number)
     return np.where(bounds.maybe_freed == NO_BOUND, unbounded, bounds.maybe_freed)
+
+
+def _alike(kept: Kept, found: Owned, of_owner: Positions, known: Known) -> list[Held]:
+    """What is known of the owners of the same group, whatever findings these are of; shape (f,)."""
+    groups, group = np.unique(found.owner, return_inverse=True)
+    of_group = np.where(of_owner >= 0, np.append(group, -1)[of_owner], -1)
+    by_group = _held(kept, of_group, len(groups), known)
+    return [by_group[at] for at in group.tolist()]
+
+
+def _held(kept: Kept, of_owner: Positions, findings: int, known: Known) -> list[Held]:
+    """What the inspection says of findings."""
+    if known.inspected is None:
+        return [Held()] * findings
+    return known.inspected.of_findings(kept.objects.live, of_owner, findings)
 
 
 def _named(frame: pd.DataFrame) -> Iterator[tuple[str, str, list[str]]]:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
+from slabtrace.analysis.holders.classes import LOST
 from slabtrace.analysis.leaks import why
 from slabtrace.analysis.leaks.by_task import ANY
 from slabtrace.analysis.leaks.findings import CLASSES, GROWING, SUSPECT, YOUNG
 from slabtrace.analysis.leaks.judgement import Verdicts
 from slabtrace.analysis.leaks.of_groups import lived_by_group, with_tests
+from slabtrace.analysis.names.cache_names import allocator_of
 from slabtrace.analysis.names.objects import shown
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.statistics.limits import factor_to_decide
@@ -54,8 +56,10 @@ def findings_table(
     for name, rate in GROWTH.items():
         frame[name] = frame[rate] * frame["bytes_each"]
     frame["class"], frame["doubt"] = verdicts.judged.classes, [each.says for each in verdicts.doubts]
+    frame = _held(frame, verdicts)
     frame["longer_ns"] = _longer(frame, verdicts.judged.tests, kept.ages.length_ns)
     frame["why"], frame["next"] = _words(frame, verdicts)
+    frame["allocator"] = [allocator_of(cache) for cache in frame["cache"]]
     order = _order(frame)
     rank = np.empty(len(order), np.intp)
     rank[order] = np.arange(1, len(order) + 1)
@@ -172,6 +176,16 @@ def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdic
     )
 
 
+def _held(frame: pd.DataFrame, verdicts: Verdicts) -> pd.DataFrame:
+    """What the inspection says of the owners of each finding."""
+    return frame.assign(
+        inspected=np.array([each.inspected for each in verdicts.held], np.int64),
+        lost=np.array([each.lost for each in verdicts.held], np.int64),
+        held=pd.Series([each.held for each in verdicts.held], dtype=object),
+        held_by=pd.Series([list(each.held_by) for each in verdicts.held], dtype=object),
+    )
+
+
 def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str]]:
     """(why, what next) of each finding."""
     reasons = ["" if each is None else each.reason for each in verdicts.designs]
@@ -183,13 +197,13 @@ def _words(frame: pd.DataFrame, verdicts: Verdicts) -> tuple[list[str], list[str
 
 
 def _order(frame: pd.DataFrame) -> Positions:
-    """The order to look at findings: by class; what grows by its least growth, the rest by bytes."""
+    """The order to look at findings: by class, of each what is lost first; then by least growth, or bytes."""
     grows = frame["class"].isin([SUSPECT, GROWING])
     weight = frame["growth_low"].where(grows, frame["bytes_alloc"])
     grave = [CLASSES.index(each) for each in frame["class"]]
-    order: Positions = np.lexsort(
-        [-frame["bytes_alloc"].to_numpy(), -weight.to_numpy(), np.array(grave), frame["own"].to_numpy(bool)]
-    )
+    found = (frame["held"] != LOST).to_numpy(bool)
+    keys = [-frame["bytes_alloc"].to_numpy(), -weight.to_numpy(), found, np.array(grave)]
+    order: Positions = np.lexsort([*keys, frame["own"].to_numpy(bool)])
     return order
 
 

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.holders.classes import LOST, PROCESS
 from slabtrace.analysis.leaks.findings import GROWING, SUSPECT
 from slabtrace.analysis.statistics.limits import expected_needed
 from slabtrace.analysis.trust.filters import filter_options
+from slabtrace.analysis.trust.foreign import limits as foreign_limits
+from slabtrace.analysis.trust.foreign import refusals, seen_all
 from slabtrace.trace.manifest import Manifest
 from slabtrace.units import duration, growth, percent, plural
 
 TENTH = 10
 MUCH_LOST = 0.01  # of the events
+NO_LIST = "No list of leaks is given."
 NONE = 1e-9  # so that nothing is divided by 0, if all was lost
 
 
@@ -30,8 +34,10 @@ class Verdict:
     `least_rate_per_s`: the least rate (objects a second) of a leak that this recording would have found with
     95 % certainty, where nothing else comes and goes at the same stack; None: it is too short to find any.
     `longer_ns`: how much longer to record to find a tenth of it.  `limits`: what is not judged: what the
-    recording left out on request, what was lost, parts of a series that are missing.  `sentences`: all this
-    in words.
+    recording left out on request, what was lost, parts of a series that are missing.  `refused`: why nothing
+    can be said of leaks, of a recording of another tool; then there are no findings.  `sentences`: all this
+    in words.  `lost`: findings of any class whose objects nothing points at; `held_by_processes`: suspects
+    that processes hold.
     """
 
     suspects: int = 0
@@ -41,31 +47,56 @@ class Verdict:
     longer_ns: int | None = None
     limits: list[str] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    lost: int = 0
+    held_by_processes: int = 0
 
 
-def verdict(findings: pd.DataFrame, tests: int, ages: Ages, manifest: Manifest, cut: bool = False) -> Verdict:
+def verdict(
+    findings: pd.DataFrame,
+    tests: int,
+    ages: Ages,
+    manifest: Manifest,
+    cut: bool = False,
+    length_ns: int | None = None,
+) -> Verdict:
     """The verdict on `findings`, which had to stand out among so many `tests`.
 
-    `cut`: a part of the series could not be carried, so only the time since then is judged.
+    `cut`: a part of the series could not be carried, so only the time since then is judged.  `length_ns`: the
+    time in which objects can have come, which the checks at the end are no part of (None: all of `ages`).
     """
+    length_ns = ages.length_ns if length_ns is None else length_ns
     others = findings[~findings["own"].astype(bool)]
     suspects = others[others["class"] == SUSPECT]
     growing = others[others["class"] == GROWING]
-    made = Verdict(len(suspects), len(growing), float(suspects["growth_bytes_per_s"].sum()))
-    if len(ages.horizons_ns):
-        time_s = (ages.length_ns - int(ages.horizons_ns[0])) / 1e9
+    made = Verdict(
+        suspects=len(suspects),
+        growing=len(growing),
+        lost=int((others["held"] == LOST).sum()),
+        held_by_processes=int((suspects["held"] == PROCESS).sum()),
+        growth_bytes_per_s=float(suspects["growth_bytes_per_s"].sum()),
+    )
+    old_ns = ages.length_ns - int(ages.horizons_ns[0]) if len(ages.horizons_ns) else 0
+    if time_s := min(old_ns, length_ns) / 1e9:
         needed = expected_needed(tests)
         made.least_rate_per_s = (
             needed * manifest.sampled_one_in / time_s / max(1.0 - lost_share(manifest), NONE)
         )
-        made.longer_ns = (TENTH - 1) * ages.length_ns
+        made.longer_ns = (TENTH - 1) * length_ns
+    made.refused = refusals(manifest)
     made.limits = limits(manifest)
     if cut:
         made.limits.append(
             "An earlier part of the series could not be carried: "
             f"this is of the last {duration(ages.length_ns)}."
         )
-    made.sentences = [_found(made), _could_have(made, ages.length_ns), *made.limits]
+    if made.refused or not seen_all(manifest):
+        made.least_rate_per_s = made.longer_ns = None
+    if made.refused:
+        made.sentences = [NO_LIST, *made.refused, *made.limits]
+    else:
+        could_have = [_could_have(made, length_ns)] if seen_all(manifest) else []
+        made.sentences = [_found(made), *_of_holders(made), *could_have, *made.limits]
     return made
 
 
@@ -75,14 +106,17 @@ def limits(manifest: Manifest) -> list[str]:
     found = [f"Recorded with {given}: other objects were not looked for."] if given else []
     if lost >= MUCH_LOST:
         found.append(f"{percent(lost)} of all events were lost: what was allocated in these was not seen.")
-    return found
+    return [*found, *foreign_limits(manifest)]
 
 
 def lost_share(manifest: Manifest) -> float:
-    """The share of the events that found no room in the rings (0 to 1).  Of a leak, as many are missing."""
+    """The share of the events that were lost (0 to 1).  Of a leak, as many are missing."""
     totals = manifest.totals
     seen = totals.events + 2 * totals.counted  # an object that is only counted has two events
-    return totals.dropped / max(seen + totals.dropped, 1)
+    dropped = totals.dropped
+    if manifest.foreign is not None:
+        dropped += manifest.foreign.lost + manifest.foreign.absent
+    return dropped / max(seen + dropped, 1)
 
 
 def _found(made: Verdict) -> str:
@@ -92,6 +126,15 @@ def _found(made: Verdict) -> str:
         leaks = "No leak found"
     more = f"; {plural(made.growing, 'finding')} growing, undecided" if made.growing else ""
     return f"{leaks}{more}."
+
+
+def _of_holders(made: Verdict) -> list[str]:
+    """What the inspection adds: leaks of the kernel, and of processes."""
+    lost = [f"Nothing points at the objects of {plural(made.lost, 'finding')}: they are lost."]
+    held = [
+        f"Processes hold the objects of {plural(made.held_by_processes, 'suspect')}: a leak of user space."
+    ]
+    return (lost if made.lost else []) + (held if made.held_by_processes else [])
 
 
 def _could_have(made: Verdict, length_ns: int) -> str:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from slabtrace.analysis.holders.classes import LOST, PROCESS
 from slabtrace.analysis.leaks.by_design import Fate
 from slabtrace.analysis.names.objects import first_kind, is_general, many
 from slabtrace.units import count, duration, growth_range, plural, unknown
@@ -13,6 +15,7 @@ from slabtrace.units import count, duration, growth_range, plural, unknown
 KMEMLEAK = "a kernel with kmemleak lists those that nothing refers to"  # CONFIG_DEBUG_KMEMLEAK
 OF_PROCESS = "nothing while the process runs: these are freed when it ends"
 _REPLACED = "nothing, if so many are expected: as many older ones went as these that stay"
+GROWS = ("suspect", "growing")
 DOUBTED = ("growing", "young", "replacing")  # classes that a doubt matters for
 
 
@@ -44,12 +47,30 @@ def what_next(row: dict[Any, Any]) -> str:
 
 def _of_suspect(row: dict[Any, Any]) -> str:
     """Who holds them; where no command shows that, which release is not called."""
+    if row.get("held") == LOST:
+        return _of_lost(row)
+    if row.get("held") == PROCESS and row.get("held_by"):
+        return _of_processes(row)
     kind, module = first_kind(row.get("object", "")), row.get("module", "")
     if module and (kind is None or is_general(kind)):
         return f"find the release that the module {module} does not call for these objects; {KMEMLEAK}"
     if kind is None or not kind.holders:
         return f"find who holds these objects, or which release is not called for them; {KMEMLEAK}"
     return f"find who holds the {many(kind.name)}: {kind.holders}"
+
+
+def _of_lost(row: dict[Any, Any]) -> str:
+    """Nobody holds them, so there is no holder to look for: the code forgot them."""
+    module = row.get("module", "")
+    where = f"the module {module}" if module else "the function that allocated these, or who called it"
+    return f"look in {where} for a path that forgets the pointer without freeing, as an error path may"
+
+
+def _of_processes(row: dict[Any, Any]) -> str:
+    name = str(row["held_by"][0])
+    process = re.search(r"\(pid (\d+)\)$", name)
+    shows = f": `ls -l /proc/{process[1]}/fd`, and its fdinfo" if process else ""
+    return f"find out why {name} keeps these{shows}"
 
 
 def _of_growing(row: dict[Any, Any]) -> str:
@@ -98,8 +119,9 @@ def _clauses(row: dict[Any, Any]) -> Iterator[str]:
         yield str(row["known"])
     if row["class"] == "reclaimable" and not row["known"]:
         yield "nobody refers to them: the kernel frees them when memory is short"
-    if row["class"] in ("suspect", "growing"):
+    if row["class"] in GROWS:
         yield _growth(row)
+    yield from _held(row)
     if row["old"]:
         yield from _old(row)
     else:
@@ -108,6 +130,17 @@ def _clauses(row: dict[Any, Any]) -> Iterator[str]:
         yield str(row["doubt"])
     if not unknown(row["sibling_ns"]):
         yield f"freed objects of this stack lived {duration(row['sibling_ns'])} (median)"
+
+
+def _held(row: dict[Any, Any]) -> Iterator[str]:
+    """What the inspection says, where it says who is to blame."""
+    number = int(row.get("inspected") or 0)
+    if row.get("held") == LOST:
+        yield f"lost: nothing points at {count(int(row['lost']))} of {count(number)} that were inspected"
+    elif row.get("held") == PROCESS:
+        names = ", ".join(str(each) for each in row["held_by"])
+        leaks = ": a leak of user space, freed when the process lets go or ends"
+        yield f"held by {names or 'processes'}{leaks if row['class'] in GROWS else ''}"
 
 
 def _growth(row: dict[Any, Any]) -> str:

@@ -177,7 +177,7 @@ def _proof(manifest: Manifest, caches: Caches, tables: LiveTables, gathered: Gat
     account = Account(np.zeros(len(caches), np.bool_), none, none, none, none)
     missed = Missed(by_group(caches.of_site, gathered.inferred, len(caches)), none, none)
     losses = Losses(tables.losses(), manifest, _recovered(manifest, gathered))
-    return prove(SlabStates(SLABS.empty_table()), account, missed, losses, manifest, damaged=False)
+    return prove(SlabStates(SLABS.empty_table()), account, missed, losses, manifest, False, caches)
 
 
 def _recovered(manifest: Manifest, gathered: Gathered) -> Recovered:

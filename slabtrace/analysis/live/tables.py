@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from slabtrace.analysis.counting.summary import Lookup
-from slabtrace.analysis.names.cache_names import LARGE, UNKNOWN_CACHE
+from slabtrace.analysis.names.cache_names import LARGE, OTHER_MEMORY, UNKNOWN_CACHE
 from slabtrace.analysis.names.sites import LARGE_KMALLOC
 from slabtrace.analysis.names.symbols import Stacks, Symbols
 from slabtrace.analysis.names.tasks import Tasks
@@ -72,7 +72,7 @@ class LiveTables:
 
     def cache_name(self, key: int) -> str:
         """The name of a cache by its address."""
-        known = {0: UNKNOWN_CACHE, LARGE_KMALLOC: LARGE}
+        known = {0: UNKNOWN_CACHE, LARGE_KMALLOC: LARGE, **OTHER_MEMORY}
         cache = self._caches.get(key)
         return known.get(key) or (f"(cache at {key:#x})" if cache is None else str(cache["name"]))
 

@@ -25,11 +25,17 @@ CALLED: dict[int, str] = {
     Kind.CACHE_ALLOC: "kmem_cache_alloc",
     Kind.BULK_ALLOC: "kmem_cache_alloc_bulk",
     Kind.NOLOCK_ALLOC: "kmalloc_nolock",
+    Kind.PERCPU_ALLOC: "alloc_percpu",
+    Kind.PAGES_ALLOC: "alloc_pages",
+    Kind.VMALLOC: "vmalloc",
     Kind.KFREE: "kfree",
     Kind.CACHE_FREE: "kmem_cache_free",
     Kind.BULK_FREE: "kmem_cache_free_bulk",
     Kind.NOLOCK_FREE: "kfree_nolock",
     Kind.KFREE_RCU: "kfree_rcu",
+    Kind.PERCPU_FREE: "free_percpu",
+    Kind.PAGES_FREE: "__free_pages",
+    Kind.VFREE: "vfree",
     Kind.WRONG_CACHE_FREE: "kmem_cache_free",
 }
 

@@ -112,7 +112,8 @@ class Findings:
     def _invalid(self, free: EventBatch, history: History) -> dict[str, Any]:
         start, alloc = self._object_around(free, history)
         judged = bool(self.sites["flags"][free.site[0]] & np.uint8(Flag.INTERIOR))
-        missed = self.proof.invalid(judged, alloc is not None)
+        kind = int(self.sites["kind"][free.site[0]])
+        missed = self.proof.invalid(judged, alloc is not None, kind)
         row = self._row("invalid-free", free, missed, alloc, free, None)
         return row | {"offset": int(free.ptr[0]) - start}
 

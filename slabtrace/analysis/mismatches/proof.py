@@ -6,7 +6,8 @@ be among the events lost between them, and every path of allocations is traced.
 wrong-cache-free: exact if the allocator itself complained.  Otherwise the caches named by an allocation and
 by the free of its address differ; a free and an allocation missed in between would explain that.
 invalid-free: no missed event explains it.  It is exact if the programs found it at the time of the free, or
-if the object around the address was seen, or if KFENCE is off (its objects may be anywhere in a page).
+if the object around the address was seen, or if KFENCE is off (its objects may be anywhere in a page).  A
+kmem_cache_free that is traced after the free needs the object around it.
 Whether a finding is listed: support.py.  The rules with their reasons: docs/analysis.md.
 
 Example: address 0x10, freed at second 3 and again at second 5, with no allocation in between.
@@ -27,6 +28,7 @@ from slabtrace.analysis.trust.completeness import CALLED
 from slabtrace.analysis.trust.confidence import BOUNDED, EXACT, FREES, NO_BOUND, UNPROVABLE
 from slabtrace.analysis.trust.filters import filtered
 from slabtrace.analysis.trust.losses import Losses
+from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import Manifest
 
 FOREVER = 2**63 - 1  # ns
@@ -40,6 +42,7 @@ FILTERED = "events left out on request"
 LOST = "lost events"
 REUSED = "an allocation missed like a free of the same address before"
 KFENCE = "objects of KFENCE, which may begin anywhere,"
+GIVEN_BACK = "its slab being given back, and used by another cache, before the kernel reported the free"
 
 
 class Explanation(NamedTuple):
@@ -90,6 +93,7 @@ class MismatchProof:
         every = {path.path for path in manifest.coverage.unattached}
         self._any_unseen = FILTERED if filtered(manifest) else _untraced(every, "allocations and frees")
         self._kfence_off = manifest.host.kfence is False
+        self._traced_after = manifest.coverage.free_traced_after
 
     def double(self, first_free_ns: int, second_free_ns: int, clear: bool) -> Explanation:
         """Of two frees at these times; `clear`: see evidence.History.before."""
@@ -113,11 +117,15 @@ class MismatchProof:
         unseen = self._any_unseen or self._damage(free_ns)
         return Explanation(int(NO_BOUND), unseen) if unseen else lost(self.lost_events(alloc_ns, free_ns))
 
-    def invalid(self, judged: bool, object_seen: bool) -> Explanation:
-        """Of a free at an address where no object begins.
+    def invalid(self, judged: bool, object_seen: bool, kind: int = Kind.KFREE) -> Explanation:
+        """Of a free of this kind at an address where no object begins.
 
         `judged`: the programs found it.  `object_seen`: the allocation of the object around it was seen.
+        Up to 6.0 kmem_cache_free is traced after the free (free_traced_after): what the programs look at
+        then may no longer be the slab that the object was in.
         """
+        if self._traced_after and kind == Kind.CACHE_FREE:
+            return NOTHING if object_seen else Explanation(int(NO_BOUND), GIVEN_BACK)
         sure = judged or object_seen or self._kfence_off
         return NOTHING if sure else Explanation(int(NO_BOUND), KFENCE)
 

@@ -26,6 +26,7 @@ import pandas as pd
 
 from slabtrace.analysis.mismatches.proof import FILTERED, LOST, REUSED, MismatchProof
 from slabtrace.analysis.trust.confidence import NO_BOUND
+from slabtrace.analysis.trust.losses import SLACK_NS
 
 CLOSE_NS = 10_000_000  # two frees by one task within this time were at once
 Row = dict[str, Any]
@@ -68,20 +69,24 @@ def unsupported(findings: pd.DataFrame) -> Unsupported:
 def _beyond_losses(rows: Iterable[Row], lost: Callable[[int, int], int], events_each: int) -> Iterator[Row]:
     """The findings that lost events may explain, if there are more of them than such events.
 
-    `lost`: how many between two times, at most; `events_each`: so many explain one finding.
+    `lost`: how many between two times, at most; `events_each`: so many explain one finding.  Findings are
+    counted together if their times overlap, and once more if they share rows of the loss ledger, for one
+    lost event explains one of these.
     """
-    for together in _overlapping(row for row in rows if row["cause"] == LOST):
-        since_ns, until_ns = together[0]["since_ns"], max(row["ts_ns"] for row in together)
-        if events_each * len(together) > lost(since_ns, until_ns):
-            yield from together
+    explained = [row for row in rows if row["cause"] == LOST]
+    for apart_ns in (0, SLACK_NS):
+        for together in _close(explained, apart_ns):
+            since_ns, until_ns = together[0]["since_ns"], max(row["ts_ns"] for row in together)
+            if events_each * len(together) > lost(since_ns, until_ns):
+                yield from together
 
 
-def _overlapping(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The findings whose times overlap, directly or by others in between, together."""
+def _close(rows: Iterable[Row], apart_ns: int) -> Iterator[list[Row]]:
+    """The findings at most so far apart, directly or by others in between, together."""
     together: list[Row] = []
     until_ns = 0
     for row in sorted(rows, key=lambda row: int(row["since_ns"])):
-        if together and row["since_ns"] > until_ns:
+        if together and row["since_ns"] > until_ns + apart_ns:
             yield together
             together = []
         until_ns = max(until_ns, row["ts_ns"]) if together else row["ts_ns"]

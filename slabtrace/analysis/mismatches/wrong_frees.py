@@ -12,6 +12,7 @@ from slabtrace.analysis.pairing.paired import How, Paired, Positions
 from slabtrace.trace.format.batch import EventBatch, concatenate
 from slabtrace.trace.format.schema import Flag, Kind
 
+NO_OBJECTS = (Kind.PAGES_FREE, Kind.VFREE)
 MOST_FINDINGS = 10_000  # frees of each kind that are kept; still more only show that the trace lacks events
 
 
@@ -63,8 +64,9 @@ class WrongFrees:
 
     def add(self, paired: Paired) -> None:
         """Take one chunk."""
-        events, second = paired.events, paired.second_frees
-        unmatched = np.concatenate([paired.old_frees, second])
+        events, second = paired.events, self._of_objects(paired, paired.second_frees)
+        old = self._of_objects(paired, paired.old_frees)
+        unmatched = np.concatenate([old, second])
         site = paired.site[unmatched]
         bad = (self._sites["flags"][site] & np.uint8(Flag.INTERIOR)) != 0
         unjudged = np.flatnonzero(self._is(Kind.BULK_FREE, site) | (not self._judged))
@@ -72,8 +74,13 @@ class WrongFrees:
         self.invalid.add(events, unmatched[bad])
         complained = self._is(Kind.WRONG_CACHE_FREE, paired.site[second])
         if self._every_free_recorded:
-            self.double.add(events, second[~bad[len(paired.old_frees) :] & ~complained])
+            self.double.add(events, second[~bad[len(old) :] & ~complained])
         self.wrong_cache.add(events, self._wrong_cache(paired))
+
+    def _of_objects(self, paired: Paired, frees: Positions) -> Positions:
+        """Without those of pages and of vmalloc: not every allocation of these has a tracepoint (CMA, memory
+        of the boot, vmap), so a second free proves nothing."""
+        return frees[~np.isin(self._sites["kind"][paired.site[frees]], NO_OBJECTS)]
 
     def _wrong_cache(self, paired: Paired) -> Positions:
         """Frees that the kernel complained about, and those that name another cache than their allocation."""

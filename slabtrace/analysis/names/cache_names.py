@@ -14,10 +14,37 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from slabtrace.analysis.names.frames import comparable_cache
-from slabtrace.analysis.names.sites import LARGE_KMALLOC, Sites
+from slabtrace.analysis.names.sites import LARGE_KMALLOC, PERCPU_MEMORY, VMALLOC_AREAS, Sites
+from slabtrace.trace.format.schema import LARGEST_ORDER, PAGES_OF_ORDER
 
 LARGE = "(large kmalloc)"  # whole pages from the page allocator, without a cache
+PERCPU = "(percpu)"  # per-CPU memory (record --percpu)
+VMALLOC = "(vmalloc)"  # areas of vmalloc (record --vmalloc)
 UNKNOWN_CACHE = "(unknown)"  # the page's owner could not be read
+# Pages (record --pages), by the order of the block that they were allocated in.
+PAGES = tuple(f"(pages order {order})" for order in range(LARGEST_ORDER + 1))
+
+# Memory whose events are recorded only on request, by Sites.cache_key.
+OTHER_MEMORY = {
+    PERCPU_MEMORY: PERCPU,
+    VMALLOC_AREAS: VMALLOC,
+    **{PAGES_OF_ORDER + order: name for order, name in enumerate(PAGES)},
+}
+NO_CACHES = (LARGE, UNKNOWN_CACHE, *OTHER_MEMORY.values())
+_ALLOCATORS = {
+    LARGE: "large kmalloc", PERCPU: "percpu", VMALLOC: "vmalloc", UNKNOWN_CACHE: "",
+    **dict.fromkeys(PAGES, "pages"),
+}  # fmt: skip
+
+
+def allocator_of(cache: str) -> str:
+    """Which of the kernel's allocators gives out the memory of a cache; empty if that is not known."""
+    return _ALLOCATORS.get(cache, "slab")
+
+
+def is_other(cache: str) -> bool:
+    """Whether it is memory of which every free has a tracepoint: per-CPU memory, pages, vmalloc."""
+    return cache in OTHER_MEMORY.values()
 
 
 @dataclass
@@ -58,6 +85,16 @@ class Caches:
         self.copies.append([])
         return self._row[name]
 
+    @property
+    def all_traced(self) -> NDArray[np.bool_]:
+        """Of which every free is traced, shape (c,): the slab allocator's silent paths are not theirs."""
+        return np.array([is_other(name) for name in self.names], np.bool_)
+
+    @property
+    def pages_per_event(self) -> NDArray[np.int64]:
+        """How many objects one lost event may stand for, shape (c,): the pages of a block, else 1."""
+        return np.array([1 << PAGES.index(name) if name in PAGES else 1 for name in self.names], np.int64)
+
     def known(self, sites: Sites) -> dict[str, list[str]]:
         """Every cache and its other names: those merged into it, and copies of it that are summed.
 
@@ -68,7 +105,7 @@ class Caches:
         return {
             name: [*others, *copies]
             for row, (name, others, copies) in enumerate(rows)
-            if row in some or name not in (LARGE, UNKNOWN_CACHE)
+            if row in some or name not in NO_CACHES
         }
 
     def summed(self) -> tuple[Caches, NDArray[np.intp]]:
@@ -102,6 +139,9 @@ def name_caches(table: pa.Table, sites: Sites, others: list[str]) -> Caches:
     """
     caches = Caches()
     row_of = {0: caches.add(UNKNOWN_CACHE), LARGE_KMALLOC: caches.add(LARGE)}
+    for key in np.intersect1d(sites.cache_key, np.array([*OTHER_MEMORY], np.uint64)).tolist():
+        page = int(sites["bytes_alloc"][sites.cache_key == key].max()) if key >= PAGES_OF_ORDER else 0
+        row_of[key] = caches.add(OTHER_MEMORY[key], object_size=page, size=page)
     for row in table.to_pylist():
         sizes = row["object_size"], row["size"]
         known = caches.add(row["name"], row["aliases"], *sizes, bool(row["reclaimable"]))

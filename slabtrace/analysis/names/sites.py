@@ -15,11 +15,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from slabtrace.trace.format.arrays import plain
-from slabtrace.trace.format.schema import FREE_BIT, SITES, Flag, Kind
+from slabtrace.trace.format.schema import FREE_BIT, LARGEST_ORDER, PAGES_OF_ORDER, SITES, Flag, Kind
 
 Array: TypeAlias = NDArray[Any]
 
 LARGE_KMALLOC = 1  # `cache_key` of whole-page kmallocs; no kmem_cache has this address
+PERCPU_MEMORY = 2  # and of per-CPU memory
+VMALLOC_AREAS = 3  # and of areas of vmalloc
+_ONE_KEY = {
+    (Kind.PERCPU_ALLOC, Kind.PERCPU_FREE): PERCPU_MEMORY,
+    (Kind.VMALLOC, Kind.VFREE): VMALLOC_AREAS,
+}
 COLUMNS = {field.name: field.type.to_pandas_dtype() for field in SITES if field.name != "site"}
 
 
@@ -28,7 +34,8 @@ class Sites:
 
     `free`: whether events of the site are frees or ends of slabs.  `page_end`: whether they are ends of
     slabs, which concern a whole slab instead of an object.  `cache_key`: `cache`, but LARGE_KMALLOC for large
-    kmallocs, which have no cache.
+    kmallocs, PERCPU_MEMORY for per-CPU memory and VMALLOC_AREAS for vmalloc, which have no cache; of pages it
+    is PAGES_OF_ORDER and more.  `order`: of the block that a page came in, else 0.
     """
 
     def __init__(self) -> None:
@@ -60,7 +67,12 @@ class Sites:
         self.free: NDArray[np.bool_] = (self["kind"] & np.uint8(FREE_BIT)) != 0
         self.page_end: NDArray[np.bool_] = self["kind"] == np.uint8(Kind.PAGE_END)
         large = (self["cache"] == 0) & ((self["flags"] & np.uint8(Flag.LARGE)) != 0)
-        self.cache_key: NDArray[np.uint64] = np.where(large, np.uint64(LARGE_KMALLOC), self["cache"])
+        key = np.where(large, np.uint64(LARGE_KMALLOC), self["cache"])
+        for kinds, of_all in _ONE_KEY.items():
+            key = np.where(np.isin(self["kind"], kinds), np.uint64(of_all), key)
+        self.cache_key: NDArray[np.uint64] = key
+        order = key - np.uint64(PAGES_OF_ORDER)  # wraps around for what is no page
+        self.order: NDArray[np.int64] = np.where(order <= LARGEST_ORDER, order, 0).astype(np.int64)
 
     def __len__(self) -> int:
         return len(self._columns["kind"])

@@ -57,6 +57,20 @@ class Held:
         """
         return self._judging.who(by, self._question(pid, comm, between, cgroup))
 
+    @documented(tables.OBJECTS)
+    def inspected(
+        self,
+        pid: Collection[int] = (),
+        comm: Collection[str] = (),
+        between: Between | None = None,
+        cgroup: Collection[str] = (),
+    ) -> pd.DataFrame:
+        """What outstanding objects are, and who held them when the recording ended (record --inspect).
+
+        The parameters are those of `leaks`.  `manifest.inspection` says where was searched.
+        """
+        return self._judging.inspected(self._question(pid, comm, between, cgroup))
+
     @documented(tables.OLDEST)
     def oldest(
         self,

@@ -25,11 +25,13 @@ from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
 from slabtrace.analysis.tables.identity import Identities
+from slabtrace.analysis.tables.inspected import inspected
 from slabtrace.analysis.tables.oldest import Outstanding, oldest
 from slabtrace.analysis.tables.outstanding import outstanding
 from slabtrace.analysis.tables.who import who
 from slabtrace.analysis.trust.confidence import Proof, prove
 from slabtrace.analysis.trust.filters import BY_ALLOCATION, filtered
+from slabtrace.trace.manifest import Manifest
 from slabtrace.trace.reading.window import WindowReader
 
 
@@ -66,13 +68,23 @@ class Judging:
         ended_ns, redacted = recorded.span_ns[1], recorded.manifest.redacted
         return oldest(outstanding, recorded.lookup, wanted, most, ended_ns, redacted)
 
+    def inspected(self, question: Question) -> pd.DataFrame:
+        """columns.OBJECTS: the outstanding objects that were inspected at the end."""
+        found, kept, recorded = self._judged(question), self._passes.kept(question), self._recorded
+        rank = np.append(found.tables.rank, 0)[found.verdicts.owned.finding]
+        table, account = recorded.reader.table("objects"), recorded.manifest.inspection
+        live = kept.objects.live
+        return inspected(table, account, live, rank, kept.sites, kept.caches, recorded.lookup.symbols)
+
     def verdict(self, question: Question) -> Verdict:
         """What was found, and what could have been."""
         found = self._judged(question)
-        ages = self._passes.kept(question).ages
-        tests, recorded = found.verdicts.judged.tests, self._recorded
+        kept, recorded = self._passes.kept(question), self._recorded
+        kept = replace(kept, until_ns=kept.until_ns or _until_ns(recorded.manifest))
+        length_ns = round(kept.ages.length_ns * kept.until())
+        tests = found.verdicts.judged.tests
         cut = recorded.reader.series_is_cut and question.between is None
-        return verdict(found.findings, tests, ages, recorded.manifest, cut)
+        return verdict(found.findings, tests, kept.ages, recorded.manifest, cut, length_ns)
 
     def who(self, by: str, question: Question) -> pd.DataFrame:
         """columns.WHO; `by`: one of whose.KINDS."""
@@ -88,9 +100,8 @@ class Judging:
         """What is outstanding of the objects asked for, with the groups it is in."""
         lookup = self._recorded.lookup
         kept = self._passes.kept(question)
-        command = self._recorded.manifest.command
-        if command is not None and question.between is None:
-            kept = replace(kept, until_ns=command.ended_ns)  # what it did cannot go on
+        ends = (kept.until_ns, _until_ns(self._recorded.manifest))
+        kept = replace(kept, until_ns=min((each for each in ends if each is not None), default=None))
         if self._of_the_command(question):
             kept = replace(kept, older=OlderFrees(0))
         kept = replace(kept, older=kept.older.without(freed_inside_by(kept, lookup)))
@@ -112,7 +123,7 @@ class Judging:
         recorded, vouched = self._recorded, self._vouched
         account, missed, losses = vouched.account, vouched.missed, vouched.losses
         damaged = bool(vouched.damage)
-        return prove(recorded.slabs, account, missed, losses, recorded.manifest, damaged)
+        return prove(recorded.slabs, account, missed, losses, recorded.manifest, damaged, recorded.caches)
 
     def _judged(self, question: Question) -> _Judged:
         if question not in self._last:
@@ -141,7 +152,8 @@ class Judging:
         whole = alone and not self._of_the_command(question)
         return Known(
             proof=self._proof(),
-            pinned=recorded.pins.pinned(kept.objects.live),
+            pinned=recorded.inspected.pinned(kept.objects.live, recorded.pins.pinned(kept.objects.live)),
+            inspected=recorded.inspected,
             holders=self._holders(kept),
             kernel=KernelCount(
                 {names[at]: int(account.kernel[at]) for at in counted if whole},
@@ -169,3 +181,14 @@ class _Judged(NamedTuple):
     tables: Tables
     findings: pd.DataFrame
     by_stack: pd.DataFrame
+
+
+def _until_ns(manifest: Manifest) -> int | None:
+    """From when on nothing may come any more, though it leaks; None: never.
+
+    What the recorded command did cannot go on after its end.  And a recording is longer than it was to be by
+    the checks at its end; a load that was made for it may have ended before.
+    """
+    command = manifest.command
+    ends = (manifest.asked_until_ns, None if command is None else command.ended_ns)
+    return min((each for each in ends if each is not None), default=None)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import slabtrace.columns as tables
+from slabtrace.analysis.opened.memory import memory_series, traced_bytes
 from slabtrace.analysis.opened.passes import Passes
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.opened.vouched import Vouched
@@ -13,6 +15,8 @@ from slabtrace.columns.table import documented
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slabtrace.analysis.memory.series import Series
 
 BUCKETS = 600
 
@@ -23,6 +27,10 @@ class OverTime:
     _recorded: Recorded
     _passes: Passes
     _vouched: Vouched
+
+    def caches(self) -> pd.DataFrame:
+        """Every slab cache: Trace makes it."""
+        raise NotImplementedError
 
     @documented(tables.USAGE)
     def usage(self, buckets: int = BUCKETS) -> pd.DataFrame:
@@ -68,5 +76,41 @@ class OverTime:
 
         begin, end = self._recorded.span_ns
         return arrivals(self._passes.summary, self._recorded.lookup, end - begin, buckets)
+
+    @cached_property
+    def _memory(self) -> Series:
+        return memory_series(self._recorded)
+
+    @documented(tables.ACCOUNT)
+    def account(self) -> pd.DataFrame:
+        """Where the machine's memory went from the begin to the end, slab or not.
+
+        No rows for a trace without memory.arrow (before format 2.3).
+        """
+        from slabtrace.analysis.memory.account import account
+
+        return account(self._memory, traced_bytes(self.usage(), self.caches()))
+
+    def account_sentences(self) -> list[str]:
+        """What `account` shows, in words; the first sentence says how much of it is slab.  Reads no event."""
+        from slabtrace.analysis.memory.account import account
+        from slabtrace.analysis.memory.words import all_sentences
+
+        unread = self._recorded.manifest.coverage.memory_unread
+        return all_sentences(account(self._memory), self._memory, unread)
+
+    @documented(tables.MEMORY_PARTS)
+    def memory(self) -> pd.DataFrame:
+        """The parts of the machine's memory over time."""
+        from slabtrace.analysis.memory.account import over_time
+
+        return over_time(self._memory, self._recorded.span_ns[0])
+
+    @documented(tables.COUNTERS)
+    def counters(self) -> pd.DataFrame:
+        """The kernel's counters of memory that the parts are made of, at the begin and at the end."""
+        from slabtrace.analysis.memory.account import counters
+
+        return counters(self._memory)
 
     survivors = arrivals  # its name up to 0.1

@@ -34,6 +34,7 @@ from slabtrace.analysis.counting.timeline import Timeline
 from slabtrace.analysis.freeing.releases import Releases
 from slabtrace.analysis.grouping.kept import Kept, Question, by_process, chosen, every_object
 from slabtrace.analysis.grouping.processes import SitesByProcess
+from slabtrace.analysis.grouping.task_filter import Nothing
 from slabtrace.analysis.mismatches.wrong_frees import WrongFrees
 from slabtrace.analysis.opened.recorded import Recorded
 from slabtrace.analysis.pairing.paired import Positions
@@ -41,6 +42,7 @@ from slabtrace.analysis.pairing.scan import Accumulator, scan
 from slabtrace.analysis.pairing.unseen_allocations import UnseenAllocations
 from slabtrace.analysis.trust.account import Unsampled
 from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filtered
+from slabtrace.analysis.trust.foreign import refusals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +55,7 @@ class Passes:
 
     def __init__(self, recorded: Recorded) -> None:
         self._recorded = recorded
+        self._refused = bool(refusals(recorded.manifest))
         self._summary: Summary | None = None
         self._timeline: Timeline | None = None
         self._peaks: Peaks | None = None
@@ -99,7 +102,8 @@ class Passes:
         self._add_earlier(ages, older)
         summary = self.run([*self._new_timelines(buckets), ages, older, self._wrong_frees])
         objects = every_object(self._recorded.sites, self._recorded.caches, summary.objects, ages, older)
-        self._kept = {Question(): objects}
+        if not self._refused:
+            self._kept = {Question(): objects}
 
     def run(self, accumulators: Sequence[Accumulator]) -> Summary:
         """Read all events once for `accumulators`, and for the summary if that is still missing."""
@@ -137,7 +141,7 @@ class Passes:
 
     def _answer(self, question: Question) -> Kept:
         recorded = self._recorded
-        if question == Question():
+        if question == Question() and not self._refused:
             ages = self.new_ages()
             older = self._new_older(ages)
             self._add_earlier(ages, older)
@@ -171,7 +175,9 @@ class Passes:
         return kept
 
     def _choice(self, question: Question) -> Choice | None:
-        """Selects the allocations that are asked for."""
+        """Selects the allocations that are asked for; none, where nothing can be said of them."""
+        if self._refused:
+            return Nothing()
         return question.choice(self._recorded.tasks, self._recorded.processes)
 
     def _ages_of(self, sites: int, question: Question) -> Ages:
@@ -207,7 +213,7 @@ class Passes:
         return WrongFrees(
             recorded.sites,
             recorded.layout,
-            cache_is_named=not coverage.free_traced_after,
+            cache_is_named=not coverage.free_traced_after and recorded.manifest.foreign is None,
             judged=coverage.frees_judged,
             every_free_recorded=not recorded.manifest.survivors,
         )

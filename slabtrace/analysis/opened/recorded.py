@@ -17,6 +17,7 @@ from slabtrace.analysis.counting.counted_objects import CountedObjects
 from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.grouping.charged import ChargedTo
 from slabtrace.analysis.grouping.whose import CHARGED, Distinguished, Whose
+from slabtrace.analysis.holders.inspected import Inspected
 from slabtrace.analysis.mismatches.object_layout import ObjectLayout, recorded_shapes
 from slabtrace.analysis.names.cache_names import Caches, name_caches
 from slabtrace.analysis.names.modules import Modules, load_modules
@@ -149,6 +150,11 @@ class Recorded:
     def pins(self) -> Pins:
         """pins.arrow: which dentries and inodes were pinned at the end of the recording."""
         return Pins(self.reader.table("pins"))
+
+    @cached_property
+    def inspected(self) -> Inspected:
+        """objects.arrow: what some objects were at the end of the recording, and who held them."""
+        return Inspected(self.reader.table("objects"), self.manifest.inspection)
 
     @cached_property
     def charges(self) -> Charges:

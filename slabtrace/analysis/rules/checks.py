@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 
 from slabtrace.columns import BROKEN_RULES
 from slabtrace.errors import UsageError
+from slabtrace.trace.format.foreign import UNKNOWN_LOSSES
 from slabtrace.units import count, parse_growth, parse_size, plural, size
 from slabtrace.units import growth as growth_text
 
 COLUMNS = BROKEN_RULES.names
 OF_FINDING = COLUMNS[2:]
+UNCOUNTED = "how many events were lost is not known"
+ABOUT_LEAKS = ("max_suspects", "max_growth", "max_outstanding")
 GROWS, RECLAIMABLE = ("suspect", "growing"), "reclaimable"
 
 
@@ -113,11 +116,18 @@ def broken(
     of one in `one_in` are multiplied here.  `mismatches`: of Trace.mismatches(), needed where a rule is about
     them.
     """
+    if completeness.no_leak_list and (about := [each for each in ABOUT_LEAKS if each in rules.asked]):
+        why = " ".join(completeness.no_leak_list)
+        found = [{"rule": each, "finding": f"cannot be checked: {why}"} for each in about]
+    else:
+        found = []
     counted = findings[_counted(rules, findings)]
-    found = [*_suspects(rules, counted), *_growing(rules, counted), *_outstanding(rules, counted, one_in)]
+    found += [*_suspects(rules, counted), *_growing(rules, counted), *_outstanding(rules, counted, one_in)]
     if mismatches is not None:
         found += _mismatches(rules, mismatches)
-    if rules.max_lost is not None and completeness.lost > rules.max_lost:
+    if rules.max_lost is not None and (completeness.losses == UNKNOWN_LOSSES or completeness.uncounted):
+        found.append({"rule": "max_lost", "finding": f"cannot be checked: {UNCOUNTED}"})
+    elif rules.max_lost is not None and completeness.lost > rules.max_lost:
         found.append({"rule": "max_lost", "finding": f"{plural(completeness.lost, 'event')} lost"})
     if rules.exact and not completeness.exact:
         found.append({"rule": "exact", "finding": completeness.verdict})
