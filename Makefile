@@ -5,12 +5,14 @@
 #   make test           lint, types, unit tests; as root the live tests too, quiet and beside noise
 #   sudo make verdict   leaks and flat loads whose truth is known, recorded and judged (three hours)
 #   sudo make install   put `slabtrace` where `sudo slabtrace record` finds it
+#   sudo make install-service   also the unit of `slabtrace watch`; it does not start it
 #
 # deps lint unit bench kernels releases dist deb lock uninstall clean: see below.
 
 PYTHON   ?= python3
 PREFIX   ?= /usr/local
 OPT      ?= /opt/slabtrace
+UNITS    ?= $(PREFIX)/lib/systemd/system
 VENV     := .venv
 BIN      := $(VENV)/bin
 # Debian's own Python, where it will do: unlike root's pyenv, every user can run it.
@@ -21,8 +23,9 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 VENV_DEB = $(shell $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv)
 LIVE_DEB := python3-bpfcc
 LAB_DEB  := qemu-system-x86 busybox-static cpio # boot other kernels
+BUILD_DEB := bc bison flex libelf-dev xz-utils # build a kernel that no package has
 RELEASES_DEB := debootstrap gcc
-TEST_DEB := binutils chromium golang-go groff-base llvm tmux $(LAB_DEB) # read back what slabtrace writes; source lines
+TEST_DEB := binutils chromium golang-go groff-base llvm prometheus tmux $(LAB_DEB) # read back what slabtrace writes; source lines
 
 # With sudo in somebody else's checkout, the files made in it stay that person's.
 ROOT  := $(filter 0,$(shell id -u))
@@ -34,7 +37,7 @@ PYTEST_FLAGS := -p no:cacheprovider
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lint unit test demo verdict install uninstall bench kernels releases dist deb lock need-root clean
+.PHONY: help deps lint unit test demo verdict install install-service uninstall bench kernels releases dist deb lock need-root clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -76,9 +79,9 @@ verdict: need-root $(VENV)/.stamp
 bench: $(VENV)/.stamp
 	$(BIN)/python -m benchmarks
 
-# Debian kernels in QEMU: make kernels K=6.12, or all of them.
+# Debian kernels in QEMU: make kernels K=6.12, or all of them.  K=7-lockdep is built once, which takes long.
 kernels: need-root $(VENV)/.stamp
-	tools/apt-need $(LIVE_DEB) $(LAB_DEB)
+	tools/apt-need $(LIVE_DEB) $(LAB_DEB) $(if $(findstring lockdep,$(K)),$(BUILD_DEB))
 	$(BIN)/python -m tests.kernels $(K)
 
 # Debian 12, 13 and unstable, each in a folder, with its own bcc: make releases R=sid, or all of them.
@@ -111,7 +114,20 @@ install: need-root dist
 	ln -sfn $(OPT)/share/man/man1/slabtrace*.1 $(PREFIX)/share/man/man1/
 	$(PREFIX)/bin/slabtrace --version
 
+# The user, the unit and, if there is none, the configuration of `slabtrace watch`; nothing is started.
+install-service: install
+	$(OPT)/bin/python -m pip install --quiet --disable-pip-version-check 'prometheus-client>=0.21'
+	id -u slabtrace >/dev/null 2>&1 || \
+	useradd --system --user-group --no-create-home --home-dir /var/lib/slabtrace --shell /usr/sbin/nologin slabtrace
+	install -D -m 644 deploy/systemd/slabtrace-watch.service $(UNITS)/slabtrace-watch.service
+	sed -i 's|/usr/local/bin/slabtrace|$(PREFIX)/bin/slabtrace|' $(UNITS)/slabtrace-watch.service
+	test -e /etc/slabtrace.toml || install -m 644 deploy/systemd/slabtrace.toml /etc/slabtrace.toml
+	test ! -d /run/systemd/system || systemctl daemon-reload
+	@echo "edit /etc/slabtrace.toml, then: systemctl enable --now slabtrace-watch"
+
 uninstall: need-root
+	test ! -d /run/systemd/system || systemctl disable --now slabtrace-watch 2>/dev/null || true
+	rm -f $(UNITS)/slabtrace-watch.service
 	rm -rf $(OPT) $(PREFIX)/bin/slabtrace $(PREFIX)/share/man/man1/slabtrace.1 $(PREFIX)/share/man/man1/slabtrace-*.1
 
 need-root:

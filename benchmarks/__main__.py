@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 
 from benchmarks import (
     billion,
+    fleet,
     forks,
     long_run,
     machine,
     overhead,
+    pages,
     parts,
     reading,
     scaling,
+    slab_check,
     slow_leak,
     soak,
     startup,
@@ -32,14 +35,17 @@ BESIDE_PEERS = {
 }
 BY_NAME = {
     "parts": parts.main,
+    "pages": pages.main,
     "startup": startup.main,
     "slow-leak": slow_leak.main,
     "trust": trust.main,
     "scaling": scaling.main,
+    "slab-check": slab_check.main,
     "soak": soak.main,
     "forks": forks.main,
     "long-run": long_run.main,
     "billion": billion.main,
+    "fleet": fleet.main,
 }
 
 

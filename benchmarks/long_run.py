@@ -117,7 +117,7 @@ def _one_step(intake: Intake, store: Storing, step: int, now_ns: int) -> None:
     for each in names:
         intake.knows(each.tid, each.tgid)
     done = threading.Event()
-    tasks = intake.take_tasks()._replace(names=names)
+    tasks = intake.take_others()._replace(names=names)
     store.batch(intake.take(), now_ns, intake.sites.take_new(), tasks)
     store.call(done.set)
     done.wait()  # in a real recording of this rate the queue is empty before the next step

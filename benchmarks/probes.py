@@ -17,7 +17,7 @@ from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.programs.compiler import compile_bpf
 from slabtrace.capture.programs.kfuncs import Kfuncs
 from slabtrace.capture.programs.loading import Programs
-from slabtrace.capture.session import ring_geometry
+from slabtrace.capture.sizing import ring_geometry
 from slabtrace.capture.slabs import walk
 from slabtrace.capture.slabs.walk import SlabWalk
 from slabtrace.capture.stream.rings import Rings

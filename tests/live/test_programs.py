@@ -115,8 +115,8 @@ def test_a_request_beyond_32_bits_is_clamped(harness: Harness) -> None:
 
 def test_the_cache_of_every_object_is_found_by_its_address(harness: Harness) -> None:
     """Any struct kmem_cache is itself an object of the cache called kmem_cache."""
-    (owner,) = (c for c in harness.session.caches.values() if c.name == "kmem_cache")
-    for cache in list(harness.session.caches.values())[:31]:
+    (owner,) = (c for c in harness.session.caches.all() if c.name == "kmem_cache")
+    for cache in list(harness.session.caches.all())[:31]:
         harness.run("kfree", ptr=cache.address)
     events = harness.events()
     assert events["cache"].tolist() == [owner.address] * 31

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from slabtrace.capture.host import possible_cpus
 from slabtrace.capture.kernel.btf import Btf
 from slabtrace.capture.kernel.features import examine
 from slabtrace.capture.options import CaptureOptions
@@ -23,7 +26,8 @@ from slabtrace.capture.programs.compiler import compile_bpf
 from slabtrace.capture.programs.kfuncs import Kfuncs
 from slabtrace.capture.programs.layout import event_dtype, header_numbers
 from slabtrace.capture.programs.loading import Programs
-from slabtrace.capture.session import Session, ring_geometry
+from slabtrace.capture.session import Session
+from slabtrace.capture.sizing import ring_geometry
 from slabtrace.capture.stream.rings import Rings
 from slabtrace.trace.format.schema import Kind
 
@@ -32,20 +36,23 @@ OBJECT, CACHE = 0xFFFF888000123400, 0xFFFF888100000000
 CALLED = [FRAME, FUNCTION + 9, CALLER]  # above the arguments: where the function begins with endbr64
 JUMPED = [NONE, FRAME, CALLER]  # (return value,) frame, caller: 7.x, watched at its exit
 BULK_MAX = header_numbers("silent.h")["BULK_MAX"]
+NESTED_LANES = header_numbers("ring.h")["NESTED_LANES"]
 
 
 class Harness:
     """The programs of all silent paths, loaded, attached to nothing."""
 
-    def __init__(self, array: int, words: list[int], **defines: int) -> None:
-        types, options, geometry = Btf(), CaptureOptions(stacks="none"), ring_geometry(1)
+    def __init__(self, array: int, words: list[int], cpus: int | None = None, **defines: int) -> None:
+        types, options = Btf(), CaptureOptions(stacks="none")
+        geometry = replace(ring_geometry(1), cpus=cpus or possible_cpus())
         self.array, self.words = array, words
-        numbers: dict[str, Any] = {"NOLOCK_ARGUMENTS": 4, "TRAMPOLINE_OF_X86": None, **defines}
+        numbers: dict[str, Any] = {"NOLOCK_ARGUMENTS": 4, "TRAMPOLINE_OF_X86": None}
         for path in silent_paths.PATHS:
             numbers |= {f"SILENT_{path.name}": None, f"FUNCTION_{path.name}": f"{FUNCTION:#x}ull"}
             numbers |= {f"OUTER_{path.name}": 0, f"SIZE_{path.name}": 0}
         kfuncs = Kfuncs(types)
         numbers |= examine(types).defines() | geometry.defines() | options.defines() | kfuncs.defines()
+        numbers |= defines
         types.close()
         self.programs = Programs(compile_bpf(numbers), kfuncs)
         self.rings = Rings(self.programs, geometry)
@@ -57,14 +64,14 @@ class Harness:
         self.rings.drain(1 << 16, lambda rows, cpu: taken.append(rows.tobytes()))
         return np.frombuffer(b"".join(taken), dtype=event_dtype())
 
-    def dropped(self) -> int:
-        return int(self.rings.counters()["dropped"].sum())
+    def count(self, counter: str = "dropped") -> int:
+        return int(self.rings.counters()[counter].sum())
 
 
 @pytest.fixture(scope="module")
 def new() -> Iterator[Callable[..., Harness]]:
     session = Session(CaptureOptions(stacks="none", buffer_mib=1))
-    array = next(iter(session.caches))
+    array = session.caches.all()[0].address
     raw = session.walk.read(array, 8 * 2 * BULK_MAX)
     session.close()
     assert raw is not None
@@ -124,16 +131,55 @@ def test_what_a_bulk_allocation_returns(
 
 
 def test_more_objects_than_the_verifier_takes_are_counted_as_lost(harness: Harness) -> None:
-    before = harness.dropped()
+    before, lost = harness.count("bulk_rest"), harness.rings.lost
     events = harness.run("kmem_cache_free_bulk", CACHE, BULK_MAX + 36, harness.array, *CALLED)
     assert events["ptr"].tolist() == objects(harness.words[:BULK_MAX])
-    assert harness.dropped() - before == 36
+    assert harness.count("bulk_rest") - before == harness.rings.lost - lost == 36
+
+
+def test_a_ring_that_is_full_in_the_middle_of_a_bulk_call(new: Callable[..., Harness]) -> None:
+    harness, bulk = new(), 23
+    call = [CACHE, bulk, harness.array, *CALLED]
+    places = [i for i, word in enumerate(harness.words[:bulk]) if objects([word])]
+    whole, rest = divmod(harness.rings.geometry.irq_slots, len(places))
+    for _ in range(whole):
+        harness.programs.run_once("on_kmem_cache_free_bulk", call, cpu=0)
+    assert harness.rings.lost == 0
+    harness.programs.run_once("on_kmem_cache_free_bulk", call, cpu=0)
+    assert harness.count() == harness.rings.lost == bulk - (places[rest - 1] + 1 if rest else 0)
+
+
+def test_every_object_of_a_bulk_call_without_a_lane_is_lost(new: Callable[..., Harness]) -> None:
+    harness = new()
+    busy = harness.rings._states["busy"]
+    busy[:, NESTED_LANES:] = 1
+    assert len(harness.run("kmem_cache_free_bulk", CACHE, 23, harness.array, *CALLED)) == 0
+    assert harness.count("too_deep") == harness.rings.lost == 23
+
+
+def test_events_on_a_cpu_without_a_ring_are_counted(new: Callable[..., Harness]) -> None:
+    """As on one that comes online while recording."""
+    other = possible_cpus() - 1
+    if other == 0:
+        pytest.skip("this machine has one CPU")
+    harness = new(cpus=1)
+    harness.programs.run_once("on_kfree_nolock", [OBJECT, *CALLED], cpu=other)
+    harness.programs.run_once("on_kmem_cache_free_bulk", [CACHE, 23, harness.array, *CALLED], cpu=other)
+    assert harness.count("without_ring") == harness.rings.lost == 24
+    harness.programs.run_once("on_kfree_nolock", [OBJECT, *CALLED], cpu=0)
+    assert harness.count("head") == 1 and harness.rings.lost == 24
+
+
+def test_the_end_of_a_cache(harness: Harness) -> None:
+    (event,) = harness.run("cache_end", CACHE)
+    assert (event["kind"], event["ptr"]) == (header_numbers("event.h")["SLAB_CACHE_END"], CACHE)
+    assert event["ts_ns"] <= time.monotonic_ns()
 
 
 def test_a_batch_of_kfree_rcu_was_told_of_before(harness: Harness) -> None:
-    before = harness.dropped()
+    before = harness.count()
     assert len(harness.run("kmem_cache_free_bulk", NONE, BULK_MAX + 1, harness.array, *CALLED)) == 0
-    assert harness.dropped() == before
+    assert harness.count() == before
 
 
 def test_kfree_rcu_by_its_two_prototypes(new: Callable[..., Harness], harness: Harness) -> None:

@@ -147,7 +147,7 @@ def test_what_every_cpu_has_to_itself_is_found(session: Session) -> None:
     online = Path("/sys/devices/system/cpu/online").read_text().strip()
     assert len(percpu.bases) == int(online.rpartition("-")[2]) + 1
     found = 0
-    for cache in session.caches.values():
+    for cache in session.caches.all():
         for address in percpu.addresses(walk.u64(cache.address + shape.cpu_slab)):
             slab = walk.u64(address + shape.cpu_current)
             if not slab:

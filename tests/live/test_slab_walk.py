@@ -29,7 +29,7 @@ def test_every_cache_is_found_with_its_sizes() -> None:
     """Caches may come and go meanwhile: those that stay must be found, and none that never was."""
     before = listed()
     session = Session(CaptureOptions(stacks="none", buffer_mib=1))
-    found = {cache.name: cache for cache in session.caches.values()}
+    found = {cache.name: cache for cache in session.caches.all()}
     session.close()
     after = listed()
     assert before.keys() & after.keys() <= found.keys() <= before.keys() | after.keys()
@@ -42,16 +42,16 @@ def test_every_cache_is_found_with_its_sizes() -> None:
 
 
 def test_reclaimable_caches(session: Session) -> None:
-    for cache in session.caches.values():
+    for cache in session.caches.all():
         own = (Path("/sys/kernel/slab") / cache.name / "reclaim_account").read_text().strip()
         assert cache.reclaimable == (own == "1"), cache.name
 
 
 def test_the_page_of_a_slab_object_leads_back_to_its_cache(session: Session) -> None:
     """For every cache, any kmem_cache is itself a slab object: of the cache called kmem_cache."""
-    (boot,) = (cache for cache in session.caches.values() if cache.name == "kmem_cache")
+    (boot,) = (cache for cache in session.caches.all() if cache.name == "kmem_cache")
     shape = session.shape
-    for cache in list(session.caches.values())[:50]:
+    for cache in list(session.caches.all())[:50]:
         page = (session.vmemmap + (cache.address >> 12) * shape.sizeof_page) % (1 << 64)
         head = session.walk.u64(page + shape.compound_head)
         if head & 1:

@@ -21,7 +21,8 @@ import pytest
 
 import slabtrace
 from slabtrace.capture.options import CaptureOptions
-from slabtrace.capture.recorder import Plan, Recorder, new_manifest
+from slabtrace.capture.plan import Plan, new_manifest
+from slabtrace.capture.recorder import Recorder
 from slabtrace.capture.session import Session
 from slabtrace.cli.watch import Watch
 from slabtrace.errors import FOUND
@@ -41,13 +42,13 @@ class Kernel:
         self._session = session
         self._arguments = session.shape.arguments
         self.cache, self.other = (
-            next(c.address for c in session.caches.values() if c.name == name)
+            next(c.address for c in session.caches.all() if c.name == name)
             for name in ("kmem_cache", "task_struct")
         )
         self.names_cache = "cache" in self._arguments["kmem_cache_free"]
 
     def objects(self) -> list[int]:
-        return [cache.address for cache in self._session.caches.values()]
+        return [cache.address for cache in self._session.caches.all()]
 
     def alloc(self, ptr: int) -> None:
         self._run("kmem_cache_alloc", ptr=ptr, cache=self.cache, call_site=MADE)

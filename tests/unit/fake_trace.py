@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from slabtrace.analysis.leaks.verdict import Verdict
+from slabtrace.analysis.memory.account import account, counters, over_time
+from slabtrace.analysis.memory.series import Series
+from slabtrace.analysis.memory.words import all_sentences
 from slabtrace.columns import OLDEST
 from slabtrace.lines.shown import Lines
 from slabtrace.lines.symbolizers import Location
 from slabtrace.trace.manifest import Command, Coverage, Host, Manifest, Totals, Unattached
+from tests.unit.analysis.memory.made import series
 from tests.unit.fake_rows import CACHES, GROUPS, HOSTILE, HOSTILE_HTML, MISMATCH, STAT, finding
 
 if TYPE_CHECKING:
@@ -46,6 +50,11 @@ class FakeCompleteness:
     filters: list[str] = field(default_factory=list)
     damaged: bool = False
     unattached: list[str] = field(default_factory=lambda: ["kfree_rcu"])
+    tool: str = ""
+    foreign_lost: int = 0
+    losses: str = "known"
+    uncounted: int = 0
+    no_leak_list: list[str] = field(default_factory=list)
     exact: bool = False
     verdict: str = "5 events were dropped."
 
@@ -176,6 +185,24 @@ class FakeTrace:
             if c["unexplained"] is not None
         ]
         return pd.DataFrame(rows)
+
+    def _memory(self) -> Series:
+        """A caller of vmalloc has a hostile name."""
+        grown = {"meminfo.MemFree": 476, "meminfo.Slab": 128, "slab.kmalloc-1k": 80}
+        return series({}, {**grown, f"vmalloc.{HOSTILE_HTML}{HOSTILE}+0x1 [evil]": 2})
+
+    def account(self) -> pd.DataFrame:
+        """Slab grew by 20 MiB in a second."""
+        return account(self._memory(), {"kmalloc-1k": 20 << 20})
+
+    def account_sentences(self) -> list[str]:
+        return all_sentences(self.account(), self._memory(), [])
+
+    def memory(self) -> pd.DataFrame:
+        return over_time(self._memory(), 0)
+
+    def counters(self) -> pd.DataFrame:
+        return counters(self._memory())
 
     def stat(self, by: str = "call_site") -> pd.DataFrame:
         return pd.DataFrame(STAT)

@@ -18,7 +18,11 @@ from tests.unit.synthetic import START, alloc, free, page_end, write_trace
 
 
 def test_stacks_go_first_then_as_many_addresses_as_it_takes() -> None:
-    assert Settings(True, 1).cheaper(0.5, 0.02, None) == Settings(False, 1)
+    assert Settings(True, 1).cheaper(0.04, 0.02, None) == Settings(False, 1)
+    assert Settings(True, 1).cheaper(0.041, 0.02, None) == Settings(False, 4)  # far above: both at once
+    assert Settings(True, 8).cheaper(0.5, 0.02, 0.5) == Settings(
+        False, 256
+    )  # stacks alone may have saved nothing
     assert Settings(False, 1).cheaper(0.04, 0.02, None) == Settings(False, 4)  # 2 would leave no room
     assert Settings(False, 4).cheaper(0.07, 0.02, None) == Settings(False, 16)
 

@@ -21,3 +21,9 @@ def test_a_cgroup_is_a_filter() -> None:
 def test_a_glob_that_cannot_be_judged_is_refused(glob: str) -> None:
     with pytest.raises(UsageError, match="--cgroup"):
         CaptureOptions(cgroup=glob)
+
+
+def test_percpu_does_not_go_with_a_choice_of_slab_caches() -> None:
+    with pytest.raises(UsageError, match="--percpu does not go with --cache"):
+        CaptureOptions(percpu=True, cache=("kmalloc-*",))
+    assert CaptureOptions(percpu=True).to_manifest()["percpu"] is True

@@ -88,7 +88,7 @@ def test_a_kernel_that_refuses_programs_all_the_same(monkeypatch: pytest.MonkeyP
         CaptureError, match="refuses the BPF program kmalloc: Operation not permitted"
     ) as error:
         programs.load("kmalloc")
-    assert error.value.exit_code == CANNOT_TRACE and "doctor" in error.value.remedy
+    assert error.value.exit_code == CANNOT_TRACE and "seccomp" in error.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def said(misses: dict[str, int], coverage: Coverage) -> list[str]:
     """The lines about a double free, before which the kernel had skipped each program so often."""
     lines: list[str] = []
     session: Any = SimpleNamespace(
-        caches={},
+        caches=SimpleNamespace(all=list, at=lambda cache: None),
+        pids=SimpleNamespace(comm=lambda tid: ""),
         kallsyms=SimpleNamespace(resolve=lambda address: None),
         programs=SimpleNamespace(recursion_misses=lambda: misses),
     )

@@ -38,7 +38,7 @@ def test_only_the_manifest_has_the_time_of_day() -> None:
         for path in (ROOT / "slabtrace" / part).rglob("*.py")
         for function in wall_clock_uses(path.read_text())
     }
-    assert uses == {("recorder.py", "new_manifest")}
+    assert uses == {("plan.py", "new_manifest")}
 
 
 def test_the_programs_read_only_the_monotonic_clock() -> None:

@@ -299,9 +299,9 @@ def test_names_of_ended_tasks_are_forgotten() -> None:
     row = {"tgid": [5], "comm": ["x"]}
     for tid, ts_ns, boundary_ns in ((5, 1, None), (6, 2, None), (5, 10, 9), (7, 11, 9)):
         last.take("tasks", row | {"ts_ns": [ts_ns], "tid": [tid]}, boundary_ns)
-    _, (_, found) = last.at_begin(9)
+    found = dict(last.at_begin(9))["tasks"]
     assert sorted(zip(found["ts_ns"], found["tid"], strict=True)) == [(1, 5), (2, 6), (10, 5), (11, 7)]
-    _, (_, found) = last.at_begin(12)
+    found = dict(last.at_begin(12))["tasks"]
     assert list(zip(found["ts_ns"], found["tid"], strict=True)) == [(10, 5)]
 
 

@@ -60,9 +60,9 @@ def test_what_was_freed_unseen() -> None:
     """Fewer objects than missed frees: these may be others, at the same addresses."""
     doubtful = entry("virtio_transport_tx_work", 11, certain=False)
     said = siblings(row(doubtful, nowhere(INFERRED, 3136, 3147)))
-    assert said == "siblings were freed unseen (3,136 of 3,147)"
+    assert said == "siblings were freed without being seen (3,136 of 3,147)"
     said = siblings(row(entry("a", 90), doubtful, nowhere(INFERRED, 20, 121), class_="young"))
-    assert said == "siblings were freed by a (90 of 121) and unseen (20)"
+    assert said == "siblings were freed by a (90 of 121) and without being seen (20)"
 
 
 def test_in_survivors_mode_most_frees_are_only_counted() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import slabtrace
+from slabtrace.api import Trace
 from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import Manifest, RecorderUse
 from tests.unit.synthetic import START, Event, alloc, free, write_trace
@@ -103,6 +104,45 @@ def test_a_burst_is_retained(tmp_path: Path) -> None:
 def test_growth_that_ended_is_retained(tmp_path: Path) -> None:
     group = only(judged(tmp_path, kept([t / 4 for t in range(80)])))  # in the first 20 of 64 s
     assert group["class"] == "retained" and "no longer come" in group["why"]
+
+
+def checked_at_the_end(tmp_path: Path, loaded: int, checked: int) -> Trace:
+    """A leak of four a second for `loaded` seconds; then so many of checks, in which nothing comes."""
+    events = [*kept([t / 4 for t in range(4 * loaded)]), *(e for e in churn() if e.ts < loaded * S)]
+    manifest = Manifest(status="complete", asked_until_ns=START + loaded * S)
+    path = write_trace(
+        tmp_path / "t.slab",
+        sorted(events, key=lambda event: event.ts),
+        {"symbols": SYMBOLS, "caches": CACHES},
+        manifest=manifest,
+        seconds=loaded + checked,
+    )
+    return slabtrace.open(path)
+
+
+@pytest.mark.parametrize(("loaded", "checked"), [(50, 14), (30, 12), (12, 24), (10, 20)])
+def test_a_load_may_end_when_the_recording_was_to_end(tmp_path: Path, loaded: int, checked: int) -> None:
+    (leak,) = checked_at_the_end(tmp_path, loaded, checked).findings().to_dict("records")
+    assert leak["class"] == "suspect"
+    assert "no longer come" not in leak["why"] and "bursts" not in leak["why"]
+    assert leak["rate_low"] <= 4 <= leak["rate_high"]
+
+
+def test_also_of_what_was_allocated_from_some_time_on(tmp_path: Path) -> None:
+    trace = checked_at_the_end(tmp_path, 50, 14)
+    (leak,) = trace.findings(between=(10 * S, 64 * S)).to_dict("records")
+    assert leak["class"] == "suspect" and "no longer come" not in leak["why"]
+
+
+def test_what_would_have_been_found_is_of_the_time_in_which_objects_came(tmp_path: Path) -> None:
+    """Without the checks: as if it had been recorded for 40 s."""
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+    checked = checked_at_the_end(tmp_path / "with", 40, 400).verdict()
+    alone = checked_at_the_end(tmp_path / "without", 40, 0).verdict()
+    assert checked.least_rate_per_s is not None and alone.least_rate_per_s is not None
+    assert checked.least_rate_per_s == pytest.approx(alone.least_rate_per_s, rel=0.2)  # all are old by then
+    assert checked.longer_ns == alone.longer_ns
 
 
 def test_long_lifetimes_are_not_a_leak(tmp_path: Path) -> None:

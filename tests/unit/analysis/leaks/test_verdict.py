@@ -20,9 +20,9 @@ from slabtrace.trace.manifest import Manifest, Totals
 S = 1_000_000_000
 
 
-def findings(*rows: tuple[str, float, bool]) -> pd.DataFrame:
-    """(class, growth in bytes a second, slabtrace's own)."""
-    return pd.DataFrame(list(rows), columns=["class", "growth_bytes_per_s", "own"])
+def findings(*rows: tuple[str, float, bool], held: str = "") -> pd.DataFrame:
+    """(class, growth in bytes a second, slabtrace's own); who holds the objects of all."""
+    return pd.DataFrame(list(rows), columns=["class", "growth_bytes_per_s", "own"]).assign(held=held)
 
 
 def ages(seconds: int) -> Ages:
@@ -51,6 +51,21 @@ def test_suspects_and_what_grows_are_counted_without_slabtrace_itself() -> None:
     made = verdict(findings(*rows, ("growing", 7.0, False), ("retained", 0.0, False)), 9, ages(60), sampled())
     assert (made.suspects, made.growing, made.growth_bytes_per_s) == (2, 1, 1024.0)
     assert made.sentences[0] == "2 suspected leaks, 60.0 KiB/min in all; 1 finding growing, undecided."
+
+
+@pytest.mark.parametrize(
+    ("held", "words", "numbers"),
+    [
+        ("lost", "Nothing points at the objects of 2 findings: they are lost.", (2, 0)),
+        ("process", "Processes hold the objects of 1 suspect: a leak of user space.", (0, 1)),
+        ("kernel", "", (0, 0)),
+    ],
+)
+def test_who_holds_what_grows_is_said(held: str, words: str, numbers: tuple[int, int]) -> None:
+    rows = [("suspect", 100.0, False), ("retained", 0.0, False), ("suspect", 5000.0, True)]
+    made = verdict(findings(*rows, held=held), 9, ages(60), sampled())
+    assert (made.lost, made.held_by_processes) == numbers
+    assert made.sentences[1:-1] == ([words] if words else [])
 
 
 def test_a_recording_too_short_to_find_any_leak() -> None:
@@ -210,3 +225,21 @@ def test_every_class_says_what_to_do_about_every_kind_of_object(class_: str) -> 
             said = why.what_next(row(**fields))
             assert said and "\n" not in said and not said.endswith(".")
             assert len(wrap(f"  next: {said}", 80)) <= 2, said
+
+
+def test_a_lost_suspect_has_no_holder_to_look_for() -> None:
+    lost = row(held="lost", inspected=50, lost=49, held_by=[], module="nf_tables", object="dentry")
+    assert "; lost: nothing points at 49 of 50 that were inspected; 0 of 60 objects" in why.why(lost)
+    assert why.what_next(lost) == (
+        "look in the module nf_tables for a path that forgets the pointer without freeing, "
+        "as an error path may"
+    )
+
+
+def test_what_a_process_holds_is_its_leak() -> None:
+    held = row(held="process", inspected=50, lost=0, held_by=["nginx (pid 812)"], module="", object="")
+    assert "held by nginx (pid 812): a leak of user space, freed when the process lets go" in why.why(held)
+    assert "; held by nginx (pid 812); 0 of 60" in f"; {why.why(held | {'class': 'retained'})}"
+    assert why.what_next(held) == (
+        "find out why nginx (pid 812) keeps these: `ls -l /proc/812/fd`, and its fdinfo"
+    )

@@ -200,6 +200,26 @@ def test_frees_that_the_programs_checked_are_exact_with_kfence(tmp_path: Path, s
     assert (finding["kind"], finding["offset"], finding["confidence"]) == ("invalid-free", 8, "exact")
 
 
+@pytest.mark.parametrize(
+    ("kind", "seen", "confidence"),
+    [
+        (Kind.CACHE_FREE, False, "unprovable"),
+        (Kind.CACHE_FREE, True, "exact"),
+        (Kind.KFREE, False, "exact"),
+    ],
+)
+def test_what_was_judged_after_the_free_may_be_of_another_slab(
+    tmp_path: Path, kind: Kind, seen: bool, confidence: str
+) -> None:
+    """Up to 6.0 kmem_cache_free is traced after the free: by then the page may be of another cache."""
+    coverage = Coverage(frees_judged=True, free_traced_after=True)
+    manifest = Manifest(host=Host(kfence=False), coverage=coverage)
+    made = [alloc(1, OBJECT, **MADE)] if seen else []
+    wrong = free(2, OBJECT + 8, flags=Flag.INTERIOR, **{**HERE, "kind": kind})
+    (finding,) = found(tmp_path, [*made, wrong], manifest)
+    assert (finding["kind"], finding["confidence"]) == ("invalid-free", confidence)
+
+
 def test_an_odd_address_that_the_programs_accepted_is_of_kfence(tmp_path: Path) -> None:
     assert found(tmp_path, [free(2, OBJECT + 8, **HERE)], JUDGED) == []
 

@@ -131,6 +131,17 @@ def test_lost_events_explain_as_many_double_frees(tmp_path: Path, losses: Any, s
     assert judged(frame) == [("double-free", supported, "" if supported else "lost events")] * 3
 
 
+@pytest.mark.parametrize(("count", "supported"), [(16, True), (17, False)])
+def test_one_lost_event_explains_one_of_the_frees_that_follow_each_other(
+    tmp_path: Path, count: int, supported: bool
+) -> None:
+    """Their times do not overlap, but the ledger does not say which of them an event was lost in."""
+    each = (freed_twice(0x1000 * (i + 1), 4 * S + 3 * i * MS) for i in range(17))
+    frame = found(tmp_path, [event for one in each for event in one], WHOLE, losses=[lost(4, count)])
+    assert frame["maybe_missed"].tolist() == [count] * 17
+    assert frame["supported"].tolist() == [supported] * 17
+
+
 def test_losses_explain_only_what_happened_at_their_time(tmp_path: Path) -> None:
     later = [replace(e, ptr=e.ptr + 0x9000) for e in several(2, 8 * S)]
     frame = found(tmp_path, several(3) + later, WHOLE, losses=[lost(4, 3), lost(8, 1)])

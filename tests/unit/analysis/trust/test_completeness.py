@@ -55,6 +55,9 @@ def test_a_clean_trace_is_exact(tmp_path: Path) -> None:
     [
         (Loss.RING_FULL, "dropped", False),
         (Loss.NESTING, "dropped", False),
+        (Loss.BULK_REST, "dropped", False),
+        (Loss.WITHOUT_RING, "dropped", False),
+        (99, "dropped", False),  # of a newer version
         (Loss.RECURSION, "recursion_missed", False),
         (Loss.STACK, "stacks_lost", True),
         (Loss.LATE, "late", False),

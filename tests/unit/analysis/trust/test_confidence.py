@@ -284,6 +284,22 @@ def test_two_lost_events_can_free_and_allocate_again(tmp_path: Path) -> None:
     assert claim(tmp_path / "b", losses=three, slabs=held) == ("bounded", 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "program", "count", "expected"),
+    [
+        (Loss.RECURSION, "kfree", 99, ("exact", 0)),  # frees alone
+        (Loss.RECURSION, "kmalloc", 99, ("bounded", 3)),
+        (Loss.RECURSION, "kmalloc", 3, ("bounded", 1)),
+    ],
+)
+def test_what_is_in_use_was_not_replaced_where_no_allocation_was_lost(
+    tmp_path: Path, kind: Loss, program: str, count: int, expected: tuple[str, int]
+) -> None:
+    """An object whose slab has it in use can only be another: a free and an allocation were lost."""
+    held, lost = slab(0x2000, *EVERYTHING_FREE), [loss(8, kind, count, program)]
+    assert claim(tmp_path, losses=lost, slabs=held) == expected
+
+
 def test_an_object_that_its_slab_lists_as_free_is_not_outstanding(tmp_path: Path) -> None:
     folder = write_trace(
         tmp_path / "t",

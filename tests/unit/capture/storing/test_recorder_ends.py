@@ -19,6 +19,7 @@ from slabtrace.capture.storing.periodic import Progress
 from slabtrace.capture.storing.storing import Storing
 from slabtrace.cli import watch
 from slabtrace.commands.recording import record
+from slabtrace.trace.manifest import Step
 from slabtrace.trace.writing.writer import WriteError
 from tests.places import FIXTURES
 
@@ -98,7 +99,7 @@ def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Gone())
-    record._status_line(Progress(1.0, 2, 3.0, 4, 5, 0.5, 6))
+    record._report(False, Progress(1.0, 2, 3.0, 4, 5, 0.5, 6, (Step(one_in=4),)))
     watch._to_stderr("apparent")
 
 

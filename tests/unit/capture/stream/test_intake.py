@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slabtrace.capture.programs.layout import event_dtype, header_numbers
-from slabtrace.capture.stream.intake import CAPACITY, Intake, TaskName
+from slabtrace.capture.stream.intake import CAPACITY, CacheEnd, Intake, TaskName
 from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.trace.format.schema import STACK_NOT_TAKEN, Flag, Kind
 
@@ -85,8 +85,17 @@ def test_names_of_tasks_are_told_apart_from_events() -> None:
     )
     intake.accept(rows, cpu=0)
     assert intake.task_names == [TaskName(4, 21, 20, "kworker/0:1")]
-    assert intake.take_tasks().unnamed == []
+    assert intake.take_others().unnamed == []
     assert intake.take().ptr.tolist() == [64]
+
+
+def test_the_end_of_a_cache_is_no_event() -> None:
+    intake, ended = Intake(SiteTable()), header_numbers("event.h")["SLAB_CACHE_END"]
+    intake.accept(slots(3, ts_ns=[4, 5, 6], ptr=[64, 0xC40, 72], kind=[1, ended, 1]), cpu=0)
+    assert intake.take().ptr.tolist() == [64, 72]
+    others = intake.take_others()
+    assert others.cache_ends == [CacheEnd(5, 0xC40)] and not others.processes and not others.names
+    assert intake.take_others().cache_ends == []
 
 
 def test_many_names_in_a_row_keep_their_order_and_bytes() -> None:
@@ -103,14 +112,14 @@ def test_many_names_in_a_row_keep_their_order_and_bytes() -> None:
     texts = ["a" * 16, "\\xff\\xfe", "", "evil\x1b[2J"] * 5
     assert intake.task_names == [TaskName(i, 9, 100 + i, text) for i, text in enumerate(texts)]
     intake.accept(slots(1, ts_ns=[99], tid=[9], tgid=[99 + count]), cpu=0)
-    assert intake.take_tasks().unnamed == []  # of one task, the last one counts
+    assert intake.take_others().unnamed == []  # of one task, the last one counts
 
 
 def test_a_task_nobody_named_is_noticed_once() -> None:
     intake = Intake(SiteTable())
     intake.knows(30, 30)
     intake.accept(slots(4, ts_ns=[1, 2, 3, 4], tid=[30, 31, 31, 30], tgid=[30, 30, 30, 30]), cpu=0)
-    assert intake.take_tasks().unnamed == [TaskName(2, 31, 30, "")]
+    assert intake.take_others().unnamed == [TaskName(2, 31, 30, "")]
 
 
 def test_a_full_table_distinguishes_what_the_kernel_has_not_what_users_choose() -> None:

@@ -4,49 +4,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import slabtrace
-from slabtrace.capture.programs.layout import struct_dtype
 from slabtrace.capture.stream.ledger import Ledger
-from slabtrace.capture.stream.rings import LANES, SLOT_WORDS, RingGeometry, Rings
+from slabtrace.capture.stream.rings import LANES, Rings
 from slabtrace.trace.format.schema import Loss
 from slabtrace.trace.manifest import Manifest, Totals
+from tests.unit.capture.stream.made_up_rings import GEOMETRY, Memory
 from tests.unit.synthetic import START, alloc, write_trace
 
-STATES = struct_dtype("ring.h", "cpu_state")
-GEOMETRY = RingGeometry(cpus=2, task_slots=64)
 LARGE = [2**32 - 5, 2**32, 2**63 - 5, 2**63, 2**64 - 2**20]
-
-
-class Memory:
-    """What capture.programs.loading.Programs maps, in memory of our own."""
-
-    def __init__(self, at: int) -> None:
-        self.states = np.zeros(GEOMETRY.cpus, STATES)
-        for name in ("head", "dropped", "stack_lost", "recovered"):
-            self.states["lane"][name] = at
-        self.states["tail"] = self.states["too_deep"] = at
-        self.slots = np.zeros(GEOMETRY.cpus * GEOMETRY.slots_per_cpu * SLOT_WORDS, np.uint64)
-        self.misses = {"kfree": at, "kfree_twin": at}
-
-    def mapped(self, name: str, kind: Any, count: int) -> Any:
-        return self.states if name == "cpu_states" else self.slots
-
-    def recursion_misses(self) -> dict[str, int]:
-        return dict(self.misses)
-
-    def commit(self, cpu: int, count: int, first_ts: int) -> None:
-        """Write slots to the task lane as bpf/ring.h does: at head modulo its size, then move head."""
-        lane = self.states["lane"][cpu, 0]
-        words = self.slots.reshape(-1, SLOT_WORDS)
-        for i in range(count):
-            at = (int(lane["head"]) + i) % GEOMETRY.task_slots
-            words[cpu * GEOMETRY.slots_per_cpu + at, 0] = first_ts + i
-        self.states["lane"]["head"][cpu, 0] = np.uint64((int(lane["head"]) + count) % 2**64)
 
 
 @pytest.mark.parametrize("at", LARGE)
@@ -86,13 +56,16 @@ def test_the_ledger_counts_what_grew(at: int) -> None:
         memory.states["lane"]["dropped"][0, 1] += np.uint64(4)
         memory.states["too_deep"][1] += np.uint64(3)
         memory.states["lane"]["stack_lost"][1, LANES - 1] += np.uint64(2)
+        memory.states["lane"]["bulk_rest"][1, 5] += np.uint64(6)
+        memory.states["without_ring"][0] += np.uint64(9)
     memory.misses["kfree"] += 5
     columns = ledger.sample(3, 2**33)
     rows = set(zip(columns["kind"], columns["cpu"], columns["count"], strict=True))
     wanted = {(Loss.RING_FULL, 0, 11), (Loss.NESTING, 1, 3), (Loss.STACK, 1, 2), (Loss.RECURSION, -1, 5)}
+    wanted |= {(Loss.BULK_REST, 1, 6), (Loss.WITHOUT_RING, -1, 9)}
     assert rows == wanted | {(Loss.LATE, -1, 2**33)}
     totals = ledger.totals()
-    assert (totals["dropped"], totals["stacks_lost"], totals["recursion_missed"]) == (14, 2, 5)
+    assert (totals["dropped"], totals["stacks_lost"], totals["recursion_missed"]) == (29, 2, 5)
 
 
 def test_losses_and_totals_of_more_than_four_billion(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from slabtrace.capture.stream.live_table import EVERYTHING, LiveTable
 from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.capture.stream.survivors import MARGIN_NS, Survivors
 from slabtrace.errors import UsageError
+from slabtrace.trace.format.schema import Kind
 
 SETS, KINDS, CPUS = 256, 64, 2
 SENT = header_numbers("live_table.h")["OBJECT_SENT"]
@@ -26,14 +27,12 @@ class Maps:
 
     def __init__(self) -> None:
         self.sets = np.zeros(SETS, struct_dtype("live_table.h", "live_set"))
-        self.times = np.zeros((SETS, 8), np.int64)
         self.kinds = np.zeros(KINDS, event_dtype())
         self.counts = np.zeros(CPUS * KINDS, struct_dtype("counted.h", "kind_counts"))
 
     def mapped(self, name: str, dtype: Any, count: int) -> Any:
         array = {
             "live_sets": self.sets,
-            "live_times": self.times.reshape(-1),
             "kind_events": self.kinds,
             "kind_counts": self.counts,
         }[name]
@@ -44,10 +43,25 @@ class Maps:
         self.kinds[number]["kind"] = 1
 
     def keep(self, table: LiveTable, ptr: int, ts_ns: int, kind: int) -> None:
-        place = int(table._set_of(np.array([ptr], np.uint64))[0])
+        """As take() and put() of bpf/live_table.h."""
+        address = np.array([ptr], np.uint64)
+        home, other = int(table._home_of(address)[0]), int(table._other_of(address)[0])
+        place = home if (self.sets[home]["ptr"] == 0).any() else other
         way = int(np.flatnonzero(self.sets[place]["ptr"] == 0)[0])
-        self.sets[place]["ptr"][way], self.times[place, way] = ptr, ts_ns
-        self.sets[place]["object"][way] = (kind, 1, -1, 70, 71)
+        self.sets[place]["ptr"][way] = ptr
+        self.sets[place]["object"][way] = (ts_ns, kind, 1, -1, 70, 71)
+
+
+def test_addresses_for_the_slab_check_are_those_of_slabs() -> None:
+    """A per-CPU pointer is no address: one of them made the range of pages too long for any slab's check."""
+    maps = Maps()
+    maps.kind(3, 0x500)
+    maps.kind(5, 0x700)
+    maps.kinds[5]["kind"] = Kind.PERCPU_ALLOC
+    table = LiveTable(maps, SETS, KINDS)  # type: ignore[arg-type]
+    maps.keep(table, 0xFFFF888100004000, 7, 3)
+    maps.keep(table, 0x607FD0001000, 8, 5)
+    assert table.addresses().tolist() == [0xFFFF888100004000]
 
 
 @pytest.fixture
@@ -91,7 +105,7 @@ def test_a_place_that_is_being_taken_is_no_object_yet(maps: Maps, table: LiveTab
 def test_an_address_used_again_is_another_object(maps: Maps, table: LiveTable) -> None:
     maps.keep(table, 0x1000, 100, kind=3)
     assert len(slots(table.aged(500))) == 1
-    maps.times[maps.sets["ptr"] == 0x1000] = 700
+    maps.sets["object"]["ts_ns"][maps.sets["ptr"] == 0x1000] = 700
     assert slots(table.aged(800))["ts_ns"].tolist() == [700]
 
 
@@ -109,9 +123,26 @@ def test_an_allocation_sent_after_it_was_taken_is_known(maps: Maps, table: LiveT
 
 def test_more_than_one_look_full(maps: Maps, table: LiveTable) -> None:
     for number in range(503):
-        maps.keep(table, 0x10000 + 64 * number, 5, kind=3)
-    assert sorted(slots(table.aged(6))["ptr"].tolist()) == [0x10000 + 64 * n for n in range(503)]
+        maps.keep(table, 0x10000 + 192 * number, 5, kind=3)
+    assert sorted(slots(table.aged(6))["ptr"].tolist()) == [0x10000 + 192 * n for n in range(503)]
     assert len(table.addresses()) == 503
+
+
+def test_the_objects_of_a_page_are_neighbours_and_what_is_too_much_for_a_home_is_elsewhere(
+    table: LiveTable,
+) -> None:
+    page = 0xFFFF_8881_2345_6000 + np.arange(0, 4096, 64, dtype=np.uint64)
+    home = table._home_of(page)
+    assert home.tolist() == [(home[0] + n // 4) % SETS for n in range(64)]
+    assert len(set(table._other_of(page).tolist())) > 50
+
+
+def test_an_allocation_in_another_set_that_was_taken_is_known(maps: Maps, table: LiveTable) -> None:
+    for number in range(8):  # one more than a home has places for
+        maps.keep(table, 0x1000 + 8 * number, 100 + number, kind=3)
+    taken = np.concatenate(list(table.aged(500)))
+    assert len(taken) == 8
+    assert not len(table.not_taken(taken))
 
 
 def test_counts_are_differences_by_site_and_lifetime(maps: Maps) -> None:
@@ -163,6 +194,8 @@ def test_a_threshold_that_cannot_be(threshold: float) -> None:
 def test_an_object_that_is_freed_while_addresses_are_read_is_none() -> None:
     """A free clears the time first, but a reader may have seen it before: then the address is 0."""
     table = LiveTable.__new__(LiveTable)
-    table._ts = np.array([[5, 7, 0]], np.uint64)
+    table._ts = np.array([[5, 7, 0]], np.int64)
     table._ptr = np.array([[0x10, 0, 0x30]], np.uint64)
+    table._object = np.zeros((1, 3), struct_dtype("live_table.h", "live_object"))
+    table._kinds = np.zeros((1, 8), np.uint64)
     assert table.addresses().tolist() == [0x10]

@@ -101,4 +101,4 @@ def test_no_text_passes_for_a_slab_event() -> None:
     intake.accept(slab.view(np.uint64).reshape(1, -1), cpu=0)
     intake.accept(np.concatenate(EXEC), cpu=0)
     assert intake.take().size == 1
-    assert len(np.concatenate(intake.take_tasks().processes)) == len(EXEC)
+    assert len(np.concatenate(intake.take_others().processes)) == len(EXEC)

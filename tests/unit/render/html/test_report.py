@@ -57,6 +57,8 @@ def huge(groups: int, caches: int, stacks: int) -> Tables:
         copies={"cache-0": ["cache-0-a", "cache-0-b"]},
         usage=usage,
         stack_totals=totals,
+        account=FakeTrace().account(),
+        memory=FakeTrace().account_sentences(),
     )
 
 

@@ -26,6 +26,7 @@ PID = 31_337
 ADDRESSES = {
     "events": ("ptr",), "sites": ("call_site", "cache"), "caches": ("cache",), "stacks": ("frames",),
     "symbols": ("address",), "slabs": ("slab", "cache"), "pins": ("ptr",), "charged": ("ptr", "cgroup"),
+    "objects": ("ptr", "holder"),
 }  # fmt: skip
 PIDS = {"events": ("tid",), "tasks": ("tid", "tgid")}
 
@@ -148,6 +149,19 @@ def test_no_planted_value_is_left(tmp_path: Path) -> None:
         "slabs": [slab],
         "pins": [{"ts_ns": 2, "ptr": ADDRESS, "pinned": 1}],
         "charged": [{"ts_ns": 2, "ptr": ADDRESS, "hierarchy": 4, "cgroup": ADDRESS}],
+        "objects": [
+            {
+                "ts_ns": 2,
+                "ptr": ADDRESS,
+                "in_use": True,
+                "kind": "file",
+                "description": f"/{SECRET}",
+                "references": 1,
+                "held": 5,
+                "holders": [f"fd 1 of {SECRET} (pid {PID})"],
+                "holder": ADDRESS,
+            }
+        ],
         "marks": [{"ts_ns": 1, "text": f"/home/{SECRET}"}],
     }
     host = Host(

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What objects are and who holds them, on the running kernel: 211 of each of ten kinds, of one process each.
+
+keeper.py keeps them.  Others have such objects, too, so each test looks only at those that the keeper's names
+or file descriptors tell apart.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slabtrace
+from slabtrace.capture.inspecting.census import Counting
+from slabtrace.capture.inspecting.holders.chains import Chain
+from slabtrace.capture.inspecting.inspector import Inspector
+from slabtrace.capture.inspecting.kinds.kind import narrow
+from slabtrace.capture.inspecting.kinds.paths import dentry_paths
+from slabtrace.capture.inspecting.machine import Machine
+from slabtrace.capture.inspecting.pace import Pace
+from slabtrace.capture.slabs.slab_bytes import Objects
+from slabtrace.trace.format.batch import UInt64
+from slabtrace.trace.format.schema import Held
+from tests.live import churn, keeper
+from tests.live.conftest import PATIENCE_S, Recording, wait_for
+from tests.live.ordinary_user import NOBODY
+
+COUNT = 211
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    opened = Machine.opened()
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def kept(kind: str) -> Iterator[dict[str, Any]]:
+    """A keeper of COUNT objects; what it printed."""
+    argv = [sys.executable, "-m", "tests.live.keeper", kind, str(COUNT)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"the keeper of {kind} failed"
+        yield json.loads(line)
+        process.stdin.close()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def inspector(machine: Machine) -> Inspector:
+    return Inspector(machine, Pace(PATIENCE_S))
+
+
+def described(inspector: Inspector, cache: str, kind: str, text: str) -> UInt64:
+    """The objects of a cache whose description has a text."""
+    things = inspector.things(inspector.all_of(cache).address)
+    return np.array([each.address for each in things if each.kind == kind and text in each.text], np.uint64)
+
+
+def children_of(inspector: Inspector, folder: str) -> UInt64:
+    """The dentries in a folder."""
+    dentries = inspector.all_of("dentry")
+    parents = dentries.u64(inspector.scene.layout["dentry.d_parent"])
+    several = np.unique(parents)
+    paths = dict(zip(dentry_paths(inspector.scene, several), several.tolist(), strict=True))
+    return dentries.address[parents == np.uint64(paths[folder])]
+
+
+def messages_of(inspector: Inspector) -> UInt64:
+    names = [each.name for each in inspector.machine.caches.values() if each.name.startswith("msg_msg-")]
+    if not names:
+        pytest.skip("on this kernel messages have no caches of their own (before 6.12)")
+    found = [described(inspector, name, "message", f"{keeper.MESSAGE} bytes") for name in names]
+    return np.concatenate(found)
+
+
+def events_of(inspector: Inspector) -> UInt64:
+    """Events of inotify, by the name in them: they are kmallocs."""
+    place, name = inspector.machine.fields.offset_of("inotify_event_info.name"), b"unread-"
+    assert place is not None
+    found = []
+    for cache in inspector.machine.caches.values():
+        if cache.name.startswith("kmalloc") and cache.size >= place + len(name) + 6:
+            objects = inspector.all_of(cache.name)
+            if not len(objects.address):
+                continue
+            raw = np.ascontiguousarray(objects.words).view(np.uint8)[:, place : place + len(name)]
+            found.append(objects.address[(raw == np.frombuffer(name, np.uint8)).all(1)])
+    return np.concatenate(found)
+
+
+def select(kind: str, inspector: Inspector, truth: dict[str, Any]) -> UInt64:
+    """The keeper's objects, perhaps with objects of other keepers."""
+    scene = inspector.scene
+    if kind in ("in_flight", "ring_files"):
+        return described(inspector, "filp", "file", f"{truth['name']}/kept-")
+    if kind == "unaccepted":
+        found = described(inspector, "TCP", "sock", f":{truth['port']} → ")
+        return found[scene.words(found, "sock.sk_socket") == 0]
+    if kind == "datagrams":
+        packets = inspector.all_of("skbuff_head_cache")
+        length = narrow(packets, scene.layout["sk_buff.len"], 4)
+        return packets.address[length == keeper.DATAGRAM]
+    if kind == "negative_dentries":
+        return children_of(inspector, truth["name"])
+    if kind == "keys":
+        return described(inspector, "key_jar", "key", f"user kept-{truth['pid']}-")
+    if kind == "timers":
+        return described(inspector, "posix_timers_cache", "timer", "CLOCK_MONOTONIC")
+    if kind == "epoll_items":
+        return described(inspector, "eventpoll_epi", "epoll item", "anon_inode:[eventfd]")
+    return messages_of(inspector) if kind == "messages" else events_of(inspector)
+
+
+def ends(kind: str, chain: Chain, truth: dict[str, Any]) -> bool:
+    """Is it the right holder?"""
+    last = chain.steps[-1].what if chain.steps else ""
+    if kind == "negative_dentries":
+        return chain.worth == Held.OWNER and f" {truth['name']} on " in last
+    if kind == "keys":
+        return f"keyring {truth['keyring']} " in chain.steps[0].what
+    process = f"(pid {truth['pid']})"
+    right = chain.worth == Held.PROCESS and process in last
+    return right and (kind == "timers" or last.startswith(f"fd {truth['fd']} of "))
+
+
+KIND_NAMES = {
+    "in_flight": "file", "ring_files": "file", "unaccepted": "sock", "datagrams": "sk_buff",
+    "epoll_items": "epoll item", "inotify_events": "fsnotify event", "keys": "key", "messages": "message",
+    "timers": "timer", "negative_dentries": "dentry",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", keeper.KINDS)
+def test_each_object_is_recognised_and_its_holder_found(machine: Machine, kind: str) -> None:
+    with kept(kind) as truth:
+        looking = inspector(machine)
+        found = select(kind, looking, truth)
+        chains, searched = looking.holders(found, 2)
+        held = np.array([each for each in found.tolist() if ends(kind, chains[each], truth)], np.uint64)
+        things, by_holder = looking.things(held), looking.kinds_by_holder()
+    assert searched.whole
+    assert 0.95 * COUNT <= len(held) <= COUNT  # a slab that changes all the while cannot be read
+    kinds = {thing.kind or by_holder.get(thing.address, "") for thing in things}
+    assert kinds == {KIND_NAMES[kind]}
+
+
+def test_nothing_is_described_as_what_it_no_longer_is(machine: Machine, tmp_path: Any) -> None:
+    """Beside a process that frees and re-uses memory all the time, names must fit what they name."""
+    argv = [sys.executable, "-m", churn.__name__, str(tmp_path)]
+    with subprocess.Popen(argv) as process:
+        try:
+            wait_for(lambda: any(tmp_path.iterdir()))
+            described_objects = wrong = 0
+            while described_objects < 10_000:
+                looking = inspector(machine)
+                for cache in ("dentry", "filp"):
+                    addresses = _in_folder(looking, cache, str(tmp_path))
+                    things = [each for each in looking.things(addresses) if str(tmp_path) in each.text]
+                    described_objects += len(things)
+                    wrong += sum(not _fits(each.kind, each.text) for each in things)
+        finally:
+            process.kill()
+    assert wrong == 0
+
+
+def _in_folder(looking: Inspector, cache: str, folder: str) -> UInt64:
+    objects: Objects = looking.all_of(cache)
+    if cache == "filp":
+        return objects.address
+    parents = objects.u64(looking.scene.layout["dentry.d_parent"])
+    several = np.unique(parents)
+    paths = dentry_paths(looking.scene, several)
+    inside = np.array([path.startswith(folder) for path in paths], np.bool_)
+    return objects.address[np.isin(parents, several[inside])]
+
+
+def _fits(kind: str, text: str) -> bool:
+    """A name that never exists is negative, and no open file has it."""
+    if "missing-" not in text:
+        return kind != "file" or "there-" in text or "turn-" in text
+    return kind == "dentry" and text.startswith("negative ")
+
+
+def test_a_census_counts_what_the_kernel_counts(machine: Machine) -> None:
+    """The keeper's objects come and go between two censuses."""
+
+    def dentries(folder: str) -> int:
+        counting = Counting(inspector(machine)).count(0, 1)
+        wanted = f"negative in {folder}"
+        return sum(each.objects for each in counting.groups if each.group == wanted)
+
+    with kept("negative_dentries") as truth:
+        assert dentries(truth["name"]) == COUNT
+    assert dentries(truth["name"]) == 0
+
+
+def test_cached_files_of_others_are_not_lost(machine: Machine) -> None:
+    """Of open files, each has somebody who holds it; so none may be without a holder for long."""
+    looking = inspector(machine)
+    files = looking.kind_objects("filp")
+    chains, searched = looking.holders(files, 2)
+    again = inspector(machine)
+    alone = np.array([each for each in files.tolist() if chains[each].worth == Held.NOTHING], np.uint64)
+    alone = alone[np.isin(alone, again.kind_objects("filp"))]
+    assert searched.whole
+    assert len(alone) <= len(files) // 50  # those that are just being opened or closed
+
+
+def test_a_recording_says_who_holds_what_was_outstanding(start_recording: Callable[..., Recording]) -> None:
+    """The keeper's events come while it is recorded: a sample of them is in objects.arrow."""
+    recording = start_recording("--inspect", "30s", "--inspect-cpu", "100%", "--cache", "kmalloc*")
+    recording.wait_events(1)
+    with kept("inotify_events") as truth:
+        status, stderr = recording.end()
+    assert status == 0, stderr
+    account = recording.manifest().inspection
+    assert account is not None and account.whole, account
+    found = slabtrace.open(recording.trace).inspected()
+    events = found[found["kind"] == KIND_NAMES["inotify_events"]]
+    mine = events[events["holders"].map(lambda each: f"(pid {truth['pid']})" in each[-1])]
+    assert len(mine) >= 20  # the sample of a finding
+    assert set(mine["held"]) == {"process"}
+
+
+def test_without_inspect_nothing_is_inspected(start_recording: Callable[..., Recording]) -> None:
+    recording = start_recording("--no-inspect")
+    recording.wait_events(1)
+    assert recording.end()[0] == 0
+    assert recording.manifest().inspection is None
+
+
+def test_a_recorder_behind_sudo_inspects_too(
+    start_recording: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is nobody by then, with few capabilities; its Python may be one that only root can run."""
+    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    monkeypatch.setenv("SUDO_GID", str(NOBODY))
+    recording = start_recording("--inspect", "30s", "--inspect-cpu", "100%", "--cache", "kmalloc*")
+    recording.wait_events(1)
+    with kept("inotify_events"):
+        assert recording.end()[0] == 0
+    account = recording.manifest().inspection
+    assert account is not None
+    assert account.objects or "the findings could not be read" in account.problem
