@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,26 +20,33 @@ _ENDS_S = 600  # at most, for a tool to write what it has
 
 
 @contextmanager
-def recording(place: Path, ready_s: float, tools: Sequence[str] = tuple(FILES)) -> Iterator[None]:
-    """Those of the tools that run here record from `ready_s` after the begin of the block to its end."""
+def recording(place: Path, ready_s: float, tools: Sequence[str] = tuple(FILES)) -> Iterator[dict[str, Path]]:
+    """Those of the tools that run here record from `ready_s` after the begin of the block to its end.
+
+    By tool, where its recording will be; beside it NAME.stderr, what the tool said.
+    """
     recorders: dict[str, tuple[bool, Callable[[Path], AbstractContextManager[None]]]] = {
         "perf": (shutil.which("perf") is not None, _perf),
         "ftrace": (True, _ftrace),
         "trace-cmd": (_trace_cmd_runs(), _trace_cmd),
         "LTTng": (shutil.which("lttng") is not None and _has_module("lttng-probe-kmem"), _lttng),
     }
+    wanted = {name: place / FILES[name] for name in tools if recorders[name][0]}
     with ExitStack() as running:
-        for name in tools:
-            runs, recorder = recorders[name]
-            if runs:
-                running.enter_context(recorder(place / FILES[name]))
+        for name, path in wanted.items():
+            running.enter_context(recorders[name][1](path))
         time.sleep(ready_s)
-        yield
+        yield wanted
 
 
 def recorded(place: Path) -> dict[str, Path]:
     """The recordings in a folder, by tool."""
     return {name: place / file for name, file in FILES.items() if (place / file).exists()}
+
+
+def said(path: Path) -> Path:
+    """The file with what the tool of a recording said."""
+    return path.with_name(f"{path.name}.stderr")
 
 
 def events() -> list[str]:
@@ -50,14 +58,14 @@ def events() -> list[str]:
 def _perf(output: Path) -> Iterator[None]:
     names = ",".join(f"kmem:{each}" for each in events())
     command = ["perf", "record", "-a", "-g", "-k", "mono", "-m", "32M", "-e", names, "-o", output]
-    with _stopped(command):
+    with _stopped(command, output):
         yield
 
 
 @contextmanager
 def _trace_cmd(output: Path) -> Iterator[None]:
     names = [word for each in events() for word in ("-e", f"kmem:{each}")]
-    with _stopped(["trace-cmd", "record", "-C", "mono", "-b", "32768", *names, "-o", output]):
+    with _stopped(["trace-cmd", "record", "-C", "mono", "-b", "32768", *names, "-o", output], output):
         yield
 
 
@@ -69,13 +77,14 @@ def _trace_cmd_runs() -> bool:
 
 
 @contextmanager
-def _stopped(command: list[object]) -> Iterator[None]:
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.send_signal(2)
-        process.wait(_ENDS_S)
+def _stopped(command: list[object], output: Path) -> Iterator[None]:
+    with said(output).open("wb") as errors:
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=errors)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(_ENDS_S)
 
 
 @contextmanager

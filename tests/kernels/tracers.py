@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.imports.recorders import TRACING, recorded, recording
+from tests.imports.recorders import TRACING, recording, said
 from tests.kernels.inside import SLABTRACE, step
 
 MEMORY = Path("/dev/shm/imports")
@@ -28,14 +28,18 @@ def main(results: Path, modules: Path | None) -> None:
         step(results, "lttng modules", ["sh", "-ec", _INSTALL, "sh", str(modules)])
     MEMORY.mkdir()
     os.environ["HOME"] = str(MEMORY)
-    with recording(MEMORY, READY_S):
+    with recording(MEMORY, READY_S) as tools:
         record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab")]
         step(results, "record", [*record, "--grace", "2s", "--", "sh", "-e", str(results / "workload.sh")])
-    for name, path in recorded(MEMORY).items():
-        step(results, f"keep {name}", ["cp", "-r", str(path), str(results)])
+    for name, path in tools.items():  # one that ran and left nothing is a failed step, with what it said
+        step(results, f"keep {name}", ["sh", "-c", _KEEP, "sh", str(path), str(said(path)), str(results)])
     step(results, "keep names", ["cp", "/proc/kallsyms", str(results)])
 
 
+_KEEP = """
+test -e "$1" || { echo "left no recording; it said: $(tail -c 300 "$2" | tr '\\n' ' ')" >&2; exit 1; }
+cp -r "$1" "$3"
+"""
 _INSTALL = """
 place=/lib/modules/$(uname -r)/extra
 mkdir -p $place
