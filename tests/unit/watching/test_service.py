@@ -269,9 +269,11 @@ def test_systemd_is_told(tmp_path: Path, abstract: bool) -> None:
 
 @pytest.mark.parametrize(("words", "ended"), [("record", True), ("report", False)])
 def test_a_recorder_without_its_service_is_ended(tmp_path: Path, words: str, ended: bool) -> None:
-    argv = ["sh", "-c", "sleep 1000; true", words, str(tmp_path / "series-1")]
-    with subprocess.Popen(argv, start_new_session=True) as process:
+    argv = ["sh", "-c", "echo ready; sleep 1000; true", words, str(tmp_path / "series-1")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"  # Popen returns before /proc has its arguments
             assert not running.end_left_over(process.pid, tmp_path / "elsewhere")
             assert running.end_left_over(process.pid, tmp_path) == ended
             if ended:
