@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -149,8 +150,8 @@ def test_each_object_is_recognised_and_its_holder_found(machine: Machine, kind: 
         things, by_holder = looking.things(held), looking.kinds_by_holder()
     assert searched.whole
     assert 0.95 * COUNT <= len(held) <= COUNT  # a slab that changes all the while cannot be read
-    kinds = {thing.kind or by_holder.get(thing.address, "") for thing in things}
-    assert kinds == {KIND_NAMES[kind]}
+    kinds = Counter(thing.kind or by_holder.get(thing.address, "") for thing in things)
+    assert set(kinds) <= {KIND_NAMES[kind], ""} and kinds[KIND_NAMES[kind]] >= 0.95 * COUNT
 
 
 def test_nothing_is_described_as_what_it_no_longer_is(machine: Machine, tmp_path: Any) -> None:

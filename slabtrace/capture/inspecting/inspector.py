@@ -25,6 +25,7 @@ from slabtrace.capture.inspecting.holders.areas import (
 )
 from slabtrace.capture.inspecting.holders.chains import NAMED, NO_CHAIN, NOTHING, Chain, Chains
 from slabtrace.capture.inspecting.holders.confirming import Confirming
+from slabtrace.capture.inspecting.holders.data import DataPlaces
 from slabtrace.capture.inspecting.holders.files import OpenFiles
 from slabtrace.capture.inspecting.holders.keyrings import Keyrings
 from slabtrace.capture.inspecting.holders.naming import Naming
@@ -154,7 +155,9 @@ class Inspector:
         self._units = Units(self.machine.memory, self.where, self.use, self.areas, self._sheaves)
         lists = Lists(self.machine.memory, self.where, self.pace.go_on)
         indexes = open_files, keyrings, self._units, lists
-        self._chains = Chains(self._naming.named, self._naming.field, *indexes, self._naming.page)
+        naming = self._naming
+        data = DataPlaces(naming, self.scene.layout, self.machine.memory.word)
+        self._chains = Chains(naming.named, naming.field, *indexes, naming.page, data.has)
 
     def _renew(self) -> None:
         """Find the slabs again, new ones too."""

@@ -7,7 +7,7 @@ tree that it is linked in, or because a search found the pointer.  It can be rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -87,10 +87,13 @@ class Chains:
         units: Units,
         lists: Lists,
         page: Callable[[int], tuple[str, int]],
+        is_data: Callable[[Unit, int, Sequence[Pointer]], bool] = lambda unit, offset, by: False,
     ) -> None:
-        """`page(place)`: what a word of a struct page is, and the inode whose page it is (0: of none)."""
+        """`page(place)`: what a word of a struct page is, and the inode whose page it is (0: of none);
+        `is_data(unit, offset, by)`: is that place for data? (data.py)  `by`: what points at the unit."""
         self._named, self._field, self._files = named, field, files
         self._keyrings, self._units, self._lists, self._page = keyrings, units, lists, page
+        self._is_data = is_data
         self.pointers: dict[int, list[Pointer]] = {}
         self.doubtful = set[int]()  # objects of which a pointer may be missing in `pointers`
         self.kinds: dict[int, str] = {}  # of objects whose kind only their holder tells, by address
@@ -146,16 +149,12 @@ class Chains:
                 )
                 continue
             unit = self._unit_of(address, pointer)
-            if unit is not None and self._is_text(pointer.unit, pointer.offset):
+            by = self.pointers.get(pointer.unit.begin, ())
+            if unit is not None and self._is_data(pointer.unit, pointer.offset, by):
                 continue
             if unit is not None and unit.begin not in seen and unit.begin not in below:
                 seen.add(unit.begin)
                 yield self._by_pointer(unit, pointer, address, below)
-
-    def _is_text(self, unit: Unit, offset: int) -> bool:
-        """Is that place a name?  Behind the end of a name is what was there before: no pointer."""
-        struct = self._named(unit.begin, unit.cache).struct if unit.cache else ""
-        return bool(struct) and any(f".{name}" in self._field(struct, offset) for name in _TEXTS)
 
     def _by_index(self, address: int, below: frozenset[int]) -> Iterable[Chain]:
         """The chains that need no search."""
@@ -261,7 +260,6 @@ def _worth(chain: Chain) -> int:
 # Lists and tables of all objects of a kind: who is in one is not held by it.
 _WEAK = ("i_sb_list", "i_lru", "i_hash", "i_io_list", "i_wb_list", "d_hash", "d_lru", "d_sib", "d_child",
          "s_inode_list", "skc_node", "skc_nulls_node", "skc_bind_node", "skc_portaddr_node")  # fmt: skip
-_TEXTS = ("d_iname", "d_shortname", "comm")
 _ENDS = ("dentry", "task", "network namespace", "slab cache")
 
 

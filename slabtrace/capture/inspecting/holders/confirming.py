@@ -54,7 +54,7 @@ class Confirming:
             self._chains.forget()
             left = np.array([each for each in holders if each not in same], np.uint64)
             self._naming.all(left)
-            for each, state in zip(left.tolist(), self._use.states(left).tolist(), strict=True):
+            for each, state in zip(left.tolist(), self._use.states_in_time(left).tolist(), strict=True):
                 in_use = state == USED or not self._is_object(each)
                 if in_use and self._naming.named(each) == before[each]:
                     same.add(each)

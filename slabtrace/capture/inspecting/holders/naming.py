@@ -94,6 +94,14 @@ class Naming:
         place = self._machine.fields.at(struct, offset) if struct else None
         return f"{struct}.{place.path}" if place else ""
 
+    def kind_of(self, address: int) -> str:
+        """What kind of thing an object is, or the name of its cache."""
+        return self.named(address).kind
+
+    def field_of(self, address: int, offset: int) -> str:
+        """The field at an offset of an object; "" if it is not known."""
+        return self.field(self.named(address).struct, offset)
+
     def page(self, place: int) -> tuple[str, int]:
         """What a word of a struct page is: of a slab, or of a page of an inode, whose address follows."""
         machine, layout = self._machine, self._scene.layout

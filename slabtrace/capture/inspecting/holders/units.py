@@ -80,7 +80,7 @@ class Units:
         )  # fmt: skip
         objects, which = np.unique(owner[inside_slab], return_inverse=True)
         state = np.full(len(hits.place), USED, np.int8)
-        state[inside_slab] = np.where(self._stale(objects), FREE, self._use.states(objects))[which]
+        state[inside_slab] = np.where(self._stale(objects), FREE, self._use.states_in_time(objects))[which]
         same = self._memory.structs(hits.place, 8)[0][:, 0] == hits.value
         used = _some_of_each(hits.target, (state == USED) & same)
         found: dict[int, list[Pointer]] = {}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -208,12 +209,21 @@ def test_files_in_flight_are_held_by_the_process_that_may_receive_them() -> None
     assert {len(each.steps) for each in chains.values()} == {5}
 
 
-def test_what_is_behind_the_end_of_a_name_is_no_pointer() -> None:
-    kernel = Kernel()
-    kernel.chains._field = lambda struct, at: f"{struct}.d_shortname.string[{at}]"
-    kernel.chains._named = lambda address, cache: Named("dentry", "/a", "dentry", None)
+def test_places_for_data_hold_nothing() -> None:
+    """Whether a place is one is asked with what points at the object that has it."""
+    kernel, asked = Kernel(), []  # type: ignore[var-annotated]
+
+    def is_data(unit: Unit, offset: int, by: Sequence[Pointer]) -> bool:
+        asked.append((unit.begin, offset, [each.unit.begin for each in by]))
+        return unit.begin == GROUPS
+
+    kernel.chains._is_data = is_data
     kernel.points(EVENTS, GROUPS + 24)
+    kernel.points(GROUPS, GROUPS + 256)
     assert kernel.chain(EVENTS) == Chain((), Held.NOTHING)
+    assert (GROUPS, 24, [GROUPS + 256]) in asked
+    kernel.points(EVENTS, GROUPS + 512)
+    assert [each.address for each in kernel.chain(EVENTS).steps] == [GROUPS + 512]
 
 
 def test_an_address_space_is_of_its_task_where_it_does_not_say_so_itself() -> None:

@@ -78,7 +78,7 @@ class _Use(SlabUse):
     def __init__(self, free: Sequence[int] = (), unread: Sequence[int] = ()) -> None:
         self._state = dict.fromkeys(free, FREE) | dict.fromkeys(unread, UNREAD)
 
-    def states(self, objects: UInt64) -> States:
+    def states_in_time(self, objects: UInt64) -> States:
         return np.array([self._state.get(each, USED) for each in objects.tolist()], np.int8)
 
 
