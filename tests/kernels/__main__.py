@@ -22,6 +22,7 @@ from tests.kernels.experiment import (
     examine_here,
     examine_imports,
     examine_inspected,
+    examine_kinds,
     examine_modes,
     examine_small,
     examine_survivors,
@@ -61,6 +62,7 @@ class _Way(NamedTuple):
 _WAYS = {
     "survivors": _Way(examine_survivors, 'one guest each, recorded in the mode "survivors"'),
     "inspected": _Way(examine_inspected, "one guest each: what the leaked objects are, and who holds them"),
+    "kinds": _Way(examine_kinds, "one guest each: ten kinds of objects, and who holds them"),
     "modes": _Way(examine_modes, "one guest each, in which every mode and option is loaded once"),
     "faults": _Way(
         examine_faults, "one guest each: little memory, few privileges, a clock that jumps, kernel lockdown"

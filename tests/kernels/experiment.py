@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from slabtrace.errors import SlabtraceError
@@ -27,6 +28,7 @@ from tests.kernels import (
     guest,
     import_checks,
     inspection_checks,
+    kinds,
     leak_checks,
     line_checks,
     memory_checks,
@@ -111,6 +113,16 @@ def examine_inspected(kernel: Kernel, timeout: float) -> list[Row]:
     script = workload.inspected_script(build.leaver(), build.module(kernel), guest.SHARED)
     outcome = _record(kernel, "inspected", script, timeout, *INSPECT)
     return _checked(kernel, "inspected", outcome, inspection_checks.checks())
+
+
+def examine_kinds(kernel: Kernel, timeout: float) -> list[Row]:
+    """Ten kinds of objects, each recognised, and its holder found."""
+    argv, place = [sys.executable, "-m", "tests.kernels.kinds", guest.SHARED], folder(kernel.label, "kinds")
+    outcome = guest.run(kernel, argv, place, timeout)
+    rows = _guest_rows(kernel, "kinds", outcome, dies=False)
+    if outcome.failure or not (place / kinds.FILE).exists():
+        return rows
+    return rows + [_checked_row(kernel.label, name, check) for name, check in kinds.checks(place)]
 
 
 def examine_modes(kernel: Kernel, timeout: float) -> list[Row]:
@@ -226,11 +238,12 @@ def _findings(label: str, experiment: str, checks: Iterable[Check], trace: str =
         findings = Findings(folder(label, experiment) / trace)
     except SlabtraceError as error:
         return [Row(label, "trace", f"FAILED  {error}")]
-    rows = []
-    for name, check in checks:
-        try:
-            check(findings)
-            rows.append(Row(label, name, PASSED))
-        except AssertionError as error:
-            rows.append(Row(label, name, f"FAILED  {error}"))
-    return rows
+    return [_checked_row(label, name, partial(check, findings)) for name, check in checks]
+
+
+def _checked_row(label: str, name: str, check: Callable[[], None]) -> Row:
+    try:
+        check()
+        return Row(label, name, PASSED)
+    except AssertionError as error:
+        return Row(label, name, f"FAILED  {error}")
