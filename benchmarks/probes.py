@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import tracer_cpu
 from slabtrace.capture.kernel.btf import Btf
@@ -20,11 +21,23 @@ from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.sizing import ring_geometry
 from slabtrace.capture.slabs import walk
 from slabtrace.capture.slabs.walk import SlabWalk
+from slabtrace.capture.stream.lanes import Rows
+from slabtrace.capture.stream.repeated import Places
 from slabtrace.capture.stream.rings import Rings
 
 TRACEPOINTS = ("kfree", "kmem_cache_free", "kmalloc", "kmem_cache_alloc")
 _SOURCE = str(Path(__file__).resolve().parent / "parts.c")
 _DRAIN_S = 0.005
+
+
+class _Nobody:
+    """Takes what is drained, and does not look at it."""
+
+    def accept(self, rows: Rows, cpu: int | None, places: Places) -> None:
+        pass
+
+    def accept_repeats(self, rows: Rows, cpu: Any, places: Places) -> None:
+        pass
 
 
 class Probes:
@@ -78,7 +91,7 @@ class Probes:
         """Free all slots every _DRAIN_S seconds, without reading them."""
         os.sched_setaffinity(threading.get_native_id(), {tracer_cpu()})
         while not done.wait(_DRAIN_S):
-            self.rings.drain(1 << 62, lambda rows, cpu: None)
+            self.rings.drain(1 << 62, _Nobody())
 
     def dropped(self) -> int:
         """Events for which no slot was free.  The figures are valid only if this is 0."""

@@ -85,7 +85,44 @@ def recorded_slots(folder: Path) -> np.ndarray[Any, np.dtype[np.void]]:
             part[name] = batch.column(name).to_numpy(zero_copy_only=False)
         part["tgid"] = part["tid"]
         parts.append(part)
-    return np.concatenate(parts)
+    slots = np.concatenate(parts)
+    _, number = np.unique(slots[[*_SITE]], return_inverse=True)
+    slots["reserved"] = number  # for Programs.write; no more than some hundred
+    return slots
+
+
+class Programs:
+    """Writes into task lanes what the BPF programs do: a slot for the first event of a site, then repeats."""
+
+    def __init__(self, rings: Rings, slots: np.ndarray[Any, np.dtype[np.void]]) -> None:
+        self._rings = rings
+        self._slot_of = np.full((rings.geometry.cpus, int(slots["reserved"].max()) + 1), -1)
+
+    def write(self, part: np.ndarray[Any, Any]) -> None:
+        """Commit events of shape (cpus, n)."""
+        for cpu, events in enumerate(part):
+            site = events["reserved"]
+            new = np.flatnonzero(self._slot_of[cpu, site] < 0)
+            _, first = np.unique(site[new], return_index=True)
+            in_slots = np.sort(new[first])
+            head = int(self._rings._states["lane"]["head"][cpu, 0])
+            self._slot_of[cpu, site[in_slots]] = head + np.arange(len(in_slots))
+            self._commit("slots", cpu, events[in_slots].view(np.uint64).reshape(-1, 8))
+            rest = np.ones(len(events), bool)
+            rest[in_slots] = False
+            last = events["tid"][rest].astype(np.uint64) << np.uint64(32)
+            last |= self._slot_of[cpu, site[rest]].astype(np.uint64)
+            times = events["ts_ns"][rest], events["ptr"][rest]
+            self._commit("repeats", cpu, np.stack([*times, last], axis=1))
+
+    def _commit(self, what: str, cpu: int, rows: np.ndarray[Any, Any]) -> None:
+        geometry, lanes = self._rings.geometry, self._rings._states["lane"]
+        times = 1 if what == "slots" else geometry.repeats
+        heads = lanes["head" if what == "slots" else "repeats"]
+        size = geometry.task_slots * times
+        index = np.arange(int(heads[cpu, 0]), int(heads[cpu, 0]) + len(rows)) & (size - 1)
+        self._rings._rings[times > 1]._words[cpu * geometry.slots_per_cpu * times + index] = rows
+        heads[cpu, 0] += np.uint64(len(rows))
 
 
 def rounds(slots: np.ndarray[Any, Any], cpus: int, in_a_lane: int) -> Iterator[np.ndarray[Any, Any]]:
@@ -106,16 +143,17 @@ def measure(slots: np.ndarray[Any, Any], cpus: int, folder: Path) -> Costs:
     in_a_lane = max(1, min(int(LANE_SLOTS * _FILL_TARGET), int(RATE * POLL_S / cpus)))
     lane_slots = 1 << (2 * in_a_lane).bit_length()
     rings = Rings(Memory(), RingGeometry(cpus, lane_slots))  # type: ignore[arg-type]
-    intake, merge = Intake(SiteTable()), TimeMerge()
+    intake, merge = Intake(SiteTable(), places=rings.places.count), TimeMerge()
+    programs = Programs(rings, slots)
     writer = TraceWriter(folder / f"{cpus}.slab", Manifest())
     taken = stored = 0.0
     events = 0
     for part in rounds(slots, cpus, in_a_lane):
-        _write(rings, part)
+        programs.write(part)
         left: int | None = 0
         while left is not None:
             begun = time.thread_time()
-            left = rings.drain(intake.room, intake.accept)
+            left = rings.drain(intake.room, intake)
             full = left is not None or intake.room < 1 << 14
             batch = intake.take() if full else None
             intake.sites.take_new()
@@ -128,17 +166,6 @@ def measure(slots: np.ndarray[Any, Any], cpus: int, folder: Path) -> Costs:
     size = writer.bytes / events
     writer.close("complete")
     return Costs(cpus, in_a_lane, taken / events * 1e9, stored / events * 1e9, size)
-
-
-def _write(rings: Rings, part: np.ndarray[Any, Any]) -> None:
-    """Do what the BPF programs do: fill slots of the task lanes, then commit them."""
-    words = part.view(np.uint64).reshape(*part.shape, -1)
-    for cpu, rows in enumerate(words):
-        base = cpu * rings.geometry.slots_per_cpu
-        head = int(rings._states["lane"]["head"][cpu, 0])
-        index = base + (np.arange(head, head + len(rows)) & (rings.geometry.task_slots - 1))
-        rings._slots[index] = rows
-        rings._states["lane"]["head"][cpu, 0] += np.uint64(len(rows))
 
 
 def main(quick: bool) -> None:

@@ -29,17 +29,6 @@ BPF_F_TABLE("array", u32, struct kind_row, kind_rows, COUNTED_KINDS / KINDS_PER_
 BPF_F_TABLE("array", u32, struct slab_event, kind_events, COUNTED_KINDS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct kind_counts, kind_counts, NR_CPUS *COUNTED_KINDS, BPF_F_MMAPABLE);
 
-static __always_inline u64 kind_key(const struct slab_event *event, s32 stack_id)
-{
-	u64 key = event->call_site * 0x9e3779b97f4a7c15ull + event->cache * 0xc2b2ae3d27d4eb4full;
-
-	key += ((u64)event->bytes_alloc << 32 | event->bytes_req) * 0x165667b19e3779f9ull;
-	key += ((u64)event->gfp_flags << 32 | (u32)stack_id) * 0x9e3779b185ebca87ull;
-	key += ((u64)(u16)event->node << 16 | event->kind << 8 | event->flags) *
-	       0x85ebca77c2b2ae63ull;
-	return key | 1;
-}
-
 /* A kind that another CPU has taken, once it is filled in.  Until then (microseconds, once for each kind)
  * its objects are sent as if there were no room. */
 static __always_inline u32 filled_kind(u32 number)
@@ -53,7 +42,7 @@ static __always_inline u32 filled_kind(u32 number)
  * counts for the kind.  NO_KIND where its row is full. */
 static __always_inline u32 kind_of(const struct slab_event *event, s32 stack_id)
 {
-	u64 key = kind_key(event, stack_id), had;
+	u64 key = site_key(event, stack_id), had;
 	u32 row_index = (key >> 40) & (COUNTED_KINDS / KINDS_PER_ROW - 1), number;
 	struct kind_row *row = kind_rows.lookup(&row_index);
 	struct slab_event *kept;

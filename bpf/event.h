@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The event: one 64-byte slot of a ring, and the enums whose values are stored in traces.
+ * The event: one 64-byte slot of a ring, or the 24 bytes of a repeat (repeats.h), and the enums whose values
+ * are stored in traces.
  *
  * This is the only definition.  slabtrace/capture/programs/layout.py derives its dtype from this text, and
  * tests compare sizes, offsets and enum values with slabtrace/trace/format/schema.py.
@@ -62,6 +63,15 @@ struct slab_event {
 	s16 node;
 	u8 kind;
 	u8 flags;
+};
+
+/* An event whose site (all of a slot but time, address and task) an earlier slot of its lane has, and whose
+ * task an earlier slot of its CPU. */
+struct repeat_event {
+	u64 ts_ns;
+	u64 ptr;
+	u32 slot; /* which one: the lowest 32 bits of the lane's `head` when it was committed */
+	u32 tid;
 };
 
 /* What a process does, or a cgroup, in a slot.  A text of it follows in slots of the same ts_ns and tid. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * The rings: per possible CPU, LANES single-producer rings of slots, shared with user space.
+ * The rings: per possible CPU, LANES single-producer lanes, shared with user space.  A lane has two rings: one
+ * of slots, and one of repeats, which are events that refer to a slot (repeats.h).
  *
  * A lane belongs to one depth of interruption.  The program that runs in task context writes
  * lane 0; one that interrupts it on the same CPU writes lane 1, and so on: task, softirq, hard
@@ -16,7 +17,7 @@
  * They leave `depth` alone, and take a lane by an atomic exchange of its `busy` word.
  *
  * Counters are per lane, because `counter++` is not atomic: an interrupting program has another
- * lane, and so another counter.  A lane is one cache line.
+ * lane, and so another counter.  A lane is two cache lines; what is seldom counted is in the second one.
  */
 #pragma once
 
@@ -25,13 +26,16 @@
 
 struct lane {
 	u64 head;	   /* slots ever committed */
-	u64 dropped;	   /* events lost: the ring was full */
-	u64 failed_allocs; /* allocations that returned NULL */
-	u64 null_frees;	   /* kfree(NULL), kfree(ZERO_SIZE_PTR): nothing was freed */
+	u64 repeats;	   /* repeats ever committed */
 	u64 filtered;	   /* events the filters refused */
-	u64 stack_lost;	   /* stacks that neither map could keep */
+	u64 null_frees;	   /* kfree(NULL), kfree(ZERO_SIZE_PTR): nothing was freed */
+	u64 failed_allocs; /* allocations that returned NULL */
 	u64 recovered;	   /* events that a twin recorded because its program was skipped */
-	u64 bulk_rest;	   /* events lost: objects of one bulk call beyond BULK_MAX (silent.h) */
+	u64 unused[2];
+	u64 dropped;	/* events lost: the ring was full */
+	u64 stack_lost; /* stacks that neither map could keep */
+	u64 bulk_rest;	/* events lost: objects of one bulk call beyond BULK_MAX (silent.h) */
+	u64 unused_too[5];
 };
 
 #define TWIN_RECEIPTS 8
@@ -48,15 +52,22 @@ struct cpu_state {
 	u64 busy[LANES];
 	u64 receipt[TWIN_RECEIPTS]; /* by twin.h: events that first programs have seen */
 	u64 stamp[TWIN_RECEIPTS];   /* how many receipts had been left before that one */
-	u64 tail[LANES]; /* written by user space only, a cache line apart: how far it has read */
+	/* written by user space only, cache lines apart: how far it has read */
+	u64 tail[LANES];
+	u64 repeats_tail[LANES];
 	struct lane lane[LANES];
 };
 
-/* Lane 0 has TASK_SLOTS, each of the others IRQ_SLOTS; both are powers of two. */
+/* Lane 0 has TASK_SLOTS, each of the others IRQ_SLOTS; both are powers of two.  Of repeats there are more. */
 #define SLOTS_PER_CPU (TASK_SLOTS + (LANES - 1) * IRQ_SLOTS)
+#define REPEATS	      2 /* for each slot */
 
 BPF_F_TABLE("array", u32, struct cpu_state, cpu_states, NR_CPUS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct slab_event, slots, NR_CPUS *SLOTS_PER_CPU, BPF_F_MMAPABLE);
+#ifndef SURVIVORS
+BPF_F_TABLE("array", u32, struct repeat_event, repeats, NR_CPUS * SLOTS_PER_CPU * REPEATS,
+	    BPF_F_MMAPABLE);
+#endif
 
 struct claim {
 	struct cpu_state *state;
@@ -165,19 +176,30 @@ static __always_inline bool lane_enter(struct claim *claim)
 	return on_this_cpu(claim) && lane_next(claim);
 }
 
+static __always_inline u64 slots_of(const struct claim *claim)
+{
+	return claim->number ? IRQ_SLOTS : TASK_SLOTS;
+}
+
+/* The index of a lane's first slot. */
+static __always_inline u32 first_slot(const struct claim *claim)
+{
+	u32 base = claim->number ? TASK_SLOTS + (claim->number - 1) * IRQ_SLOTS : 0;
+
+	return claim->cpu * SLOTS_PER_CPU + base;
+}
+
 /* The slot to fill.  NULL where the reader is a whole ring behind: the event is lost, and counted. */
 static __always_inline struct slab_event *slot_claim(struct claim *claim)
 {
-	u64 size = claim->number ? IRQ_SLOTS : TASK_SLOTS;
-	u32 base = claim->number ? TASK_SLOTS + (claim->number - 1) * IRQ_SLOTS : 0;
-	u64 head = claim->lane->head;
+	u64 size = slots_of(claim), head = claim->lane->head;
 	u32 index;
 
 	if (head - claim->state->tail[claim->number & (LANES - 1)] >= size) {
 		claim->lane->dropped++;
 		return NULL;
 	}
-	index = claim->cpu * SLOTS_PER_CPU + base + (head & (size - 1));
+	index = first_slot(claim) + (head & (size - 1));
 	return slots.lookup(&index);
 }
 

@@ -22,8 +22,6 @@
 #include "process.h"
 #endif
 #include "peek.h"
-#include "counted.h"
-#include "live_table.h"
 #include "percpu.h"
 
 #define ZERO_SIZE_PTR 16
@@ -46,24 +44,24 @@ static __always_inline u32 clamp_u32(u64 bytes)
 	return bytes > 0xffffffff ? 0xffffffff : bytes;
 }
 
-static __always_inline void fill(struct slab_event *slot, const struct seen_event *seen, u32 cpu)
+static __always_inline void fill(struct slab_event *event, const struct seen_event *seen, u32 cpu)
 {
 	u64 task = bpf_get_current_pid_tgid();
 
-	slot->ts_ns = bpf_ktime_get_ns();
-	slot->ptr = seen->ptr;
-	slot->call_site = seen->call_site;
-	slot->cache = seen->cache;
-	slot->bytes_req = clamp_u32(seen->bytes_req);
-	slot->bytes_alloc = clamp_u32(seen->bytes_alloc);
-	slot->gfp_flags = seen->gfp_flags;
-	slot->tgid = task >> 32;
-	slot->tid = task;
-	slot->cpu = cpu;
-	slot->node = seen->node;
-	slot->kind = seen->kind;
-	slot->flags = seen->flags;
-	slot->reserved = 0;
+	event->ts_ns = bpf_ktime_get_ns();
+	event->ptr = seen->ptr;
+	event->call_site = seen->call_site;
+	event->cache = seen->cache;
+	event->bytes_req = clamp_u32(seen->bytes_req);
+	event->bytes_alloc = clamp_u32(seen->bytes_alloc);
+	event->gfp_flags = seen->gfp_flags;
+	event->tgid = task >> 32;
+	event->tid = task;
+	event->cpu = cpu;
+	event->node = seen->node;
+	event->kind = seen->kind;
+	event->flags = seen->flags;
+	event->reserved = 0;
 }
 
 /* Is it of a slab, or a large kmalloc?  Other memory has no cache, and no object begins there. */
@@ -72,6 +70,10 @@ static __always_inline bool has_cache(u8 kind)
 	return !(kind >= SLAB_PERCPU_ALLOC && kind <= SLAB_VMALLOC) &&
 	       !(kind >= SLAB_PERCPU_FREE && kind <= SLAB_VFREE);
 }
+
+#include "repeats.h"
+#include "counted.h"
+#include "live_table.h"
 
 static __always_inline bool wanted(const struct seen_event *seen)
 {
@@ -107,9 +109,24 @@ static __always_inline bool wanted_any(void *ctx, struct claim *claim, struct se
 	return wanted(seen);
 }
 
-static __always_inline void record_in_lane(void *ctx, struct claim *claim, struct seen_event *seen)
+/* Put an event into the lane that is taken: as a repeat, or into a slot. */
+static __always_inline void put_in_lane(struct claim *claim, const struct slab_event *event)
 {
 	struct slab_event *slot;
+
+	if (repeat(claim, event))
+		return;
+	slot = slot_claim(claim);
+	if (!slot)
+		return;
+	*slot = *event;
+	remember(claim, event);
+	slot_commit(claim);
+}
+
+static __always_inline void record_in_lane(void *ctx, struct claim *claim, struct seen_event *seen)
+{
+	struct slab_event event;
 
 	if (!seen->cache && has_cache(seen->kind))
 		seen->cache = cache_of(claim->state->vmemmap, seen->ptr, &seen->flags);
@@ -117,15 +134,12 @@ static __always_inline void record_in_lane(void *ctx, struct claim *claim, struc
 		claim->lane->filtered++;
 		return;
 	}
-	slot = slot_claim(claim);
-	if (!slot)
-		return;
 	if (seen->kind & 0x10 && has_cache(seen->kind) &&
 	    !object_begins(claim->state->vmemmap, seen->cache, seen->ptr, seen->flags))
 		seen->flags |= SLAB_INTERIOR;
-	fill(slot, seen, claim->cpu);
-	slot->stack_id = stack_of(ctx, claim, slot);
-	slot_commit(claim);
+	fill(&event, seen, claim->cpu);
+	event.stack_id = stack_of(ctx, claim, &event);
+	put_in_lane(claim, &event);
 }
 
 /* An event without an object: a failed allocation, or a free of nothing. */

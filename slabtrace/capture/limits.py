@@ -16,7 +16,6 @@ from slabtrace.capture.process.memory_limit import cgroup_limit
 from slabtrace.capture.process.privileges import Capability, permitted
 from slabtrace.capture.sizing import ring_geometry
 from slabtrace.capture.stream.pids import in_initial_namespace
-from slabtrace.capture.stream.rings import SLOT_BYTES
 
 _SLABINFO = Path("/proc/slabinfo")
 _KALLSYMS = Path("/proc/kallsyms")
@@ -107,7 +106,8 @@ def _number(name: str) -> int | None:
 
 
 def _memory() -> Check:
-    buffer_mib = ring_geometry(None).task_slots * SLOT_BYTES >> 20
+    rings = ring_geometry(None)
+    buffer_mib = rings.task_slots * rings.slot_bytes >> 20
     limit = cgroup_limit()
     of = f"this memory cgroup may use {limit >> 20} MiB" if limit else "this machine has little memory"
     return Check(

@@ -39,7 +39,8 @@ from slabtrace.capture.storing.running import store_running
 from slabtrace.capture.storing.slab_check import SlabRow, check_slabs
 from slabtrace.capture.storing.storing import Observer, Storing
 from slabtrace.capture.stream.intake import CAPACITY, Intake
-from slabtrace.capture.stream.rings import Rows
+from slabtrace.capture.stream.lanes import Rows
+from slabtrace.capture.stream.rings import Taker
 from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.trace.manifest import COMPLETE, FAILED, Command, Step
 from slabtrace.trace.writing.sink import Sink
@@ -71,7 +72,7 @@ class Recorder:
         self._session = session
         self._writer = writer
         self._report = report
-        self._intake = Intake(SiteTable(), session.options.pages)
+        self._intake = Intake(SiteTable(), session.options.pages, session.rings.places.count)
         self._store = Storing(session, writer, observer)
         self._periodic = PeriodicRecords(session, writer, self._store)
         pause_s = _SURVIVORS_MODULES_S if session.survivors else PAUSE_S
@@ -84,6 +85,7 @@ class Recorder:
         self._stop = False
         self._scan: threading.Thread | None = None
         self._survivors = session.survivors
+        self._taker: Taker = self._intake if self._survivors is None else self._survivors.into(self._intake)
         self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
         self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else PERIOD_NS
         self._flush_ns = _SURVIVORS_FLUSH_NS if session.survivors else FLUSH_NS
@@ -254,7 +256,7 @@ class Recorder:
         """Take what is committed.  Returns whether the rings were emptied."""
         self._sweep()
         watermark = self._session.rings.watermark()
-        left_ns = self._session.rings.drain(self._intake.room, self._accept)
+        left_ns = self._session.rings.drain(self._intake.room, self._taker)
         if left_ns is not None:
             watermark = min(watermark, left_ns)
         elif self._survivors is not None:
@@ -266,10 +268,6 @@ class Recorder:
             self._hand_over(watermark)
             self._next_flush = now + self._flush_ns
         return left_ns is None
-
-    def _accept(self, rows: Rows, cpu: int | None) -> None:
-        unknown = rows if self._survivors is None else self._survivors.unknown(rows)
-        self._intake.accept(unknown, cpu)
 
     def _sweep(self) -> None:
         """In survivors mode, take the objects that have grown old."""

@@ -41,7 +41,7 @@ from slabtrace.capture.slabs.pin_shape import PinShape
 from slabtrace.capture.slabs.shape import SlabShape
 from slabtrace.capture.slabs.walk import SlabWalk, kernel_half
 from slabtrace.capture.stream.pids import Pids, in_initial_namespace
-from slabtrace.capture.stream.rings import Rings
+from slabtrace.capture.stream.rings import REPEATS, Rings
 from slabtrace.capture.stream.survivors import Survivors
 from slabtrace.capture.stream.task_walk import TaskWalk
 from slabtrace.errors import CaptureError, UsageError
@@ -70,7 +70,12 @@ class Session:
                     "record without --follow, and look at one process at a time with --pid",
                 )
             self.cgroups = _cgroup_filter(options, self.processes, kernel.cgroups)
-            geometry = ring_geometry(options.buffer_mib, options.default_buffer_mib, self.shape.largest_map)
+            geometry = ring_geometry(
+                options.buffer_mib,
+                options.default_buffer_mib,
+                self.shape.largest_map,
+                0 if options.survivors else REPEATS,
+            )
             defines = self.shape.defines() | self.processes.defines() | self.silent.defines()
             defines |= kernel.kfuncs.defines() | geometry.defines() | options.defines()
             defines |= self.cgroups.defines() if self.cgroups else {}

@@ -14,17 +14,20 @@ from __future__ import annotations
 from slabtrace.capture.host import online_cpus, possible_cpus
 from slabtrace.capture.options import BUFFER_SHARE, DEFAULT_BUFFER_MIB
 from slabtrace.capture.process.memory_limit import cgroup_limit, usable_memory
-from slabtrace.capture.stream.rings import SLOT_BYTES, RingGeometry
+from slabtrace.capture.stream.rings import REPEATS, RingGeometry
 from slabtrace.errors import UsageError
 
 
 def ring_geometry(
-    buffer_mib: int | None, default_mib: int = DEFAULT_BUFFER_MIB, largest_map: int | None = None
+    buffer_mib: int | None,
+    default_mib: int = DEFAULT_BUFFER_MIB,
+    largest_map: int | None = None,
+    repeats: int = REPEATS,
 ) -> RingGeometry:
-    """Rings whose lane 0 takes `buffer_mib` MiB per CPU, rounded down to a power of two.
+    """Rings whose lane 0 takes up to `buffer_mib` MiB per CPU: its slots are a power of two.
 
-    None: `default_mib`, or less where memory is small.  `largest_map`: bytes that all rings may take at
-    most.  Raises UsageError for less than 1 MiB, or for more than half of the memory.
+    None: `default_mib`, or less where memory is small.  `largest_map`: bytes that the slots of all rings may
+    take at most.  Raises UsageError for less than 1 MiB, or for more than half of the memory.
     """
     memory, online = usable_memory(), online_cpus()
     if buffer_mib is None:
@@ -33,11 +36,12 @@ def ring_geometry(
         raise _impossible(buffer_mib, online, memory)
     else:
         mib = buffer_mib
-    slots = 1 << (((mib << 20) // SLOT_BYTES).bit_length() - 1)
-    cpus = _with_room(online, slots * SLOT_BYTES, memory)
-    while largest_map is not None and RingGeometry(cpus, slots).bytes > largest_map:
+    slot_bytes = RingGeometry(1, 1, repeats).slot_bytes
+    slots = 1 << (((mib << 20) // slot_bytes).bit_length() - 1)
+    cpus = _with_room(online, slots * slot_bytes, memory)
+    while largest_map is not None and RingGeometry(cpus, slots, 0).bytes > largest_map:
         cpus, slots = (cpus - 1, slots) if cpus > online else (cpus, slots // 2)
-    return RingGeometry(cpus, slots)
+    return RingGeometry(cpus, slots, repeats)
 
 
 def _with_room(online: int, bytes_per_cpu: int, memory: int) -> int:

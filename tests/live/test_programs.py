@@ -7,6 +7,7 @@ So the rings hold just what the test ran, and faults can be tried that would har
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy as np
 import pytest
 
 from slabtrace.capture.options import CaptureOptions
-from slabtrace.capture.programs.layout import event_dtype
 from slabtrace.capture.session import Session
 from slabtrace.trace.format.schema import Flag, Kind
+from tests.live.whole_events import WholeEvents
 
 CALL_SITE, OBJECT = 0xFFFFFFFF81234567, 0xFFFF888000123400
-SLOTS = 16384  # of 1 MiB
+SLOTS = 8192  # of 1 MiB, with twice as many repeats
 
 
 class Harness:
@@ -27,6 +28,7 @@ class Harness:
 
     def __init__(self, options: CaptureOptions) -> None:
         self.session = Session(options)
+        self._events = WholeEvents(self.session.rings)
 
     def run(self, tracepoint: str, twin: bool = False, **arguments: int) -> None:
         """Run a program as if its tracepoint had fired; arguments by name, the rest 0."""
@@ -44,9 +46,7 @@ class Harness:
 
     def events(self) -> np.ndarray[Any, Any]:
         """What is in the rings now; they are emptied."""
-        taken: list[bytes] = []
-        self.session.rings.drain(1 << 20, lambda rows, cpu: taken.append(rows.tobytes()))
-        return np.frombuffer(b"".join(taken), dtype=event_dtype())
+        return self._events.drained()
 
     def count(self, name: str) -> int:
         """A counter of the programs, summed over CPUs."""
@@ -175,12 +175,39 @@ def test_a_free_does_not_pass_for_the_allocation_of_its_address(harness: Harness
 
 def test_a_full_ring_drops_and_counts(harness: Harness) -> None:
     before = harness.count("dropped")
-    for _ in range(SLOTS + 101):
+    for _ in range(3 * SLOTS + 101):
         harness.run("kfree", ptr=OBJECT)
     assert harness.count("dropped") - before == 101
-    assert len(harness.events()) == SLOTS
+    assert len(harness.events()) == 3 * SLOTS
     harness.run("kfree", ptr=OBJECT)
     assert len(harness.events()) == 1, "a drained ring takes events again"
+
+
+def test_what_differs_only_by_time_and_address_takes_no_slot(harness: Harness) -> None:
+    """Three sites take turns within one page: each has one slot, and all events come out whole."""
+    sites = [("kmalloc", CALL_SITE), ("kmem_cache_alloc", CALL_SITE), ("kmalloc", CALL_SITE + 7)]
+    slots = harness.count("head")
+    for i in range(307):
+        for tracepoint, call_site in sites:
+            harness.run(tracepoint, ptr=OBJECT + 8 * i, bytes_req=53, bytes_alloc=64, call_site=call_site)
+    assert harness.count("head") - slots == len(sites)
+    events = harness.events()
+    assert events["kind"].tolist() == [Kind.KMALLOC, Kind.CACHE_ALLOC, Kind.KMALLOC] * 307
+    assert events["call_site"].tolist() == [call_site for _, call_site in sites] * 307
+    assert events["ptr"].tolist() == [OBJECT + 8 * i for i in range(307) for _ in sites]
+    assert (events["tid"] == threading.get_native_id()).all() and (events["tgid"] == os.getpid()).all()
+
+
+def test_a_site_whose_slot_is_far_back_takes_a_new_one(harness: Harness) -> None:
+    slots = harness.count("head")
+    harness.run("kmalloc", ptr=OBJECT, bytes_req=1, bytes_alloc=8)
+    for size in range(2, SLOTS // 2 + 1):
+        harness.run("kmalloc", ptr=OBJECT, bytes_req=size, bytes_alloc=8 * size)
+    used = harness.count("head") - slots
+    assert used == SLOTS // 2
+    harness.run("kmalloc", ptr=OBJECT, bytes_req=1, bytes_alloc=8)
+    assert harness.count("head") - slots == used + 1
+    assert harness.events()["bytes_req"].tolist() == [*range(1, SLOTS // 2 + 1), 1]
 
 
 def test_a_free_of_nothing_that_was_skipped_is_not_lost(harness: Harness) -> None:

@@ -24,12 +24,13 @@ from slabtrace.capture.options import CaptureOptions
 from slabtrace.capture.programs import silent_paths
 from slabtrace.capture.programs.compiler import compile_bpf
 from slabtrace.capture.programs.kfuncs import Kfuncs
-from slabtrace.capture.programs.layout import event_dtype, header_numbers
+from slabtrace.capture.programs.layout import header_numbers
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.session import Session
 from slabtrace.capture.sizing import ring_geometry
 from slabtrace.capture.stream.rings import Rings
 from slabtrace.trace.format.schema import Kind
+from tests.live.whole_events import WholeEvents
 
 FUNCTION, CALLER, FRAME, NONE = 0xFFFFFFFF81200000, 0xFFFFFFFF81765432, 0xFFFFC90000123456, 0
 OBJECT, CACHE = 0xFFFF888000123400, 0xFFFF888100000000
@@ -56,13 +57,12 @@ class Harness:
         types.close()
         self.programs = Programs(compile_bpf(numbers), kfuncs)
         self.rings = Rings(self.programs, geometry)
+        self._events = WholeEvents(self.rings)
 
     def run(self, path: str, *words: int) -> np.ndarray[Any, Any]:
         """The events that a call with these words (arguments, and what lies above) leaves in the rings."""
         self.programs.run_once(f"on_{path}", [word % (1 << 64) for word in words])
-        taken: list[bytes] = []
-        self.rings.drain(1 << 16, lambda rows, cpu: taken.append(rows.tobytes()))
-        return np.frombuffer(b"".join(taken), dtype=event_dtype())
+        return self._events.drained()
 
     def count(self, counter: str = "dropped") -> int:
         return int(self.rings.counters()[counter].sum())

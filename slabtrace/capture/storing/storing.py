@@ -21,7 +21,8 @@ from slabtrace.capture.session import Session
 from slabtrace.capture.slabs.touched import TouchedPages
 from slabtrace.capture.slabs.walk import SlabCache
 from slabtrace.capture.storing.site_numbers import SiteNumbers, SiteRows
-from slabtrace.capture.stream.intake import OtherRows, Rows, TaskName
+from slabtrace.capture.stream.intake import OtherRows, TaskName
+from slabtrace.capture.stream.lanes import Rows
 from slabtrace.capture.stream.ordering import TimeMerge
 from slabtrace.capture.stream.processes import ProcessSlots
 from slabtrace.capture.stream.stacks import StackReader

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From slots to columns: runs of ring slots become the five narrow columns that are stored.
+"""From slots and repeats to columns: runs of them become the five narrow columns that are stored.
 
-A run is read in place in the ring, a few thousand slots at a time, so that they stay in the CPU's cache while
-each word is read.  Whole slots are not copied.
+A run is read in place in the ring, a few thousand at a time, so that they stay in the CPU's cache while each
+word is read.  Whole slots are not copied.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slabtrace.capture.programs.layout import event_dtype, header_numbers
+from slabtrace.capture.programs.layout import event_dtype, header_numbers, struct_dtype
+from slabtrace.capture.stream.lanes import Rows
 from slabtrace.capture.stream.page_blocks import pages_of
+from slabtrace.capture.stream.repeated import Places, SlotSites
 from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.trace.format.batch import EventBatch
 
 CHUNK = 8192  # slots: 512 KiB, half of a small L2 cache
+REPEATS_CHUNK = 16384  # 384 KiB
 CAPACITY = 1 << 17  # events of one batch
 
 _DTYPE = event_dtype()
 _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
 _TASK = _OFFSET["tgid"] // 8  # tgid in the lower half, tid in the upper; a test holds that
 _CPU = _OFFSET["cpu"] // 2
+_REPEAT_TID = struct_dtype("event.h", "repeat_event").fields["tid"][1] // 4  # type: ignore[index]
 _TASK_COMM, _CACHE_END = (header_numbers("event.h")[f"SLAB_{name}"] for name in ("TASK_COMM", "CACHE_END"))
 _KIND_WORD, _KIND_SHIFT = _OFFSET["kind"] // 8, _OFFSET["kind"] % 8 * 8
 _OTHER = np.uint64(_TASK_COMM << _KIND_SHIFT)  # a bit of all slots that are no events of objects
 
 
-Rows = np.ndarray[Any, np.dtype[np.uint64]]
+Cpus = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class TaskName(NamedTuple):
@@ -61,10 +65,11 @@ class OtherRows(NamedTuple):
 
 
 class Intake:
-    """Collects the events of one batch in columns."""
+    """Collects the events of one batch in columns.  `places`: as many as SlotPlaces has."""
 
-    def __init__(self, sites: SiteTable, pages: bool = False) -> None:
+    def __init__(self, sites: SiteTable, pages: bool = False, places: int = 0) -> None:
         self.sites = sites
+        self._slot_sites = SlotSites(places)
         self._pages = pages  # are there blocks of pages among the events?
         self.task_names: list[TaskName] = []
         self.cache_ends: list[CacheEnd] = []
@@ -90,21 +95,24 @@ class Intake:
         """Remember a task whose name is known from elsewhere (the scan of /proc at the start)."""
         self._known_tgid[tid & 0x3FFFFF] = tgid
 
-    def accept(self, rows: Rows, cpu: int | None) -> None:
-        """Take slots of one CPU, shape (n, 8), n <= room, in the order they were committed.
+    def accept(self, rows: Rows, cpu: int | None, places: Places | None = None) -> None:
+        """Take slots of one CPU, shape (n, 8), in the order they were committed.
 
-        `cpu` None: each slot names its CPU.
+        `cpu` None: each slot names its CPU.  `places`, shape (n,): where their sites are remembered.
         """
         for start in range(0, len(rows), CHUNK):
-            self._accept_chunk(rows[start : start + CHUNK], cpu)
+            chunk = slice(start, start + CHUNK)
+            self._accept_chunk(rows[chunk], cpu, None if places is None else places[chunk])
 
-    def _accept_chunk(self, rows: Rows, cpu: int | None) -> None:
+    def _accept_chunk(self, rows: Rows, cpu: int | None, places: Places | None) -> None:
         kinds = rows[:, _KIND_WORD]
         if np.bitwise_or.reduce(kinds, initial=0) & _OTHER:
             other = kinds & _OTHER != 0
             self._take_others(rows[other])
-            rows = rows[~other]
+            rows, places = rows[~other], None if places is None else places[~other]
         sites = self.sites.intern(rows)
+        if places is not None:
+            self._slot_sites.remember(places, sites)
         if self._pages and (blocks := pages_of(rows)) is not None:
             rows, sites = blocks.rows, sites[blocks.of]
         at, end = self.count, self.count + len(rows)
@@ -116,8 +124,25 @@ class Intake:
         self._take_tasks(rows, at, end)
         self.count = end
 
+    def accept_repeats(self, rows: Rows, cpu: int | Cpus, places: Places) -> None:
+        """Take repeats, shape (n, 3), in the order they were committed, of one CPU or each of its own.
+
+        `places`, shape (n,): of the slots that they name.
+        """
+        begin, end = self.count, self.count + len(rows)
+        self._make_room(end)
+        self._cpu[begin:end] = cpu
+        for first in range(0, len(rows), REPEATS_CHUNK):
+            chunk = rows[first : first + REPEATS_CHUNK]
+            at = slice(begin + first, begin + first + len(chunk))
+            self._ts[at] = chunk[:, 0].view(np.int64)
+            self._ptr[at] = chunk[:, 1]
+            self._tid[at] = chunk.view(np.uint32)[:, _REPEAT_TID]
+            self._site[at] = self._slot_sites.of(places[first : first + REPEATS_CHUNK])
+        self.count = end
+
     def _make_room(self, events: int) -> None:
-        """Blocks of pages may be more events than there were slots."""
+        """There may be more than there is room: blocks of pages, and slots, which always precede repeats."""
         if events > len(self._ts):
             for name in ("_ts", "_ptr", "_site", "_tid", "_cpu"):
                 column = getattr(self, name)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from slabtrace.capture.programs.layout import event_dtype, header_numbers, struct_dtype
 from slabtrace.capture.programs.loading import Programs
-from slabtrace.capture.stream.rings import SLOT_WORDS, Rows
+from slabtrace.capture.stream.lanes import Rows
+from slabtrace.capture.stream.rings import SLOT_WORDS
 from slabtrace.trace.format.batch import UInt64
 from slabtrace.trace.format.schema import FREE_BIT, Kind
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from slabtrace.capture.process.running import MOST_BYTES
 from slabtrace.capture.programs.layout import header_numbers, struct_dtype
-from slabtrace.capture.stream.intake import Rows
+from slabtrace.capture.stream.lanes import Rows
 from slabtrace.trace.format.schema import CgroupEvent, ProcessEvent
 
 _EVENT, _TEXT = struct_dtype("event.h", "process_event"), struct_dtype("event.h", "text_event")

@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The consumer's side of bpf/ring.h: hand over the committed slots, then free them.
+"""The consumer's side of bpf/ring.h: hand over what is committed, then free it.
 
-A poll reads all heads at once, and hands over each lane's run of slots as one NumPy view.  There is no system
-call, no wake-up, and no Python code per event.
+A poll reads all heads at once, and hands over each lane's run of slots, and of repeats, as one NumPy view.
+There is no system call, no wake-up, and no Python code per event.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from slabtrace.capture.programs.layout import event_dtype, header_numbers, struct_dtype
 from slabtrace.capture.programs.loading import Programs
+from slabtrace.capture.stream.lanes import LaneRings, Rows
+from slabtrace.capture.stream.repeated import Places, SlotPlaces
 
 LANES = header_numbers("ring.h")["LANES"]
+REPEATS = header_numbers("ring.h")["REPEATS"]  # for each slot
 SLOT_BYTES = event_dtype().itemsize
 SLOT_WORDS = SLOT_BYTES // 8
+REPEAT_BYTES = struct_dtype("event.h", "repeat_event").itemsize
+REPEAT_WORDS = REPEAT_BYTES // 8
 IRQ_SHARE = 16  # every other lane has 1/16 of the slots of task context
 
 # A program stores `depth` before it reads the clock, but the store may still be in the CPU's store buffer
@@ -29,25 +33,42 @@ _WATERMARK_TRIES = 8
 # A task that is preempted inside a program, and does not run again, keeps its CPU from being seen idle.
 # Events wait for such a CPU for so long and so many looks, or until so many have come (40 MB in ordering.py).
 PATIENCE_NS, PATIENCE_LOOKS, PATIENCE_EVENTS = 1_000_000_000, 10, 1_500_000
-_FEW = 2048  # slots of all lanes that are handed over together: one call for a lane takes 100 us
-_SAMPLES = 64  # slots of a lane whose times stand for those of all its pending slots
+_FEW = 2048  # events of all lanes that are handed over together: one call for a lane takes 100 us
+_SAMPLES = 64  # events of a lane whose times stand for those of all its pending ones
 
 _LANE_COUNTERS = (
-    "head", "dropped", "failed_allocs", "null_frees", "filtered", "stack_lost", "recovered", "bulk_rest"
+    "head", "repeats", "dropped", "failed_allocs", "null_frees", "filtered", "stack_lost", "recovered",
+    "bulk_rest",
 )  # fmt: skip
 _CPU_COUNTERS = ("too_deep", "without_ring")
 
-Rows = np.ndarray[Any, np.dtype[np.uint64]]
-Counts = np.ndarray[Any, np.dtype[np.int64]]
-Accept = Callable[[Rows, int | None], None]
+
+class Taker(Protocol):
+    """Takes what is drained.  The arrays are valid during the call only.
+
+    `places`, shape (n,): of slots, where their sites are to be remembered; of repeats, where the site of each
+    is found (repeated.py).
+    """
+
+    def accept(self, rows: Rows, cpu: int | None, places: Places) -> None:
+        """Slots of one CPU (None: each slot names its own), shape (n, 8), in the order of commits."""
+
+    def accept_repeats(self, rows: Rows, cpu: Any, places: Places) -> None:
+        """Repeats, shape (n, 3), of a CPU, or each of its own: `cpu` of shape (n,)."""
 
 
 @dataclass(frozen=True)
 class RingGeometry:
-    """Slots per lane: powers of two, 64 bytes each."""
+    """Slots per lane: powers of two, 64 bytes each, with so many repeats of 24 bytes each."""
 
     cpus: int
     task_slots: int
+    repeats: int = REPEATS  # for each slot; 0 in survivors mode
+
+    @property
+    def slot_bytes(self) -> int:
+        """Of a slot with its repeats."""
+        return SLOT_BYTES + self.repeats * REPEAT_BYTES
 
     @property
     def irq_slots(self) -> int:
@@ -55,14 +76,19 @@ class RingGeometry:
         return self.task_slots // IRQ_SHARE
 
     @property
+    def lane_slots(self) -> list[int]:
+        """Slots of each lane of one CPU."""
+        return [self.task_slots] + [self.irq_slots] * (LANES - 1)
+
+    @property
     def slots_per_cpu(self) -> int:
         """Slots of all lanes of one CPU."""
-        return self.task_slots + (LANES - 1) * self.irq_slots
+        return sum(self.lane_slots)
 
     @property
     def bytes(self) -> int:
         """Memory of all rings."""
-        return self.cpus * self.slots_per_cpu * SLOT_BYTES
+        return self.cpus * self.slots_per_cpu * self.slot_bytes
 
     def defines(self) -> dict[str, str]:
         """The -D numbers for bpf/ring.h."""
@@ -78,15 +104,19 @@ class Rings:
 
     def __init__(self, programs: Programs, geometry: RingGeometry) -> None:
         self.geometry = geometry
-        cpus, per_cpu = geometry.cpus, geometry.slots_per_cpu
+        cpus, slots = geometry.cpus, geometry.cpus * geometry.slots_per_cpu
         self._states = programs.mapped("cpu_states", struct_dtype("ring.h", "cpu_state"), cpus)
-        words = programs.mapped("slots", "<u8", cpus * per_cpu * SLOT_WORDS)
-        self._slots: Rows = words.reshape(-1, SLOT_WORDS)
-        self._heads = self._states["lane"]["head"]
-        self._read = self._states["tail"].copy()  # (cpus, LANES): slots read so far
-        self._sizes = np.array([geometry.task_slots] + [geometry.irq_slots] * (LANES - 1), dtype=np.uint64)
+        lanes, sizes = self._states["lane"], geometry.lane_slots
+        words = programs.mapped("slots", "<u8", slots * SLOT_WORDS).reshape(-1, SLOT_WORDS)
+        self._slots = LaneRings(words, lanes["head"], self._states["tail"], sizes)
+        self.places = SlotPlaces(cpus, sizes)
+        self._rings = [self._slots]
+        if geometry.repeats:
+            words = programs.mapped("repeats", "<u8", slots * geometry.repeats * REPEAT_WORDS)
+            words, sizes = words.reshape(-1, REPEAT_WORDS), [size * geometry.repeats for size in sizes]
+            self._rings.append(LaneRings(words, lanes["repeats"], self._states["repeats_tail"], sizes))
         self._safe_ns = np.zeros(cpus, dtype=np.int64)
-        self._drained = 0  # slots handed over so far
+        self._drained = 0  # events handed over so far
         self._safe_drained = np.zeros(cpus, dtype=np.int64)  # how many when the CPU was last seen idle
         self._looks = np.zeros(cpus, dtype=np.int64)  # calls of `watermark` since then
 
@@ -122,90 +152,66 @@ class Rings:
         waited_for &= self._drained - self._safe_drained < PATIENCE_EVENTS
         return int(self._safe_ns[waited_for].min(initial=now - WATERMARK_SLACK_NS))
 
-    def drain(self, room: int, accept: Accept) -> int | None:
-        """Hand over up to `room` committed slots, lane by lane, and free them.
+    def drain(self, room: int, taker: Taker) -> int | None:
+        """Hand over about `room` committed events, lane by lane, and free their places.
 
-        `accept(rows, cpu)` gets slots of shape (n, 8), valid during the call only: views into the ring, or
-        copies of the few slots of all lanes, with cpu None.  Returns None if every lane was emptied, else the
-        time (ns) of the oldest slot left: from this time on events are still missing.
+        Slots come before the repeats that name them.  Returns None if every lane was emptied, else the time
+        (ns) of the oldest event left: from this time on events are still missing.
         """
-        pending = (self._heads - self._read).astype(np.int64)
-        lanes = np.argwhere(pending).tolist()
-        if int(pending.sum()) <= min(room, _FEW):
-            self._hand_over_few(lanes, pending, accept)
+        # repeats are looked at first: then the slots that they name are there
+        pending = sum(ring.look() for ring in reversed(self._rings))
+        if pending <= min(room, _FEW):
+            self._hand_over_few(taker)
+            self._drained += pending
             return None
-        until = None if int(pending.sum()) <= room else self._time_for(lanes, pending, room)
+        until = None if pending <= room else self._time_for(room)
         left: list[int] = []
-        for cpu, lane in lanes:
-            available = int(pending[cpu, lane])
-            count = available if until is None else self._older(cpu, lane, available, until)
-            count = min(count, room)
-            room -= count
-            self._hand_over(cpu, lane, count, accept)
-            if count < available:
-                left.append(self._next_ts(cpu, lane, 0))
+        for ring in self._rings:
+            for cpu, lane, available in ring.lanes():
+                count = available if until is None else ring.older(cpu, lane, until)
+                for number, rows in ring.runs(cpu, lane, count):
+                    self._hand_over(ring, cpu, lane, number, rows, taker)
+                self._drained += count
+                if count < available:
+                    left.append(ring.time(cpu, lane, 0))
         return min(left) if left else None
 
-    def _hand_over_few(self, lanes: list[list[int]], pending: Counts, accept: Accept) -> None:
-        parts: list[Rows] = []
-        for cpu, lane in lanes:
-            self._hand_over(cpu, lane, int(pending[cpu, lane]), lambda rows, _: parts.append(rows.copy()))
-        if parts:
-            accept(np.concatenate(parts), None)
+    def _hand_over(self, ring: LaneRings, cpu: int, lane: int, number: int, rows: Rows, taker: Taker) -> None:
+        if ring is self._slots:
+            taker.accept(rows, cpu, self.places.of_slots(cpu, lane, number, len(rows)))
+        else:
+            taker.accept_repeats(rows, cpu, self.places.of_repeats(cpu, lane, rows))
 
-    def _time_for(self, lanes: list[list[int]], pending: Counts, room: int) -> int:
-        """A time (ns) such that about `room` pending slots are older, by a few slots of each lane.
+    def _hand_over_few(self, taker: Taker) -> None:
+        """All of all lanes in two calls."""
+        collector = _Collector()
+        for ring in self._rings:
+            for cpu, lane, count in ring.lanes():
+                for number, rows in ring.runs(cpu, lane, count):
+                    self._hand_over(ring, cpu, lane, number, rows, collector)
+        collector.hand_over(taker)
+
+    def _time_for(self, room: int) -> int:
+        """A time (ns) such that about `room` pending events are older, by a few of each lane.
 
         All lanes are drained to this time, however unevenly they are filled, so that few events have to wait
         for the watermark.
         """
         times: list[int] = []
         weights: list[float] = []
-        for cpu, lane in lanes:
-            step = max(1, int(pending[cpu, lane]) // _SAMPLES)
-            positions = range(step - 1, int(pending[cpu, lane]), step)
-            times += [self._next_ts(cpu, lane, position) for position in positions]
-            weights += [step] * len(positions)
+        for ring in self._rings:
+            for cpu, lane, pending in ring.lanes():
+                step = max(1, pending // _SAMPLES)
+                positions = range(step - 1, pending, step)
+                times += [ring.time(cpu, lane, position) for position in positions]
+                weights += [step] * len(positions)
         order = np.argsort(times)
         reached = np.cumsum(np.array(weights)[order])
         return times[int(order[max(0, int(np.searchsorted(reached, room)) - 1)])]
 
-    def _older(self, cpu: int, lane: int, available: int, until: int) -> int:
-        """How many of the `available` slots of a lane are not newer than `until` (ns).  Lanes are ordered."""
-        low, high = 0, available
-        while low < high:
-            middle = (low + high) // 2
-            if self._next_ts(cpu, lane, middle) <= until:
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    def _base(self, cpu: int, lane: int) -> int:
-        """Index of a lane's first slot."""
-        before = self.geometry.task_slots + (lane - 1) * self.geometry.irq_slots if lane else 0
-        return cpu * self.geometry.slots_per_cpu + before
-
-    def _next_ts(self, cpu: int, lane: int, position: int) -> int:
-        """Time (ns) of the slot that is `position` slots after the next one to read."""
-        index = (int(self._read[cpu, lane]) + position) & (int(self._sizes[lane]) - 1)
-        return int(self._slots[self._base(cpu, lane) + index, 0])
-
-    def _hand_over(self, cpu: int, lane: int, count: int, accept: Accept) -> None:
-        """Hand over `count` slots of one lane, in at most two runs, and move its tail."""
-        size, base = int(self._sizes[lane]), self._base(cpu, lane)
-        first = int(self._read[cpu, lane]) & (size - 1)
-        run = min(count, size - first)
-        for start, length in ((base + first, run), (base, count - run)):
-            if length:
-                accept(self._slots[start : start + length], cpu)
-        self._drained += count
-        self._read[cpu, lane] += np.uint64(count)
-        self._states["tail"][cpu, lane] = self._read[cpu, lane]
-
     def fill(self) -> float:
-        """How full the fullest lane is, 0 to 1."""
-        return float(((self._heads - self._read) / self._sizes).max())
+        """How full the fullest ring is, 0 to 1."""
+        return max(ring.fill() for ring in self._rings)
 
     @property
     def lost(self) -> int:
@@ -219,3 +225,27 @@ class Rings:
         lanes = self._states["lane"]
         sums = {name: lanes[name].sum(axis=1) for name in _LANE_COUNTERS}
         return sums | {name: self._states[name].copy() for name in _CPU_COUNTERS}
+
+
+class _Collector:
+    """A taker of copies, which it hands over together."""
+
+    def __init__(self) -> None:
+        self._slots: list[tuple[Rows, Places]] = []
+        self._repeats: list[tuple[Rows, Places, int]] = []
+
+    def accept(self, rows: Rows, cpu: int | None, places: Places) -> None:
+        self._slots.append((rows.copy(), places))
+
+    def accept_repeats(self, rows: Rows, cpu: Any, places: Places) -> None:
+        self._repeats.append((rows.copy(), places, cpu))
+
+    def hand_over(self, taker: Taker) -> None:
+        if self._slots:
+            rows, places = (np.concatenate(parts) for parts in zip(*self._slots, strict=True))
+            taker.accept(rows, None, places)
+        if self._repeats:
+            lengths = [len(rows) for rows, _, _ in self._repeats]
+            cpus = np.repeat([cpu for _, _, cpu in self._repeats], lengths)
+            rows, places = (np.concatenate([each[i] for each in self._repeats]) for i in (0, 1))
+            taker.accept_repeats(rows, cpus, places)

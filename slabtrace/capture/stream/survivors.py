@@ -25,8 +25,11 @@ from typing import Any
 from slabtrace.capture.options import COUNTED_KINDS, CaptureOptions
 from slabtrace.capture.programs.loading import Programs
 from slabtrace.capture.stream.counted import Counted
+from slabtrace.capture.stream.intake import Intake
+from slabtrace.capture.stream.lanes import Rows
 from slabtrace.capture.stream.live_table import EVERYTHING, LiveTable
-from slabtrace.capture.stream.rings import Rows
+from slabtrace.capture.stream.repeated import Places
+from slabtrace.capture.stream.rings import Taker
 from slabtrace.capture.stream.sites import SiteTable
 
 # A sweep takes an object only when it is this much older than the threshold.  A program that read the clock,
@@ -72,9 +75,9 @@ class Survivors:
         yield from self._table.aged(EVERYTHING)
         self.known_until_ns = EVERYTHING
 
-    def unknown(self, rows: Rows) -> Rows:
-        """`rows` (n, 8) from the rings without the allocations that a sweep has taken before."""
-        return self._table.not_taken(rows)
+    def into(self, intake: Intake) -> Taker:
+        """What passes slots from the rings on, without the allocations that a sweep has taken before."""
+        return _NotTaken(self._table, intake)
 
     def counts(self, now_ns: int, sites: SiteTable) -> dict[str, Any]:
         """Columns of counted.arrow for the objects counted since the last call."""
@@ -89,3 +92,16 @@ class Survivors:
     def live_addresses(self) -> Any:
         """Addresses of all objects in the table, shape (n,), uint64."""
         return self._table.addresses()
+
+
+class _NotTaken:
+    """A taker of slots.  There are no repeats in this mode."""
+
+    def __init__(self, table: LiveTable, intake: Intake) -> None:
+        self._table, self._intake = table, intake
+
+    def accept(self, rows: Rows, cpu: int | None, places: Places) -> None:
+        self._intake.accept(self._table.not_taken(rows), cpu)
+
+    def accept_repeats(self, rows: Rows, cpu: Any, places: Places) -> None:
+        raise AssertionError("no program of this mode makes repeats")

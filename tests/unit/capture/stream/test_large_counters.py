@@ -13,7 +13,7 @@ from slabtrace.capture.stream.ledger import Ledger
 from slabtrace.capture.stream.rings import LANES, Rings
 from slabtrace.trace.format.schema import Loss
 from slabtrace.trace.manifest import Manifest, Totals
-from tests.unit.capture.stream.made_up_rings import GEOMETRY, Memory
+from tests.unit.capture.stream.made_up_rings import GEOMETRY, Memory, Slots
 from tests.unit.synthetic import START, alloc, write_trace
 
 LARGE = [2**32 - 5, 2**32, 2**63 - 5, 2**63, 2**64 - 2**20]
@@ -27,7 +27,7 @@ def test_a_ring_goes_on_beyond_any_power_of_two(at: int) -> None:
     for round_ in range(7):  # 7 * 11 slots: past the boundary, and more than once round the lane
         memory.commit(1, 11, 100 * round_)
         assert rings.fill() == pytest.approx(11 / 64)
-        assert rings.drain(1000, lambda rows, cpu: seen.extend(rows[:, 0].tolist())) is None
+        assert rings.drain(1000, Slots(lambda rows, cpu: seen.extend(rows[:, 0].tolist()))) is None
         assert int(memory.states["tail"][1, 0]) == (at + 11 * (round_ + 1)) % 2**64
         assert rings.fill() == 0
     assert seen == [100 * round_ + i for round_ in range(7) for i in range(11)]
@@ -39,7 +39,7 @@ def test_a_ring_is_left_in_part_at_the_boundary(at: int) -> None:
     rings = Rings(memory, GEOMETRY)  # type: ignore[arg-type]
     memory.commit(0, 23, 1000)
     seen: list[int] = []
-    while (left := rings.drain(7, lambda rows, cpu: seen.extend(rows[:, 0].tolist()))) is not None:
+    while (left := rings.drain(7, Slots(lambda rows, cpu: seen.extend(rows[:, 0].tolist())))) is not None:
         assert left == 1000 + len(seen)
     assert seen == list(range(1000, 1023))
 

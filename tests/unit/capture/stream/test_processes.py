@@ -10,7 +10,8 @@ import pytest
 
 from slabtrace.capture.process.running import MOST_BYTES
 from slabtrace.capture.programs.layout import header_numbers, struct_dtype
-from slabtrace.capture.stream.intake import Intake, Rows
+from slabtrace.capture.stream.intake import Intake
+from slabtrace.capture.stream.lanes import Rows
 from slabtrace.capture.stream.processes import CUT, ProcessSlots, command_line
 from slabtrace.capture.stream.sites import SiteTable
 from slabtrace.trace.format.schema import CGROUPS, PROCESSES, CgroupEvent, ProcessEvent

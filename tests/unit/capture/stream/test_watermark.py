@@ -10,10 +10,11 @@ import pytest
 
 from slabtrace.capture.programs.layout import event_dtype
 from slabtrace.capture.stream import rings as rings_module
+from slabtrace.capture.stream.lanes import Rows
 from slabtrace.capture.stream.ordering import TimeMerge
-from slabtrace.capture.stream.rings import PATIENCE_EVENTS, PATIENCE_NS, RingGeometry, Rings, Rows
+from slabtrace.capture.stream.rings import PATIENCE_EVENTS, PATIENCE_NS, RingGeometry, Rings
 from slabtrace.trace.format.batch import EventBatch, concatenate
-from tests.unit.capture.stream.made_up_rings import Memory
+from tests.unit.capture.stream.made_up_rings import Memory, Slots
 
 BUSY_LANE = 5
 POLL_NS = 10_000_000
@@ -64,7 +65,7 @@ class Recording:
         self.memory.commit(0, events, before)
         watermark = self.rings.watermark()
         parts: list[EventBatch] = []
-        self.rings.drain(1 << 20, lambda rows, cpu: parts.append(batch(rows.copy(), cpu)))
+        self.rings.drain(1 << 20, Slots(lambda rows, cpu: parts.append(batch(rows.copy(), cpu))))
         self.released += self.merge.merge(concatenate(parts), watermark).size
         self.most_waiting = max(self.most_waiting, sum(run.size for run in self.merge.waiting))
 
@@ -147,13 +148,13 @@ def test_the_few_events_of_all_lanes_come_in_one_call_each_with_its_cpu() -> Non
     rings, taken = Rings(memory, GEOMETRY), []  # type: ignore[arg-type]
     memory.commit(0, 3, 100)
     memory.commit(1, 2, 50)
-    assert rings.drain(1000, lambda rows, cpu: taken.append(batch(rows, cpu))) is None
+    assert rings.drain(1000, Slots(lambda rows, cpu: taken.append(batch(rows, cpu)))) is None
     (found,) = taken
     assert (found.ts_ns.tolist(), found.cpu.tolist()) == ([100, 101, 102, 50, 51], [0, 0, 0, 1, 1])
     assert memory.states["tail"][:, 0].tolist() == [3, 2]
-    assert rings.drain(1000, lambda rows, cpu: taken.append(batch(rows, cpu))) is None
+    assert rings.drain(1000, Slots(lambda rows, cpu: taken.append(batch(rows, cpu)))) is None
     assert len(taken) == 1
     memory.commit(0, 3000, 200)
     memory.commit(1, 1, 60)
-    assert rings.drain(5000, lambda rows, cpu: taken.append(batch(rows, cpu))) is None
+    assert rings.drain(5000, Slots(lambda rows, cpu: taken.append(batch(rows, cpu)))) is None
     assert [each.cpu.tolist() for each in taken[1:]] == [[0] * 3000, [1]]
