@@ -15,7 +15,7 @@ from slabtrace.capture.options import DEFAULT_BUFFER_MIB, CaptureOptions
 from slabtrace.capture.process.memory_limit import cgroup_limit
 from slabtrace.capture.process.privileges import Capability, permitted
 from slabtrace.capture.sizing import ring_geometry
-from slabtrace.capture.stream.pids import in_initial_namespace
+from slabtrace.capture.stream.naming.pids import in_initial_namespace
 
 _SLABINFO = Path("/proc/slabinfo")
 _KALLSYMS = Path("/proc/kallsyms")

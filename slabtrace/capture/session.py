@@ -40,10 +40,10 @@ from slabtrace.capture.slabs.percpu import PerCpu
 from slabtrace.capture.slabs.pin_shape import PinShape
 from slabtrace.capture.slabs.shape import SlabShape
 from slabtrace.capture.slabs.walk import SlabWalk, kernel_half
-from slabtrace.capture.stream.pids import Pids, in_initial_namespace
+from slabtrace.capture.stream.naming.pids import Pids, in_initial_namespace
+from slabtrace.capture.stream.naming.task_walk import TaskWalk
 from slabtrace.capture.stream.rings import REPEATS, Rings
 from slabtrace.capture.stream.survivors import Survivors
-from slabtrace.capture.stream.task_walk import TaskWalk
 from slabtrace.errors import CaptureError, UsageError
 from slabtrace.trace.manifest import Coverage, Unattached
 

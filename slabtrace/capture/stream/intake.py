@@ -21,6 +21,7 @@ from slabtrace.trace.format.batch import EventBatch
 CHUNK = 8192  # slots: 512 KiB, half of a small L2 cache
 REPEATS_CHUNK = 16384  # 384 KiB
 CAPACITY = 1 << 17  # events of one batch
+_ALLOCATED = CAPACITY + CAPACITY // 4  # a drain stops at about the capacity
 
 _DTYPE = event_dtype()
 _OFFSET = {name: _DTYPE.fields[name][1] for name in _DTYPE.names}  # type: ignore[index, union-attr]
@@ -80,11 +81,11 @@ class Intake:
 
     def _start(self) -> None:
         self.count = 0
-        self._ts = np.empty(CAPACITY, dtype=np.int64)
-        self._ptr = np.empty(CAPACITY, dtype=np.uint64)
-        self._site = np.empty(CAPACITY, dtype=np.uint32)
-        self._tid = np.empty(CAPACITY, dtype=np.uint32)
-        self._cpu = np.empty(CAPACITY, dtype=np.uint16)
+        self._ts = np.empty(_ALLOCATED, dtype=np.int64)
+        self._ptr = np.empty(_ALLOCATED, dtype=np.uint64)
+        self._site = np.empty(_ALLOCATED, dtype=np.uint32)
+        self._tid = np.empty(_ALLOCATED, dtype=np.uint32)
+        self._cpu = np.empty(_ALLOCATED, dtype=np.uint16)
 
     @property
     def room(self) -> int:

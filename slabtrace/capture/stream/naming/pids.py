@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slabtrace.capture.stream.intake import TaskName
-from slabtrace.capture.stream.task_walk import TaskWalk
-from slabtrace.capture.stream.tasks import read_comm, running_tasks
+from slabtrace.capture.stream.naming.task_walk import TaskWalk
+from slabtrace.capture.stream.naming.tasks import read_comm, running_tasks
 
 INITIAL = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 _SELF = Path("/proc/self")

@@ -10,9 +10,9 @@ import pytest
 
 from slabtrace.capture.kernel.task_shape import TaskShape
 from slabtrace.capture.slabs.walk import SlabWalk
-from slabtrace.capture.stream import pids as pids_module
-from slabtrace.capture.stream.pids import Pids
-from slabtrace.capture.stream.task_walk import TaskWalk
+from slabtrace.capture.stream.naming import pids as pids_module
+from slabtrace.capture.stream.naming.pids import Pids
+from slabtrace.capture.stream.naming.task_walk import TaskWalk
 
 OFFSETS = {
     "tasks": 0x10, "thread_node": 0x20, "thread_pid": 0x30, "signal": 0x38, "pid": 0x40, "tgid": 0x44,
