@@ -49,10 +49,11 @@ T = TypeVar("T")
 
 SCAN_S = 5.0  # to wait for the reading of /proc: a file there blocks as long as its process hangs
 FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
-# Poll so often that a lane fills by this part between two polls, but within these bounds.  A poll that finds
-# hardly anything only looks how full the rings are: what it takes to drain them costs some 50 times as much.
-_FILL_TARGET, _DRAIN_FILL, _DRAIN_NS = 0.05, 0.01, 100_000_000
-_POLL_S = (0.001, 0.025)
+# Poll so often that a lane fills by this part between two polls, but within these bounds; the longest pause
+# is for rings of _LARGE slots, and shorter for smaller ones: at the highest rate seen, a quarter fills in it.
+# A poll that finds hardly anything only looks how full they are: to drain them costs some 50 times as much.
+_FILL_TARGET, _DRAIN_FILL, _DRAIN_NS = 0.05, 0.01, 250_000_000
+_POLL_S, _LARGE = (0.001, 0.08), 1 << 19
 # In survivors mode hardly any event passes through the rings, and a recording takes days.  After each pause
 # the caches are cold, and a poll costs ten times as much as one that follows another: so poll rarely.
 _SURVIVORS_POLL_S, _SURVIVORS_DRAIN_NS = 0.2, 500_000_000
@@ -86,7 +87,8 @@ class Recorder:
         self._scan: threading.Thread | None = None
         self._survivors = session.survivors
         self._taker: Taker = self._intake if self._survivors is None else self._survivors.into(self._intake)
-        self._longest_pause = _SURVIVORS_POLL_S if session.survivors else _POLL_S[1]
+        longest_s = max(_POLL_S[1] * session.rings.geometry.task_slots / _LARGE, 5 * _POLL_S[0])
+        self._longest_pause = _SURVIVORS_POLL_S if session.survivors else min(longest_s, _POLL_S[1])
         self._sample_ns = _SURVIVORS_SAMPLE_NS if session.survivors else PERIOD_NS
         self._flush_ns = _SURVIVORS_FLUSH_NS if session.survivors else FLUSH_NS
         self._drain_ns = _SURVIVORS_DRAIN_NS if session.survivors else _DRAIN_NS

@@ -5,8 +5,8 @@ Firmware and hypervisors announce many more CPUs than there are: 128 possible on
 So the CPUs that are online get their rings first, and the others as far as the default share of memory goes.
 A CPU without a ring loses its events, if it comes online while recording, and they are counted.
 
-Example: 8 GiB, 4 CPUs online of 128 possible.  All rings may take 512 MiB: up to 64 MiB of task events (it is
-56, for a number of slots that is a power of two) for each of 9 CPUs.  If all 128 were online, it would be 4 MiB.
+Example: 8 GiB, 4 CPUs online of 128 possible.  All rings may take 512 MiB: up to 64 MiB of task events (56,
+for the number of slots is a power of two) for each of 9 CPUs.  If all 128 were online, it would be 4 MiB.
 """
 
 from __future__ import annotations

@@ -28,40 +28,41 @@ class SlabinfoRow(NamedTuple):
 
 def parse(text: str) -> list[SlabinfoRow]:
     """Rows of a slabinfo text, version 2.1: name, 5 numbers, `: tunables …`, `: slabdata a n s`."""
-    rows = []
-    for line in text.splitlines():
-        head, *rest = line.split(" : ")
-        if line.startswith(("#", "slabinfo")) or len(rest) < 2:
-            continue
-        # a name may hold spaces: the last five words of the head are numbers
-        name, active, total, size, per_slab, pages = head.rsplit(None, 5)
-        slabdata = rest[1].split()
-        numbers = (int(active), int(total), int(size), int(per_slab), int(pages), int(slabdata[2]))
-        rows.append(SlabinfoRow(name.strip(), *numbers))
-    return rows
+    return [row for line in text.splitlines() if (row := _row(line)) is not None]
+
+
+def _row(line: str) -> SlabinfoRow | None:
+    head, *rest = line.split(" : ")
+    if line.startswith(("#", "slabinfo")) or len(rest) < 2:
+        return None
+    # a name may hold spaces: the last five words of the head are numbers
+    name, active, total, size, per_slab, pages = head.rsplit(None, 5)
+    slabdata = rest[1].split()
+    numbers = (int(active), int(total), int(size), int(per_slab), int(pages), int(slabdata[2]))
+    return SlabinfoRow(name.strip(), *numbers)
 
 
 class SlabinfoSampler:
-    """Samples /proc/slabinfo.  After the first sample, only rows that changed are returned."""
+    """Samples /proc/slabinfo.  After the first sample, only rows that changed are returned, and parsed."""
 
     def __init__(self) -> None:
-        self._last: dict[str, SlabinfoRow] = {}
+        self._last: dict[str, SlabinfoRow | None] = {}  # by line
 
     def sample(self, everything: bool = False) -> list[SlabinfoRow]:
         """Rows that changed since the last sample; with `everything` all.  [] if slabinfo cannot be read."""
         try:
-            rows = parse(SLABINFO.read_text(errors="replace"))
+            lines = SLABINFO.read_text(errors="replace").splitlines()
         except OSError:
             return []
-        changed = [row for row in rows if everything or self._last.get(row.name) != row]
-        self._last = {row.name: row for row in rows}
-        return changed
+        before, last = self._last, {line: self._last.get(line) or _row(line) for line in lines}
+        self._last = last
+        return [row for line, row in last.items() if row is not None and (everything or line not in before)]
 
     @property
     def names(self) -> set[str]:
         """The names in the last sample."""
-        return set(self._last)
+        return {row.name for row in self._last.values() if row is not None}
 
     def unchanged(self) -> list[SlabinfoRow]:
         """One row of the last sample; [] if there is none."""
-        return list(self._last.values())[:1]
+        return [row for row in self._last.values() if row is not None][:1]

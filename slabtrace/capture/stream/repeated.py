@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which site a repeat is of: it names a slot of its lane (bpf/repeats.h), and of each slot the site is kept.
 
-There are REMEMBERED * size places for a lane of `size` slots, used in turn.  So the site of slot s is lost when
-slot s + REMEMBERED * size is taken.  No repeat names it later:
+There are REMEMBERED * size places for a lane of `size` slots, used in turn.  So the site of slot s is lost
+when slot s + REMEMBERED * size is taken.  No repeat names it later:
 
 - A repeat that was committed when the lane had committed h slots names a slot s > h - size / 2.
 - A drain that stops at a time earlier than the repeat's takes no slot beyond h.  Any other drain takes the
