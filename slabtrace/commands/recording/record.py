@@ -174,7 +174,9 @@ def _record(
     from slabtrace.capture.session import Session
     from slabtrace.cli.watch import Watch
     from slabtrace.render.terminal.text import escape
+    from slabtrace.trace.memory import keep_freed_memory
 
+    keep_freed_memory()  # each batch needs the same arrays
     destination.check()
     if plan.argv:
         TracedCommand.check(plan.argv[0])
