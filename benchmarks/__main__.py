@@ -26,9 +26,11 @@ from benchmarks import (
     startup,
     throughput,
     trust,
+    whole,
 )
 
 BESIDE_PEERS = {
+    "whole": whole.main,
     "overhead": overhead.main,
     "throughput": throughput.main,
     "reading": reading.main,

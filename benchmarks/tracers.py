@@ -128,11 +128,12 @@ def manifest(trace: Path) -> dict[str, Any]:
 
 
 def perf_record(
-    folder: Path, cpu: int | None = None, stacks: bool = False
+    folder: Path, cpu: int | None = None, stacks: bool = False, options: Sequence[str] = ()
 ) -> contextlib.AbstractContextManager[Running]:
     """Run `perf record` on the four kmem events of all CPUs; `stacks`: with kernel and user stacks (-g)."""
     events = [option for event in EVENTS for option in ("-e", event)]
-    command = ["perf", "record", *events, "-a", *(["-g"] if stacks else []), "-o", str(folder / "perf.data")]
+    command = ["perf", "record", *options, *events, "-a", *(["-g"] if stacks else [])]
+    command += ["-o", str(folder / "perf.data")]
     return running(command, folder, _perf_attached, cpu=cpu)
 
 
