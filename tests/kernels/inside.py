@@ -46,12 +46,14 @@ def main(results: Path, doctor: bool, options: list[str]) -> None:
 
     `doctor`: also `slabtrace doctor`, and a recording with --cgroup.
     """
+    cgroups = ["sh", "-c", f"mkdir {CGROUPS} && mount -t cgroup2 none {CGROUPS}"]
     if options == ["--modes"]:
+        step(results, "cgroup v2", cgroups)
         step(results, "modes", [sys.executable, "-m", "tests.kernels.modes"])
         return
     if doctor:
         step(results, "doctor", [*SLABTRACE, "doctor"])
-        step(results, "cgroup v2", ["sh", "-c", f"mkdir {CGROUPS} && mount -t cgroup2 none {CGROUPS}"])
+        step(results, "cgroup v2", cgroups)
     record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab"), "--grace", "2s"]
     step(results, "record", [*record, *options, "--", "sh", "-e", str(results / "workload.sh")])
     if doctor:
