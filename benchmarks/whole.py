@@ -94,20 +94,29 @@ def _within_budget(folder: Path) -> Iterator[object]:
         yield running
 
 
-@contextmanager
-def _empty(_: Path) -> Iterator[None]:
-    probes = Probes(CaptureOptions(stacks="none"))
-    try:
-        with probes.part("empty", "second"):
-            yield
-    finally:
-        probes.close()
+def _programs(*parts: str, stacks: str = "none") -> tracers.Tracer:
+    """Programs of parts.c, or without any those of slab.c; of the rings only the heads are read."""
+
+    @contextmanager
+    def attached(_: Path) -> Iterator[None]:
+        probes = Probes(CaptureOptions(stacks=stacks))
+        try:
+            with probes.part(*parts) if parts else probes.whole():
+                yield
+        finally:
+            probes.close()
+
+    return attached
 
 
 DAYS = ("--mode", "survivors", "--sample", "1/16")
 PERF = ("-m", "64M")
 TRACERS: dict[str, tracers.Tracer] = {
-    "two empty programs a tracepoint": _empty,
+    "one empty program on each tracepoint": _programs("empty"),
+    "two empty programs": _programs("empty", "second"),
+    "one program that does all but twins": _programs("cache"),
+    "the programs of --stacks none": _programs(),
+    "the programs of the default mode": _programs(stacks="auto"),
     "record (default)": _record(),
     "record --stacks none": _record(stacks="none"),
     "record --mode survivors": _record("--mode", "survivors"),
