@@ -126,6 +126,7 @@ TRACERS: dict[str, tracers.Tracer] = {
     "perf record -m 64M": lambda folder: tracers.perf_record(folder, options=PERF),
     "perf record -m 64M -z": lambda folder: tracers.perf_record(folder, options=(*PERF, "-z")),
     "perf record -m 64M -g": lambda folder: tracers.perf_record(folder, stacks=True, options=PERF),
+    "bpftrace, counting": lambda folder: tracers.bpftrace(folder, "count"),
     "bpftrace, counting by rawtracepoint": lambda folder: tracers.bpftrace(folder, "count_raw"),
     "memleak-bpfcc": tracers.memleak,
 }
