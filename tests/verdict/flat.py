@@ -34,6 +34,7 @@ FLAT = (
     _flat("files-received", sockets.Received),
     _flat("time-wait", sockets.TimeWait, lead=63.0),
     _flat("eventfd-churn", files.EventfdChurn),
+    _flat("timerfd-churn", files.TimerfdChurn),
     _flat("pipe-ring", files.PipeRing),
     _flat("memfd-ring", files.MemfdRing),
     _flat("epoll-churn", files.EpollChurn),

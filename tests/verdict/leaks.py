@@ -22,6 +22,8 @@ LEAKS = (
     _leak("socket-siblings", sockets.AmongSessions, "TCP", owners.TCP, seconds=60, by_rate=True),
     _leak("unix-pairs", sockets.UnixPairs, "UNIX", owners.UNIX_PAIR),
     _leak("eventfds", files.Eventfds, "filp", owners.EVENTFD),
+    _leak("timerfds", files.Timerfds, "filp", owners.TIMERFD),
+    _leak("epolls", files.Epolls, "filp", owners.EPOLL),
     _leak("pipes", files.Pipes, "filp", owners.PIPE),
     _leak("pipes-random", files.RandomPipes, "filp", owners.PIPE),
     _leak("unlinked-files", files.Unlinked, "filp", owners.UNLINKED),

@@ -22,6 +22,8 @@ DATAGRAM = {"skbuff_head_cache": 1, "kmalloc-1k": 1}
 IN_FLIGHT = {"skbuff_head_cache": 1, "kmalloc-cg-512": 1, "kmalloc-cg-4k": 1, "filp": 3, "lsm_file_cache": 3}
 
 EVENTFD = {**FILE, "dentry": 1, "kmalloc-64": 1}  # all share one inode
+TIMERFD = {**FILE, "dentry": 1, "kmalloc-256": 1}
+EPOLL = {**FILE, "dentry": 1, "kmalloc-256": 1}
 PIPE = {"filp": 2, "lsm_file_cache": 2, **INODE, "inode_cache": 1, "kmalloc-cg-1k": 1, "kmalloc-cg-192": 1}
 UNLINKED = {"ext4_inode_cache": 1, **FILE, **INODE, **LONG_NAME}
 SHMEM = {"shmem_inode_cache": 1, **INODE}

@@ -14,7 +14,7 @@ Example: a queue of messages.  4,800 were freed by free_msg, of which 900 have a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -159,6 +159,12 @@ def nowhere(how: str, objects: int, freed: int) -> dict[str, Any]:
         "stack_of": 0, "paths": [], "objects": objects, "share": objects / max(freed, objects, 1),
         "certain": False, "last_ns": None, "stopped": False,
     }  # fmt: skip
+
+
+def freed_unseen(entries: Sequence[Mapping[str, Any]], freed: int) -> bool:
+    """Whether most of the `freed` objects of a group were so without being seen; `entries`: its freed_by."""
+    unseen = sum(int(each["objects"]) for each in entries if each["how"] == INFERRED)
+    return 2 * unseen > freed
 
 
 def by_key(keys: NDArray[Any], wanted: Sequence[int]) -> dict[int, Positions]:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.summary import Lookup
+from slabtrace.analysis.freeing.paths import freed_unseen
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
 from slabtrace.analysis.holders.inspected import Held
@@ -37,7 +38,7 @@ from slabtrace.analysis.leaks.doubts import NOT_ASKED, Doubt, Known, doubts_of, 
 from slabtrace.analysis.leaks.evidence import Tested
 from slabtrace.analysis.leaks.findings import Circumstances, Judged, judge
 from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
-from slabtrace.analysis.leaks.owners import Owned, owned
+from slabtrace.analysis.leaks.owners import Owned, Traits, owned
 from slabtrace.analysis.names.context import accidental
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds
@@ -112,10 +113,13 @@ def row_of_group(outstanding: pd.DataFrame, groups: Groups) -> Positions:
 def _owned(kept: Kept, by_stack: pd.DataFrame, groups: Groups, of_row: Designs, known: Known) -> Owned:
     """The findings that the objects of a trace make; `of_row`: the design of each row of `by_stack`."""
     live, group = kept.objects.live, by_stack["group"].to_numpy()
-    alone, several = np.zeros(len(groups), np.bool_), np.zeros(len(groups), np.bool_)
+    alone, several, unseen = np.zeros((3, len(groups)), np.bool_)
     alone[group] = _has_fate(of_row, Fate.KEPT) | _has_fate(of_row, Fate.SHRUNK)
     several[group] = by_stack["stacks"].to_numpy() > 1
-    return owned(live, groups.of_site[live.site], sizes(kept, groups), known.pinned, alone, several)
+    freed = zip(by_stack["freed_by"], by_stack["freed"], strict=True)
+    unseen[group] = [freed_unseen(*each) for each in freed]
+    about = Traits(sizes(kept, groups), alone, several, unseen)
+    return owned(live, groups.of_site[live.site], known.pinned, about)
 
 
 def _of_owner(kept: Kept, groups: Groups, found: Owned) -> Positions:

@@ -4,7 +4,8 @@
 Groups belong together if nearly every act (acts.py) with objects of one has objects of the other.  If nearly
 every act of a group has objects of a larger, common group, then just these objects belong to it: of all
 open files those of the sockets.  If all happened in very few acts, there must be as many objects of both.
-Objects that the kernel can give up (pairing/pins.py) are apart.
+Objects that the kernel can give up (pairing/pins.py) are apart.  Where most frees are not seen, more objects
+seem alive than are: just those that came with others belong to these, and do not own them.
 
 Example: a task opens sockets.  Each act has a sock_inode_cache, a TCP, a filp, a dentry and two kmalloc-16.
 One finding: 41 owners (TCP, the largest), with 5 more objects on each.  Other filp are another finding.
@@ -29,6 +30,20 @@ FEW_ACTS = 3  # with fewer, the numbers must be equal too
 ENDS = ("one", "other")  # of a pair of groups
 
 
+class Traits(NamedTuple):
+    """What is known of g groups, arrays of shape (g,).
+
+    `size`: of an object (bytes).  `alone`: belongs to no others and owns none, such as what the slab
+    allocator itself allocates now and then.  `several`: its objects have several stacks.  `unseen`: most of its
+    objects that were freed were so without being seen.
+    """
+
+    size: Counts
+    alone: NDArray[np.bool_]
+    several: NDArray[np.bool_]
+    unseen: NDArray[np.bool_]
+
+
 class Owned(NamedTuple):
     """`finding`, shape (n,): of each live object.  `owner`, `freeable`, shape (f,): of each finding the group
     that owns the others, and whether the kernel can give its objects up.
@@ -39,30 +54,21 @@ class Owned(NamedTuple):
     freeable: NDArray[np.bool_]
 
 
-def owned(
-    live: EventBatch,
-    member: Positions,
-    size: Counts,
-    pinned: NDArray[np.int8],
-    alone: NDArray[np.bool_],
-    several: NDArray[np.bool_],
-) -> Owned:
+def owned(live: EventBatch, member: Positions, pinned: NDArray[np.int8], about: Traits) -> Owned:
     """The findings that n live objects of g groups make.
 
-    `member`: the group of each object, shape (n,); `size`: of an object of each group (bytes), shape
-    (g,); `pinned`, shape (n,): 1 pinned, 0 not, -1 not known; `alone`, shape (g,): groups that belong to
-    no others and own none, such as what the slab allocator itself allocates now and then; `several`,
-    shape (g,): groups whose objects have several stacks.
+    `member`, shape (n,): the group of each object; `pinned`, shape (n,): 1 pinned, 0 not, -1 not known;
+    `about`: the groups.
     """
     order = np.lexsort((live.ts_ns, live.tid))
     sorted_member = member[order]
-    act, wide = acts_of(live, sorted_member, order, size)
-    core, above = _linked(act, wide, sorted_member, size, alone, several)
+    act, wide = acts_of(live, sorted_member, order, about.size)
+    core, above = _linked(act, wide, sorted_member, about)
     of = _owner_of(act, sorted_member, core, above)
-    freeable = _freeable(act, of, pinned[order], size[sorted_member])
+    freeable = _freeable(act, of, pinned[order], about.size[sorted_member])
     finding = np.empty(len(order), np.intp)
     keys, finding[order] = np.unique(of * 2 + freeable, return_inverse=True)
-    owners = _owners(finding[order], sorted_member, wide, core, keys // 2, size)
+    owners = _owners(finding[order], sorted_member, wide, core, keys // 2, about)
     return Owned(finding, owners, (keys % 2).astype(np.bool_))
 
 
@@ -70,27 +76,25 @@ def _linked(
     act: Positions,
     wide: Positions,
     member: Positions,
-    size: Counts,
-    alone: NDArray[np.bool_],
-    several: NDArray[np.bool_],
+    about: Traits,
 ) -> tuple[Positions, dict[int, list[int]]]:
     """(the cluster of each group, named by its first; for each cluster the common groups that hang on it).
 
     Wide acts say only which groups come one with one, with as many objects: of a common group they hold
     too much.
     """
-    objects = np.bincount(member, minlength=len(size))
-    met, far = _Met.of(act, member, objects, alone), _Met.of(wide, member, objects, alone)
+    objects = np.bincount(member, minlength=len(about.size))
+    met, far = (_Met.of(each, member, objects, about.alone) for each in (act, wide))
     fewest, most = (each(objects[far.one], objects[far.other]) for each in (np.minimum, np.maximum))
     far = far._replace(mutual=far.mutual & (fewest >= SHARE * most))
     one, other = (np.concatenate([getattr(each, name)[each.mutual] for each in (met, far)]) for name in ENDS)
-    core = _joined(len(size), one, other)
+    core = _joined(len(objects), one, other)
     one, other, acts = met.one, met.other, met.acts
     least = np.minimum(acts[one], acts[other])
     hangs = (met.common >= SHARE * least) & ~met.mutual & met.alike & (least >= FEW_ACTS)
     hangs &= core[one] != core[other]
     fewer = np.where(acts[one] < acts[other], one, other)[hangs]
-    return _hung(core, fewer, (one[hangs] + other[hangs]) - fewer, size, several)
+    return _hung(core, fewer, (one[hangs] + other[hangs]) - fewer, about)
 
 
 class _Met(NamedTuple):
@@ -120,16 +124,18 @@ class _Met(NamedTuple):
 
 
 def _hung(
-    core: Positions, specific: Positions, general: Positions, size: Counts, several: NDArray[np.bool_]
+    core: Positions, specific: Positions, general: Positions, about: Traits
 ) -> tuple[Positions, dict[int, list[int]]]:
     """Which of two groups hangs on the other, where all acts of the `specific` one have the `general` one.
 
-    If the general one has several stacks, or is smaller, just those of its objects hang on the specific one.
-    Otherwise the specific one is a detail of the general one, such as a larger array now and then.
+    If the general one has several stacks, is smaller, or is perhaps more common because its frees are not
+    seen, just those of its objects hang on the specific one.  Otherwise the specific one is a detail of the
+    general one, such as a larger array now and then.
     """
-    weight = np.zeros(len(size), np.int64)
-    np.maximum.at(weight, core, size)
-    detail = ~several[general] & (weight[core[specific]] <= weight[core[general]])
+    weight = np.zeros(len(about.size), np.int64)
+    np.maximum.at(weight, core, about.size)
+    detail = ~about.several[general] & (weight[core[specific]] <= weight[core[general]])
+    detail &= ~about.unseen[general] | about.unseen[specific]
     joined = _details_joined(core, specific[detail], general[detail])
     above: dict[int, list[int]] = {}
     for one, other in zip(specific[~detail].tolist(), general[~detail].tolist(), strict=True):
@@ -201,11 +207,12 @@ def _freeable(act: Positions, of: Positions, pinned: NDArray[np.int8], size: Cou
 
 
 def _owners(
-    finding: Positions, member: Positions, act: Positions, core: Positions, cluster: Positions, size: Counts
+    finding: Positions, member: Positions, act: Positions, core: Positions, cluster: Positions, about: Traits
 ) -> Positions:
     """The owner of each finding: of the groups of its cluster that have one object in each act the largest.
 
-    If there is none such, it is the one with most bytes.  All but `size`, `core` and `cluster` by object.
+    If there is none such, it is the one with most bytes.  A group whose frees are seen comes before others.
+    All but `about`, `core` and `cluster` by object.
     """
     number = np.int64(len(core) + 1)
     keys, objects = np.unique(finding * number + member, return_counts=True)
@@ -216,8 +223,8 @@ def _owners(
     own = core[group] == cluster[of]
     of, group, objects = of[own], group[own], objects[own]
     single = (objects >= SHARE * acts[of]) & (objects <= acts[of] / SHARE)
-    weight = np.where(single, size[group], objects * size[group])
-    order = np.lexsort((-group, weight, single, of))
+    weight = np.where(single, about.size[group], objects * about.size[group])
+    order = np.lexsort((-group, weight, single, ~about.unseen[group], of))
     last = np.searchsorted(of[order], np.arange(len(cluster)), side="right") - 1
     owners: Positions = group[order][last]
     return owners

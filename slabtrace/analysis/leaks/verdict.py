@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from slabtrace.analysis.counting.ages import Ages
+from slabtrace.analysis.freeing.paths import freed_unseen
 from slabtrace.analysis.holders.classes import LOST, PROCESS
-from slabtrace.analysis.leaks.findings import GROWING, SUSPECT
+from slabtrace.analysis.leaks.findings import GROWING, RECLAIMABLE, SUSPECT
 from slabtrace.analysis.statistics.limits import expected_needed
 from slabtrace.analysis.trust.filters import filter_options
 from slabtrace.analysis.trust.foreign import limits as foreign_limits
@@ -22,6 +23,7 @@ from slabtrace.trace.manifest import Manifest
 from slabtrace.units import duration, growth, percent, plural
 
 TENTH = 10
+CACHES_SHOWN = 3
 MUCH_LOST = 0.01  # of the events
 NO_LIST = "No list of leaks is given."
 NONE = 1e-9  # so that nothing is divided by 0, if all was lost
@@ -84,7 +86,7 @@ def verdict(
         )
         made.longer_ns = (TENTH - 1) * length_ns
     made.refused = refusals(manifest)
-    made.limits = limits(manifest)
+    made.limits = limits(manifest) + _unseen(others)
     if cut:
         made.limits.append(
             "An earlier part of the series could not be carried: "
@@ -117,6 +119,17 @@ def lost_share(manifest: Manifest) -> float:
     if manifest.foreign is not None:
         dropped += manifest.foreign.lost + manifest.foreign.absent
     return dropped / max(seen + dropped, 1)
+
+
+def _unseen(findings: pd.DataFrame) -> list[str]:
+    """Of which objects a leak had to be faster to be found, because most of their frees were not seen."""
+    undecided = findings[~findings["class"].isin([SUSPECT, RECLAIMABLE])]
+    rows = zip(undecided["cache"], undecided["freed_by"], undecided["freed"], undecided["old"], strict=True)
+    caches = {cache: None for cache, places, freed, old in rows if old and freed_unseen(places, freed)}
+    if not caches:
+        return []
+    named = ", ".join([*caches][:CACHES_SHOWN]) + (", …" if len(caches) > CACHES_SHOWN else "")
+    return [f"Most frees of objects of {named} were not seen: of these only a faster leak would be found."]
 
 
 def _found(made: Verdict) -> str:

@@ -133,7 +133,15 @@ def queue_signal(pid: int, number: int) -> None:
     _call("sigqueue", pid, number, ctypes.c_void_p(0))
 
 
-# ---- watches, mounts ---------------------------------------------------------------------------------------
+# ---- descriptors, watches, mounts --------------------------------------------------------------------------
+
+
+def timerfd() -> int:
+    return _call("timerfd_create", 1, 0)  # CLOCK_MONOTONIC
+
+
+def epoll() -> int:
+    return _call("epoll_create1", os.O_CLOEXEC)
 
 
 def inotify() -> int:

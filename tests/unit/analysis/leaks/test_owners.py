@@ -22,7 +22,7 @@ from slabtrace.analysis.leaks.acts import (
     TOGETHER_NS,
     together,
 )
-from slabtrace.analysis.leaks.owners import owned
+from slabtrace.analysis.leaks.owners import Traits, owned
 from slabtrace.trace.format.batch import EventBatch
 
 # Groups, and the size of an object of each: what a socket consists of.
@@ -49,6 +49,7 @@ def found(
     sizes: Sequence[int] = SIZES,
     alone: Sequence[int] = (),
     several: Sequence[int] = (),
+    unseen: Sequence[int] = (),
     shuffled: int | None = None,
 ) -> Found:
     """(owner, freeable, objects of each group) of each finding, most objects first."""
@@ -62,8 +63,8 @@ def found(
         np.arange(len(rows)) if shuffled is None else np.random.default_rng(shuffled).permutation(len(rows))
     )
     live = batch(ts_ns, tid).take(order)
-    flags = [np.isin(np.arange(len(sizes)), each) for each in (alone, several)]
-    result = owned(live, member[order], np.array(sizes), pinned[order].astype(np.int8), *flags)
+    flags = [np.isin(np.arange(len(sizes)), each) for each in (alone, several, unseen)]
+    result = owned(live, member[order], pinned[order].astype(np.int8), Traits(np.array(sizes), *flags))
     made: Found = []
     for number, (owner, freeable) in enumerate(zip(result.owner.tolist(), result.freeable, strict=True)):
         parts = Counter(member[order][result.finding == number].tolist())
@@ -179,6 +180,23 @@ def test_of_a_group_with_sampled_stacks_just_the_objects_of_its_acts_hang_on_ano
     assert found(acts, several=[TCP]) == [(TCP, 0, {TCP: 60}), (SMALL, 0, {TCP: 9, SMALL: 9})]
 
 
+# A timer of a descriptor: its own memory is returned by kfree_rcu, and the file by a path that is traced.
+TIMER = (TCP, FILP, SMALL)
+
+
+def test_of_what_is_freed_unseen_just_the_objects_of_its_acts_hang_on_another() -> None:
+    """40 timers are kept, 60 are closed; the memory of the latter seems alive for a while."""
+    acts = [*every(TIMER, 40), *every([TCP], 60, 500)]
+    assert found(acts) == [(TCP, 0, {TCP: 100, FILP: 40, SMALL: 40})]
+    assert found(acts, unseen=[TCP]) == [(FILP, 0, {TCP: 40, FILP: 40, SMALL: 40}), (TCP, 0, {TCP: 60})]
+    assert found(acts, unseen=TIMER) == found(acts)  # of no part more is known
+
+
+def test_what_is_freed_unseen_owns_nothing_that_is_seen_freed() -> None:
+    assert found(every(TIMER, 40), unseen=[TCP]) == [(FILP, 0, dict.fromkeys(TIMER, 40))]
+    assert found(every(TIMER, 40), unseen=TIMER) == [(TCP, 0, dict.fromkeys(TIMER, 40))]
+
+
 def test_several_owners_of_one_common_group() -> None:
     sizes = (2000, 1000, 100)
     acts = [*every([0, 2], 20), *every([1, 2], 10, 100_000), *every([2], 7, 200_000)]
@@ -223,7 +241,8 @@ def test_what_is_not_known_of_a_part_does_not_matter_beside_one_that_is() -> Non
     ts_ns = np.concatenate([np.arange(9) * 1_000_000, np.arange(9) * 1_000_000 + 5000])
     member, pinned = np.repeat([DENTRY, SMALL], 9), np.repeat([0, -1], 9).astype(np.int8)
     none = np.zeros(5, np.bool_)
-    result = owned(batch(ts_ns, np.full(18, 7)), member, np.array(SIZES), pinned, none, none)
+    about = Traits(np.array(SIZES), none, none, none)
+    result = owned(batch(ts_ns, np.full(18, 7)), member, pinned, about)
     assert result.finding.tolist() == [0] * 18 and result.freeable.tolist() == [True]
 
 
@@ -264,7 +283,7 @@ def test_a_million_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     size, none = np.arange(kinds * parts, 0, -1) * 8, np.zeros(kinds * parts, np.bool_)
     live = batch(ts_ns, np.full(len(ts_ns), 7))
-    result = owned(live, member, size, np.full(len(ts_ns), -1, np.int8), none, none)
+    result = owned(live, member, np.full(len(ts_ns), -1, np.int8), Traits(size, none, none, none))
     assert len(ts_ns) == 1_000_000 and acts * parts * (parts - 1) // 2 > 2 * MOST_PAIRS
     assert 0.9 * MOST_PAIRS < looked_at[0] <= MOST_PAIRS
     assert result.owner.tolist() == [0, parts, 2 * parts]

@@ -22,7 +22,8 @@ S = 1_000_000_000
 
 def findings(*rows: tuple[str, float, bool], held: str = "") -> pd.DataFrame:
     """(class, growth in bytes a second, slabtrace's own); who holds the objects of all."""
-    return pd.DataFrame(list(rows), columns=["class", "growth_bytes_per_s", "own"]).assign(held=held)
+    made = pd.DataFrame(list(rows), columns=["class", "growth_bytes_per_s", "own"])
+    return made.assign(held=held, cache="", freed_by=[[]] * len(rows), freed=0, old=0)
 
 
 def ages(seconds: int) -> Ages:
@@ -66,6 +67,21 @@ def test_who_holds_what_grows_is_said(held: str, words: str, numbers: tuple[int,
     made = verdict(findings(*rows, held=held), 9, ages(60), sampled())
     assert (made.lost, made.held_by_processes) == numbers
     assert made.sentences[1:-1] == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("class_", "unseen", "old", "said"),
+    [("retained", 9, 9, True), ("growing", 9, 9, True), ("suspect", 9, 9, False),
+     ("retained", 4, 9, False), ("young", 9, 0, False)],
+)  # fmt: skip
+def test_where_frees_are_not_seen_a_leak_must_be_faster(
+    class_: str, unseen: int, old: int, said: bool
+) -> None:
+    rows = [findings((class_, 0.0, False)).assign(cache=cache, freed=10, old=old) for cache in "dabca"]
+    places = [{"how": "inferred", "objects": unseen}, {"how": "seen", "objects": 10 - unseen}]
+    frame = pd.concat([row.assign(freed_by=[places]) for row in rows])
+    words = "Most frees of objects of d, a, b, … were not seen: of these only a faster leak would be found."
+    assert verdict(frame, 9, ages(60), sampled()).limits == ([words] if said else [])
 
 
 def test_a_recording_too_short_to_find_any_leak() -> None:
