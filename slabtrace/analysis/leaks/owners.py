@@ -34,8 +34,8 @@ class Traits(NamedTuple):
     """What is known of g groups, arrays of shape (g,).
 
     `size`: of an object (bytes).  `alone`: belongs to no others and owns none, such as what the slab
-    allocator itself allocates now and then.  `several`: its objects have several stacks.  `unseen`: most of its
-    objects that were freed were so without being seen.
+    allocator itself allocates now and then.  `several`: its objects have several stacks.  `unseen`: most of
+    its objects that were freed were so without being seen.
     """
 
     size: Counts
