@@ -107,7 +107,8 @@ def slabtrace(
 ) -> contextlib.AbstractContextManager[Running]:
     """Run `slabtrace record` of this checkout, into `folder`/t.slab."""
     trace = folder / "t.slab"
-    command = [sys.executable, "-m", "slabtrace", "record", "--stacks", stacks, *options, "-o", str(trace)]
+    command = [sys.executable, "-m", "slabtrace", "record", "--stacks", stacks, "--no-inspect", *options]
+    command += ["-o", str(trace)]
     return running(
         command, folder, lambda _: bool(manifest(trace).get("coverage", {}).get("attached")), cpu=cpu
     )

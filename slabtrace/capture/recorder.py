@@ -84,6 +84,7 @@ class Recorder:
         self.marks = MarkListener()
         self._failure: BaseException | None = None
         self._stop = False
+        self.hurries = False  # what may be left out at the end, is
         self._scan: threading.Thread | None = None
         self._survivors = session.survivors
         self._taker: Taker = self._intake if self._survivors is None else self._survivors.into(self._intake)
@@ -97,8 +98,9 @@ class Recorder:
         self._max_fill = 0.0
         self._lost = 0
 
-    def stop(self) -> None:
-        """Ask the loop to end; may be called from a signal handler."""
+    def stop(self, at_once: bool = False) -> None:
+        """Ask the loop to end, again or `at_once`: without the inspection.  For signal handlers, too."""
+        self.hurries = self._stop or at_once
         self._stop = True
 
     def record(self, plan: Plan) -> int | None:
@@ -112,7 +114,7 @@ class Recorder:
         try:
             self._begin(plan)
             exit_status = self._run(plan)
-            self._writer.manifest.asked_until_ns = time.monotonic_ns()
+            self._stop, self._writer.manifest.asked_until_ns = True, time.monotonic_ns()
             if plan.settle:
                 self._meanwhile(plan.settle)
             if self._memory is not None:
@@ -214,7 +216,7 @@ class Recorder:
         self._hand_over(self._session.rings.watermark())
         self._store.call(self._periodic.totals)
         self._meanwhile_stored()
-        found = self._meanwhile(lambda: inspect(self._session, choose))
+        found = self._meanwhile(lambda: inspect(self._session, choose, lambda: self.hurries))
         self._store.rows("objects", found.columns)
         self._writer.manifest.inspection = found.account
 

@@ -94,7 +94,7 @@ class Triggered:
 
     def _record(self, why: str) -> list[str]:
         settings = self.settings
-        inspect = [f"--inspect={settings.inspect:g}s"] if settings.inspect else []
+        inspect = [f"--inspect={settings.inspect:g}s"] if settings.inspect else ["--no-inspect"]
         return [
             *SLABTRACE, "record", "-o", str(self._trace), f"--duration={settings.record:g}s", "--stacks=all",
             "--quiet", f"--label=trigger={why[:LONGEST_LABEL]}", *inspect,

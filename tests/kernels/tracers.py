@@ -29,7 +29,7 @@ def main(results: Path, modules: Path | None) -> None:
     MEMORY.mkdir()
     os.environ["HOME"] = str(MEMORY)
     with recording(MEMORY, READY_S) as tools:
-        record = [*SLABTRACE, "record", "--stacks", "all", "-o", str(results / "trace.slab")]
+        record = [*SLABTRACE, "record", "--stacks", "all", "--no-inspect", "-o", str(results / "trace.slab")]
         step(results, "record", [*record, "--grace", "2s", "--", "sh", "-e", str(results / "workload.sh")])
     for name, path in tools.items():  # one that ran and left nothing is a failed step, with what it said
         step(results, f"keep {name}", ["sh", "-c", _KEEP, "sh", str(path), str(said(path)), str(results)])

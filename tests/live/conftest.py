@@ -177,7 +177,8 @@ def start_recording(tmp_path: Path) -> Iterator[Callable[..., Recording]]:
 
     def start(*options: str, trace: Path | None = None) -> Recording:
         trace = trace or tmp_path / f"recording-{len(started)}.slab"
-        argv = [*SLABTRACE, "record", "-o", str(trace), "--stacks", "none", *options]
+        inspect = [] if "--inspect" in options else ["--no-inspect"]
+        argv = [*SLABTRACE, "record", "-o", str(trace), "--stacks", "none", *inspect, *options]
         process = subprocess.Popen(
             argv,
             stderr=subprocess.PIPE,

@@ -7,11 +7,14 @@ or file descriptors tell apart.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -23,10 +26,12 @@ from slabtrace.capture.inspecting.kinds.paths import dentry_paths
 from slabtrace.capture.inspecting.machine import Machine
 from slabtrace.capture.inspecting.pace import Pace
 from slabtrace.capture.slabs.slab_bytes import Objects
+from slabtrace.capture.storing.inspection import LEFT_OUT
+from slabtrace.trace import manifest
 from slabtrace.trace.format.batch import UInt64
 from slabtrace.trace.format.schema import Held
 from tests.live import churn, keeper
-from tests.live.conftest import PATIENCE_S, Recording, wait_for
+from tests.live.conftest import PATIENCE_S, Leaver, Recording, wait_for
 from tests.live.kept import COUNT, KIND_NAMES, ends, kept, select
 from tests.live.ordinary_user import NOBODY
 
@@ -132,6 +137,36 @@ def test_a_recording_says_who_holds_what_was_outstanding(start_recording: Callab
     mine = events[events["holders"].map(lambda each: f"(pid {truth['pid']})" in each[-1])]
     assert len(mine) >= 20  # the sample of a finding
     assert set(mine["held"]) == {"process"}
+
+
+def test_a_recording_inspects_unless_told_otherwise(record_leaver: Callable[..., Leaver]) -> None:
+    account = manifest.load(record_leaver(41, 0, 0, 0).trace).inspection
+    assert account is not None and account.objects
+
+
+def choosing(recorder: int) -> bool:
+    """Whether the findings are being chosen: the inspection has begun."""
+    children = Path(f"/proc/{recorder}/task").glob("*/children")
+    pids = " ".join(each.read_text() for each in children).split()
+    return any(b"to_inspect" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
+
+
+def test_a_second_ctrl_c_leaves_the_inspection_out(start_recording: Callable[..., Recording]) -> None:
+    recording = start_recording("--inspect", "600s")
+    recording.wait_events(1)
+    recording.process.send_signal(signal.SIGINT)
+    wait_for(lambda: choosing(recording.process.pid))
+    assert recording.end() == (0, ANY)
+    account = recording.manifest().inspection
+    assert account is not None and (account.objects, account.problem) == (0, LEFT_OUT)
+
+
+def test_who_sends_sigterm_does_not_wait_for_it(start_recording: Callable[..., Recording]) -> None:
+    recording = start_recording("--inspect", "600s")
+    recording.wait_events(1)
+    assert recording.end(signal.SIGTERM) == (0, ANY)
+    account = recording.manifest().inspection
+    assert account is not None and account.problem == LEFT_OUT
 
 
 def test_without_inspect_nothing_is_inspected(start_recording: Callable[..., Recording]) -> None:

@@ -87,6 +87,8 @@ def verdict(
         made.longer_ns = (TENTH - 1) * length_ns
     made.refused = refusals(manifest)
     made.limits = limits(manifest) + _unseen(others)
+    if made.suspects or made.growing:
+        made.limits += _not_inspected(manifest)
     if cut:
         made.limits.append(
             "An earlier part of the series could not be carried: "
@@ -130,6 +132,15 @@ def _unseen(findings: pd.DataFrame) -> list[str]:
         return []
     named = ", ".join([*caches][:CACHES_SHOWN]) + (", …" if len(caches) > CACHES_SHOWN else "")
     return [f"Most frees of objects of {named} were not seen: of these only a faster leak would be found."]
+
+
+def _not_inspected(manifest: Manifest) -> list[str]:
+    """Why it is not known who holds the objects, or not of all, where that was asked."""
+    account = manifest.inspection
+    if account is None or not account.problem:
+        return []
+    lacks = "not all is known" if account.objects else "nothing is known"
+    return [f"Of who holds the objects {lacks}: {account.problem}."]
 
 
 def _found(made: Verdict) -> str:

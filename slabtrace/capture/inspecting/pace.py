@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 
 class Pace:
-    """At most `seconds` from now on, of which this thread computes at most the share `cpu` (0 to 1)."""
+    """At most `seconds` from now on, of which this thread computes at most the share `cpu` (0 to 1).
 
-    def __init__(self, seconds: float, cpu: float = 1.0) -> None:
+    No time is left once who waits `hurries`.
+    """
+
+    def __init__(self, seconds: float, cpu: float = 1.0, hurries: Callable[[], bool] = lambda: False) -> None:
+        self._hurries = hurries
         self._begin, self._cpu_begin = time.monotonic(), time.thread_time()
         self._until, self._share = self._begin + seconds, cpu
 
@@ -28,4 +33,4 @@ class Pace:
         ahead = self.cpu_s / self._share - self.elapsed_s
         if ahead > 0.002 and self._share < 1:
             time.sleep(min(ahead, max(self._until - time.monotonic(), 0)))
-        return time.monotonic() < self._until
+        return time.monotonic() < self._until and not self._hurries()

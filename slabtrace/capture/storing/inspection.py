@@ -4,7 +4,7 @@
 While the recorder goes on, a process of its own reads what was stored so far and says which objects matter
 (`choose`); they are inspected, as far as there is time, and become rows of objects.arrow.  What is freed
 meanwhile has a free event after the row's ts_ns, so nothing is said of it.  A failure is a note in the
-manifest: it never ends a recording.
+manifest: it never ends a recording.  Who `hurries` gets the trace without it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from slabtrace.trace.manifest import Inspection
 MOST_OBJECTS = 1000
 DEPTH = 2
 NO_COUNT = -1
+LEFT_OUT = "the recording had to end at once"
 
 Choose = Callable[[], Sequence[int]]  # addresses; raises OSError or ValueError with the reason
 
@@ -36,17 +37,18 @@ class Inspected(NamedTuple):
     account: Inspection
 
 
-def inspect(session: Session, choose: Choose) -> Inspected:
+def inspect(session: Session, choose: Choose, hurries: Callable[[], bool]) -> Inspected:
     """Choose objects and inspect them.  A row is about an object that was allocated before its ts_ns."""
     if session.machine is None:
         return Inspected(_columns([], 0), Inspection(problem=session.machine_problem))
     try:
-        return _inspected(session, choose)
+        found = _inspected(session, choose, hurries)
     except Exception as error:  # what changes while it is read may be anything
-        return Inspected(_columns([], 0), Inspection(problem=_first_line(error)))
+        found = Inspected(_columns([], 0), Inspection(problem=_first_line(error)))
+    return Inspected(_columns([], 0), Inspection(problem=LEFT_OUT)) if hurries() else found
 
 
-def _inspected(session: Session, choose: Choose) -> Inspected:
+def _inspected(session: Session, choose: Choose, hurries: Callable[[], bool]) -> Inspected:
     machine, chosen = session.machine, list(dict.fromkeys(choose()))
     if machine is None or not chosen:
         return Inspected(_columns([], 0), Inspection(whole=True))
@@ -54,7 +56,7 @@ def _inspected(session: Session, choose: Choose) -> Inspected:
     here = [each for each in chosen if machine.base <= each < machine.end]  # per-CPU memory is elsewhere
     wanted = np.array(sorted(here[:MOST_OBJECTS]), np.uint64)
     options, started_ns = session.options, time.monotonic_ns()
-    pace = Pace(options.inspect_s, options.inspect_cpu)
+    pace = Pace(options.inspect_s, options.inspect_cpu, hurries)
     inspector = Inspector(machine, pace)
     chains, searched = inspector.holders(wanted, DEPTH)
     found = rows(inspector.things(wanted), chains, inspector.kinds_by_holder())

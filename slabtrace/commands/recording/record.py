@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from slabtrace.capture.options import CaptureOptions
     from slabtrace.capture.plan import Plan
     from slabtrace.capture.recorder import Recorder
+    from slabtrace.capture.storing.inspection import Choose
     from slabtrace.capture.storing.periodic import Progress
     from slabtrace.trace.manifest import Manifest
+
+INSPECT_S = 2.0
 
 STACKS = choice_option(
     "--stacks",
@@ -82,10 +85,10 @@ Examples:
     "--inspect",
     "inspect_s",
     type=Duration(),
-    help="At the end, read so long (2s, say) what the findings' objects are and who holds them (at most "
-    "1,000). The recording goes on meanwhile, some seconds more.",
+    help="At the end, read so long what the findings' objects are and who holds them (at most 1,000). The "
+    "recording goes on meanwhile, some seconds more. Default: 2s; with --rotate or --budget not at all.",
 )
-@click.option("--no-inspect", is_flag=True, help="Leave that out, as without --inspect.")
+@click.option("--no-inspect", is_flag=True, help="Leave that out.")
 @click.option(
     "--inspect-cpu",
     type=Share(),
@@ -124,6 +127,8 @@ def command(
 
     The recording ends with Ctrl-C, after --duration, or, when COMMAND has ended, after --grace: RCU and
     deferred closes free objects after a process is gone. COMMAND runs as the user who called sudo.
+
+    Then it reads for some seconds what the objects are that stay, and who holds them; Ctrl-C leaves that out.
     """
     labels = all_labels(labels, config)
     if report is not None or as_json:
@@ -138,7 +143,7 @@ def command(
 
     options = CaptureOptions(
         **capture,
-        inspect_s=0.0 if no_inspect else inspect_s or 0.0,
+        inspect_s=0.0 if no_inspect else _inspect_s(inspect_s, bool(rotate or capture["budget"])),
         inspect_cpu=inspect_cpu,
         extra={"duration": duration, "grace": grace, "settle": settle},
     )
@@ -194,7 +199,8 @@ def _record(
         watch = None if quiet or options.survivors else Watch(session, writer.manifest)
         recorder = Recorder(session, writer, partial(_report, quiet), watch)
         if options.inspect_s:
-            plan = replace(plan, choose=chooser(lambda: writer.folder, options.inspect_s))
+            choose = chooser(lambda: writer.folder, options.inspect_s, lambda: recorder.hurries)
+            plan = replace(plan, choose=partial(_told, quiet, choose))
         with _signals(recorder):
             recorder.record(plan)
         return writer.folder, writer.manifest
@@ -209,17 +215,32 @@ def _record(
 def _signals(recorder: Recorder) -> Iterator[None]:
     """Ctrl-C, SIGTERM and a closed terminal end the recording properly; SIGUSR1 sets a mark.
 
-    Under nohup a closed terminal does not end it.
+    Under nohup a closed terminal does not end it.  Only the first Ctrl-C leaves time for the inspection:
+    who sends SIGTERM may not wait long.
     """
     closed = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
-    numbers = (signal.SIGINT, signal.SIGTERM, *closed)
-    before = {number: signal.signal(number, lambda *_: recorder.stop()) for number in numbers}
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: recorder.stop())}
+    for number in (signal.SIGTERM, *closed):
+        before[number] = signal.signal(number, lambda *_: recorder.stop(at_once=True))
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: recorder.marks.signal())
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _inspect_s(asked_s: float | None, costs: bool) -> float:
+    """How long to inspect: as asked; else a while, but not where a recording `costs` too much by that."""
+    return (0.0 if costs else INSPECT_S) if asked_s is None else asked_s
+
+
+def _told(quiet: bool, choose: Choose) -> Sequence[int]:
+    """What `choose` says, once the user knows why it takes longer."""
+    if _shows_status(quiet):
+        with suppress(OSError):
+            click.echo("\r\033[Kreading what stays, and who holds it (Ctrl-C leaves that out)", err=True)
+    return choose()
 
 
 def _shows_status(quiet: bool) -> bool:

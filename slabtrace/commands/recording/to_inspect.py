@@ -16,7 +16,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,31 +27,42 @@ if TYPE_CHECKING:
 
 MOST_FINDINGS = 20
 MOST_OBJECTS = 1000
-LONGEST_S = 10.0
+LONGEST_S, WAIT_S = 10.0, 0.1
 MOST_EVENTS = 3_000_000  # that are paired
 MOST_READ = 60_000_000
 
 
-def chooser(folder: Callable[[], Path], inspect_s: float) -> Callable[[], Sequence[int]]:
+def chooser(
+    folder: Callable[[], Path], inspect_s: float, hurries: Callable[[], bool] = lambda: False
+) -> Callable[[], Sequence[int]]:
     """A function that chooses the objects of the trace in `folder()`, the most important first.
 
-    It takes at most LONGEST_S, or five times `inspect_s`, which is how long the inspection may take.
-    It raises ValueError or OSError with the reason where that is not possible.
+    It takes at most LONGEST_S, or five times `inspect_s`, which is how long the inspection may take; once
+    `hurries`, no longer at all.  It raises ValueError or OSError with the reason where that is not possible.
     """
-
     longest_s = max(LONGEST_S, 5 * inspect_s)
 
     def choose() -> list[int]:
         argv = [sys.executable, "-m", __spec__.name, str(folder())]
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=longest_s)
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"the findings took longer than {longest_s:g} s") from None
-        if done.returncode:
-            raise ValueError(f"the findings could not be read: {done.stderr.strip()[-200:]}")
-        return [int(each) for each in json.loads(done.stdout)]
+        return [int(each) for each in json.loads(_said(argv, longest_s, hurries))]
 
     return choose
+
+
+def _said(argv: Sequence[str], longest_s: float, hurries: Callable[[], bool]) -> str:
+    """What a program prints; ValueError if it fails, or is ended because it takes too long."""
+    until = time.monotonic() + longest_s
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while time.monotonic() < until and not hurries():
+            with suppress(subprocess.TimeoutExpired):
+                answer, error = process.communicate(timeout=WAIT_S)
+                break
+        else:
+            process.kill()
+            raise ValueError(f"the findings took longer than {longest_s:g} s")
+    if process.returncode:
+        raise ValueError(f"the findings could not be read: {error.strip()[-200:]}")
+    return answer
 
 
 def chosen(path: str, most: int = MOST_OBJECTS) -> list[int]:

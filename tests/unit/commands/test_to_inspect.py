@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import slabtrace
+from slabtrace.commands.recording import to_inspect
 from slabtrace.commands.recording.to_inspect import bounded, chooser, chosen, shares
 from slabtrace.trace.format.sample import in_sample
 from slabtrace.trace.manifest import Manifest, Totals
@@ -77,6 +79,18 @@ def test_a_trace_that_was_sampled_is_sampled_further(tmp_path: Path) -> None:
     Path(path, "manifest.json").write_text(text.replace('"options": {}', '"options": {"sample": 2}'))
     assert slabtrace.open(path).manifest.sampled_one_in == 2
     assert bounded(path, most=len(events) // 3).manifest.sampled_one_in == 8
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "hurries", "ended"), [(60.0, False, False), (60.0, True, True), (0.0, False, True)]
+)
+def test_nobody_waits_longer_than_they_want(patience_s: float, hurries: bool, ended: bool) -> None:
+    argv = [sys.executable, "-c", f"import time; time.sleep({1000 if ended else 0}); print([1])"]
+    if ended:
+        with pytest.raises(ValueError, match="the findings took longer"):
+            to_inspect._said(argv, patience_s, lambda: hurries)
+    else:
+        assert to_inspect._said(argv, patience_s, lambda: hurries) == "[1]\n"
 
 
 def test_a_reason_is_given_where_nothing_can_be_chosen(tmp_path: Path) -> None:

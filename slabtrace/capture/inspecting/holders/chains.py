@@ -67,6 +67,13 @@ class Named(NamedTuple):
     owner: tuple[int, str] | None
 
 
+class Followed(NamedTuple):
+    """A pointer to an object, and the unit where the list or tree that it is part of begins."""
+
+    unit: Unit
+    pointer: Pointer
+
+
 NO_CHAIN = Chain((), NOTHING)
 DOUBTFUL = Chain((Step("something that changed while it was read,", POINTS, 0, ""),), LISTED)
 
@@ -99,11 +106,13 @@ class Chains:
         self.kinds: dict[int, str] = {}  # of objects whose kind only their holder tells, by address
         self._known: dict[int, Chain] = {}
         self._weak_fields: dict[tuple[str, int], str] = {}
+        self._followed: dict[int, list[Followed | Chain]] = {}
         self._longest = self._left = 0
 
     def all(self, addresses: Iterable[int]) -> dict[int, Chain]:
         """The best chain of each of many objects, as far as is known now."""
         best = dict.fromkeys(addresses, NO_CHAIN)
+        self._followed.clear()  # other pointers are known by now
         for self._longest in _LONGEST:
             self._known = {address: chain for address, chain in self._known.items() if chain.worth == PROCESS}
             for address in [each for each, chain in best.items() if chain.worth < PROCESS]:
@@ -140,21 +149,28 @@ class Chains:
 
     def _candidates(self, address: int, below: frozenset[int]) -> Iterable[Chain]:
         yield from self._by_index(address, below)
+        if address not in self._followed:
+            self._followed[address] = list(self._follow(address))
+        for each in self._followed[address]:
+            if isinstance(each, Chain):
+                yield each
+            elif each.unit.begin not in below:
+                yield self._by_pointer(*each, address, below)
+
+    def _follow(self, address: int) -> Iterable[Followed | Chain]:
+        """The pointers to an object that may lead to who keeps it, one of each; and what lists it is in."""
         named = self._named(address, 0)
         seen = set[int]()
         for pointer in self.pointers.get(address, [])[:_MOST_TRIED]:
             if field := self._weak(named.struct, pointer):
-                yield Chain(
-                    (Step(f"others by {field}", "in a list with", pointer.unit.begin, "slab"),), LISTED
-                )
+                step = Step(f"others by {field}", "in a list with", pointer.unit.begin, "slab")
+                yield Chain((step,), LISTED)
                 continue
-            unit = self._unit_of(address, pointer)
-            by = self.pointers.get(pointer.unit.begin, ())
-            if unit is not None and self._is_data(pointer.unit, pointer.offset, by):
+            unit, by = self._unit_of(address, pointer), self.pointers.get(pointer.unit.begin, ())
+            if unit is None or unit.begin in seen or self._is_data(pointer.unit, pointer.offset, by):
                 continue
-            if unit is not None and unit.begin not in seen and unit.begin not in below:
-                seen.add(unit.begin)
-                yield self._by_pointer(unit, pointer, address, below)
+            seen.add(unit.begin)
+            yield Followed(unit, pointer)
 
     def _by_index(self, address: int, below: frozenset[int]) -> Iterable[Chain]:
         """The chains that need no search."""

@@ -15,7 +15,7 @@ from slabtrace.analysis.leaks.findings import CLASSES
 from slabtrace.analysis.leaks.verdict import limits, verdict
 from slabtrace.analysis.names.known_objects import KINDS
 from slabtrace.render.terminal.text import wrap
-from slabtrace.trace.manifest import Manifest, Totals
+from slabtrace.trace.manifest import Inspection, Manifest, Totals
 
 S = 1_000_000_000
 
@@ -82,6 +82,24 @@ def test_where_frees_are_not_seen_a_leak_must_be_faster(
     frame = pd.concat([row.assign(freed_by=[places]) for row in rows])
     words = "Most frees of objects of d, a, b, … were not seen: of these only a faster leak would be found."
     assert verdict(frame, 9, ages(60), sampled()).limits == ([words] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("class_", "objects", "problem", "words"),
+    [
+        ("suspect", 0, "locked down", "Of who holds the objects nothing is known: locked down."),
+        ("growing", 7, "no time", "Of who holds the objects not all is known: no time."),
+        ("suspect", 7, "", ""),
+        ("retained", 0, "locked down", ""),
+    ],
+)
+def test_why_it_is_not_known_who_holds_the_objects(
+    class_: str, objects: int, problem: str, words: str
+) -> None:
+    manifest = sampled()
+    manifest.inspection = Inspection(objects, problem=problem)
+    found = verdict(findings((class_, 1.0, False)), 9, ages(60), manifest)
+    assert found.limits == ([words] if words else [])
 
 
 def test_a_recording_too_short_to_find_any_leak() -> None:

@@ -35,9 +35,16 @@ def fails() -> list[int]:
     ],
 )
 def test_a_problem_is_noted(given: Any, choose: Any, problem: str, whole: bool) -> None:
-    found = inspect(given, choose)
+    found = inspect(given, choose, lambda: False)
     assert (found.account.problem, found.account.whole, found.account.objects) == (problem, whole, 0)
     assert [*found.columns] == schema.OBJECTS.names
+    assert not any(found.columns.values())
+
+
+@pytest.mark.parametrize("choose", [fails, list])
+def test_who_hurries_gets_nothing_and_is_told_why(choose: Any) -> None:
+    found = inspect(session(), choose, lambda: True)
+    assert (found.account.problem, found.account.whole) == (inspection.LEFT_OUT, False)
     assert not any(found.columns.values())
 
 
@@ -75,7 +82,7 @@ def test_caches_that_came_while_recording_are_known_and_per_cpu_memory_is_left_o
     monkeypatch.setattr(inspection, "Inspector", Inspector)
     caches = SimpleNamespace(by_address=lambda: {1: "leak_cache"}, aliases={})
     given = session(machine=Machine(), caches=caches)
-    account = inspect(given, lambda: [5000, 0x60FF_1234_5678, 4096, 5000, 8192]).account
+    account = inspect(given, lambda: [5000, 0x60FF_1234_5678, 4096, 5000, 8192], lambda: False).account
     assert asked == [4096, 5000]
     assert account.problem == "this kernel does not say where these are: kernel stacks"
 

@@ -64,10 +64,11 @@ def test_a_write_that_fails_ends_the_wait_for_what_is_stored(monkeypatch: pytest
 class Asked:
     """A recorder, as far as signals go."""
 
-    stopped = 0
+    def __init__(self) -> None:
+        self.stopped: list[bool] = []  # whether at once
 
-    def stop(self) -> None:
-        self.stopped += 1
+    def stop(self, at_once: bool = False) -> None:
+        self.stopped.append(at_once)
 
 
 @pytest.fixture
@@ -78,13 +79,21 @@ def hangups() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hangups")
-@pytest.mark.parametrize(("nohup", "stopped"), [(False, 1), (True, 0)])
-def test_a_closed_terminal_ends_it_unless_nohup_said_otherwise(nohup: bool, stopped: int) -> None:
+@pytest.mark.parametrize(("nohup", "stopped"), [(False, [True]), (True, [])])
+def test_a_closed_terminal_ends_it_unless_nohup_said_otherwise(nohup: bool, stopped: list[bool]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
     asked = Asked()
     with record._signals(cast(Recorder, asked)):
         signal.raise_signal(signal.SIGHUP)
     assert asked.stopped == stopped
+
+
+@pytest.mark.parametrize(("number", "at_once"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_only_ctrl_c_leaves_time_for_the_inspection(number: signal.Signals, at_once: bool) -> None:
+    asked = Asked()
+    with record._signals(cast(Recorder, asked)):
+        signal.raise_signal(number)
+    assert asked.stopped == [at_once]
 
 
 def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
