@@ -20,6 +20,7 @@ _GROUP = (
     Column("newest_ns", "int64", "ns", "when the newest outstanding object was allocated, since the start"),
     Column("comms", TEXTS, "", "names of the tasks that allocated the outstanding objects, most objects first"),
     Column("pids", NUMBERS, "", "processes (tgid) that allocated the outstanding objects, most objects first"),
+    Column("pid_objects", NUMBERS, "", "how many of the outstanding objects each of pids allocated"),
     Column("own", "bool", "", "all of them were allocated by slabtrace's recorder itself"),
     Column(
         "confidence", TEXT, "",
@@ -120,8 +121,8 @@ _FINDING = (
     Column("held", TEXT, "", "the class of 9 of 10 of these or more: lost, process, kernel, cached or unknown (see inspected objects), else mixed; empty: none was inspected"),
     Column("held_by", TEXTS, "", "processes that hold these, most objects first, three at most"),
     *(each for each in _GROUP if each.name in (
-        "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence", "maybe_freed", "in_use", "stack_of",
-        "stacked", "stacks", "object", "alias", "aliases", "context", "freed_by", "others_freed_by",
+        "oldest_ns", "newest_ns", "comms", "pids", "pid_objects", "own", "confidence", "maybe_freed", "in_use",
+        "stack_of", "stacked", "stacks", "object", "alias", "aliases", "context", "freed_by", "others_freed_by",
     )),
     *IDENTITY,
     Column(

@@ -158,7 +158,7 @@ def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdic
     """Who allocated the objects, when, and how sure it is that they were not freed."""
     live, finding, every = kept.objects.live, verdicts.owned.finding, np.arange(len(frame))
     oldest, newest = ages_of(live.ts_ns - lookup.started_ns, finding, every)
-    comms, pids = tasks_of(live, finding, every, lookup.tasks)
+    allocated_by = tasks_of(live, finding, every, lookup.tasks)._asdict()
     identities = Identities(live, lookup.tasks, lookup.processes)
     bounds = verdicts.bounds
     maybe = [None if n == NO_BOUND else n for n in bounds.maybe_freed.tolist()]
@@ -167,8 +167,7 @@ def _described(frame: pd.DataFrame, kept: Kept, lookup: Lookup, verdicts: Verdic
         charged=pd.Series(charged(live, finding, len(frame), lookup), dtype=object),
         oldest_ns=oldest,
         newest_ns=newest,
-        comms=pd.Series(comms, dtype=object),
-        pids=pd.Series(pids, dtype=object),
+        **{name: pd.Series(column, dtype=object) for name, column in allocated_by.items()},
         own=own_of(live, finding, every, lookup),
         confidence=confidence_of(bounds.maybe_freed, bounds.assumed),
         maybe_freed=pd.array(maybe, "Int64"),

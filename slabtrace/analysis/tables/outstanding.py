@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -28,6 +31,14 @@ from slabtrace.trace.format.batch import EventBatch
 COLUMNS = OUTSTANDING.names
 
 
+class AllocatedBy(NamedTuple):
+    """Names of tasks, processes, and how many objects each of these allocated: of each group, most first."""
+
+    comms: list[list[str]]
+    pids: list[list[int]]
+    pid_objects: list[list[int]]
+
+
 def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof) -> pd.DataFrame:
     """One row for each of `groups` with objects outstanding of those asked for: COLUMNS, and group.
 
@@ -39,7 +50,9 @@ def outstanding(kept_objects: Kept, lookup: Lookup, groups: Groups, proof: Proof
     member = groups.of_site[live.site]
     frame = pd.DataFrame({name: column[kept] for name, column in totals.items()})
     frame["oldest_ns"], frame["newest_ns"] = ages_of(live.ts_ns - lookup.started_ns, member, kept)
-    frame["comms"], frame["pids"] = tasks_of(live, member, kept, lookup.tasks)
+    allocated_by = tasks_of(live, member, kept, lookup.tasks)
+    for name, column in allocated_by._asdict().items():
+        frame[name] = pd.Series(column, dtype=object)
     frame["own"] = own_of(live, member, kept, lookup)
     frame["cache"] = [caches.names[row] for row in groups.cache[kept].tolist()]
     frame["aliases"] = pd.Series([caches.aliases[row] for row in groups.cache[kept].tolist()], dtype=object)
@@ -103,19 +116,22 @@ def ages_of(
     return ordered[begin], ordered[end - 1]
 
 
-def tasks_of(
-    live: EventBatch, member: Positions, kept: Positions, tasks: Tasks
-) -> tuple[list[list[str]], list[list[int]]]:
-    """(comms, pids) of each group in `kept`, those with most objects first."""
+def tasks_of(live: EventBatch, member: Positions, kept: Positions, tasks: Tasks) -> AllocatedBy:
+    """Who allocated the objects of each group in `kept`."""
     held = pd.DataFrame({"group": member, "row": tasks.rows(live.tid, live.ts_ns)})
     many = held[held["row"] >= 0].value_counts().reset_index()
     comms: dict[int, dict[str, None]] = {group: {} for group in kept.tolist()}
-    pids: dict[int, dict[int, None]] = {group: {} for group in kept.tolist()}
-    for group, row in zip(many["group"].tolist(), many["row"].tolist(), strict=True):
+    pids: dict[int, Counter[int]] = {group: Counter() for group in kept.tolist()}
+    for group, row, number in many.itertuples(index=False):
         if tasks.comm[row]:
             comms[group].setdefault(tasks.comm[row])
-        pids[group].setdefault(int(tasks.tgid[row]))
-    return [list(names) for names in comms.values()], [list(ids) for ids in pids.values()]
+        pids[group][int(tasks.tgid[row])] += number
+    ranked = [each.most_common() for each in pids.values()]
+    numbers = (
+        [[pid for pid, _ in each] for each in ranked],
+        [[number for _, number in each] for each in ranked],
+    )
+    return AllocatedBy([list(names) for names in comms.values()], *numbers)
 
 
 def own_of(live: EventBatch, member: Positions, kept: Positions, lookup: Lookup) -> NDArray[np.bool_]:

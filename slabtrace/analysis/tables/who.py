@@ -38,7 +38,7 @@ def who(
     number = whose.numbers(live)
     names, member = np.unique(number, return_inverse=True)
     rows, size = np.arange(len(names)), kept.sites["bytes_alloc"].astype(np.int64)[live.site]
-    comms, pids = tasks_of(live, member, rows, lookup.tasks)
+    comms, pids, _ = tasks_of(live, member, rows, lookup.tasks)
     grows, suspects = _growth(member, len(names), size, finding, findings)
     frame = pd.DataFrame(
         {

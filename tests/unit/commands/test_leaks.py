@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slabtrace.columns import FINDINGS, OLDEST
-from slabtrace.render.terminal.outstanding.leaks import Listing, write_leaks
+from slabtrace.render.terminal.outstanding.leaks import Listing, who, write_leaks
 from tests.unit.commands.conftest import Run, printed_json
 from tests.unit.fake_rows import GROUPS, HOSTILE, finding
 from tests.unit.fake_trace import FakeCompleteness, FakeTrace
@@ -27,7 +27,7 @@ def test_leaks_json(run: Run) -> None:
     pipes, messages = document["groups"]
     assert set(messages) == {
         "rank", "finding", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding",
-        "bytes_req", "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "own", "confidence",
+        "bytes_req", "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "pid_objects", "own", "confidence",
         "maybe_freed", "in_use", "module", "reclaimable", "stack_of", "stacked", "stacks", "class", "why",
         "rate_per_s", "rate_low", "rate_high", "rate_since_ns", "growth_bytes_per_s",
         "growth_low", "growth_high", "old", "old_freed", "older_freed", "horizon_ns", "sibling_ns",
@@ -71,7 +71,7 @@ def test_a_suspect_is_a_card_and_the_rest_a_table(run: Run) -> None:
     assert lines[3:6] == [f"    {frame}" for frame in GROUPS[0]["stack"]]
     assert "  next: find who holds these objects" in lines
     header = lines.index("others:") + 1
-    assert lines[header].split() == ["#", "class", "objects", "bytes", "cache", "call", "site", "by"]
+    assert lines[header].split() == ["#", "class", "objects", "bytes", "cache", "call", "site", "pid", "by"]
     cells = lines[header + 1].split()
     assert cells[:8] == ["2", "young", "23", "2.9", "KiB", "msg_msg-128", "load_msg+0x71", "1234"]
     said = ["1 suspected leak, 230.6 KiB/min in all.", "A smaller one would have been missed."]
@@ -109,7 +109,7 @@ def test_where_the_task_was_interrupted_it_is_not_named(run: Run, monkeypatch: p
     monkeypatch.setattr(FakeTrace, "findings", lambda self, **asked: pd.DataFrame(rows))
     out = " ".join(run("leaks", "t.slab")[1].split())
     assert "in softirq NET_RX (on whatever task ran); confirmed" in out
-    assert "load_msg+0x71 softirq NET_RX" in out and "pid 4321" not in out and "1234" not in out
+    assert "load_msg+0x71 - softirq NET_RX" in out and "pid 4321" not in out and "1234" not in out
 
 
 def test_findings_of_a_class_asked_for_are_cards(run: Run) -> None:
@@ -238,6 +238,20 @@ def test_leaks_are_sorted(run: Run, monkeypatch: pytest.MonkeyPatch, sort: str, 
     assert [each["rank"] for each in found] == ranks
 
 
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        ([401, 2, 1], "evil (pid 7; 401 of 404 objects) and 2 other processes"),
+        ([90, 10], "evil (pid 7; 90 of 100 objects) and 1 other process"),
+        ([89, 11], "evil, sh (2 pids)"),
+        ([], "evil, sh (2 pids)"),  # a live view does not count them
+    ],
+)
+def test_a_process_that_allocated_nearly_all_is_named(objects: list[int], said: str) -> None:
+    pids = [7, 8, 9][: len(objects) or 2]
+    assert who({"own": False, "comms": ["evil", "sh"], "pids": pids, "pid_objects": objects}) == said
+
+
 @given(width=st.integers(40, 200), pid=st.integers(1, 1 << 22), name=st.text(max_size=15))
 @settings(deadline=None)
 def test_a_pid_is_never_cut(width: int, pid: int, name: str) -> None:
@@ -328,4 +342,4 @@ def test_names_of_merged_caches_are_escaped(
     monkeypatch.setattr(FakeTrace, "leaks", lambda self, *asked, **more: pd.DataFrame([hostile]))
     monkeypatch.setattr(FakeTrace, "findings", lambda self, **asked: pd.DataFrame([finding(hostile)]))
     out = run("leaks", "t.slab", *options)[1]
-    assert "\x1b" not in out and "\x07" not in out and "msg_msg-1" in out
+    assert "\x1b" not in out and "\x07" not in out and "msg_msg-" in out

@@ -10,7 +10,7 @@ from slabtrace.analysis.freeing.words import allocated_in, siblings
 from slabtrace.analysis.holders.classes import LOST, PROCESS
 from slabtrace.analysis.names.objects import in_table
 from slabtrace.render.terminal.outstanding.inspected import write_inspected
-from slabtrace.render.terminal.outstanding.leaks import by_whom, of_all
+from slabtrace.render.terminal.outstanding.leaks import by_whom, nearly_all, of_all
 from slabtrace.render.terminal.outstanding.who import identity
 from slabtrace.render.terminal.sampling import stack_of
 from slabtrace.render.terminal.text import Column, escape, name_column, write_paragraph, write_table
@@ -33,6 +33,7 @@ COLUMNS = (
     Column("bytes"),
     name_column("cache"),
     name_column("call site"),
+    Column("pid"),
     name_column("by"),
 )
 
@@ -191,19 +192,18 @@ def _cells(finding: dict[Any, Any]) -> list[str]:
         size(finding["bytes_estimate"] if sampled else finding["bytes_alloc"]),
         in_table(finding),
         finding["symbol"],
-        _by(finding),
+        *_by(finding),
     ]
 
 
-def _by(finding: dict[Any, Any]) -> str:
-    """Who, the number in front, where a narrow column keeps it: "4321 nginx", "22 × make, …" (processes)."""
+def _by(finding: dict[Any, Any]) -> tuple[str, str]:
+    """(pid, name) of who allocated: ("4321", "nginx"), ("22 pids", "make, …"), ("-", "softirq NET_RX")."""
     if finding["own"]:
-        return "slabtrace"
+        return "-", "slabtrace"
     if allocated_in(finding.get("context", "")):
-        return str(finding["context"])
+        return "-", str(finding["context"])
     comms: Sequence[str] = list(finding["comms"])
     pids: Sequence[int] = list(finding["pids"])
-    name = f"{comms[0] if comms else '?'}{', …' if len(comms) > 1 else ''}"
-    if not pids:
-        return name
-    return f"{pids[0]} {name}" if len(pids) == 1 else f"{len(pids)} × {name}"
+    one = len(pids) == 1 or nearly_all(finding)[0] > 0
+    name = f"{comms[0] if comms else '?'}{', …' if len(comms) > 1 and not one else ''}"
+    return (str(pids[0]) if one else f"{len(pids)} pids" if pids else "-"), name

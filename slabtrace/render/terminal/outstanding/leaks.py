@@ -37,6 +37,7 @@ MORE_COLUMNS = {
     "work": (name_column("context"),),
     "cache": (name_column("object"),),
 }
+NEARLY_ALL = 0.9  # of the objects
 NAMES_SHOWN = 4  # comms of a group; the rest are only counted
 
 
@@ -79,13 +80,30 @@ def write_own(out: TextIO, hidden: pd.DataFrame, noun: str = "group") -> None:
 
 
 def who(group: dict[Any, Any]) -> str:
-    """Who allocated a group: "nginx (pid 4321)", "sh, make and 3 more (7 pids)"."""
+    """Who allocated a group: "nginx (pid 4321)", "sh, make and 3 more (7 pids)".
+
+    Where one process allocated nearly all: "nginx (pid 4321; 401 of 404 objects) and 2 other processes".
+    """
     if group["own"]:
         return "slabtrace itself"
     pids: Sequence[int] = list(group["pids"])
     if not len(group["comms"]) and not pids:
         return "an unknown task"
-    return f"{_names(group)} (pid {pids[0]})" if len(pids) == 1 else f"{_names(group)} ({len(pids)} pids)"
+    if len(pids) == 1:
+        return f"{_names(group)} (pid {pids[0]})"
+    most, every = nearly_all(group)
+    if not most:
+        return f"{_names(group)} ({len(pids)} pids)"
+    comm = next(iter(group["comms"]), "?")
+    more = plural(len(pids) - 1, "other process")
+    return f"{comm} (pid {pids[0]}; {count(most)} of {count(every)} objects) and {more}"
+
+
+def nearly_all(group: dict[Any, Any]) -> tuple[int, int]:
+    """(objects of the first process, of all), where that one of several allocated nearly all; else zeros."""
+    numbers = list(group.get("pid_objects", ()))
+    most, every = (numbers[0], sum(numbers)) if len(numbers) > 1 else (0, 0)
+    return (most, every) if most >= NEARLY_ALL * every else (0, 0)
 
 
 def by_whom(group: dict[Any, Any]) -> str:
