@@ -27,8 +27,9 @@ def test_leaks_json(run: Run) -> None:
     pipes, messages = document["groups"]
     assert set(messages) == {
         "rank", "finding", "cache", "call_site", "symbol", "stack", "allocated", "freed", "outstanding",
-        "bytes_req", "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "pid_objects", "own", "confidence",
-        "maybe_freed", "in_use", "module", "reclaimable", "stack_of", "stacked", "stacks", "class", "why",
+        "bytes_req", "bytes_alloc", "oldest_ns", "newest_ns", "comms", "pids", "pid_objects", "own",
+        "confidence", "maybe_freed", "in_use", "module", "reclaimable", "stack_of", "stacked", "stacks",
+        "class", "why",
         "rate_per_s", "rate_low", "rate_high", "rate_since_ns", "growth_bytes_per_s",
         "growth_low", "growth_high", "old", "old_freed", "older_freed", "horizon_ns", "sibling_ns",
         "dispersion", "p",
