@@ -36,7 +36,7 @@ enum slab_event_kind {
 	SLAB_CGROUP_MADE = 0x45,
 	SLAB_CGROUP_GONE = 0x46,
 	SLAB_TEXT = 0x47,      /* a struct text_event: a part of a text of the event before */
-	SLAB_CACHE_END = 0x48, /* the kmem_cache at ptr is about to be freed */
+	SLAB_CACHE_END = 0x48, /* of the kmem_cache at ptr; from call_site on its name */
 };
 
 enum slab_event_flag {

@@ -100,6 +100,7 @@ class KernelShape:
             "SLAB_TEST_MASK": self.slab_page.mask,
             "SLAB_TEST_VALUE": self.slab_page.value,
             "CACHE_OBJECT_SIZE": self.cache_fields["object_size"],
+            "CACHE_NAME": self.cache_fields["name"],
             "TASK_PID": self.task_fields["pid"],
             "TASK_TGID": self.task_fields["tgid"],
             "TASK_COMM": self.task_fields["comm"],

@@ -82,19 +82,19 @@ class KnownCaches:
         """The cache at this address, if it was read."""
         return self._known.get(self.identity(address))
 
-    def ended(self, address: int, ts_ns: int) -> SlabCache | None:
-        """The cache at this address ended at `ts_ns`.
+    def ended(self, address: int, ts_ns: int, name: str = "") -> SlabCache | None:
+        """The cache at this address ended at `ts_ns`; `name`: what it was called, "" if that is not known.
 
-        If it was read only after that, because it lived for microseconds, it has the name of the next one:
-        then it is returned as it is known from now on, by its address alone.
+        If it lived for microseconds it was not read, or after that, so that it has the name of the next one:
+        then it is returned as it is known from now on, by this name or by its address alone.
         """
-        known = self.now_at(address)
+        identity, known = self.identity(address), self.now_at(address)
         self._before[address] = self._before.get(address, 0) + 1
-        if known is None or self._read_ns[known.identity] <= ts_ns:
+        if self._read_ns.get(identity, ts_ns) <= ts_ns and (known is not None or not name):
             return None
-        nameless = SlabCache(address, f"(cache at {address:#x})", 0, 0, 0, 0, 0, 0, False, known.identity)
-        self._known[known.identity] = nameless
-        return nameless
+        called = name or f"(cache at {address:#x})"
+        self._known[identity] = unread = SlabCache(address, called, 0, 0, 0, 0, 0, 0, False, identity)
+        return unread
 
     def names(self, cache: SlabCache) -> list[str]:
         """Its name and its aliases."""

@@ -161,10 +161,10 @@ class Storing:
     ) -> None:
         self._store_tasks(others.names, others.unnamed)
         self._store_processes(others.processes)
-        for ts_ns, address in others.cache_ends:
-            self._numbers.ended(ts_ns, address)
-            if (nameless := self._session.caches.ended(address, ts_ns)) is not None:
-                self._store_caches([nameless])
+        for end in others.cache_ends:
+            self._numbers.ended(end.ts_ns, end.address)
+            if (unread := self._session.caches.ended(*end)) is not None:
+                self._store_caches([unread])
         self._numbers.add(sites)
         released = self._within(self._merge.merge(batch, watermark_ns))
         released = released._replace(site=self._numbers.of(released.site, released.ts_ns))

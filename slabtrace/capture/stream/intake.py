@@ -30,6 +30,7 @@ _CPU = _OFFSET["cpu"] // 2
 _REPEAT_TID = struct_dtype("event.h", "repeat_event").fields["tid"][1] // 4  # type: ignore[index]
 _TASK_COMM, _CACHE_END = (header_numbers("event.h")[f"SLAB_{name}"] for name in ("TASK_COMM", "CACHE_END"))
 _KIND_WORD, _KIND_SHIFT = _OFFSET["kind"] // 8, _OFFSET["kind"] % 8 * 8
+_CACHE_NAME = slice(_OFFSET["call_site"] // 8, _OFFSET["cpu"] // 8)  # words of the end of a cache
 _OTHER = np.uint64(_TASK_COMM << _KIND_SHIFT)  # a bit of all slots that are no events of objects
 
 
@@ -46,10 +47,11 @@ class TaskName(NamedTuple):
 
 
 class CacheEnd(NamedTuple):
-    """The slab cache at this address ended at `ts_ns`."""
+    """The slab cache at this address ended at `ts_ns`; `name`: "" if it could not be read."""
 
     ts_ns: int
     address: int
+    name: str = ""
 
 
 class OtherRows(NamedTuple):
@@ -171,7 +173,12 @@ class Intake:
         kind = rows[:, _KIND_WORD] >> np.uint64(_KIND_SHIFT) & np.uint64(0xFF)
         named, ended = kind == _TASK_COMM, kind == _CACHE_END
         self._take_names(rows[named])
-        self.cache_ends += [CacheEnd(*row) for row in rows[ended, :2].tolist()]
+        self.cache_ends += [
+            CacheEnd(ts_ns, address, _text(name.tobytes()))
+            for (ts_ns, address), name in zip(
+                rows[ended, :2].tolist(), rows[ended][:, _CACHE_NAME], strict=True
+            )
+        ]
         if not (named | ended).all():
             self._processes.append(rows[~(named | ended)])
 
@@ -180,7 +187,7 @@ class Intake:
         slots = np.frombuffer(rows.tobytes(), dtype=_DTYPE)
         raw = np.stack([slots["ptr"], slots["call_site"]], axis=1).view("V16").reshape(-1)
         names = raw.tolist()
-        comms = {each: each.split(b"\0", 1)[0].decode(errors="backslashreplace") for each in {*names}}
+        comms = {each: _text(each) for each in {*names}}
         self._known_tgid[slots["tid"] & 0x3FFFFF] = slots["tgid"]  # of one task, the last
         columns = (slots[name].tolist() for name in ("ts_ns", "tid", "tgid"))
         self.task_names += map(TaskName, *columns, map(comms.__getitem__, names))
@@ -197,3 +204,8 @@ class Intake:
         batch = EventBatch(self._ts[:n], self._ptr[:n], self._site[:n], self._tid[:n], self._cpu[:n])
         self._start()
         return batch
+
+
+def _text(raw: bytes) -> str:
+    """A name, up to the first 0 byte."""
+    return raw.split(b"\0", 1)[0].decode(errors="backslashreplace")

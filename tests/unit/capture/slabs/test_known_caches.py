@@ -123,3 +123,17 @@ def test_one_that_was_read_after_its_end_has_not_the_name_of_the_next() -> None:
     nameless = known.ended(C40, before)
     assert nameless is not None and nameless.identity == C40 and name(known, C40) == f"(cache at {C40:#x})"
     assert name(known, C40 + 1) == "second" and known.now_at(C40) == known.at(C40 + 1)
+
+
+def test_one_that_ended_before_it_was_read_has_the_name_that_its_end_says() -> None:
+    kernel = Kernel()
+    known = kernel.known()
+    before = time.monotonic_ns()
+    assert known.ended(C40, before) is None  # not even a name: nothing is known of it
+    first = known.ended(C40, before, "first")
+    assert first is not None and (first.name, first.identity) == ("first", C40 + 1)
+    kernel.caches[C40] = cache(C40, "third", 256)
+    assert name(known, C40 + 2) == "third"  # read too late
+    known.ended(C40, before, "second")
+    assert [name(known, C40 + number) for number in (1, 2, 3)] == ["first", "second", "third"]
+    assert known.ended(C40, NEVER, "another name") is None and name(known, C40 + 3) == "third"

@@ -91,10 +91,17 @@ def test_names_of_tasks_are_told_apart_from_events() -> None:
 
 def test_the_end_of_a_cache_is_no_event() -> None:
     intake, ended = Intake(SiteTable()), header_numbers("event.h")["SLAB_CACHE_END"]
-    intake.accept(slots(3, ts_ns=[4, 5, 6], ptr=[64, 0xC40, 72], kind=[1, ended, 1]), cpu=0)
+    name = np.frombuffer(b"things \xff of a module\0left over".ljust(40, b"!"), "<u8")
+    rows = slots(3, ts_ns=[4, 5, 6], ptr=[64, 0xC40, 72], kind=[1, ended, 1])
+    rows[1, 2:7] = name
+    intake.accept(rows, cpu=0)
     assert intake.take().ptr.tolist() == [64, 72]
     others = intake.take_others()
-    assert others.cache_ends == [CacheEnd(5, 0xC40)] and not others.processes and not others.names
+    assert (
+        others.cache_ends == [CacheEnd(5, 0xC40, "things \\xff of a module")]
+        and not others.processes
+        and not others.names
+    )
     assert intake.take_others().cache_ends == []
 
 
