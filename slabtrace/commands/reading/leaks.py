@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -192,7 +192,7 @@ def _print_findings(
         opened.length_ns, opened.completeness(), CLASSES if chosen.objects else chosen.classes or GROWS,
         len(hidden), len(others), int((others["class"] == "suspect").sum()),
         _oldest(opened, rows.frame if form.most is None else rows.frame.head(form.most), chosen),
-        *_inspected(opened, chosen),
+        *inspected(opened, **chosen.question),
     )  # fmt: skip
 
     def notes(out: TextIO) -> None:
@@ -250,14 +250,14 @@ def _oldest(opened: Trace, findings: pd.DataFrame, chosen: Chosen) -> pd.DataFra
     return opened.oldest(chosen.objects, findings["rank"].tolist(), **chosen.question)
 
 
-def _inspected(opened: Trace, chosen: Chosen) -> tuple[pd.DataFrame | None, str]:
+def inspected(opened: Trace, **question: Any) -> tuple[pd.DataFrame | None, str]:
     """The objects that were inspected, None where none was, and where was searched for their holders."""
     from slabtrace.analysis.holders.classes import searched_words
 
     account = opened.manifest.inspection
     if account is None or not account.objects:
         return None, ""
-    return opened.inspected(**chosen.question), searched_words(account.searched)
+    return opened.inspected(**question), searched_words(account.searched)
 
 
 def _print_json(
@@ -290,6 +290,6 @@ def _print_json(
 
 def _inspected_json(opened: Trace, chosen: Chosen) -> dict[str, object]:
     """The inspected objects, and the account of the inspection; null where there was none."""
-    frame, _ = _inspected(opened, chosen)
+    frame, _ = inspected(opened, **chosen.question)
     listed = [] if frame is None else json.rows(frame, OBJECTS)
     return {OBJECTS.json_list: listed, "inspection": json.plain(opened.manifest.inspection)}

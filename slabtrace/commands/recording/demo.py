@@ -14,6 +14,7 @@ import click
 
 from slabtrace.cli.output import make_folder
 from slabtrace.cli.privileges import check_reach, leave_sudo
+from slabtrace.commands.reading.leaks import inspected
 from slabtrace.commands.recording import demo_workload as workload
 from slabtrace.errors import SlabtraceError, UsageError
 from slabtrace.render.terminal.text import escape
@@ -169,7 +170,8 @@ def _show(opened: Trace, trace: Path, found: Found) -> None:
     from slabtrace.render.terminal.verdict import write_verdict
 
     completeness = opened.completeness()
-    shown = Shown(opened.length_ns, completeness)
+    objects, searched = inspected(opened)
+    shown = Shown(opened.length_ns, completeness, inspected=objects, searched=searched)
     if found.grown().empty:
         click.echo("found no leak")
     else:
