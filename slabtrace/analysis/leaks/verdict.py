@@ -2,7 +2,8 @@
 """The verdict on a recording: what it found, and the least leak that it would have found.
 
 Example: 60 s in which 100 groups were tested.  "No leak found. A leak of one object every 2.45 s would have
-been found with 95 % certainty; record 9 min 00 s longer to find one every 24.5 s."
+been found with 95 % certainty, if others of its kind die young; record 9 min 00 s longer to find one every
+24.5 s."
 """
 
 from __future__ import annotations
@@ -167,6 +168,6 @@ def _could_have(made: Verdict, length_ns: int) -> str:
     every = duration(1e9 / made.least_rate_per_s)
     tenth = duration(TENTH * 1e9 / made.least_rate_per_s)
     return (
-        f"A leak of one object every {every} would have been found with 95 % certainty; "
-        f"record {duration(made.longer_ns)} longer to find one every {tenth}."
+        f"A leak of one object every {every} would have been found with 95 % certainty, if others of its "
+        f"kind die young; record {duration(made.longer_ns)} longer to find one every {tenth}."
     )

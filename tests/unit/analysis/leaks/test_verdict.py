@@ -40,8 +40,8 @@ def sampled(one_in: int = 1, **options: Any) -> Manifest:
 def test_the_example() -> None:
     made = verdict(findings(), 100, ages(60), sampled())
     assert " ".join(made.sentences) == (
-        "No leak found. A leak of one object every 2.45 s would have been found with 95 % certainty; "
-        "record 9 min 00 s longer to find one every 24.5 s."
+        "No leak found. A leak of one object every 2.45 s would have been found with 95 % certainty, if "
+        "others of its kind die young; record 9 min 00 s longer to find one every 24.5 s."
     )
     assert made.least_rate_per_s == pytest.approx(1 / 2.45, rel=0.01)
     assert made.longer_ns == 540 * S
