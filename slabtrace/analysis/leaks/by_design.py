@@ -85,6 +85,13 @@ KNOWN = (
         Fate.SHRUNK,
         "cached extents of ext4, which the kernel frees when memory is short",
     ),
+    # fs/ext4/symlink.c of some kernels: where a short link leads to, allocated long after its inode
+    Design(
+        ANY,
+        re.compile(r"^ext4_cache_fast_symlink\b"),
+        Fate.SHRUNK,
+        "belongs to a cached inode, which the kernel frees when memory is short",
+    ),
     # include/net/tcp.h: TCP_TIMEWAIT_LEN; the bind bucket stays as long (inet_timewait_sock.c)
     Design(
         ANY,

@@ -86,6 +86,7 @@ def test_gravest_first() -> None:
         ("kmalloc-256", "__alloc_empty_sheaf+0x1", [], Fate.KEPT),
         ("vmap_area", "alloc_vmap_area+0x1", [], Fate.SHRUNK),
         ("buffer_head", "alloc_buffer_head+0x1", [], Fate.SHRUNK),
+        ("kmalloc-64", "ext4_cache_fast_symlink+0x1e", ["ext4_symlink+0x2e2"], Fate.SHRUNK),
         ("radix_tree_node", "xas_alloc+0x1", ["xas_create+0x1", "__filemap_add_folio+0x2"], Fate.SHRUNK),
         ("radix_tree_node", "xas_alloc+0x1", ["shmem_add_to_page_cache+0x2"], None),
         ("ext4_extent_status", "__es_insert_extent+0x1", [], Fate.SHRUNK),
