@@ -5,6 +5,7 @@ A leak: the first finding is a suspect, has the owner's cache, and its bytes are
 sample, or among siblings that live on, its rate's interval holds the truth.  There is no other suspect.
 A flat load: no suspect at all, and no finding of the load's own processes has a class that its scenario does
 not allow.
+No finding at all is called lost: what a load leaves, something holds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from slabtrace.analysis.holders.classes import LOST
 from tests.verdict.scenario import Scenario
 from tests.verdict.truth import Truth
 
@@ -57,6 +59,7 @@ def judge(scenario: Scenario, truth: Truth, findings: Sequence[Finding]) -> Outc
         others = _suspects(findings)
     outcome.others = [_named(each, truth) for each in others]
     outcome.wrong += [f"suspect: {each}" for each in outcome.others]
+    outcome.wrong += [f"lost: {_named(each, truth)}" for each in findings if each["held"] == LOST]
     return outcome
 
 
@@ -133,4 +136,7 @@ def in_words(finding: Finding) -> str:
     caches, count = finding["caches"], len(finding["caches"])
     names = " ".join(caches[:2]) + (f" +{count - 2}" if count > 2 else "")
     rate = f"{finding['rate_low']:.2f}..{finding['rate_high']:.2f}/s"
-    return f"{finding['class']} {names} {finding['outstanding']} owners {finding['bytes_alloc']} B {rate}"
+    held = f" held: {finding['held']}" if finding["held"] else ""
+    return (
+        f"{finding['class']} {names} {finding['outstanding']} owners {finding['bytes_alloc']} B {rate}{held}"
+    )

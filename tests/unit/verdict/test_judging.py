@@ -23,6 +23,7 @@ def finding(**changed: Any) -> dict[str, Any]:
     right = {
         "class": "suspect", "caches": ["msg_msg-128"], "outstanding": 100, "bytes_alloc": 12_800,
         "pids": [LOAD], "comms": ["python3"], "rate_low": 1.6, "rate_high": 2.4,
+        "held": "process",
     }  # fmt: skip
     return {**right, **changed}
 
@@ -34,6 +35,13 @@ def leak(*findings: dict[str, Any], scenario: Scenario = LEAK, truth: Truth = TR
 def test_a_leak_that_is_the_first_finding_and_whole_passes() -> None:
     outcome = leak(finding(), finding(**{"class": "retained", "pids": [STRANGER]}))
     assert outcome.passed and outcome.off == 0 and outcome.others == []
+
+
+def test_nothing_is_lost() -> None:
+    outcome = leak(finding(), finding(**{"class": "retained", "pids": [STRANGER], "held": "lost"}))
+    assert outcome.wrong == [
+        "lost: retained msg_msg-128 100 owners 12800 B 1.60..2.40/s held: lost by python3"
+    ]
 
 
 @pytest.mark.parametrize(
