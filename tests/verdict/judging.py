@@ -136,7 +136,4 @@ def in_words(finding: Finding) -> str:
     caches, count = finding["caches"], len(finding["caches"])
     names = " ".join(caches[:2]) + (f" +{count - 2}" if count > 2 else "")
     rate = f"{finding['rate_low']:.2f}..{finding['rate_high']:.2f}/s"
-    held = f" held: {finding['held']}" if finding["held"] else ""
-    return (
-        f"{finding['class']} {names} {finding['outstanding']} owners {finding['bytes_alloc']} B {rate}{held}"
-    )
+    return f"{finding['class']} {names} {finding['outstanding']} owners {finding['bytes_alloc']} B {rate}"
