@@ -47,6 +47,7 @@ from slabtrace.trace.writing.sink import Sink
 
 T = TypeVar("T")
 
+_AGAIN_S = 0.3  # after so long a request to end is another one
 SCAN_S = 5.0  # to wait for the reading of /proc: a file there blocks as long as its process hangs
 FLUSH_NS = 500_000_000  # a batch is stored after this long at the latest
 # Poll so often that a lane fills by this part between two polls, but within these bounds; the longest pause
@@ -85,6 +86,7 @@ class Recorder:
         self._failure: BaseException | None = None
         self._stop = False
         self.hurries = False  # what may be left out at the end, is
+        self._asked_s = 0.0
         self._scan: threading.Thread | None = None
         self._survivors = session.survivors
         self._taker: Taker = self._intake if self._survivors is None else self._survivors.into(self._intake)
@@ -99,9 +101,13 @@ class Recorder:
         self._lost = 0
 
     def stop(self, at_once: bool = False) -> None:
-        """Ask the loop to end, again or `at_once`: without the inspection.  For signal handlers, too."""
-        self.hurries = self._stop or at_once
-        self._stop = True
+        """Ask the loop to end, again or `at_once`: without the inspection.  For signal handlers, too.
+
+        timeout(1) and shells send a signal to a process and to its group: two at once are one.
+        """
+        now = time.monotonic()
+        self.hurries |= at_once or (self._stop and now - self._asked_s > _AGAIN_S)
+        self._stop, self._asked_s = True, now
 
     def record(self, plan: Plan) -> int | None:
         """Attach, record, detach, store.  Returns the command's exit status, None without one.

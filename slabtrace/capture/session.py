@@ -125,7 +125,7 @@ class Session:
         return self.walk.find_vmemmap(self.caches.all(), *map(self.kallsyms.address, walk.VMEMMAP_SYMBOLS))
 
     def _machine(self) -> tuple[Machine | None, str]:
-        """What reads the kernel's memory at the end, if --inspect asks for it; else the reason why not."""
+        """What reads the kernel's memory at the end, if it is to be inspected; else the reason why not."""
         if not self.options.inspect_s:
             return None, ""
         try:

@@ -18,9 +18,9 @@ _GROUP = (
     Column("bytes_alloc", "int64", "B", "what the outstanding objects occupy"),
     Column("oldest_ns", "int64", "ns", "when the oldest outstanding object was allocated, since the start"),
     Column("newest_ns", "int64", "ns", "when the newest outstanding object was allocated, since the start"),
-    Column("comms", TEXTS, "", "names of the tasks that allocated the outstanding objects, most objects first"),
+    Column("comms", TEXTS, "", "names of the tasks that allocated the outstanding objects, most objects first; the first is of the first of pids"),
     Column("pids", NUMBERS, "", "processes (tgid) that allocated the outstanding objects, most objects first"),
-    Column("pid_objects", NUMBERS, "", "how many of the outstanding objects each of pids allocated"),
+    Column("pid_objects", NUMBERS, "", "how many of the outstanding objects (of a finding: of all parts) each of pids allocated"),
     Column("own", "bool", "", "all of them were allocated by slabtrace's recorder itself"),
     Column(
         "confidence", TEXT, "",

@@ -33,8 +33,8 @@ class Job(Protocol):
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
 
-    def end(self) -> None:
-        """Ask it to end (SIGTERM)."""
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Ask it to end; a recorder has time to inspect after SIGINT."""
 
     def kill(self) -> None:
         """End it, and all that it has started in its session, at once."""
@@ -85,11 +85,11 @@ class Process:
                     self.cpu_s = use.ru_utime + use.ru_stime
         return self._process.returncode
 
-    def end(self) -> None:
+    def end(self, number: int = signal.SIGTERM) -> None:
         """See Job."""
         if self.poll() is None:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """See Job."""

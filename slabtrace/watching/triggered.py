@@ -7,6 +7,7 @@ ones outlive the service, so a service that is started again and again records n
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +120,7 @@ class Triggered:
         ):
             self._asked = True
             self._say(f"{self._trace.name} is large or takes long: it is ended")
-            job.end()
+            job.end(signal.SIGINT)
 
     def _next(self, code: int) -> Path | None:
         if code:

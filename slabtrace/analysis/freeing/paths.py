@@ -30,6 +30,7 @@ from slabtrace.analysis.pairing.paired import Positions
 
 FRAMES = 3  # functions of a path: who called the allocator, for whom, on whose behalf
 MOST_PATHS = 8  # of a group
+LEAST_UNSEEN = 8  # frees: fewer may be lost events
 SEEN, INFERRED, COUNTED, UNLISTED = "seen", "inferred", "counted", "unlisted"
 
 
@@ -162,9 +163,12 @@ def nowhere(how: str, objects: int, freed: int) -> dict[str, Any]:
 
 
 def freed_unseen(entries: Sequence[Mapping[str, Any]], freed: int) -> bool:
-    """Whether most of the `freed` objects of a group were so without being seen; `entries`: its freed_by."""
+    """Whether most of the `freed` objects of a group, and not a few, were so without being seen.
+
+    `entries`: its freed_by.
+    """
     unseen = sum(int(each["objects"]) for each in entries if each["how"] == INFERRED)
-    return 2 * unseen > freed
+    return unseen >= LEAST_UNSEEN and 2 * unseen > freed
 
 
 def by_key(keys: NDArray[Any], wanted: Sequence[int]) -> dict[int, Positions]:

@@ -135,7 +135,9 @@ def _hung(
     weight = np.zeros(len(about.size), np.int64)
     np.maximum.at(weight, core, about.size)
     detail = ~about.several[general] & (weight[core[specific]] <= weight[core[general]])
-    detail &= ~about.unseen[general] | about.unseen[specific]
+    seen = np.zeros(len(about.size), np.bool_)
+    seen[core[~about.unseen]] = True
+    detail &= ~about.unseen[general] | ~seen[core[specific]]
     joined = _details_joined(core, specific[detail], general[detail])
     above: dict[int, list[int]] = {}
     for one, other in zip(specific[~detail].tolist(), general[~detail].tolist(), strict=True):
@@ -211,7 +213,7 @@ def _owners(
 ) -> Positions:
     """The owner of each finding: of the groups of its cluster that have one object in each act the largest.
 
-    If there is none such, it is the one with most bytes.  A group whose frees are seen comes before others.
+    Of these one whose frees are seen comes first.  If there is none such, it is the one with most bytes.
     All but `about`, `core` and `cluster` by object.
     """
     number = np.int64(len(core) + 1)
@@ -224,7 +226,7 @@ def _owners(
     of, group, objects = of[own], group[own], objects[own]
     single = (objects >= SHARE * acts[of]) & (objects <= acts[of] / SHARE)
     weight = np.where(single, about.size[group], objects * about.size[group])
-    order = np.lexsort((-group, weight, single, ~about.unseen[group], of))
+    order = np.lexsort((-group, weight, single & ~about.unseen[group], single, of))
     last = np.searchsorted(of[order], np.arange(len(cluster)), side="right") - 1
     owners: Positions = group[order][last]
     return owners

@@ -65,7 +65,7 @@ class Held:
         between: Between | None = None,
         cgroup: Collection[str] = (),
     ) -> pd.DataFrame:
-        """What outstanding objects are, and who held them when the recording ended (record --inspect).
+        """What outstanding objects are, and who held them when the recording ended.
 
         The parameters are those of `leaks`.  `manifest.inspection` says where was searched.
         """

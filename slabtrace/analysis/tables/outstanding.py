@@ -32,7 +32,10 @@ COLUMNS = OUTSTANDING.names
 
 
 class AllocatedBy(NamedTuple):
-    """Names of tasks, processes, and how many objects each of these allocated: of each group, most first."""
+    """Names of tasks, processes, and how many objects each of these allocated: of each group, most first.
+
+    The first of the names is of the first process, if its tasks have names.
+    """
 
     comms: list[list[str]]
     pids: list[list[int]]
@@ -120,18 +123,28 @@ def tasks_of(live: EventBatch, member: Positions, kept: Positions, tasks: Tasks)
     """Who allocated the objects of each group in `kept`."""
     held = pd.DataFrame({"group": member, "row": tasks.rows(live.tid, live.ts_ns)})
     many = held[held["row"] >= 0].value_counts().reset_index()
-    comms: dict[int, dict[str, None]] = {group: {} for group in kept.tolist()}
+    named: dict[int, Counter[str]] = {group: Counter() for group in kept.tolist()}
     pids: dict[int, Counter[int]] = {group: Counter() for group in kept.tolist()}
-    for group, row, number in many.itertuples(index=False):
-        if tasks.comm[row]:
-            comms[group].setdefault(tasks.comm[row])
-        pids[group][int(tasks.tgid[row])] += number
-    ranked = [each.most_common() for each in pids.values()]
-    numbers = (
-        [[pid for pid, _ in each] for each in ranked],
-        [[number for _, number in each] for each in ranked],
+    names_of: dict[tuple[int, int], Counter[str]] = {}
+    for group, row, number in zip(*(many[name].tolist() for name in many), strict=True):
+        pid, comm = int(tasks.tgid[row]), tasks.comm[row]
+        pids[group][pid] += number
+        if comm:
+            named[group][comm] += number
+            names_of.setdefault((group, pid), Counter())[comm] += number
+    ranked = {group: each.most_common() for group, each in pids.items()}
+    first = {group: names_of.get((group, each[0][0]), Counter()) for group, each in ranked.items() if each}
+    return AllocatedBy(
+        comms=[_names(named[group], first.get(group, Counter())) for group in named],
+        pids=[[pid for pid, _ in each] for each in ranked.values()],
+        pid_objects=[[number for _, number in each] for each in ranked.values()],
     )
-    return AllocatedBy([list(names) for names in comms.values()], *numbers)
+
+
+def _names(every: Counter[str], of_first: Counter[str]) -> list[str]:
+    """The names, those with most objects first, but before them the one of the first process."""
+    own = [name for name, _ in of_first.most_common(1)]
+    return own + [name for name, _ in every.most_common() if name not in own]
 
 
 def own_of(live: EventBatch, member: Positions, kept: Positions, lookup: Lookup) -> NDArray[np.bool_]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+_LOOK_S = 0.1  # so often it looks whether who waits hurries
+
 
 class Pace:
     """At most `seconds` from now on, of which this thread computes at most the share `cpu` (0 to 1).
@@ -32,5 +34,7 @@ class Pace:
         """Whether there is time left; sleeps first where the share was exceeded."""
         ahead = self.cpu_s / self._share - self.elapsed_s
         if ahead > 0.002 and self._share < 1:
-            time.sleep(min(ahead, max(self._until - time.monotonic(), 0)))
+            wake = min(time.monotonic() + ahead, self._until)
+            while (left := wake - time.monotonic()) > 0 and not self._hurries():
+                time.sleep(min(left, _LOOK_S))
         return time.monotonic() < self._until and not self._hurries()

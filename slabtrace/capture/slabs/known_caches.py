@@ -90,7 +90,9 @@ class KnownCaches:
         """
         identity, known = self.identity(address), self.now_at(address)
         self._before[address] = self._before.get(address, 0) + 1
-        if self._read_ns.get(identity, ts_ns) <= ts_ns and (known is not None or not name):
+        if known is not None and (self._read_ns[identity] <= ts_ns or known.name == name):
+            return None
+        if known is None and not name:
             return None
         called = name or f"(cache at {address:#x})"
         self._known[identity] = unread = SlabCache(address, called, 0, 0, 0, 0, 0, 0, False, identity)

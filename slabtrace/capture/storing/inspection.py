@@ -41,6 +41,8 @@ def inspect(session: Session, choose: Choose, hurries: Callable[[], bool]) -> In
     """Choose objects and inspect them.  A row is about an object that was allocated before its ts_ns."""
     if session.machine is None:
         return Inspected(_columns([], 0), Inspection(problem=session.machine_problem))
+    if hurries():
+        return Inspected(_columns([], 0), Inspection(problem=LEFT_OUT))
     try:
         found = _inspected(session, choose, hurries)
     except Exception as error:  # what changes while it is read may be anything

@@ -86,7 +86,7 @@ def command(output: Path, force: bool) -> int:
     opened = slabtrace.open(trace)
     pid = [_workload_pid(opened)]  # other processes make pipes too
     found = Found(opened.findings(pid=pid), opened.leaks(pid=pid), opened.verdict(pid=pid))
-    _show(opened, trace, found)
+    _show(opened, trace, found, inspected(opened, pid=pid))
     _plot(trace, output / PICTURE, {cache for left in (LEAK, FLAT) for cache in found.of(left)["cache"]})
     click.echo(f"\nThe trace stays in {trace}; try: slabtrace leaks {trace} --pid {pid[0]}")
     if wrong := found.wrong():
@@ -164,14 +164,13 @@ def _workload_pid(opened: Trace) -> int:
     return opened.manifest.command.pid
 
 
-def _show(opened: Trace, trace: Path, found: Found) -> None:
+def _show(opened: Trace, trace: Path, found: Found, held: tuple[pd.DataFrame | None, str]) -> None:
     """Print what leaks, then expected beside found, then the verdict on the workload."""
     from slabtrace.render.terminal.outstanding.findings import Shown, write_conclusion, write_findings
     from slabtrace.render.terminal.verdict import write_verdict
 
     completeness = opened.completeness()
-    objects, searched = inspected(opened)
-    shown = Shown(opened.length_ns, completeness, inspected=objects, searched=searched)
+    shown = Shown(opened.length_ns, completeness, inspected=held[0], searched=held[1])
     if found.grown().empty:
         click.echo("found no leak")
     else:

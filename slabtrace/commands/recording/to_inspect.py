@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MOST_FINDINGS = 20
 MOST_OBJECTS = 1000
 LONGEST_S, WAIT_S = 10.0, 0.1
+LONGEST_REASON = 200
 MOST_EVENTS = 3_000_000  # that are paired
 MOST_READ = 60_000_000
 
@@ -43,7 +44,7 @@ def chooser(
     longest_s = max(LONGEST_S, 5 * inspect_s)
 
     def choose() -> list[int]:
-        argv = [sys.executable, "-m", __spec__.name, str(folder())]
+        argv = [sys.executable, "-P", "-m", __spec__.name, str(folder())]  # -P: not what lies here
         return [int(each) for each in json.loads(_said(argv, longest_s, hurries))]
 
     return choose
@@ -61,7 +62,8 @@ def _said(argv: Sequence[str], longest_s: float, hurries: Callable[[], bool]) ->
             process.kill()
             raise ValueError(f"the findings took longer than {longest_s:g} s")
     if process.returncode:
-        raise ValueError(f"the findings could not be read: {error.strip()[-200:]}")
+        reason = (error.strip().splitlines() or [f"status {process.returncode}"])[-1]
+        raise ValueError(f"the findings could not be read: {reason[-LONGEST_REASON:]}")
     return answer
 
 

@@ -94,5 +94,15 @@ def test_nobody_waits_longer_than_they_want(patience_s: float, hurries: bool, en
 
 
 def test_a_reason_is_given_where_nothing_can_be_chosen(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the findings could not be read"):
+    with pytest.raises(ValueError, match=r"^the findings could not be read: .*missing\.slab"):
+        chooser(lambda: tmp_path / "missing.slab", 2.0)()
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root records in a folder that anybody may write to."""
+    (tmp_path / "json.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"missing\.slab"):
         chooser(lambda: tmp_path / "missing.slab", 2.0)()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ class FakeJob:
     cpu_s: float = 0.0
     code: int | None = None
     asked: int = 0
+    asked_by: int = 0
     killed: int = 0
     at_s: float = 0.0
     on_end: Callable[[], None] = lambda: None
@@ -27,8 +29,9 @@ class FakeJob:
     def poll(self) -> int | None:
         return self.code
 
-    def end(self) -> None:
+    def end(self, number: int = signal.SIGTERM) -> None:
         self.asked += 1
+        self.asked_by = number
         self.on_end()
 
     def kill(self) -> None:

@@ -124,6 +124,7 @@ def test_what_fails_is_said_and_the_next_one_is_made(machine: FakeMachine, setti
     triggered = made(machine, replace(settings, inspect=0.0))
     triggered.fire("a")
     assert not any(word.startswith("--inspect") for word in machine.jobs[0].argv)
+    assert "--no-inspect" in machine.jobs[0].argv
     machine.jobs[0].code = 4
     triggered.step()
     assert machine.said[-1] == "the recording of 20260921-141320.slab ended with 4"

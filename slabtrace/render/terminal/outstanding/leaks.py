@@ -101,9 +101,9 @@ def who(group: dict[Any, Any]) -> str:
 
 def nearly_all(group: dict[Any, Any]) -> tuple[int, int]:
     """(objects of the first process, of all), where that one of several allocated nearly all; else zeros."""
-    numbers = list(group.get("pid_objects", ()))
-    most, every = (numbers[0], sum(numbers)) if len(numbers) > 1 else (0, 0)
-    return (most, every) if most >= NEARLY_ALL * every else (0, 0)
+    numbers, every = list(group.get("pid_objects", ())), int(group.get("objects", group["outstanding"]))
+    most = numbers[0] if len(numbers) > 1 else 0
+    return (most, every) if most and most >= NEARLY_ALL * every else (0, 0)
 
 
 def by_whom(group: dict[Any, Any]) -> str:

@@ -197,6 +197,16 @@ def test_what_is_freed_unseen_owns_nothing_that_is_seen_freed() -> None:
     assert found(every(TIMER, 40), unseen=TIMER) == [(TCP, 0, dict.fromkeys(TIMER, 40))]
 
 
+def test_a_rare_part_that_is_seen_freed_owns_nothing() -> None:
+    """Five of 65 have more; what is always there is the owner, or what came alone is apart."""
+    acts = [*every([TCP], 60), *every(TIMER, 5, 500)]
+    assert found(acts, unseen=[TCP, FILP]) == [
+        (TCP, 0, {TCP: 60}),
+        (SMALL, 0, {TCP: 5, FILP: 5, SMALL: 5}),
+    ]
+    assert found(every([TCP, SMALL, SMALL], 40), unseen=[TCP])[0][0] == TCP
+
+
 def test_several_owners_of_one_common_group() -> None:
     sizes = (2000, 1000, 100)
     acts = [*every([0, 2], 20), *every([1, 2], 10, 100_000), *every([2], 7, 200_000)]

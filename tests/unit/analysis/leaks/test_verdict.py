@@ -72,7 +72,7 @@ def test_who_holds_what_grows_is_said(held: str, words: str, numbers: tuple[int,
 @pytest.mark.parametrize(
     ("class_", "unseen", "old", "said"),
     [("retained", 9, 9, True), ("growing", 9, 9, True), ("suspect", 9, 9, False),
-     ("retained", 4, 9, False), ("young", 9, 0, False)],
+     ("retained", 4, 9, False), ("young", 9, 0, False), ("retained", 7, 9, False)],
 )  # fmt: skip
 def test_where_frees_are_not_seen_a_leak_must_be_faster(
     class_: str, unseen: int, old: int, said: bool

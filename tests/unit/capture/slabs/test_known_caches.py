@@ -136,4 +136,7 @@ def test_one_that_ended_before_it_was_read_has_the_name_that_its_end_says() -> N
     assert name(known, C40 + 2) == "third"  # read too late
     known.ended(C40, before, "second")
     assert [name(known, C40 + number) for number in (1, 2, 3)] == ["first", "second", "third"]
-    assert known.ended(C40, NEVER, "another name") is None and name(known, C40 + 3) == "third"
+    assert known.ended(C40, before, "third") is None and known.at(C40 + 3) is not None  # it is this one
+    kernel.caches[C40] = cache(C40, "fourth", 256)
+    assert name(known, C40 + 4) == "fourth"
+    assert known.ended(C40, NEVER, "another name") is None and name(known, C40 + 4) == "fourth"

@@ -41,9 +41,12 @@ def test_a_problem_is_noted(given: Any, choose: Any, problem: str, whole: bool) 
     assert not any(found.columns.values())
 
 
-@pytest.mark.parametrize("choose", [fails, list])
-def test_who_hurries_gets_nothing_and_is_told_why(choose: Any) -> None:
-    found = inspect(session(), choose, lambda: True)
+@pytest.mark.parametrize("answers", [[True], [False, True]])
+def test_who_hurries_gets_nothing_and_is_told_why(answers: list[bool]) -> None:
+    """Before it began, nothing is chosen; while objects are chosen, that is for nothing."""
+    asked, chosen = iter(answers), []
+    found = inspect(session(), lambda: chosen.append(1) or [], lambda: next(asked))
+    assert bool(chosen) == (len(answers) > 1)
     assert (found.account.problem, found.account.whole) == (inspection.LEFT_OUT, False)
     assert not any(found.columns.values())
 

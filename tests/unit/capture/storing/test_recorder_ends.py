@@ -96,6 +96,29 @@ def test_only_ctrl_c_leaves_time_for_the_inspection(number: signal.Signals, at_o
     assert asked.stopped == [at_once]
 
 
+@pytest.mark.parametrize(
+    ("asked", "hurries"),
+    [([0.0], False), ([0.0, 0.01], False), ([0.0, 1.0], True), ([0.0, 0.01, 1.0], True)],
+)
+def test_a_signal_that_comes_twice_at_once_is_one_request(
+    asked: list[float], hurries: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder.__new__(Recorder)
+    recorder._stop, recorder.hurries, recorder._asked_s = False, False, 0.0
+    for at_s in asked:
+        monkeypatch.setattr("slabtrace.capture.recorder.time.monotonic", lambda at_s=at_s: 100 + at_s)
+        recorder.stop()
+    monkeypatch.undo()
+    assert recorder._stop and recorder.hurries == hurries
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "costs", "inspect_s"), [(None, False, 2.0), (None, True, 0.0), (7.0, True, 7.0)]
+)
+def test_it_inspects_unless_that_costs_too_much(asked_s: float | None, costs: bool, inspect_s: float) -> None:
+    assert record._inspect_s(asked_s, costs) == inspect_s
+
+
 def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone:
         def isatty(self) -> bool:
