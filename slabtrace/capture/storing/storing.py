@@ -163,7 +163,7 @@ class Storing:
         self._store_processes(others.processes)
         for end in others.cache_ends:
             self._numbers.ended(end.ts_ns, end.address)
-            if (unread := self._session.caches.ended(*end)) is not None:
+            if (unread := self._session.caches.ended(end.address, end.ts_ns, end.name)) is not None:
                 self._store_caches([unread])
         self._numbers.add(sites)
         released = self._within(self._merge.merge(batch, watermark_ns))
