@@ -64,6 +64,8 @@ def messages_of(inspector: Inspector) -> UInt64:
     for cache in inspector.machine.caches.values():
         if cache.name.startswith("kmalloc") and cache.size >= size + keeper.MESSAGE:
             objects = inspector.all_of(cache.name)
+            if not len(objects.address):
+                continue
             mine = objects.u64(length) == np.uint64(keeper.MESSAGE)
             text = np.ascontiguousarray(objects.words).view(np.uint8)[:, size : size + keeper.MESSAGE]
             found.append(objects.address[mine & ~text.any(1)])
