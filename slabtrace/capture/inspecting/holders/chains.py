@@ -25,6 +25,8 @@ _MOST_LOOKED_AT = 500  # holders, for one object and length: a net of objects ha
 KINDS_BY_FIELD = {
     "fsnotify_group.notification_list": "fsnotify event",
     "mqueue_inode_info.msg_tree.rb_node": "posix_msg_tree_node",
+    "posix_msg_tree_node.msg_list": "message",
+    "msg_queue.q_messages": "message",
     "io_ring_ctx.file_table.data.nodes": "table of registered files",
 }
 _MOST_TRIED = 16  # pointers to one object that are followed
@@ -235,9 +237,10 @@ class Chains:
             return Chain((Step(name, _points(pointer), unit.begin, unit.area.kind, still),), worth)
         named = self._named(unit.begin, unit.cache)
         offset = pointer.offset if unit == pointer.unit else self._head_offset(unit, address, pointer)
-        field = self._field(named.struct, offset) or f"+{offset:#x}"
-        what = f"{named.kind} {named.text}".strip()
         above = NO_CHAIN if named.kind in _ENDS else self._chain(unit.begin, below)
+        known = "" if named.struct else self.kinds.get(unit.begin, "")  # by what is above
+        field = self._field(named.struct or known, offset) or f"+{offset:#x}"
+        what = f"{known or named.kind} {named.text}".strip()
         step = Step(f"{what}, {field}", _points(pointer), unit.begin, "slab", still)
         if kind := KINDS_BY_FIELD.get(field.partition(".next")[0]):
             self.kinds[address] = kind

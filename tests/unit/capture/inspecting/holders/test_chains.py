@@ -75,21 +75,28 @@ class Kernel:
         self.owners: dict[int, tuple[int, str]] = {}
         self.kinds: dict[int, str] = {}
         self.texts: dict[int, str] = {}
+        self.structs: dict[int, str] = {}
         self.asked = 0
         self.use = _Use()
         units = Units(self.memory, where, self.use, [DATA])
         files: Any = self.files
         keyrings: Any = Keyrings()
         lists = Lists(self.memory, where)
+        self.fields: dict[tuple[str, int], str] = {}
         self.chains = Chains(
-            self.named, lambda struct, at: "", files, keyrings, units, lists, lambda at: ("", 0)
+            self.named,
+            lambda struct, at: self.fields.get((struct, at), ""),
+            files,
+            keyrings,
+            units,
+            lists,
+            lambda at: ("", 0),
         )
 
     def named(self, address: int, cache: int = 0) -> Named:
         self.asked += 1
-        return Named(
-            self.kinds.get(address, "thing"), self.texts.get(address, ""), "", self.owners.get(address)
-        )
+        kind, text = self.kinds.get(address, "thing"), self.texts.get(address, "")
+        return Named(kind, text, self.structs.get(address, ""), self.owners.get(address))
 
     def points(self, at: int, place: int, inside: int = 0) -> None:
         """A pointer at `place`, in a group or event, to `inside` the object at `at`."""
@@ -129,6 +136,19 @@ def test_members_of_a_list_are_held_by_who_has_the_head() -> None:
     for each in places[1:]:
         (step,) = kernel.chain(each).steps
         assert (step.what, step.address) == ("thing, +0x10", GROUPS)
+
+
+def test_a_holder_tells_what_is_below_it_and_that_what_is_below_that() -> None:
+    """A message of a POSIX queue (5.10, 6.1): it and the node of the tree that has its list are kmallocs."""
+    kernel, message, node = Kernel(), GROUPS + 256, EVENTS
+    kernel.structs[GROUPS] = "mqueue_inode_info"
+    kernel.fields["mqueue_inode_info", 24] = "mqueue_inode_info.msg_tree.rb_node"
+    kernel.fields["posix_msg_tree_node", 40] = "posix_msg_tree_node.msg_list.next"
+    kernel.points(message, node + 40)
+    kernel.points(node, GROUPS + 24)
+    chain = kernel.chain(message)
+    assert chain.steps[0].what == "posix_msg_tree_node, posix_msg_tree_node.msg_list.next"
+    assert kernel.chains.kinds == {message: "message", node: "posix_msg_tree_node"}
 
 
 def test_owners_by_the_objects_own_fields_go_before_pointers_that_were_found() -> None:
