@@ -16,6 +16,7 @@ EVENTS = ("kmalloc", "kmem_cache_alloc", "kfree", "kmem_cache_free")
 OF_NODES = ("kmalloc_node", "kmem_cache_alloc_node")  # up to 6.0
 TRACING = Path("/sys/kernel/tracing")
 FILES = {"perf": "perf.data", "ftrace": "trace.txt", "trace-cmd": "trace.dat", "LTTng": "lttng"}
+_SESSIOND = Path("/run/lttng/lttng-sessiond.pid")
 _ENDS_S = 600  # at most, for a tool to write what it has
 
 
@@ -133,7 +134,17 @@ def _lttng(output: Path) -> Iterator[None]:
         _run("lttng", "stop")
         _run("lttng", "destroy", "imports")
     finally:
-        subprocess.run(["pkill", "--pidfile", "/run/lttng/lttng-sessiond.pid"], check=False)
+        _end_sessiond()
+
+
+def _end_sessiond() -> None:
+    """Until it has unloaded its modules: trace-cmd gives up where /proc/kallsyms changes while it is read."""
+    if _SESSIOND.exists():
+        process = Path("/proc") / _SESSIOND.read_text().strip()
+        subprocess.run(["pkill", "--pidfile", str(_SESSIOND)], check=False)
+        deadline = time.monotonic() + _ENDS_S
+        while process.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def _run(*command: str) -> None:
