@@ -14,7 +14,10 @@ from pathlib import Path
 
 from slabtrace.capture.process.running import DEFAULT, PROC, hierarchies, memberships
 
-_LIMITS = ("memory.max", "memory.limit_in_bytes")  # cgroup2; version 1 (Documentation/admin-guide/cgroup-v*)
+# cgroup2; version 1 (Documentation/admin-guide/cgroup-v*)
+_LIMITS = ("memory.max", "memory.limit_in_bytes")
+_USED = ("memory.current", "memory.usage_in_bytes")
+_CACHED = ("inactive_file", "total_inactive_file")
 
 
 def machine_memory() -> int:
@@ -36,7 +39,25 @@ def usable_memory(proc: Path = PROC) -> int:
     return cgroup_limit(proc) or machine_memory()
 
 
+def free_memory(proc: Path = PROC) -> int:
+    """Bytes that this process may take now: what is free, or can be freed, of the machine and its cgroups."""
+    free = machine_memory()
+    with suppress(OSError), (proc / "meminfo").open() as file:
+        free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
+    for folder in _folders(proc):
+        with suppress(OSError, StopIteration):
+            limit = next(_numbers(folder, _LIMITS))
+            free = min(free, limit - next(_numbers(folder, _USED)) + _cached(folder))
+    return max(free, 0)
+
+
 def _limits(proc: Path) -> Iterator[int]:
+    for folder in _folders(proc):
+        yield from _numbers(folder, _LIMITS)
+
+
+def _folders(proc: Path) -> Iterator[Path]:
+    """The memory cgroups of this process, and those above them, up to the ones that are mounted."""
     with suppress(OSError):
         paths = {
             number: path
@@ -46,14 +67,20 @@ def _limits(proc: Path) -> Iterator[int]:
         for hierarchy in hierarchies(proc):
             path = paths.get(hierarchy.number)
             if path is not None:
-                folder = os.path.normpath(hierarchy.mount / os.path.relpath(path, hierarchy.root))
-                yield from _of_folders(Path(folder), hierarchy.mount)
+                folder = Path(os.path.normpath(hierarchy.mount / os.path.relpath(path, hierarchy.root)))
+                while folder.is_relative_to(hierarchy.mount):
+                    yield folder
+                    folder = folder.parent
 
 
-def _of_folders(folder: Path, mount: Path) -> Iterator[int]:
-    """The limits of a cgroup and of those above it, up to the one that is mounted."""
-    while folder.is_relative_to(mount):
-        for name in _LIMITS:
-            with suppress(OSError, ValueError):  # "max" is no number
-                yield int((folder / name).read_text())
-        folder = folder.parent
+def _numbers(folder: Path, names: tuple[str, ...]) -> Iterator[int]:
+    """What is in those of the files that hold a number."""
+    for name in names:
+        with suppress(OSError, ValueError):  # "max" is no number
+            yield int((folder / name).read_text())
+
+
+def _cached(folder: Path) -> int:
+    """Bytes of files that the kernel frees first when the cgroup needs memory."""
+    words = [line.split() for line in (folder / "memory.stat").read_text().splitlines()]
+    return max((int(number) for name, number in words if name in _CACHED), default=0)

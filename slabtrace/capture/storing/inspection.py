@@ -18,12 +18,14 @@ import numpy as np
 from slabtrace.capture.inspecting.answers import ObjectRow, rows
 from slabtrace.capture.inspecting.inspector import Inspector, Searched
 from slabtrace.capture.inspecting.pace import Pace
+from slabtrace.capture.process.memory_limit import free_memory
 from slabtrace.capture.session import Session
 from slabtrace.trace.format import schema
 from slabtrace.trace.manifest import Inspection
 
 MOST_OBJECTS = 1000
 DEPTH = 2
+NEEDED_BYTES = 512 << 20  # of which the process that chooses takes half: a leaking machine has little memory
 NO_COUNT = -1
 LEFT_OUT = "the recording had to end at once"
 
@@ -43,6 +45,9 @@ def inspect(session: Session, choose: Choose, hurries: Callable[[], bool]) -> In
         return Inspected(_columns([], 0), Inspection(problem=session.machine_problem))
     if hurries():
         return Inspected(_columns([], 0), Inspection(problem=LEFT_OUT))
+    if (free := free_memory()) < NEEDED_BYTES:
+        words = f"that takes {NEEDED_BYTES >> 20} MiB of free memory, and there are {free >> 20} MiB"
+        return Inspected(_columns([], 0), Inspection(problem=words))
     try:
         found = _inspected(session, choose, hurries)
     except Exception as error:  # what changes while it is read may be anything

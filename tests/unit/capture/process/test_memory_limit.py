@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slabtrace.capture.process import memory_limit
-from slabtrace.capture.process.memory_limit import cgroup_limit, machine_memory, usable_memory
+from slabtrace.capture.process.memory_limit import cgroup_limit, free_memory, machine_memory, usable_memory
 
 MIB = 1 << 20
 
@@ -63,6 +63,23 @@ def test_a_container_sees_its_own_cgroup_as_the_root(tmp_path: Path, path: str) 
     assert cgroup_limit(files) == 64 * MIB
 
 
+@pytest.mark.parametrize(
+    ("available", "used", "cached", "expected"),
+    [(4000, 100, 0, 200), (4000, 290, 60, 70), (150, 100, 0, 150), (4000, 310, 0, 0)],
+)
+def test_what_is_free_is_what_the_machine_and_the_cgroup_have(
+    tmp_path: Path, available: int, used: int, cached: int, expected: int
+) -> None:
+    mount = tmp_path / "cgroup"
+    limit(mount / "box", "memory.max", str(300 * MIB))
+    limit(mount / "box", "memory.current", str(used * MIB))
+    limit(mount / "box", "memory.stat", f"anon 7\ninactive_file {cached * MIB}\nactive_file 5")
+    limit(mount, "memory.max", "max")
+    files = proc(tmp_path, "0::/box\n", f"30 1 0:26 / {mount} rw - cgroup2 cgroup2 rw\n")
+    (files / "meminfo").write_text(f"MemTotal: 9 kB\nMemAvailable: {available * 1024} kB\n")
+    assert free_memory(files) == expected * MIB
+
+
 def test_nothing_can_be_seen(tmp_path: Path) -> None:
     files = proc(
         tmp_path, "0::/../elsewhere\n", f"30 1 0:26 / {tmp_path / 'cgroup'} rw - cgroup2 cgroup2 rw\n"
@@ -73,3 +90,4 @@ def test_nothing_can_be_seen(tmp_path: Path) -> None:
 
 def test_this_machine_has_a_number() -> None:
     assert 0 < usable_memory() <= memory_limit.machine_memory()
+    assert 0 < free_memory() < memory_limit.machine_memory()
