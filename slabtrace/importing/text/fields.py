@@ -129,7 +129,8 @@ def _number(pattern: re.Pattern[bytes], where: bytes, otherwise: int = 0) -> int
 
 def _octal(number: bytes) -> bool:
     """Whether Python takes a number as octal, and refuses it."""
-    return len(number) > 1 and number.startswith(b"0") and not number.startswith(b"0x")
+    digits = number.lstrip(b"-")
+    return len(digits) > 1 and digits.startswith(b"0") and not digits.startswith(b"0x")
 
 
 def _node(number: int) -> int:
