@@ -18,7 +18,8 @@ _MOST_OWNERS = 4  # of an object, its owner, its owner's owner, … are found ou
 _PRIVATE = {
     "[eventpoll]": "eventpoll", "inotify": "fsnotify_group", "[fanotify]": "fsnotify_group",
     "[io_uring]": "io_ring_ctx", "[eventfd]": "eventfd_ctx", "[timerfd]": "timerfd_ctx",
-}  # fmt: skip  # the structs that anonymous files have as private data
+    "pipe": "pipe_inode_info",
+}  # fmt: skip  # the structs that anonymous files and pipes have as private data
 
 
 class Naming:
@@ -87,7 +88,7 @@ class Naming:
         self._asked.add(file)  # a file that is its own private data, by way of others, has no end
         text = self.named(file).text
         self._asked.discard(file)
-        return _PRIVATE.get(text.removeprefix("anon_inode:"), "")
+        return _PRIVATE.get(text.removeprefix("anon_inode:").partition(":[")[0], "")
 
     def field(self, struct: str, offset: int) -> str:
         """The field at an offset of a struct, as "sock.sk_receive_queue.next"; "" if it is not known."""
