@@ -140,8 +140,8 @@ def _not_inspected(manifest: Manifest) -> list[str]:
     account = manifest.inspection
     if account is None or not account.problem:
         return []
-    lacks = "not all is known" if account.objects else "nothing is known"
-    return [f"Of who holds the objects {lacks}: {account.problem}."]
+    known = "may be known of some only" if account.objects else "is not known"
+    return [f"Who holds the objects {known}: {account.problem}."]
 
 
 def _found(made: Verdict) -> str:

@@ -46,7 +46,7 @@ def inspect(session: Session, choose: Choose, hurries: Callable[[], bool]) -> In
     if hurries():
         return Inspected(_columns([], 0), Inspection(problem=LEFT_OUT))
     if (free := free_memory()) < NEEDED_BYTES:
-        words = f"that takes {NEEDED_BYTES >> 20} MiB of free memory, and there are {free >> 20} MiB"
+        words = f"to find out takes {NEEDED_BYTES >> 20} MiB of free memory, and there are {free >> 20} MiB"
         return Inspected(_columns([], 0), Inspection(problem=words))
     try:
         found = _inspected(session, choose, hurries)

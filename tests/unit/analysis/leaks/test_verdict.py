@@ -87,8 +87,8 @@ def test_where_frees_are_not_seen_a_leak_must_be_faster(
 @pytest.mark.parametrize(
     ("class_", "objects", "problem", "words"),
     [
-        ("suspect", 0, "locked down", "Of who holds the objects nothing is known: locked down."),
-        ("growing", 7, "no time", "Of who holds the objects not all is known: no time."),
+        ("suspect", 0, "locked down", "Who holds the objects is not known: locked down."),
+        ("growing", 7, "no time", "Who holds the objects may be known of some only: no time."),
         ("suspect", 7, "", ""),
         ("retained", 0, "locked down", ""),
     ],

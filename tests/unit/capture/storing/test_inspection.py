@@ -53,7 +53,7 @@ def test_who_hurries_gets_nothing_and_is_told_why(answers: list[bool]) -> None:
 
 def test_a_machine_without_free_memory_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "free_memory", lambda: 300 << 20)
-    problem = "that takes 512 MiB of free memory, and there are 300 MiB"
+    problem = "to find out takes 512 MiB of free memory, and there are 300 MiB"
     assert inspect(session(), fails, lambda: False).account.problem == problem
 
 
