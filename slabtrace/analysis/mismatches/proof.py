@@ -27,7 +27,7 @@ from typing import NamedTuple
 from slabtrace.analysis.trust.completeness import CALLED
 from slabtrace.analysis.trust.confidence import BOUNDED, EXACT, FREES, NO_BOUND, UNPROVABLE
 from slabtrace.analysis.trust.filters import filtered
-from slabtrace.analysis.trust.losses import Losses
+from slabtrace.analysis.trust.losses import Losses, Of
 from slabtrace.trace.format.schema import Kind
 from slabtrace.trace.manifest import Manifest
 
@@ -104,7 +104,7 @@ class MismatchProof:
 
     def lost_allocations(self, begin_ns: int, end_ns: int) -> int:
         """Allocations that can be among the events lost between two times, at most."""
-        return self._losses.between(begin_ns, end_ns, allocations=True)
+        return self._losses.between(begin_ns, end_ns, Of.ALLOCATIONS)
 
     def lost_events(self, begin_ns: int, end_ns: int) -> int:
         """Events lost between two times, at most."""

@@ -45,6 +45,7 @@ _CONSEQUENCE = {
     "bounded": "Upper bound: {lost:,} of the outstanding objects may have been freed without being seen.",
     "unprovable": "Not verified: any of the outstanding objects may have been freed without being seen.",
 }
+_NO_FREE_LOST = "No free was lost: none of the outstanding objects was freed without being seen."
 _COMPLETE = "Complete: every allocation and free was seen, and none was lost."
 _COMPLETE_FOR = "Complete for what was asked for: every such allocation and free was seen, and none was lost."
 _ALL_IN_USE = "All outstanding objects ({outstanding:,}) are confirmed in use at the end."
@@ -87,6 +88,7 @@ class Completeness:
     `cgroups_unjudged`: cgroups made while recording that --cgroup could not judge: what their tasks allocated
     is not recorded.
     `unattached`: silent paths that could not be traced, each with the kernel's reason.
+    `lost_frees`: of all lost events at most so many were frees.
     `tool`: what made the recording, if it was not slabtrace; `foreign_lost`: events that it says it lost;
     `losses`: whether losses are "known" (slabtrace counts all of its own), "none", or "unknown": then the
     numbers of lost events say nothing; `uncounted`: gaps and CPUs missing whose events nobody counted.
@@ -118,6 +120,7 @@ class Completeness:
     outstanding: int = 0
     in_use: int = 0
     late: int = 0
+    lost_frees: int = 0
     sampled_one_in: int = 1
     filters: list[str] = field(default_factory=list)
     cgroups_unjudged: int = 0
@@ -179,6 +182,7 @@ def assess(
         outstanding=summary.live.size,
         in_use=int(slabs.held(summary.live).sum()),
         late=losses.late,
+        lost_frees=losses.frees,
         cgroups_unjudged=totals.cgroups_unjudged,
         unattached=[f"{each.path}: {each.reason}" for each in manifest.coverage.unattached],
         damaged=bool(damage),
@@ -222,7 +226,9 @@ def _verdict(result: Completeness) -> str:
     consequence = _CONSEQUENCE[result.confidence] if result.outstanding and doubtful else ""
     if result.confidence == "unprovable" and result.in_use and not result.damaged:
         consequence = _ALL_IN_USE if result.in_use == result.outstanding else _SOME_IN_USE
-    most = min(result.lost, result.outstanding)
+    if result.confidence == "bounded" and consequence and not result.lost_frees:
+        consequence = _NO_FREE_LOST
+    most = min(result.lost_frees, result.outstanding)
     numbers = {"lost": most, "outstanding": result.outstanding, "in_use": result.in_use}
     return f"Not complete: {'; '.join(filter(None, missing))}. {consequence.format_map(numbers)}".rstrip()
 

@@ -22,7 +22,6 @@ Example: three objects of one group, allocated in seconds 1, 4 and 7 of ten.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -36,7 +35,7 @@ from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.pairing.slab_states import SlabStates
 from slabtrace.analysis.trust.account import Account
 from slabtrace.analysis.trust.filters import PARTIAL_FILTERS, filtered
-from slabtrace.analysis.trust.losses import Losses
+from slabtrace.analysis.trust.losses import Losses, Of
 from slabtrace.trace.format.batch import EventBatch
 from slabtrace.trace.manifest import Manifest
 
@@ -102,19 +101,20 @@ class Proof:
         """How many of the n objects `live` in each group may have been freed without being seen.
 
         `member`: the group of each object, shape (n,); `cache_of_group`: a row of Caches, shape (g,).
-        An object confirmed in use can only have been freed and its address allocated again: two lost events,
-        one of them an allocation.
+        An object confirmed in use can only have been freed and its address allocated again, so an allocation
+        was lost; and a free was, unless some frees are not traced.
         """
         groups, means = len(cache_of_group), self.means[cache_of_group]
         used = self.slabs.held(live)
         in_use, size = (np.bincount(each, minlength=groups) for each in (member[used], member))
         confirmed = used & (means[member] != InUse.NOTHING)
         others = np.bincount(member[~confirmed], minlength=groups)
-        since, again = self.losses.since, self.losses.reallocating
-        each = np.ones(groups, np.int64) if self.per_event is None else self.per_event[cache_of_group]
-        lost = _freed_by_lost_events(live.ts_ns[~confirmed], member[~confirmed], each, since)
-        lost += _freed_by_lost_events(live.ts_ns[confirmed], member[confirmed], each, again)
         silent = self.silent[cache_of_group]
+        each = np.ones(groups, np.int64) if self.per_event is None else self.per_event[cache_of_group]
+        ts_ns, losses = live.ts_ns, self.losses
+        again = np.where(silent[member] > 0, losses.since(ts_ns, Of.ALLOCATIONS), losses.reallocating(ts_ns))
+        lost = _freed_by_lost_events(losses.since(ts_ns, Of.FREES), ts_ns, ~confirmed, member, each)
+        lost += _freed_by_lost_events(again, ts_ns, confirmed, member, each)
         most = np.minimum(size, lost + np.minimum(silent, others))
         unknown = (silent == NO_BOUND) & (others == size)
         assumed = (silent > 0) & (in_use > 0) & (means == InUse.ASSUMED)
@@ -134,26 +134,25 @@ class Proof:
 
 
 def _freed_by_lost_events(
-    ts_ns: NDArray[np.int64],
-    member: Positions,
-    per_event: Counts,
-    lost_since: Callable[[NDArray[np.int64]], Counts],
+    lost: Counts, ts_ns: NDArray[np.int64], which: NDArray[np.bool_], member: Positions, per_event: Counts
 ) -> Counts:
-    """The most objects of each group that can have been freed by lost events: shape (g,).
+    """The most objects of each group, of those in `which`, that lost events can have freed: shape (g,).
 
-    `per_event`, shape (g,): how many objects one event may have freed.
+    `lost`, shape (n,): how many were lost at the time of each object or later.  `per_event`, shape (g,): how
+    many objects one event may have freed.
     A lost event can only have freed an object that was allocated before it.  So of the j newest objects
-    of a group at most L(t_j) were freed, as many as `lost_since` gives for the time of the j-th; and of all n
+    of a group at most L(t_j) were freed, as many as were lost at the time of the j-th or later; and of all n
     at most L(t_j) + n - j.  This holds for every j; the least number is returned.
     """
+    lost, ts_ns, member = lost[which], ts_ns[which], member[which]
     size = np.bincount(member, minlength=len(per_event))
     order = np.lexsort((-ts_ns, member))
     first = np.cumsum(size) - size
     j = np.arange(1, len(order) + 1) - first[member[order]]
-    bound = lost_since(ts_ns[order]) * per_event[member[order]] + size[member[order]] - j
-    lost = size.copy()
-    np.minimum.at(lost, member[order], bound)
-    return lost
+    bound = lost[order] * per_event[member[order]] + size[member[order]] - j
+    most = size.copy()
+    np.minimum.at(most, member[order], bound)
+    return most
 
 
 def prove(

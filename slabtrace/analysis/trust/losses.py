@@ -23,6 +23,7 @@ Example: the ledger of ten seconds; the trace has 4 allocations by kmalloc that 
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +39,8 @@ from slabtrace.trace.manifest import Manifest
 
 TWIN = "_twin"  # how the names of twin programs end
 HARMLESS = ("mm_page_free", "task_newtask", "task_rename", "on_cache_end")  # record no allocation, no free
-# Programs that record frees alone.  Any other program may have missed an allocation.
-FREES = (
+# Programs that record frees alone, or allocations alone.  Any other program may have missed either.
+FREE_PROGRAMS = (
     "kfree",
     "kmem_cache_free",
     "percpu_free_percpu",
@@ -51,6 +52,15 @@ FREES = (
     "on_kfree_nolock",
     "on_wrong_cache_free",
 )
+ALLOC_PROGRAMS = (
+    "kmalloc",
+    "kmem_cache_alloc",
+    "percpu_alloc_percpu",
+    "pages_alloc",
+    "vmalloc_area",
+    "on_kmem_cache_alloc_bulk",
+    "on_kmalloc_nolock",
+)
 NO_DROPS = (
     Loss.RECURSION,
     Loss.STACK,
@@ -59,6 +69,14 @@ NO_DROPS = (
 )  # all other kinds are events that are not in the trace
 MOST_TWINS = 64  # twins looked at (recorders have ten): misses of programs beyond count as lost
 SLACK_NS = 1_000_000_000  # a row may end so much later: counters are read one by one, after the clock
+
+
+class Of(Enum):
+    """Which lost events count.  Values: the programs whose events do not."""
+
+    ANY = ()
+    ALLOCATIONS = FREE_PROGRAMS
+    FREES = ALLOC_PROGRAMS
 
 
 class Losses:
@@ -89,26 +107,25 @@ class Losses:
         """All events that are lost, at most, or stored out of order."""
         return self.dropped + self.skipped + self.late + self.foreign
 
-    def since(self, ts_ns: NDArray[np.int64], allocations: bool = False) -> Counts:
-        """Events lost, at most, or stored out of order at each time or later: shape (n,).
+    @property
+    def frees(self) -> int:
+        """How many of all lost events may have been frees."""
+        return int(self.since(np.array([np.iinfo(np.int64).min]), Of.FREES)[0])
 
-        `allocations`: without the events of programs that record frees alone.
-        """
-        skipped = self._skipped.since(ts_ns, allocations=allocations)
-        return self._others.at(ts_ns) + self._untimed + skipped
+    def since(self, ts_ns: NDArray[np.int64], of: Of = Of.ANY) -> Counts:
+        """Events lost, at most, or stored out of order at each time or later: shape (n,)."""
+        return self._others.at(ts_ns) + self._untimed + self._skipped.since(ts_ns, of=of)
 
     def reallocating(self, ts_ns: NDArray[np.int64]) -> Counts:
         """How often, at each time or later, lost events can have freed an object and allocated its address
-        again, at most: each time takes two, one of them an allocation.  Shape (n,)."""
-        return np.minimum(self.since(ts_ns) // 2, self.since(ts_ns, allocations=True))
+        again, at most: each time takes two, a free and an allocation.  Shape (n,)."""
+        either = np.minimum(self.since(ts_ns, Of.FREES), self.since(ts_ns, Of.ALLOCATIONS))
+        return np.minimum(self.since(ts_ns) // 2, either)
 
-    def between(self, begin_ns: int, end_ns: int, allocations: bool = False) -> int:
-        """Events that can be lost, or stored out of order, between two times, at most.
-
-        `allocations`: without the events of programs that record frees alone.
-        """
+    def between(self, begin_ns: int, end_ns: int, of: Of = Of.ANY) -> int:
+        """Events that can be lost, or stored out of order, between two times, at most."""
         begin, end = np.array([begin_ns]), np.array([end_ns])
-        found = self._others.at(begin, end) + self._untimed + self._skipped.since(begin, end, allocations)
+        found = self._others.at(begin, end) + self._untimed + self._skipped.since(begin, end, of)
         return int(found[0])
 
 
@@ -173,11 +190,11 @@ class _Skipped:
 
     def __init__(self, table: pa.Table, manifest: Manifest, recovered: Recovered) -> None:
         rows = _skip_rows(table, manifest)
-        frees = np.isin(rows.name.astype(str), FREES)
-        self._alone, self._alone_allocs = rows.since(~rows.twinned), rows.since(~rows.twinned & ~frees)
+        names = rows.name.astype(str)
+        self._alone = {of: rows.since(~rows.twinned & ~np.isin(names, of.value)) for of in Of}
         self._pairs = [
             _WithTwin(
-                frees=name in FREES,
+                name=name,
                 first=rows.since(~rows.twin & (rows.name == name)),
                 twin=rows.since(rows.twin & (rows.name == name)),
                 stored=recovered.stored.get(name, 0),
@@ -188,44 +205,43 @@ class _Skipped:
         first = sum(pair.first.total for pair in self._pairs)
         self._untimed = max(manifest.totals.recursion_missed - _misses_in(table), 0)
         self._most = max(first + self._untimed - recovered.total, 0)
-        self.missed = self._alone.total + first + self._untimed
+        self.missed = self._alone[Of.ANY].total + first + self._untimed
         self.total = int(self.since(np.array([np.iinfo(np.int64).min]))[0])
 
     def since(
-        self, ts_ns: NDArray[np.int64], until_ns: NDArray[np.int64] | None = None, allocations: bool = False
+        self, ts_ns: NDArray[np.int64], until_ns: NDArray[np.int64] | None = None, of: Of = Of.ANY
     ) -> Counts:
-        """Events lost at each time or later, and not after `until_ns`, at most: shape (n,).
-
-        `allocations`: without those that were frees.
-        """
-        pairs = [pair for pair in self._pairs if not (allocations and pair.frees)]
-        by_pairs = sum((pair.lost(ts_ns, until_ns) for pair in pairs), np.zeros(len(ts_ns), np.int64))
-        alone = self._alone_allocs if allocations else self._alone
-        return alone.at(ts_ns, until_ns) + np.minimum(by_pairs + self._untimed, self._most)
+        """Events lost at each time or later, and not after `until_ns`, at most: shape (n,)."""
+        by_pairs = sum(
+            (pair.lost(ts_ns, until_ns, of) for pair in self._pairs), np.zeros(len(ts_ns), np.int64)
+        )
+        return self._alone[of].at(ts_ns, until_ns) + np.minimum(by_pairs + self._untimed, self._most)
 
 
 class _WithTwin(NamedTuple):
     """How often a program (`first`) and its `twin` were skipped.
 
     `stored`: events in the trace that only the twin recorded.  `repeated`: allocations by the twin that were
-    taken for repetitions (duplicates.py).  `frees`: whether they record frees alone.
+    taken for repetitions (duplicates.py).
     """
 
-    frees: bool
+    name: str
     first: _Since
     twin: _Since
     stored: int
     repeated: int
 
-    def lost(self, ts_ns: NDArray[np.int64], until_ns: NDArray[np.int64] | None) -> Counts:
+    def lost(self, ts_ns: NDArray[np.int64], until_ns: NDArray[np.int64] | None, of: Of) -> Counts:
         """Events lost at each time or later, and not after `until_ns`, at most: shape (n,).
 
         A record taken for a repetition may be another allocation, of which the first program was skipped.
         Then the free between the two was missed, so as many count as lost as the first program missed.
         """
-        both_skipped = self.twin.at(ts_ns, until_ns)
-        both_skipped = both_skipped + np.minimum(self.first.at(ts_ns, until_ns), self.repeated)
-        return np.minimum(both_skipped, max(self.first.total - self.stored, 0))
+        counts = self.name not in of.value
+        lost = self.twin.at(ts_ns, until_ns) * counts
+        if counts or of is Of.FREES:
+            lost = lost + np.minimum(self.first.at(ts_ns, until_ns), self.repeated)
+        return np.minimum(lost, max(self.first.total - self.stored, 0))
 
 
 def _skip_rows(table: pa.Table, manifest: Manifest) -> _Rows:

@@ -285,19 +285,37 @@ def test_two_lost_events_can_free_and_allocate_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "program", "count", "expected"),
+    ("skipped", "expected"),
     [
-        (Loss.RECURSION, "kfree", 99, ("exact", 0)),  # frees alone
-        (Loss.RECURSION, "kmalloc", 99, ("bounded", 3)),
-        (Loss.RECURSION, "kmalloc", 3, ("bounded", 1)),
+        ({"kfree": 99}, ("exact", 0)),
+        ({"kmalloc": 99}, ("exact", 0)),
+        ({"kmalloc": 99, "kfree": 2}, ("bounded", 2)),
+        ({"kmalloc": 1, "kfree": 99}, ("bounded", 1)),
+        ({"a_new_program": 3}, ("bounded", 1)),  # one of them was a free, one an allocation
     ],
 )
-def test_what_is_in_use_was_not_replaced_where_no_allocation_was_lost(
-    tmp_path: Path, kind: Loss, program: str, count: int, expected: tuple[str, int]
+def test_what_is_in_use_was_replaced_only_if_a_free_and_an_allocation_were_lost(
+    tmp_path: Path, skipped: dict[str, int], expected: tuple[str, int]
 ) -> None:
-    """An object whose slab has it in use can only be another: a free and an allocation were lost."""
-    held, lost = slab(0x2000, *EVERYTHING_FREE), [loss(8, kind, count, program)]
-    assert claim(tmp_path, losses=lost, slabs=held) == expected
+    lost = [loss(8, Loss.RECURSION, count, program) for program, count in skipped.items()]
+    assert claim(tmp_path, losses=lost, slabs=slab(0x2000, *EVERYTHING_FREE)) == expected
+
+
+@pytest.mark.parametrize(("program", "maybe_freed"), [("kmalloc", 2), ("kfree", 0)])
+def test_where_some_frees_are_not_traced_a_lost_allocation_alone_can_replace_it(
+    tmp_path: Path, program: str, maybe_freed: int
+) -> None:
+    """Freed unseen, and then its address was allocated again by an event that was lost."""
+    held = slab(0x2000, *EVERYTHING_FREE)
+    lost = [loss(8, Loss.RECURSION, 2, program)]
+    assert claim(tmp_path, coverage=BULK_FREE, losses=lost, slabs=held)[1] == maybe_freed
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"), [("kmalloc", ("exact", 0)), ("kmem_cache_free", ("bounded", 2))]
+)
+def test_a_lost_allocation_freed_nothing(tmp_path: Path, program: str, expected: tuple[str, int]) -> None:
+    assert claim(tmp_path, losses=[loss(8, Loss.RECURSION, 2, program)]) == expected
 
 
 def test_an_object_that_its_slab_lists_as_free_is_not_outstanding(tmp_path: Path) -> None:

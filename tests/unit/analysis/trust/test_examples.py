@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from slabtrace.analysis.counting.recovered import Recovered
-from slabtrace.analysis.trust.losses import Losses
+from slabtrace.analysis.trust.losses import Losses, Of
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.schema import Loss
 from slabtrace.trace.manifest import Manifest
@@ -43,7 +43,7 @@ def test_losses() -> None:
     table = pa.Table.from_pylist(rows, schema.LOSSES)
     losses = Losses(table, Manifest(), Recovered({"kmalloc": 4}, {}, 4))
     assert (losses.dropped, losses.skipped, losses.late, losses.total) == (10, 1, 3, 14)
-    assert losses.between(9 * S // 2, 7 * S) == losses.between(9 * S // 2, 7 * S, allocations=True) == 4
+    assert losses.between(9 * S // 2, 7 * S) == losses.between(9 * S // 2, 7 * S, Of.ALLOCATIONS) == 4
     since = losses.since(np.array([1 * S, 5 * S, 15 * S // 2, 11 * S]))
     assert since.tolist() == [14, 4, 3, 0]
 

@@ -10,7 +10,7 @@ import pytest
 from slabtrace.analysis.counting.counts import SiteCounts
 from slabtrace.analysis.counting.recovered import Recovered, recovered
 from slabtrace.analysis.names.sites import Sites
-from slabtrace.analysis.trust.losses import Losses
+from slabtrace.analysis.trust.losses import Losses, Of
 from slabtrace.trace.format import schema
 from slabtrace.trace.format.schema import PAGES_OF_ORDER, Flag, Kind, Loss
 from slabtrace.trace.manifest import Manifest
@@ -32,13 +32,13 @@ def losses(program: str, skipped: int, by_twin: int, found: Recovered) -> Losses
 def test_a_skipped_free_is_no_allocation(program: str) -> None:
     found = losses(program, 3, 3, Recovered())
     assert found.since(np.array([0])).tolist() == [3]
-    assert found.since(np.array([0]), allocations=True).tolist() == [0]
+    assert found.since(np.array([0]), Of.ALLOCATIONS).tolist() == [0]
 
 
 @pytest.mark.parametrize("program", ["percpu_alloc_percpu", "pages_alloc", "vmalloc_area", "kmalloc"])
 def test_a_skipped_allocation_is_one(program: str) -> None:
     found = losses(program, 3, 3, Recovered())
-    assert found.since(np.array([0]), allocations=True).tolist() == [3]
+    assert found.since(np.array([0]), Of.ALLOCATIONS).tolist() == [3]
 
 
 def test_a_block_of_pages_that_the_twin_recorded_is_one_event() -> None:
