@@ -80,6 +80,10 @@ def claim(group: Mapping[Any, Any], completeness: Completeness) -> str:
     if group["confidence"] == "unprovable":
         return f"unverified: {_why_unverified(completeness)}{seen}"
     if not unknown(maybe) and maybe:
+        if in_use and maybe == number - in_use:
+            rest = f"the other {count(maybe)}" if maybe > 1 else "the other one"
+            used = f"{count(in_use)} of {count(number)} confirmed in use at the end"
+            return f"{used}; {rest} may have been freed without being seen"
         most = "all" if maybe >= number else count(maybe)
         return f"upper bound: {most} of these may have been freed without being seen{seen}"
     if in_use == number:

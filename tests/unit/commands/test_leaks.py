@@ -206,7 +206,7 @@ ALL_IN_USE = {"in_use": 41, "confidence": "bounded", "maybe_freed": 0}
         ),
         (
             ALL_IN_USE | {"maybe_freed": 2, "in_use": 39},
-            "upper bound: 2 of these may have been freed without being seen; 39 of 41 confirmed in use",
+            "39 of 41 confirmed in use at the end; the other 2 may have been freed without being seen",
         ),
     ],
 )

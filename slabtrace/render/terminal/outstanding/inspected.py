@@ -18,7 +18,9 @@ def write_inspected(out: TextIO, inspected: pd.DataFrame, finding: dict[Any, Any
     mine = inspected[inspected["finding"] == finding["rank"]].to_dict("records")
     if not mine:
         return
-    write_paragraph(out, f"  {count(len(mine))} objects were inspected at the end:")
+    some = int(finding["outstanding"]) > len(mine)
+    number = f"{count(len(mine))} of {count(finding['outstanding'])}" if some else count(len(mine))
+    write_paragraph(out, f"  {number} objects were inspected at the end:")
     for line in summary(mine):
         write_paragraph(out, f"    {line}")
     if any(row["held"] == LOST for row in mine):
