@@ -92,8 +92,8 @@ def test_messages_are_in_use_until_their_queue_is_removed(
 
 
 def test_every_message_left_is_confirmed_in_use(record_leaver: Callable[..., Leaver]) -> None:
-    """Nothing else can have happened to one of them than that it was freed unseen, and that the event by which
-    its address was allocated again was lost.
+    """Nothing else can have happened to one of them than that it was freed unseen, and the event by which its
+    address was allocated again was lost.
     """
     leaver = record_leaver(MESSAGES, 0, 0, 0)
     (group,) = (g for g in groups_of(leaver) if g["symbol"].startswith(("load_msg+", "alloc_msg+")))

@@ -88,7 +88,7 @@ class Completeness:
     `cgroups_unjudged`: cgroups made while recording that --cgroup could not judge: what their tasks allocated
     is not recorded.
     `unattached`: silent paths that could not be traced, each with the kernel's reason.
-    `lost_frees`: of all lost events at most so many were frees.
+    `lost_frees`: at so many addresses, at most, a free was lost.
     `tool`: what made the recording, if it was not slabtrace; `foreign_lost`: events that it says it lost;
     `losses`: whether losses are "known" (slabtrace counts all of its own), "none", or "unknown": then the
     numbers of lost events say nothing; `uncounted`: gaps and CPUs missing whose events nobody counted.

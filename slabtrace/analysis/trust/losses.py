@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
 from slabtrace.analysis.counting.recovered import Recovered
+from slabtrace.analysis.statistics.sample import most_in_sample
 from slabtrace.trace.format.arrays import plain
 from slabtrace.trace.format.schema import Loss
 from slabtrace.trace.manifest import Manifest
@@ -100,7 +101,7 @@ class Losses:
         self.dropped = max(int(count[drops].sum()), totals.dropped)
         self.foreign = int(count[foreign].sum())
         self._untimed = self.dropped + self.late + self.foreign - others.total
-        self._others = others
+        self._others, self._one_in = others, manifest.sampled_one_in
 
     @property
     def total(self) -> int:
@@ -109,12 +110,16 @@ class Losses:
 
     @property
     def frees(self) -> int:
-        """How many of all lost events may have been frees."""
+        """Addresses of which frees were lost, at most."""
         return int(self.since(np.array([np.iinfo(np.int64).min]), Of.FREES)[0])
 
     def since(self, ts_ns: NDArray[np.int64], of: Of = Of.ANY) -> Counts:
-        """Events lost, at most, or stored out of order at each time or later: shape (n,)."""
-        return self._others.at(ts_ns) + self._untimed + self._skipped.since(ts_ns, of=of)
+        """Addresses of which events were lost, or stored out of order, at each time or later, at most: (n,).
+
+        The kernel skips programs for addresses outside the sample, too; all other losses are of the sample.
+        """
+        skipped = most_in_sample(self._skipped.since(ts_ns, of=of), self._one_in)
+        return self._others.at(ts_ns) + self._untimed + skipped
 
     def reallocating(self, ts_ns: NDArray[np.int64]) -> Counts:
         """How often, at each time or later, lost events can have freed an object and allocated its address
