@@ -25,6 +25,7 @@ LONGEST_INSPECTION_S = 600.0
 LIVE_SET_BYTES, LIVE_WAYS = 256, 7  # of a set of the table: with two sets for eight objects, few are full
 COUNTED_KINDS = 1 << 14
 THRESHOLD_S = (0.05, 120.0)  # the histogram has lifetimes up to 194 s
+AUTO = "auto"  # all twins, but none where a sample is recorded
 _TWINS = {"none": 0, "frees": 1, "all": 3}  # bits of TWINS in bpf/twin.h
 
 
@@ -58,7 +59,7 @@ class CaptureOptions:
     buffer_mib: int | None = None
     inspect_s: float = 0.0  # at the end, what some objects are and who holds them is read so long; 0: not
     inspect_cpu: float = 0.5  # of one CPU
-    twins: str = "all"  # "none", "frees" or "all": which tracepoints have a twin program
+    twins: str = AUTO  # "none", "frees" or "all": which tracepoints have a twin program
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -154,7 +155,18 @@ class CaptureOptions:
 
     def twin_of(self, tracepoint: str) -> bool:
         """Has this tracepoint a twin program?"""
-        return self.twins == "all" or (self.twins == "frees" and "free" in tracepoint)
+        return self._twins == "all" or (self._twins == "frees" and "free" in tracepoint)
+
+    @property
+    def _twins(self) -> str:
+        """`twins`, or what "auto" means.
+
+        In a sample of 1/64, twins cost as much as without one, and recover a 64th of the events; a second
+        program makes each tracepoint dearer than all that the first one does (docs/cost.md).
+        """
+        if self.twins != AUTO:
+            return self.twins
+        return "none" if self.sample > 1 or self.budget is not None else "all"
 
     @property
     def _by_size(self) -> bool:
@@ -163,7 +175,7 @@ class CaptureOptions:
     def defines(self) -> dict[str, int | str | None]:
         """The -D options for bpf/ that these options need."""
         defines: dict[str, int | str | None] = {}
-        defines["TWINS"] = _TWINS[self.twins]
+        defines["TWINS"] = _TWINS[self._twins]
         if self.sample > 1 or self.budget is not None:
             defines["SAMPLE"] = None
         if self.budget is not None:

@@ -106,10 +106,10 @@ _BUFFER = (
 _TWINS = (
     choice_option(
         "--twins",
-        choices=["none", "frees", "all"],
-        default="all",
+        choices=["auto", "none", "frees", "all"],
+        default="auto",
         help="Which tracepoints get a second program, which records the events that the kernel skips. Fewer "
-        "cost less, and events are lost.",
+        "cost less, and events are lost. auto: all, but none with --sample or --budget.",
     ),
 )
 

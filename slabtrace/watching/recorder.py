@@ -99,6 +99,7 @@ class Recorder:
         name = settings.folder / f"{PREFIX}{when:%Y%m%d-%H%M%S}"
         argv = [
             *SLABTRACE, "record", "-o", str(name), "--mode", "survivors", "--quiet",
+            f"--sample={settings.sample}",
             f"--rotate={settings.rotate:g}s", f"--rotate={settings.part_bytes}B", f"--keep={settings.keep}",
             *([f"--threshold={settings.threshold}"] if settings.threshold else []),
             *settings.recorder_options(),

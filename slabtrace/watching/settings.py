@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slabtrace.errors import UsageError
+from slabtrace.trace.format.sample import COARSEST_SAMPLE
 from slabtrace.units import parse_duration, parse_size
 from slabtrace.watching.triggers import Trigger, parse_trigger
 
@@ -35,11 +36,12 @@ class AtMost:
 class Settings:
     """All settings; each field is named as its key in TOML, and as its option with dashes.
 
-    `folder`: all files of the service.  `rotate`, `keep`: seconds and number of parts of the series.  `disk`:
-    bytes of all files together.  `every`: seconds between two judgements.  `cpu`: the share of one CPU that
-    judging may take.  `budget`: as `record --budget`; empty: none.  `record`, `inspect`: seconds of a
-    triggered recording, and of its inspection.  `timeout`: seconds for the command `on_finding`.  `labels`:
-    of all recordings; these are no key, but a table of the file.
+    `folder`: all files of the service.  `rotate`, `keep`: seconds and number of parts of the series.
+    `sample`: as `record --sample`, of the series alone.  `disk`: bytes of all files together.  `every`:
+    seconds between two judgements.  `cpu`: the share of one CPU that judging may take.  `budget`: as
+    `record --budget`; empty: none.  `record`, `inspect`: seconds of a triggered recording, and of its
+    inspection.  `timeout`: seconds for the command `on_finding`.  `labels`: of all recordings; these are no
+    key, but a table of the file.
     """
 
     folder: Path = Path("/var/lib/slabtrace")
@@ -48,6 +50,7 @@ class Settings:
     disk: int = 2 << 30
     every: float = 600.0
     cpu: float = 0.0025
+    sample: str = "1/16"
     budget: str = ""
     threshold: str = ""
     cache: tuple[str, ...] = ()
@@ -85,7 +88,18 @@ class Settings:
 
     def same_recording(self, other: Settings) -> bool:
         """Whether the series can go on under the `other` settings."""
-        names = ("folder", "rotate", "keep", "disk", "budget", "threshold", "cache", "cgroup", "labels")
+        names = (
+            "folder",
+            "rotate",
+            "keep",
+            "disk",
+            "sample",
+            "budget",
+            "threshold",
+            "cache",
+            "cgroup",
+            "labels",
+        )
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
@@ -169,6 +183,14 @@ def _share(value: Any) -> float:
     return share
 
 
+def _sample(value: Any) -> str:
+    match = re.fullmatch(r"1/([0-9]{1,9})", str(value).strip())
+    number = int(match[1]) if match else 0
+    if not 1 <= number <= COARSEST_SAMPLE or number & (number - 1):
+        raise ValueError(f"{value!r} is no sample; write 1/N, with N a power of two up to {COARSEST_SAMPLE}")
+    return f"1/{number}"
+
+
 def _at_most(value: Any) -> AtMost:
     match = re.fullmatch(r"([0-9]{1,4})\s*/\s*([a-z]+)", str(value).strip())
     if match is None or match[2] not in _PERIODS:
@@ -199,6 +221,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "disk": _disk,
     "every": _seconds(10, 86_400),
     "cpu": _share,
+    "sample": _sample,
     "budget": lambda value: f"{100 * _share(value):g}%",
     "threshold": lambda value: f"{_seconds(0.05, 120)(value):g}s",
     "cache": _texts,

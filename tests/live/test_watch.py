@@ -83,6 +83,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         if before:
             os.chown(folder, NOBODY, NOBODY)
         small = ("--folder", str(folder), "--cache", cache_of_a_message(), "--cpu", "100%", "--disk", "1GiB")
+        small = (*small, "--sample", "1/1")
         with log.open("wb") as file:
             argv = [*before, *SLABTRACE, "watch", *small, *options]
             process = subprocess.Popen(argv, stderr=file, stdin=subprocess.DEVNULL)

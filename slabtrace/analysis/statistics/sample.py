@@ -23,4 +23,5 @@ def most_in_sample(number: NDArray[np.int64], one_in: int) -> NDArray[np.int64]:
         return number
     mean, c = number / one_in, -np.log(CHANCE)
     most = mean + c / 3 + np.sqrt(c * c / 9 + 2 * mean * c)
-    return np.minimum(number, np.ceil(most).astype(np.int64))
+    capped: NDArray[np.int64] = np.minimum(number, np.ceil(most).astype(np.int64))
+    return capped

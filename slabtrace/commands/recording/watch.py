@@ -34,6 +34,7 @@ OPTIONS = (
         "0.25%",
         "Judging takes at most this share of one CPU: a slow judgement makes the next one later.",
     ),
+    ("--sample", "1/N", "As of `record`: one in N addresses is recorded (default 1/16; 1/1: all)."),
     ("--budget", "2%", "As of `record`: what recording may cost. It needs CAP_SYS_ADMIN."),
     ("--threshold", "TIME", "As of `record`: objects that are freed sooner are only counted (default 1s)."),
     ("--cgroup", "GLOB", "Only objects that tasks in such cgroups allocate."),

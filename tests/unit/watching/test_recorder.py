@@ -30,7 +30,8 @@ def test_what_it_is_started_with(machine: FakeMachine, tmp_path: Path) -> None:
     recorder.keep_going()
     (job,) = machine.jobs
     assert job.argv[job.argv.index("record") + 1 :] == [
-        "-o", str(tmp_path / "series-20260921-141320"), "--mode", "survivors", "--quiet", "--rotate=7200s",
+        "-o", str(tmp_path / "series-20260921-141320"), "--mode", "survivors", "--quiet",
+        "--sample=1/16", "--rotate=7200s",
         f"--rotate={(1 << 29) // 8}B", "--keep=6", "--threshold=2s", "--config=/dev/null", "--cache=a*",
         "--cache=b", "--budget=1%",
     ]  # fmt: skip

@@ -65,6 +65,8 @@ def test_options_go_before_the_file_and_are_read_alike() -> None:
         ("disk", "1MiB", "watch.disk: it must be at least 64MiB"),
         ("disk", "big", "watch.disk: 'big' is not a size"),
         ("cpu", "200%", "watch.cpu: '200%' is no share"),
+        ("sample", "1/3", "watch.sample: '1/3' is no sample"),
+        ("sample", 16, "watch.sample: 16 is no sample"),
         ("budget", "much", "watch.budget: 'much' is no share"),
         ("threshold", "1h", "watch.threshold: 1h is not between 0.05 s and 120 s"),
         ("at_most", "4", "watch.at_most: '4' is not a number of times"),

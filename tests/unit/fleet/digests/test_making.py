@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,15 @@ def test_a_leak_with_its_rate() -> None:
     assert (leak["confidence"], leak["maybe_freed"], leak["in_use"]) == ("bounded", 0, 48)
     assert trace["cache_globs"] == "msg_msg-*\nkmalloc-cg-128" and not trace["partial"]
     assert trace["verdict"].startswith("1 suspected leak")
+
+
+def test_of_a_sample_each_object_stands_for_many(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "slow-leak.slab", tmp_path / "t.slab")
+    manifest = json.loads((tmp_path / "t.slab/manifest.json").read_text())
+    manifest["options"]["sample"] = 16
+    (tmp_path / "t.slab/manifest.json").write_text(json.dumps(manifest))
+    leak = frame_of(tmp_path / "t.slab").iloc[1]
+    assert (leak["outstanding"], leak["objects"], leak["bytes"]) == (48, 48 * 16, 48 * 16 * 128)
 
 
 def test_what_is_of_the_trace_stands_in_every_row() -> None:
