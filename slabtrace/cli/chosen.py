@@ -71,9 +71,11 @@ def _of_class(rows: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
     return rows[rows["class"].isin(list(chosen.classes))] if chosen.classes else rows
 
 
-def cards_first(findings: pd.DataFrame, sort: str, cards: Collection[str]) -> pd.DataFrame:
-    """Findings of the classes `cards`, sorted; then the others, by bytes unless asked otherwise, own last."""
-    carded = findings["class"].isin(list(cards))
+def cards_first(findings: pd.DataFrame, sort: str, classes: Collection[str]) -> pd.DataFrame:
+    """Findings that are cards, sorted; then the others, by bytes unless asked otherwise, own last."""
+    from slabtrace.analysis.leaks.findings import cards
+
+    carded = cards(findings, classes)
     rest = in_order(findings[~carded], "bytes" if sort == "rank" else sort)
     order = [*in_order(findings[carded], sort).index, *rest.sort_values("own", kind="stable").index]
     return findings.loc[order]

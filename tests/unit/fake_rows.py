@@ -146,6 +146,7 @@ def finding(group: dict[str, Any]) -> dict[str, Any]:
         "bytes_each": group["bytes_alloc"] / group["outstanding"],
         "longer_ns": float("nan"),
         "doubt": "",
+        "held": "",
         "processes": 1,
         "alive": 1,
         "commands": [],

@@ -8,13 +8,19 @@ slabtrace itself holds and what the kernel keeps by design (by_design.py) is nev
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slabtrace.analysis.holders.classes import LOST
 from slabtrace.analysis.leaks.evidence import LEAST_KEPT, Tested
 from slabtrace.analysis.statistics.discovery import number_of_tests, stand_out
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASSES = (
     "suspect",  # objects keep coming that nobody frees, and the cache grew by it
@@ -27,6 +33,19 @@ CLASSES = (
 SUSPECT, GROWING, REPLACING, RETAINED, YOUNG, RECLAIMABLE = CLASSES
 GROWS = 0.05  # the level for growth, which claims less than a leak
 REPLACED_SHARE = 0.7  # of the kept objects: as many older ones went
+
+
+def lost(findings: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows of Trace.findings() are leaks, whether or not they grow: nothing points at the objects.
+
+    Of objects that are too new, somebody may be about to store the pointer.
+    """
+    return ((findings["held"] == LOST) & (findings["class"] != YOUNG)).to_numpy(bool)
+
+
+def cards(findings: pd.DataFrame, classes: Collection[str]) -> NDArray[np.bool_]:
+    """Which rows of Trace.findings() are shown with their reasons: those of these classes, and the lost."""
+    return findings["class"].isin(list(classes)).to_numpy(bool) | lost(findings)
 
 
 @dataclass

@@ -14,8 +14,8 @@ import pandas as pd
 
 from slabtrace.analysis.counting.ages import Ages
 from slabtrace.analysis.freeing.paths import freed_unseen
-from slabtrace.analysis.holders.classes import LOST, PROCESS
-from slabtrace.analysis.leaks.findings import GROWING, RECLAIMABLE, SUSPECT
+from slabtrace.analysis.holders.classes import PROCESS
+from slabtrace.analysis.leaks.findings import GROWING, RECLAIMABLE, SUSPECT, lost
 from slabtrace.analysis.statistics.limits import expected_needed
 from slabtrace.analysis.trust.filters import filter_options
 from slabtrace.analysis.trust.foreign import limits as foreign_limits
@@ -39,8 +39,8 @@ class Verdict:
     `longer_ns`: how much longer to record to find a tenth of it.  `limits`: what is not judged: what the
     recording left out on request, what was lost, parts of a series that are missing.  `refused`: why nothing
     can be said of leaks, of a recording of another tool; then there are no findings.  `sentences`: all this
-    in words.  `lost`: findings of any class whose objects nothing points at; `held_by_processes`: suspects
-    that processes hold.
+    in words.  `lost`: findings whose objects nothing points at, young ones left out; `held_by_processes`:
+    suspects that processes hold.
     """
 
     suspects: int = 0
@@ -75,7 +75,7 @@ def verdict(
     made = Verdict(
         suspects=len(suspects),
         growing=len(growing),
-        lost=int((others["held"] == LOST).sum()),
+        lost=int(lost(others).sum()),
         held_by_processes=int((suspects["held"] == PROCESS).sum()),
         growth_bytes_per_s=float(suspects["growth_bytes_per_s"].sum()),
     )
@@ -147,6 +147,8 @@ def _not_inspected(manifest: Manifest) -> list[str]:
 def _found(made: Verdict) -> str:
     if made.suspects:
         leaks = f"{plural(made.suspects, 'suspected leak')}, {growth(made.growth_bytes_per_s)} in all"
+    elif made.lost:
+        leaks = f"{plural(made.lost, 'finding')} lost: nothing points at the objects, so nobody can free them"
     else:
         leaks = "No leak found"
     more = f"; {plural(made.growing, 'finding')} growing, undecided" if made.growing else ""
@@ -159,7 +161,7 @@ def _of_holders(made: Verdict) -> list[str]:
     held = [
         f"Processes hold the objects of {plural(made.held_by_processes, 'suspect')}: a leak of user space."
     ]
-    return (lost if made.lost else []) + (held if made.held_by_processes else [])
+    return (lost if made.lost and made.suspects else []) + (held if made.held_by_processes else [])
 
 
 def _could_have(made: Verdict, length_ns: int) -> str:

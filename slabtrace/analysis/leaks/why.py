@@ -96,6 +96,8 @@ def _of_retained(row: dict[Any, Any]) -> str:
     """A leak that comes in bursts, or with one event, is found by making that happen again."""
     if row.get("fate") == Fate.PROCESS:
         return OF_PROCESS
+    if row.get("held") == LOST:
+        return _of_lost(row)
     if row["known"]:
         return "nothing: the kernel frees these after that time"
     kind = first_kind(row.get("object", ""))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slabtrace.analysis.freeing.words import siblings
 from slabtrace.analysis.holders.classes import summary
+from slabtrace.analysis.leaks.findings import cards
 from slabtrace.analysis.names.objects import shown
 from slabtrace.render.html.flame import flame_graph
 from slabtrace.render.html.page import render
@@ -89,8 +90,8 @@ def report(
     name: str, version: str, tables: Tables, plots: Sequence[Plot], memory_plot: Plot | None = None
 ) -> bytes:
     """The page about the trace called `name`, made by slabtrace `version`, as UTF-8."""
-    grows, busy = tables.findings["class"].isin(GROWS), _busy(tables.caches)
-    cards, others = tables.findings[grows], tables.findings[~grows]
+    carded, busy = cards(tables.findings, GROWS), _busy(tables.caches)
+    first, others = tables.findings[carded], tables.findings[~carded]
     others = others.sort_values(["own", "bytes_alloc"], ascending=[True, False], kind="stable")
     mismatches = tables.mismatches[tables.mismatches["supported"].astype(bool)]
     rises = _rises(tables.arrivals)
@@ -100,8 +101,8 @@ def report(
         name=name,
         tables=tables,
         outstanding=_outstanding(tables.leaks),
-        cards=[_finding(row, rises, tables) for row in cards.head(CARDS).to_dict("records")],
-        hidden_cards=max(len(cards) - CARDS, 0),
+        cards=[_finding(row, rises, tables) for row in first.head(CARDS).to_dict("records")],
+        hidden_cards=max(len(first) - CARDS, 0),
         others=[_finding(row, rises, tables) for row in others.head(OTHERS).to_dict("records")],
         hidden_others=max(len(others) - OTHERS, 0),
         mismatches=[_mismatch(row) for row in mismatches.head(MISMATCHES).to_dict("records")],
@@ -137,7 +138,7 @@ def _finding(row: dict[Any, Any], rises: Mapping[Any, Sequence[float]], tables: 
     return {
         **row,
         "spark": spark(rises.get(_key(row), []), label, from_zero=True),
-        "rate": growth(row["growth_bytes_per_s"]),
+        "rate": growth(row["growth_bytes_per_s"]) if row["class"] in GROWS else "",
         "parts": caches(row),
         "name": shown(row["cache"], row["aliases"], row["object"], brief=True),
         "amount": amount(row),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from slabtrace.analysis.freeing.words import allocated_in, siblings
 from slabtrace.analysis.holders.classes import LOST, PROCESS
+from slabtrace.analysis.leaks.findings import cards
 from slabtrace.analysis.names.objects import in_table
 from slabtrace.render.terminal.outstanding.inspected import write_inspected
 from slabtrace.render.terminal.outstanding.leaks import by_whom, nearly_all, of_all
@@ -45,9 +46,10 @@ class Shown(NamedTuple):
     """How findings are listed.
 
     `ended_ns`: when the recording ended, ns since its start; `cards`: the classes of which each finding is a
-    card; `own`: how many findings of slabtrace itself are not listed; `others`: those that filters left out,
-    and `suspects`, how many of these are suspects; `oldest`: objects to list in cards (Trace.oldest());
-    `inspected`: what objects are (Trace.inspected()), and where was `searched` for their holders.
+    card, as each is that is lost; `own`: how many findings of slabtrace itself are not listed; `others`:
+    those that filters left out, and `suspects`, how many of these are suspects; `oldest`: objects to list in
+    cards (Trace.oldest()); `inspected`: what objects are (Trace.inspected()), and where was `searched` for
+    their holders.
     """
 
     ended_ns: int
@@ -66,7 +68,7 @@ def write_findings(out: TextIO, findings: pd.DataFrame, shown: Shown) -> None:
     if findings.empty:
         out.write(f"{_nothing(shown)}\n")
         return
-    carded = findings["class"].isin(list(shown.cards))
+    carded = cards(findings, shown.cards)
     for number, finding in enumerate(findings[carded].to_dict("records")):
         out.write("\n" if number else "")
         write_card(out, finding, shown)

@@ -70,6 +70,18 @@ def test_who_holds_what_grows_is_said(held: str, words: str, numbers: tuple[int,
 
 
 @pytest.mark.parametrize(
+    ("class_", "lost", "words"),
+    [
+        ("retained", 1, "1 finding lost: nothing points at the objects, so nobody can free them."),
+        ("young", 0, "No leak found."),  # somebody may be about to store the pointer
+    ],
+)
+def test_what_is_lost_is_a_leak_whether_or_not_it_grows(class_: str, lost: int, words: str) -> None:
+    made = verdict(findings((class_, 0.0, False), held="lost"), 9, ages(60), sampled())
+    assert (made.suspects, made.lost, made.sentences[0]) == (0, lost, words)
+
+
+@pytest.mark.parametrize(
     ("class_", "unseen", "old", "said"),
     [("retained", 9, 9, True), ("growing", 9, 9, True), ("suspect", 9, 9, False),
      ("retained", 4, 9, False), ("young", 9, 0, False), ("retained", 7, 9, False)],
