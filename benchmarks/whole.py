@@ -122,7 +122,7 @@ TRACERS: dict[str, tracers.Tracer] = {
     "record --twins none": _record("--twins", "none"),
     "record --mode survivors": _record("--mode", "survivors"),
     "record --mode survivors --sample 1/16": _record(*DAYS),
-    "the same with --twins none": _record(*DAYS, "--twins", "none"),
+    "the same with --twins all": _record(*DAYS, "--twins", "all"),
     "record --sample 1/64": _record("--sample", "1/64"),
     "record --budget 2%, after 3 s": _within_budget,
     "perf record -m 64M": lambda folder: tracers.perf_record(folder, options=PERF),
