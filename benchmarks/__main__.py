@@ -26,6 +26,7 @@ from benchmarks import (
     startup,
     throughput,
     trust,
+    twins,
     whole,
 )
 
@@ -41,6 +42,7 @@ BY_NAME = {
     "startup": startup.main,
     "slow-leak": slow_leak.main,
     "trust": trust.main,
+    "twins": twins.main,
     "scaling": scaling.main,
     "slab-check": slab_check.main,
     "soak": soak.main,
