@@ -119,8 +119,9 @@ def command(
     reclaimable   the kernel can free these very objects when memory is short
 
     Suspects and growing findings come first, by their least certain growth, then those that are lost (nothing
-    points at the objects any more), each with its reasons and the stack of its owner. The others follow as a table, by bytes; --class NAME shows reasons for them too.
-    The end says what was found, and the least leak that this recording would have found.
+    points at the objects any more), each with its reasons and the stack of its owner. The others follow as a
+    table, by bytes; --class NAME shows reasons for them too. The end says what was found, and the least leak
+    that this recording would have found.
 
     The kernel merges similar caches, so each is shown with what is in it, as far as who allocated the
     objects says it.
