@@ -162,13 +162,13 @@ def nowhere(how: str, objects: int, freed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def freed_unseen(entries: Sequence[Mapping[str, Any]], freed: int) -> bool:
-    """Whether most of the `freed` objects of a group, and not a few, were so without being seen.
+def freed_unseen(entries: Sequence[Mapping[str, Any]], freed: int, least: int = LEAST_UNSEEN) -> bool:
+    """Whether most of the `freed` objects of a group were so without being seen, and at least so many.
 
     `entries`: its freed_by.
     """
     unseen = sum(int(each["objects"]) for each in entries if each["how"] == INFERRED)
-    return unseen >= LEAST_UNSEEN and 2 * unseen > freed
+    return unseen >= least and 2 * unseen > freed
 
 
 def by_key(keys: NDArray[Any], wanted: Sequence[int]) -> dict[int, Positions]:

@@ -7,14 +7,17 @@ the finding is lost.  Had 20 been held by processes, it would be "mixed".
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from slabtrace.analysis.freeing.paths import freed_unseen
 from slabtrace.analysis.holders.classes import (
     CACHEABLE,
     CACHED,
@@ -38,6 +41,8 @@ MIXED = "mixed"
 SHARE = 0.9  # of the owners that were inspected
 MOST_HOLDERS = 3  # of a finding
 _NO_COUNT = -1
+# Call sites of elements: kernel/bpf/memalloc.c (from 6.1), kernel/bpf/syscall.c, bpf_local_storage.c.
+_OF_BPF_MAPS = re.compile(r"(alloc_bulk|bpf_map_k[a-z_]+|bpf_selem_alloc|bpf_local_storage_alloc)\+")
 Codes = NDArray[np.int8]
 
 
@@ -52,10 +57,19 @@ class Held(NamedTuple):
     held: str = ""
     held_by: tuple[str, ...] = ()
 
-    @property
-    def is_lost(self) -> bool:
-        """Does nothing point at its owners?"""
-        return self.held == LOST
+    def not_lost(self) -> Held:
+        """The same, where that nothing points at the owners says nothing (never_lost)."""
+        return self._replace(lost=0, held=UNKNOWN if self.held == LOST else self.held)
+
+
+def never_lost(symbol: str, freed_by: Sequence[Mapping[str, Any]], freed: int) -> bool:
+    """Whether objects of a finding may be without a holder and not lost.
+
+    `symbol`, `freed_by`, `freed`: as in columns.FINDINGS.  What kfree_rcu has freed, unseen, waits for its
+    grace period, and nothing that is searched points at it.  Nor does anything at elements of BPF maps: the
+    memory of maps is not searched, because tracers keep addresses there.
+    """
+    return bool(_OF_BPF_MAPS.match(symbol)) or freed_unseen(freed_by, freed, least=1)
 
 
 class Inspected:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ from slabtrace.analysis.counting.summary import Lookup
 from slabtrace.analysis.freeing.paths import freed_unseen
 from slabtrace.analysis.grouping.groups import Groups
 from slabtrace.analysis.grouping.kept import Kept
-from slabtrace.analysis.holders.inspected import Held
+from slabtrace.analysis.holders.inspected import Held, never_lost
 from slabtrace.analysis.leaks.by_design import Design, Fate, by_design, freed_inside
 from slabtrace.analysis.leaks.by_task import Divided, divided, personal
 from slabtrace.analysis.leaks.doubts import NOT_ASKED, Doubt, Known, doubts_of, of_time
@@ -84,7 +85,10 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
         doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
     too_short = [each is not None and bool(of_time(each, known.length_s).says) for each in designs]
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts, too_short))
-    held = _held(kept, of_owner, len(row), known)
+    held = [
+        each.not_lost() if never_lost(*about) else each
+        for each, about in zip(_held(kept, of_owner, len(row), known), _freed(owners), strict=True)
+    ]
     return Verdicts(found, of_owner, row, task, tests.results, bounds, designs, doubts, held, classes)
 
 
@@ -180,6 +184,10 @@ def _held(kept: Kept, of_owner: Positions, findings: int, known: Known) -> list[
     if known.inspected is None:
         return [Held()] * findings
     return known.inspected.of_findings(kept.objects.live, of_owner, findings)
+
+
+def _freed(owners: pd.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]], int]]:
+    return zip(owners["symbol"], owners["freed_by"], owners["freed"], strict=True)
 
 
 def _named(frame: pd.DataFrame) -> Iterator[tuple[str, str, list[str]]]:

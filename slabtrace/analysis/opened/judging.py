@@ -15,6 +15,8 @@ from slabtrace.analysis.grouping.contexts import every_context
 from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
 from slabtrace.analysis.grouping.whose import CHARGED, KINDS
+from slabtrace.analysis.holders.classes import LOST, UNKNOWN
+from slabtrace.analysis.holders.inspected import never_lost
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.judgement import Verdicts, freed_inside_by, judged
 from slabtrace.analysis.leaks.of_groups import groups_tested, with_shared_growth
@@ -74,7 +76,11 @@ class Judging:
         rank = np.append(found.tables.rank, 0)[found.verdicts.owned.finding]
         table, account = recorded.reader.table("objects"), recorded.manifest.inspection
         live = kept.objects.live
-        return inspected(table, account, live, rank, kept.sites, kept.caches, recorded.lookup.symbols)
+        frame = inspected(table, account, live, rank, kept.sites, kept.caches, recorded.lookup.symbols)
+        rows = zip(*(found.findings[name] for name in ("rank", "symbol", "freed_by", "freed")), strict=True)
+        doubted = [each for each, *about in rows if never_lost(*about)]
+        frame.loc[frame["finding"].isin(doubted) & (frame["held"] == LOST), "held"] = UNKNOWN
+        return frame
 
     def verdict(self, question: Question) -> Verdict:
         """What was found, and what could have been."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import slabtrace
+from slabtrace.analysis.holders.inspected import never_lost
 from slabtrace.commands.main import run
 from slabtrace.trace.format.schema import Held
 from slabtrace.trace.manifest import Inspection, Manifest
@@ -78,6 +79,39 @@ def test_nothing_is_lost_where_not_all_was_searched_or_it_could_not_be_read(tmp_
     rows = [row(FIRST + 64 * i, Held.UNREAD) for i in range(30)]
     (found,) = findings(traced(tmp_path, leaking(FIRST), rows))
     assert (found["held"], found["lost"]) == ("unknown", 0)
+
+
+def test_what_may_wait_to_be_freed_is_not_lost(tmp_path: Path) -> None:
+    """Frees of siblings were not seen, as those by kfree_rcu: for a while nothing points at what it freed."""
+    again = [event for t in range(20) for event in kept([t + 0.25], SECOND)]  # each at the same address
+    rows = [row(FIRST + 64 * i, Held.NOTHING) for i in range(30)]
+    path = traced(tmp_path, [*leaking(FIRST), *again], rows)
+    first = findings(path)[0]
+    assert [each["how"] for each in first["freed_by"]] == ["inferred"]
+    assert (first["held"], first["lost"], first["inspected"]) == ("unknown", 0, 30)
+    assert set(slabtrace.open(path).inspected()["held"]) == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "never"),
+    [
+        ("alloc_bulk+0x141", True),
+        ("bpf_map_kmalloc_node+0x33", True),
+        ("bpf_selem_alloc+0x2", True),
+        ("leak_kmalloc+0x26 [slabtrace_faults]", False),
+        ("kmem_cache_alloc_bulk+0x1", False),
+    ],
+)
+def test_elements_of_bpf_maps_are_never_lost(symbol: str, never: bool) -> None:
+    assert never_lost(symbol, [], 0) is never
+
+
+@pytest.mark.parametrize(
+    ("unseen", "freed", "never"), [(0, 0, False), (1, 1, True), (3, 7, False), (4, 7, True)]
+)
+def test_what_is_mostly_freed_unseen_is_never_lost(unseen: int, freed: int, never: bool) -> None:
+    freed_by = [{"how": "inferred", "objects": unseen}, {"how": "seen", "objects": freed - unseen}]
+    assert never_lost("leak+0x1", freed_by, freed) is never
 
 
 def test_a_trace_without_inspection_says_nothing(tmp_path: Path) -> None:
