@@ -36,7 +36,7 @@ from slabtrace.capture.storing.inspection import Choose, inspect
 from slabtrace.capture.storing.periodic import PERIOD_NS, PeriodicRecords, Progress
 from slabtrace.capture.storing.pin_check import check_pins
 from slabtrace.capture.storing.running import store_running
-from slabtrace.capture.storing.slab_check import SlabRow, check_slabs
+from slabtrace.capture.storing.slab_check import AGAIN_S, LONGEST_S, SlabRow, check_slabs
 from slabtrace.capture.storing.storing import Observer, Storing
 from slabtrace.capture.stream.intake import CAPACITY, Intake
 from slabtrace.capture.stream.lanes import Rows
@@ -129,6 +129,8 @@ class Recorder:
                 self._check_slabs()
             if plan.choose is not None:
                 self._inspect(plan.choose)
+                if plan.slabs_asked and not self.hurries:  # of what came meanwhile, nothing is known yet
+                    self._read_slabs(AGAIN_S)
             manifest = self._writer.manifest
             of_events = self._session.pids.of_events
             manifest.processes = processes_since(manifest.started_ns, of_events=of_events)
@@ -204,17 +206,21 @@ class Recorder:
 
     def _check_slabs(self) -> None:
         """While still recording: once all events so far are stored, check the objects that were allocated."""
+        rows = self._read_slabs(LONGEST_S)
+        self._store.rows("pins", self._meanwhile(lambda: check_pins(self._session, rows))._asdict())
+        charges = self._meanwhile(lambda: check_charges(self._session, rows))
+        self._store.rows("cgroups", charges.cgroups)
+        self._store.rows("charged", charges.rows._asdict())
+
+    def _read_slabs(self, longest_s: float) -> list[SlabRow]:
         self._drain()
         self._hand_over(self._session.rings.watermark())
         live = np.empty(0, np.uint64) if self._survivors is None else self._survivors.live_addresses
         self._store.call(lambda: self._store.touch(live))
         self._meanwhile_stored()
-        rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses()))
+        rows = self._meanwhile(lambda: check_slabs(self._session, self._store.touched.addresses(), longest_s))
         self._store.rows("slabs", {name: [getattr(row, name) for row in rows] for name in SlabRow._fields})
-        self._store.rows("pins", self._meanwhile(lambda: check_pins(self._session, rows))._asdict())
-        charges = self._meanwhile(lambda: check_charges(self._session, rows))
-        self._store.rows("cgroups", charges.cgroups)
-        self._store.rows("charged", charges.rows._asdict())
+        return rows
 
     def _inspect(self, choose: Choose) -> None:
         """While still recording: once all so far is stored, inspect the objects that `choose` names."""

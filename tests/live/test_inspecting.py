@@ -17,6 +17,8 @@ from typing import Any
 from unittest.mock import ANY
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import slabtrace
@@ -140,8 +142,15 @@ def test_a_recording_says_who_holds_what_was_outstanding(start_recording: Callab
 
 
 def test_a_recording_inspects_unless_told_otherwise(record_leaver: Callable[..., Leaver]) -> None:
-    account = manifest.load(record_leaver(41, 0, 0, 0).trace).inspection
+    """And reads the slabs once more: of objects that came meanwhile it has to be known, too, that they are
+    in use.
+    """
+    trace = record_leaver(41, 0, 0, 0).trace
+    account = manifest.load(trace).inspection
     assert account is not None and account.objects
+    slabs, objects = (pa.ipc.open_file(trace / f"{name}.arrow").read_all() for name in ("slabs", "objects"))
+    inspected_ns = pc.max(objects["ts_ns"]).as_py()
+    assert pc.min(slabs["ts_ns"]).as_py() < inspected_ns < pc.max(slabs["ts_ns"]).as_py()
 
 
 def choosing(recorder: int) -> bool:

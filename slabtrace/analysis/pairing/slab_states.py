@@ -18,7 +18,7 @@ from slabtrace.trace.format.batch import EventBatch, UInt64
 
 
 class SlabStates:
-    """The state of every object of n slabs, sorted by address.
+    """The state of every object of n slabs, sorted by address; of a slab that was read twice the later one.
 
     `ts_ns` (when the slab was read) and `cache` (address of its kmem_cache) have shape (n,).
     """
@@ -30,6 +30,7 @@ class SlabStates:
         objects = plain(table.column("objects"))
         sound = (objects > 0) & (objects <= bits_given) & (plain(table.column("stride")) > 0)
         order = order[sound[order]]
+        order = order[_last_of_each(plain(table.column("slab"))[order])]
         self.ts_ns = plain(table.column("ts_ns"))[order]
         self.cache = plain(table.column("cache"))[order]
         self._slab = plain(table.column("slab"))[order]
@@ -91,3 +92,8 @@ class SlabStates:
         known &= live.ts_ns < self.ts_ns[slab]
         bit = self._begin[slab] + index.astype(np.intp)
         return np.where(known, slab, -1), np.where(known, bit, 0)
+
+
+def _last_of_each(slab: UInt64) -> NDArray[np.bool_]:
+    """Which rows are the last of their slab; `slab`, shape (n,), ascending."""
+    return np.append(slab[1:] != slab[:-1], np.ones(min(len(slab), 1), np.bool_))

@@ -24,6 +24,7 @@ from slabtrace.capture.storing.turns import in_turns, spread
 from slabtrace.trace.format.batch import UInt64
 
 LONGEST_S = 6.0
+AGAIN_S = 2.0  # once more after the inspection, which takes some seconds; the small caches come first
 _PAGES = 4096  # looked up between two looks at the clock
 _GROUP = 1024  # slabs read between two looks at the clock
 _NEIGHBOURS = 16  # slabs near each other are read together
@@ -40,7 +41,7 @@ class SlabRow(NamedTuple):
     free: bytes
 
 
-def check_slabs(session: Session, pages: UInt64) -> list[SlabRow]:
+def check_slabs(session: Session, pages: UInt64, longest_s: float = LONGEST_S) -> list[SlabRow]:
     """Read the slabs on `pages` (addresses, ascending, shape (n,)), those of small caches first.
 
     A row is about objects that were allocated before its ts_ns (CLOCK_MONOTONIC) and have no free event.
@@ -48,9 +49,9 @@ def check_slabs(session: Session, pages: UInt64) -> list[SlabRow]:
     shape = session.slab_shape
     if shape is None or not session.vmemmap:
         return []
-    deadline = time.monotonic() + LONGEST_S
+    deadline = time.monotonic() + longest_s
     # half of the time is left for reading their lists
-    slabs = _find(session, shape, pages, deadline - LONGEST_S / 2)
+    slabs = _find(session, shape, pages, deadline - longest_s / 2)
     return list(in_turns(list(_by_cache(session, shape, slabs)), deadline))
 
 

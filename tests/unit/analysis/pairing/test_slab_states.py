@@ -108,3 +108,15 @@ def test_absurd_rows_affect_no_other_objects(absurd: list[dict[str, Any]], ptr: 
     used, cache, _ = read.in_use()
     assert (used[1:] >= used[:-1]).all()
     assert len(used) == len(cache) <= 16 * len(absurd)
+
+
+def test_of_a_slab_that_was_read_twice_the_later_row_counts() -> None:
+    """Before the inspection and after it: the object was freed meanwhile, another is new."""
+    row = {"slab": 1 << 20, "cache": 7, "stride": 8, "objects": 2}
+    rows = [row | {"ts_ns": ASKED, "free": b"\x02"}, row | {"ts_ns": 2 * ASKED, "free": b"\x01"}]
+    read = SlabStates(pa.Table.from_pylist(rows, SLABS))
+    assert len(read) == 1
+    live = allocations([1 << 20, (1 << 20) + 8], ASKED + 1)
+    assert read.held(live).tolist() == [False, True]
+    assert read.free_at_last(live)[1].tolist() == [2 * ASKED]
+    assert read.in_use()[0].tolist() == [(1 << 20) + 8]
