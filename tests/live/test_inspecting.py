@@ -50,17 +50,26 @@ def inspector(machine: Machine) -> Inspector:
 
 
 @pytest.mark.parametrize("kind", keeper.KINDS)
-def test_each_object_is_recognised_and_its_holder_found(machine: Machine, kind: str) -> None:
+def test_each_object_is_recognised_and_its_holder_found(
+    machine: Machine, kind: str, pytestconfig: pytest.Config
+) -> None:
+    """Beside noise too many slabs may change while a search reads them; then the next search counts."""
+    patience = PATIENCE_S if pytestconfig.getoption("--noise") else 0.0
     with kept(kind) as truth:
-        looking = inspector(machine)
-        found = select(kind, looking, truth)
-        chains, searched = looking.holders(found, 2)
-        held = np.array([each for each in found.tolist() if ends(kind, chains[each], truth)], np.uint64)
-        things, by_holder = looking.things(held), looking.kinds_by_holder()
+        kinds = wait_for(lambda: _kinds_of_most(machine, kind, truth), patience)
+    assert set(kinds) <= {KIND_NAMES[kind], ""} and kinds.total() <= COUNT
+
+
+def _kinds_of_most(machine: Machine, kind: str, truth: dict[str, Any]) -> Counter[str]:
+    """The kinds of those objects whose right holder a search finds; empty if these are too few."""
+    looking = inspector(machine)
+    found = select(kind, looking, truth)
+    chains, searched = looking.holders(found, 2)
     assert searched.whole
-    assert 0.95 * COUNT <= len(held) <= COUNT  # a slab that changes all the while cannot be read
+    held = np.array([each for each in found.tolist() if ends(kind, chains[each], truth)], np.uint64)
+    things, by_holder = looking.things(held), looking.kinds_by_holder()
     kinds = Counter(thing.kind or by_holder.get(thing.address, "") for thing in things)
-    assert set(kinds) <= {KIND_NAMES[kind], ""} and kinds[KIND_NAMES[kind]] >= 0.95 * COUNT
+    return kinds if kinds[KIND_NAMES[kind]] >= 0.95 * COUNT else Counter()
 
 
 def test_nothing_is_described_as_what_it_no_longer_is(machine: Machine, tmp_path: Any) -> None:
