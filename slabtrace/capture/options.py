@@ -59,7 +59,7 @@ class CaptureOptions:
     buffer_mib: int | None = None
     inspect_s: float = 0.0  # at the end, what some objects are and who holds them is read so long; 0: not
     inspect_cpu: float = 0.5  # of one CPU
-    twins: str = AUTO  # "none", "frees" or "all": which tracepoints have a twin program
+    twins: str = AUTO  # or "none", "frees", "all": which tracepoints have a twin program
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -161,8 +161,8 @@ class CaptureOptions:
     def _twins(self) -> str:
         """`twins`, or what "auto" means.
 
-        In a sample of 1/64, twins cost as much as without one, and recover a 64th of the events; a second
-        program makes each tracepoint dearer than all that the first one does (docs/cost.md).
+        Twins of a sample cost as much as those of a whole recording, because they are called for each event,
+        but of 1/64 they recover a 64th of the events (docs/cost.md).
         """
         if self.twins != AUTO:
             return self.twins
