@@ -5,7 +5,7 @@ A leak: the first finding is a suspect, has the owner's cache, and its bytes are
 sample, or among siblings that live on, its rate's interval holds the truth.  There is no other suspect.
 A flat load: no suspect at all, and no finding of the load's own processes has a class that its scenario does
 not allow.
-No finding that is old enough to judge is called lost: what a load leaves, something holds.
+No finding at all is called lost: what a load leaves, something holds.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def judge(scenario: Scenario, truth: Truth, findings: Sequence[Finding]) -> Outc
         others = _suspects(findings)
     outcome.others = [_named(each, truth) for each in others]
     outcome.wrong += [f"suspect: {each}" for each in outcome.others]
-    lost = (each for each in findings if each["held"] == LOST and each["class"] != "young")
-    outcome.wrong += [f"lost: {_named(each, truth)}" for each in lost]
+    outcome.wrong += [f"lost: {_named(each, truth)}" for each in findings if each["held"] == LOST]
     return outcome
 
 
