@@ -17,7 +17,7 @@ DEFAULT_BUFFER_MIB = 64  # per CPU: a million events, a third of a second at the
 SURVIVORS_BUFFER_MIB = 8  # only events of objects that grow old pass through the rings
 BUFFER_SHARE = 16  # without --buffer, all buffers together take at most 1/16 of the memory
 MAX_SIZE = 0xFFFF_FFFF
-STACK_BUCKETS = 1 << 16  # of each of the two stack maps, and less where memory is small
+STACK_BUCKETS = 1 << 16  # of the first stack map (bpf/stack.h), and less where memory is small
 STACK_BYTES = 1040  # of a bucket: 127 frames, and what the kernel keeps with them
 STACK_SHARE = 32  # the stack maps take at most 1/32 of the memory
 LIVE_OBJECTS = 1_000_000  # without --live-objects, the live table has room for so many, if memory allows
@@ -138,7 +138,7 @@ class CaptureOptions:
 
     @property
     def stack_buckets(self) -> int:
-        """Buckets of each stack map (bpf/stack.h), a power of two."""
+        """Buckets of the first stack map (bpf/stack.h), a power of two; all three have less than twice it."""
         room = usable_memory() // STACK_SHARE // (2 * STACK_BYTES)
         return int(min(STACK_BUCKETS, 1 << max(10, room.bit_length() - 1)))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read kernel stacks out of the two stack maps of bpf/stack.h."""
+"""Read kernel stacks out of the three stack maps of bpf/stack.h."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ class StackReader:
     """Reads each stack once: a stack never changes under its id."""
 
     def __init__(self, programs: Programs) -> None:
-        self._fds = (programs.map_fd("stacks"), programs.map_fd("stacks2"))
-        self._second = header_numbers("stack.h")["SECOND_MAP"]
+        numbers = header_numbers("stack.h")
+        self._later = numbers["SECOND_MAP"] | numbers["THIRD_MAP"]
+        self._fds = {
+            0: programs.map_fd("stacks"),
+            numbers["SECOND_MAP"]: programs.map_fd("stacks2"),
+            numbers["THIRD_MAP"]: programs.map_fd("stacks3"),
+        }
         self._known: set[int] = set()
         self._lookup = import_bcc().libbcc.lib.bpf_lookup_elem
         self._leaf = (ct.c_uint64 * DEPTH)()
@@ -38,9 +43,8 @@ class StackReader:
         return stacks
 
     def _read(self, stack_id: int) -> list[int]:
-        second = bool(stack_id & self._second)
-        key = ct.c_uint32(stack_id & ~self._second)
-        if self._lookup(self._fds[second], ct.byref(key), ct.byref(self._leaf)) != 0:
+        key = ct.c_uint32(stack_id & ~self._later)
+        if self._lookup(self._fds[stack_id & self._later], ct.byref(key), ct.byref(self._leaf)) != 0:
             return []
         frames = list(self._leaf)
         return frames[: frames.index(0)] if 0 in frames else frames
