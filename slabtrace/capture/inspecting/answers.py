@@ -32,7 +32,7 @@ class Described(Protocol):
     def kind(self) -> str: ...  # noqa: D102
 
     @property
-    def text(self) -> str: ...  # noqa: D102
+    def description(self) -> str: ...  # noqa: D102
 
     @property
     def references(self) -> int | None: ...  # noqa: D102
@@ -73,7 +73,7 @@ def _row(thing: Described, chain: Chain, kinds: Mapping[int, str]) -> ObjectRow:
         size=thing.size,
         in_use=there,
         kind=thing.kind or (kinds.get(thing.address, "") if there else ""),
-        description=_cut(thing.text),
+        description=_cut(thing.description),
         references=thing.references,
         held=_held(thing, chain) if there else 0,
         holders=holders if there else (),

@@ -20,7 +20,8 @@ from slabtrace.trace.format.batch import UInt64
 class Thing(NamedTuple):
     """An object: `kind` is "" if it is not known; `size` in bytes.
 
-    `in_use`: False if it is free by now; None if that cannot be read.
+    `in_use`: False if it is free by now; None if that cannot be read.  `references` and `now`, which ends its
+    description, may change while it is the same object.
     """
 
     address: int
@@ -30,6 +31,16 @@ class Thing(NamedTuple):
     kind: str
     text: str
     references: int | None
+    now: str = ""
+
+    @property
+    def description(self) -> str:
+        """All that is said of it but its kind."""
+        return f"{self.text} {self.now}".strip()
+
+    def is_same(self, other: Thing) -> bool:
+        """Is it the same object, as far as one can see?"""
+        return self._replace(references=None, now="") == other._replace(references=None, now="")
 
 
 class Things:
@@ -51,7 +62,7 @@ class Things:
         """What each object is."""
         first, second = self._look(addresses), self._look(addresses)
         return [
-            one if one == other else other._replace(kind="", text="", references=None)
+            other if one.is_same(other) else other._replace(kind="", text="", references=None, now="")
             for one, other in zip(first, second, strict=True)
         ]
 
@@ -67,9 +78,7 @@ class Things:
             for kind, some in self._catalogue.classify(self._scene, names, part.objects):
                 said = kind.describe(self._scene, some)
                 for address, each in zip(some.address.tolist(), said, strict=True):
-                    found[address] = found[address]._replace(
-                        in_use=True, kind=kind.name, text=each.text, references=each.references
-                    )
+                    found[address] = found[address]._replace(in_use=True, kind=kind.name, **each._asdict())
         return [found[each] for each in addresses.tolist()]
 
     def _bare(self, address: int, state: int) -> Thing:

@@ -61,12 +61,22 @@ class Chain(NamedTuple):
 
 
 class Named(NamedTuple):
-    """An object that is described: kind, text, struct ("" if not known), and what owns it."""
+    """An object that is described: kind, text, struct ("" if not known), what owns it, and `now`: what of its
+    description may change while it is the same object."""
 
     kind: str
     text: str
     struct: str
     owner: tuple[int, str] | None
+    now: str = ""
+
+    def words(self, kind: str = "") -> str:
+        """What it is called; `kind`: another kind than its own."""
+        return " ".join(each for each in (kind or self.kind, self.text, self.now) if each)
+
+    def is_same(self, other: Named) -> bool:
+        """Is it the same object, as far as one can see?"""
+        return self._replace(now="") == other._replace(now="")
 
 
 class Followed(NamedTuple):
@@ -212,7 +222,7 @@ class Chains:
     def _above(self, address: int, relation: str, below: frozenset[int], still: Callable[[], bool]) -> Chain:
         """The chain of a holder that is known by its address."""
         named = self._named(address, 0)
-        step = Step(f"{named.kind} {named.text}".strip(), relation, address, "slab", still)
+        step = Step(named.words(), relation, address, "slab", still)
         if named.kind == "task":
             return Chain((step,), PROCESS)
         above = NO_CHAIN if named.kind in _ENDS else self._chain(address, below)
@@ -240,8 +250,7 @@ class Chains:
         above = NO_CHAIN if named.kind in _ENDS else self._chain(unit.begin, below)
         known = "" if named.struct else self.kinds.get(unit.begin, "")  # by what is above
         field = self._field(named.struct or known, offset) or f"+{offset:#x}"
-        what = f"{known or named.kind} {named.text}".strip()
-        step = Step(f"{what}, {field}", _points(pointer), unit.begin, "slab", still)
+        step = Step(f"{named.words(known)}, {field}", _points(pointer), unit.begin, "slab", still)
         if kind := KINDS_BY_FIELD.get(field.partition(".next")[0]):
             self.kinds[address] = kind
         worth = NAMED if named.kind in _ENDS else POINTER

@@ -56,7 +56,7 @@ class Confirming:
             self._naming.all(left)
             for each, state in zip(left.tolist(), self._use.states_in_time(left).tolist(), strict=True):
                 in_use = state == USED or not self._is_object(each)
-                if in_use and self._naming.named(each) == before[each]:
+                if in_use and self._naming.named(each).is_same(before[each]):
                     same.add(each)
             if len(same) == len(holders):
                 break

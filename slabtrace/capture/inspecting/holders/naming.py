@@ -66,9 +66,8 @@ class Naming:
                 ):
                     owner = kind.owner(self._scene, address)
                     struct = struct_of(names, kind)
-                    self._named[address] = Named(
-                        kind.name, said.text, struct, owner and (owner.address, owner.relation)
-                    )
+                    known = owner and (owner.address, owner.relation)
+                    self._named[address] = Named(kind.name, said.text, struct, known, said.now)
         for address, begin in begins.items():
             if address not in self._named:
                 self._named[address] = self._named.get(begin) or self._unknown(begin or address)

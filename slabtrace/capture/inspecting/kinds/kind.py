@@ -24,10 +24,14 @@ KERNEL = np.uint64(1 << 63)  # addresses of the kernel are above
 
 
 class Described(NamedTuple):
-    """What an object is; `references`: its reference count, None where the kind has none."""
+    """What an object is; `references`: its reference count, None where the kind has none.
+
+    `now`: what may change while it stays the same object, as "(3 in its receive queue)".
+    """
 
     text: str
     references: int | None = None
+    now: str = ""
 
 
 class Owner(NamedTuple):

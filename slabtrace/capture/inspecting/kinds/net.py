@@ -62,8 +62,8 @@ class Sock(Kind):
     def describe(self, scene: Scene, objects: Objects) -> list[Described]:
         """See Kind."""
         counts = objects.i32(scene.layout[f"{_COMMON}skc_refcnt"]).tolist()
-        texts = [sock_text(scene, each) for each in objects.address.tolist()]
-        return [Described(text, count) for text, count in zip(texts, counts, strict=True)]
+        return [Described(sock_text(scene, each), count, _queued(scene, each))
+                for each, count in zip(objects.address.tolist(), counts, strict=True)]  # fmt: skip
 
     def groups(self, scene: Scene, objects: Objects) -> UInt64:
         """See Kind."""
@@ -105,7 +105,7 @@ def sock_inode(scene: Scene, sock: int) -> int:
 
 
 def sock_text(scene: Scene, sock: int) -> str:
-    """Protocol, addresses, state, what waits in its queues, and its inode."""
+    """Protocol, addresses, state and inode."""
     at = scene.layout
     protocol = scene.word(sock, f"{_COMMON}skc_prot")
     name = strings(scene.memory, np.array([protocol + at["proto.name"]], np.uint64), 32)[0]
@@ -114,9 +114,13 @@ def sock_text(scene: Scene, sock: int) -> str:
     words = [name, _addresses(scene, sock, family), _state(name, state)]
     inode = sock_inode(scene, sock)
     words += [f"inode {inode}" if inode else "no inode"]
-    queued = scene.half(sock, "sock.sk_receive_queue.qlen")
-    words += [f"({queued} in its receive queue)"] if queued else []
     return " ".join(each for each in words if each)
+
+
+def _queued(scene: Scene, sock: int) -> str:
+    """What waits in a socket: it becomes more or less all the time."""
+    queued = scene.half(sock, "sock.sk_receive_queue.qlen")
+    return f"({queued} in its receive queue)" if queued else ""
 
 
 def _addresses(scene: Scene, sock: int, family: int) -> str:
@@ -247,7 +251,8 @@ class Request(Kind):
     def describe(self, scene: Scene, objects: Objects) -> list[Described]:
         """See Kind."""
         children = objects.u64(scene.layout["request_sock.sk"]).tolist()
-        return [Described(f"connection {sock_text(scene, each)}" if each else "connection in handshake")
+        return [Described(f"connection {sock_text(scene, each)}", None, _queued(scene, each)) if each
+                else Described("connection in handshake")
                 for each in children]  # fmt: skip
 
     def group_name(self, scene: Scene, key: tuple[int, ...]) -> str:

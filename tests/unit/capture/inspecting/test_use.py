@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,11 +15,12 @@ from slabtrace.capture.inspecting.answers import rows
 from slabtrace.capture.inspecting.holders.chains import NO_CHAIN
 from slabtrace.capture.inspecting.in_use import InUse
 from slabtrace.capture.inspecting.kinds.catalogue import Catalogue
-from slabtrace.capture.inspecting.kinds.kind import Scene
+from slabtrace.capture.inspecting.kinds.kind import Described, Kind, Scene
 from slabtrace.capture.inspecting.layout import Layout
 from slabtrace.capture.inspecting.things import Things
 from slabtrace.capture.inspecting.use import FREE, UNREAD, USED, SlabUse, States
 from slabtrace.capture.inspecting.where import Where
+from slabtrace.capture.slabs.slab_bytes import Objects
 from slabtrace.capture.slabs.walk import SlabCache
 from slabtrace.trace.format.batch import UInt64
 from tests.unit.capture.inspecting.made_up import BASE, Fields
@@ -94,3 +99,46 @@ def test_what_cannot_be_read_is_not_described_as_free_and_not_as_lost(at: int, h
     asked = np.array([kernel.object(0, 1) if at == 1 else at], np.uint64)
     (row,) = rows(things.describe(asked), {int(asked[0]): NO_CHAIN}, {})
     assert class_of(row.in_use, row.kind, row.references, row.held, whole=True) == held
+
+
+class Changing(Kind):
+    """Objects that are something else, or have something else in them, at each reading."""
+
+    name = "sock"
+
+    def __init__(self, said: Callable[[int], Described]) -> None:
+        self._said, self._readings = said, count()
+
+    def describe(self, scene: Scene, objects: Objects) -> list[Described]:
+        return [self._said(next(self._readings)) for _ in objects.address]
+
+
+class OneKind(Catalogue):
+    """Everything is of one kind."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
+    def classify(self, scene: Scene, names: Sequence[str], objects: Objects) -> list[tuple[Kind, Objects]]:
+        return [(self._kind, objects)]
+
+
+@pytest.mark.parametrize(
+    ("said", "described"),
+    [
+        (
+            lambda reading: Described("of nginx", 3 + reading, f"({reading} queued)"),
+            ("sock", "of nginx (1 queued)", 4),
+        ),
+        (lambda reading: Described(f"of process {reading}", 3), ("", "", None)),
+    ],
+)
+def test_what_a_socket_has_queued_may_change_and_not_whose_it_is(
+    said: Callable[[int], Described], described: tuple[Any, ...]
+) -> None:
+    kernel = two_slabs()
+    use = kernel.use()
+    scene = Scene(kernel.memory, Layout(Fields({})), kernel.where)
+    things = Things(scene, OneKind(Changing(said)), use, lambda cache: [cache.name], lambda address: 0)
+    (thing,) = things.describe(np.array([kernel.object(0, 1)], np.uint64))
+    assert thing.in_use and (thing.kind, thing.description, thing.references) == described

@@ -75,6 +75,7 @@ class Kernel:
         self.owners: dict[int, tuple[int, str]] = {}
         self.kinds: dict[int, str] = {}
         self.texts: dict[int, str] = {}
+        self.now: dict[int, str] = {}
         self.structs: dict[int, str] = {}
         self.asked = 0
         self.use = _Use()
@@ -96,7 +97,8 @@ class Kernel:
     def named(self, address: int, cache: int = 0) -> Named:
         self.asked += 1
         kind, text = self.kinds.get(address, "thing"), self.texts.get(address, "")
-        return Named(kind, text, self.structs.get(address, ""), self.owners.get(address))
+        struct, owner = self.structs.get(address, ""), self.owners.get(address)
+        return Named(kind, text, struct, owner, self.now.get(address, ""))
 
     def points(self, at: int, place: int, inside: int = 0) -> None:
         """A pointer at `place`, in a group or event, to `inside` the object at `at`."""

@@ -63,6 +63,13 @@ def test_what_is_still_so_stays() -> None:
     assert chain.worth == Held.PROCESS and len(chain.steps) == 3
 
 
+def test_a_queue_that_grows_meanwhile_is_the_same_holder() -> None:
+    kernel = held_by_nginx()
+    kernel.now[GROUPS] = "(211 in its receive queue)"
+    chain = confirmed(kernel, lambda kernel: kernel.now.update({GROUPS: "(212 in its receive queue)"}))
+    assert chain.worth == Held.PROCESS and "(211 in its receive queue)" in chain.steps[0].what
+
+
 def closed(kernel: Kernel) -> None:
     kernel.files.open.clear()
 

@@ -43,7 +43,9 @@ class Kernel:
         return looks
 
     def texts_of(self, kind: Kind, *numbers: int) -> list[str]:
-        return [each.text for each in kind.describe(self.scene, self.objects(*numbers))]
+        return [
+            f"{each.text} {each.now}".strip() for each in kind.describe(self.scene, self.objects(*numbers))
+        ]
 
 
 class Tree(Kernel):
