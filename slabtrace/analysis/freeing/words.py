@@ -67,11 +67,13 @@ def _listed(entries: Sequence[Mapping[str, Any]], freed: int) -> str:
 
 
 def _place(entry: Mapping[str, Any]) -> str:
-    """The path, and how many of a sample have which: free_msg [of a sample: 40 by do_msgrcv]."""
+    """The path, and which way sampled ones came: free_msg [of 49 whose path is known: 40 by do_msgrcv]."""
     own, known = len(entry["path"]), entry.get("paths", ())
     many = [each for each in known[:PATHS_SHOWN] if each["objects"] >= RARE * entry["stack_of"]]
     shown = [f"{count(each['objects'])} by {_path({**each, 'path': each['path'][own:]})}" for each in many]
-    return f"{_path(entry)} [of a sample: {', '.join(shown)}]" if shown else _path(entry)
+    if not shown:
+        return _path(entry)
+    return f"{_path(entry)} [of {count(entry['stack_of'])} whose path is known: {', '.join(shown)}]"
 
 
 def _path(entry: Mapping[str, Any]) -> str:

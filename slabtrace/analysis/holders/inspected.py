@@ -49,17 +49,19 @@ Codes = NDArray[np.int8]
 class Held(NamedTuple):
     """Of a finding: how many of its owners were inspected, and of these are lost; who holds them.
 
-    `held`: one of CODES, "mixed", or "" where none was inspected; `held_by`: processes, most objects first.
+    `held`: one of CODES, "mixed", or "" where none was inspected; `held_by`: processes, most objects first;
+    `never_lost`: that nothing points at them says nothing.
     """
 
     inspected: int = 0
     lost: int = 0
     held: str = ""
     held_by: tuple[str, ...] = ()
+    never_lost: bool = False
 
     def not_lost(self) -> Held:
-        """The same, where that nothing points at the owners says nothing (never_lost)."""
-        return self._replace(lost=0, held=UNKNOWN if self.held == LOST else self.held)
+        """The same, where that nothing points at the owners says nothing."""
+        return self._replace(lost=0, held=UNKNOWN if self.held == LOST else self.held, never_lost=True)
 
 
 def never_lost(symbol: str, freed_by: Sequence[Mapping[str, Any]], freed: int) -> bool:

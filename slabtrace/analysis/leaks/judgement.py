@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +36,7 @@ from slabtrace.analysis.leaks.by_design import Design, Fate, by_design, freed_in
 from slabtrace.analysis.leaks.by_task import Divided, divided, personal
 from slabtrace.analysis.leaks.doubts import NOT_ASKED, Doubt, Known, doubts_of, of_time
 from slabtrace.analysis.leaks.evidence import Tested
-from slabtrace.analysis.leaks.findings import Circumstances, Judged, judge
+from slabtrace.analysis.leaks.findings import YOUNG, Circumstances, Judged, judge
 from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
 from slabtrace.analysis.leaks.owners import Owned, Traits, owned
 from slabtrace.analysis.names.context import accidental
@@ -85,9 +84,10 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
         doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
     too_short = [each is not None and bool(of_time(each, known.length_s).says) for each in designs]
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts, too_short))
+    spared = _never_lost(owners, designs, classes)
     held = [
-        each.not_lost() if never_lost(*about) else each
-        for each, about in zip(_held(kept, of_owner, len(row), known), _freed(owners), strict=True)
+        each.not_lost() if no else each
+        for each, no in zip(_held(kept, of_owner, len(row), known), spared, strict=True)
     ]
     return Verdicts(found, of_owner, row, task, tests.results, bounds, designs, doubts, held, classes)
 
@@ -186,8 +186,14 @@ def _held(kept: Kept, of_owner: Positions, findings: int, known: Known) -> list[
     return known.inspected.of_findings(kept.objects.live, of_owner, findings)
 
 
-def _freed(owners: pd.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]], int]]:
-    return zip(owners["symbol"], owners["freed_by"], owners["freed"], strict=True)
+def _never_lost(owners: pd.DataFrame, designs: Designs, judged: Judged) -> list[bool]:
+    """Of each finding, whether its objects may be without a holder and not lost.
+
+    What was just allocated may be on its way to its holder, and the kernel knows where it has what it keeps.
+    """
+    freed = zip(owners["symbol"], owners["freed_by"], owners["freed"], strict=True)
+    about = zip(judged.classes, designs, freed, strict=True)
+    return [class_ == YOUNG or design is not None or never_lost(*each) for class_, design, each in about]
 
 
 def _named(frame: pd.DataFrame) -> Iterator[tuple[str, str, list[str]]]:

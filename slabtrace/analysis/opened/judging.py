@@ -16,7 +16,6 @@ from slabtrace.analysis.grouping.groups import Groups, group_sites, modules
 from slabtrace.analysis.grouping.kept import Kept, Question
 from slabtrace.analysis.grouping.whose import CHARGED, KINDS
 from slabtrace.analysis.holders.classes import LOST, UNKNOWN
-from slabtrace.analysis.holders.inspected import never_lost
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
 from slabtrace.analysis.leaks.judgement import Verdicts, freed_inside_by, judged
 from slabtrace.analysis.leaks.of_groups import groups_tested, with_shared_growth
@@ -77,9 +76,8 @@ class Judging:
         table, account = recorded.reader.table("objects"), recorded.manifest.inspection
         live = kept.objects.live
         frame = inspected(table, account, live, rank, kept.sites, kept.caches, recorded.lookup.symbols)
-        rows = zip(*(found.findings[name] for name in ("rank", "symbol", "freed_by", "freed")), strict=True)
-        doubted = [each for each, *about in rows if never_lost(*about)]
-        frame.loc[frame["finding"].isin(doubted) & (frame["held"] == LOST), "held"] = UNKNOWN
+        spared = found.tables.rank[[each.never_lost for each in found.verdicts.held]]
+        frame.loc[frame["finding"].isin(spared) & (frame["held"] == LOST), "held"] = UNKNOWN
         return frame
 
     def verdict(self, question: Question) -> Verdict:

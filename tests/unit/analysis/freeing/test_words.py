@@ -51,7 +51,7 @@ def test_paths_of_sampled_stacks() -> None:
         entry("free_msg do_msgsnd", 1),  # too rare
     ]
     said = siblings(row(entry("free_msg", 800, context="", paths=known, stack_of=410), class_="young"))
-    sample = "free_msg [of a sample: 400 by do_msgrcv, 9 by freeque in work item w]"
+    sample = "free_msg [of 410 whose path is known: 400 by do_msgrcv, 9 by freeque in work item w]"
     last = "free_msg <- do_msgrcv freed its last one 9 s after the start, though siblings still came"
     assert said == f"siblings were freed by {sample} (800 of 800); {last}"
 

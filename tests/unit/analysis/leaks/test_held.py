@@ -92,6 +92,21 @@ def test_what_may_wait_to_be_freed_is_not_lost(tmp_path: Path) -> None:
     assert set(slabtrace.open(path).inspected()["held"]) == {"unknown"}
 
 
+def test_what_was_just_allocated_is_not_lost_yet(tmp_path: Path) -> None:
+    """Its address may be where nobody searches: in a register."""
+    rows = [row(FIRST + 64 * i, Held.NOTHING) for i in range(2)]
+    path = traced(tmp_path, [*kept([62.7, 62.8], FIRST, call_site=0x100), *churn()], rows)
+    (found,) = (each for each in findings(path) if each["inspected"])
+    assert (found["class"], found["held"], found["lost"]) == ("young", "unknown", 0)
+    assert set(slabtrace.open(path).inspected()["held"]) == {"unknown"}
+
+
+def test_what_the_kernel_keeps_by_design_is_not_lost(tmp_path: Path) -> None:
+    rows = [row(FIRST + 64 * i, Held.NOTHING) for i in range(30)]
+    (found,) = findings(traced(tmp_path, leaking(FIRST, call_site=0x110), rows))
+    assert (found["held"], found["lost"], found["class"]) == ("unknown", 0, "retained")
+
+
 @pytest.mark.parametrize(
     ("symbol", "never"),
     [
