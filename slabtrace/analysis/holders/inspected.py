@@ -61,7 +61,11 @@ class Held(NamedTuple):
 
     def not_lost(self) -> Held:
         """The same, where that nothing points at the owners says nothing."""
-        return self._replace(lost=0, held=UNKNOWN if self.held == LOST else self.held, never_lost=True)
+        return self.too_new()._replace(lost=0, never_lost=True)
+
+    def too_new(self) -> Held:
+        """The same, where somebody may be about to store the pointer."""
+        return self._replace(held=UNKNOWN if self.held == LOST else self.held)
 
 
 def never_lost(symbol: str, freed_by: Sequence[Mapping[str, Any]], freed: int) -> bool:

@@ -37,7 +37,7 @@ REPLACED_SHARE = 0.7  # of the kept objects: as many older ones went
 
 def lost(findings: pd.DataFrame) -> NDArray[np.bool_]:
     """Which rows of Trace.findings() are leaks, whether or not they grow: nothing points at the objects."""
-    return (findings["held"] == LOST).to_numpy(bool)
+    return ((findings["held"] == LOST) & (findings["class"] != YOUNG)).to_numpy(bool)
 
 
 def cards(findings: pd.DataFrame, classes: Collection[str]) -> NDArray[np.bool_]:

@@ -84,11 +84,7 @@ def judged(kept: Kept, by_stack: pd.DataFrame, groups: Groups, known: Known) -> 
         doubts = [NOT_ASKED if no and not has.says else has for has, no in zip(doubts, unsure, strict=True)]
     too_short = [each is not None and bool(of_time(each, known.length_s).says) for each in designs]
     classes = judge(tests.results, _circumstances(found, owners, designs, doubts, too_short))
-    spared = _never_lost(owners, designs, classes)
-    held = [
-        each.not_lost() if no else each
-        for each, no in zip(_held(kept, of_owner, len(row), known), spared, strict=True)
-    ]
+    held = _lost_at_most(_held(kept, of_owner, len(row), known), owners, designs, classes)
     return Verdicts(found, of_owner, row, task, tests.results, bounds, designs, doubts, held, classes)
 
 
@@ -186,14 +182,17 @@ def _held(kept: Kept, of_owner: Positions, findings: int, known: Known) -> list[
     return known.inspected.of_findings(kept.objects.live, of_owner, findings)
 
 
-def _never_lost(owners: pd.DataFrame, designs: Designs, judged: Judged) -> list[bool]:
-    """Of each finding, whether its objects may be without a holder and not lost.
+def _lost_at_most(held: list[Held], owners: pd.DataFrame, designs: Designs, judged: Judged) -> list[Held]:
+    """`held` of each finding, and lost only what has no other reason to be without a holder.
 
-    What was just allocated may be on its way to its holder, and the kernel knows where it has what it keeps.
+    The kernel knows where it has what it keeps by design.
     """
     freed = zip(owners["symbol"], owners["freed_by"], owners["freed"], strict=True)
-    about = zip(judged.classes, designs, freed, strict=True)
-    return [class_ == YOUNG or design is not None or never_lost(*each) for class_, design, each in about]
+    never = [design is not None or never_lost(*each) for design, each in zip(designs, freed, strict=True)]
+    return [
+        each.not_lost() if no else each.too_new() if class_ == YOUNG else each
+        for each, no, class_ in zip(held, never, judged.classes, strict=True)
+    ]
 
 
 def _named(frame: pd.DataFrame) -> Iterator[tuple[str, str, list[str]]]:
