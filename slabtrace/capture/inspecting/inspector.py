@@ -211,7 +211,9 @@ class Inspector:
             if level and not self.pace.go_on():
                 searched.deep = False
                 break
-            self._search(wanted, searched if level == 0 else Searched(), self._ranges())
+            this = searched if level == 0 else Searched()
+            self._search(wanted, this, self._ranges())
+            searched.deep &= level == 0 or this.whole
             poor = [each for each in addresses.tolist() if chains.get(each, NO_CHAIN).worth < NAMED]
             chains |= self._chains.all(poor)
             wanted = self._deeper(addresses, chains) if level + 1 < depth else addresses[:0]

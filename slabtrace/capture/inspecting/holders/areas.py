@@ -25,7 +25,6 @@ _ALLOCATED = 0x2 | 0x4  # VM_ALLOC, VM_MAP of include/linux/vmalloc.h
 _IOREMAP, _NO_GUARD = 0x1, 0x40
 _STACK_BYTES = 16384  # THREAD_SIZE of x86-64 and arm64 without KASAN, where stacks do not say how large
 _LARGEST_STACK = 1 << 17
-_MOST_PAGES = 1 << 22  # of one vmalloc area: 16 GiB
 _PAGE = 4096
 _PERCPU_DYNAMIC = (28 + 8) << 10  # PERCPU_DYNAMIC_RESERVE, and what modules have reserved
 _IMAGE = ("Kernel data", "Kernel bss", "Kernel rodata")  # rodata: what was written while booting
@@ -135,17 +134,18 @@ def vmalloc_areas(scene: Scene, found: Objects, kallsyms: Kallsyms) -> list[Area
 def area_pages(scene: Scene, found: Objects) -> UInt64 | None:
     """The struct pages of all vmalloc areas, ascending; None if this kernel does not say which they are."""
     at = scene.layout
-    needed = ("vmap_area.va_start", "vmap_area.vm", "vm_struct.addr", "vm_struct.pages", "vm_struct.nr_pages")
+    needed = ("vmap_area.va_start", "vmap_area.vm", "vm_struct.addr", "vm_struct.pages", "vm_struct.nr_pages",
+              "vm_struct.size")  # fmt: skip
     if not at.has(*needed) or not len(found.address):
         return None
     start, areas = found.u64(at["vmap_area.va_start"]), found.u64(at["vmap_area.vm"])
     start, areas = start[areas > KERNEL], areas[areas > KERNEL]
     areas = areas[scene.words(areas, "vm_struct.addr") == start]  # others were freed meanwhile
-    arrays = scene.words(areas, "vm_struct.pages")
-    counts = [min(scene.half(each, "vm_struct.nr_pages"), _MOST_PAGES) for each in areas.tolist()]
+    arrays, sizes = scene.words(areas, "vm_struct.pages"), scene.words(areas, "vm_struct.size")
+    counts = [scene.half(each, "vm_struct.nr_pages") for each in areas.tolist()]
     parts = [
         pointers(scene.memory, array, count)
-        for array, count in zip(arrays.tolist(), counts, strict=True)
-        if array > int(KERNEL) and count
+        for array, count, size in zip(arrays.tolist(), counts, sizes.tolist(), strict=True)
+        if array > int(KERNEL) and array % 8 == 0 and 0 < count <= size // _PAGE  # else it is no array
     ]
     return np.unique(np.concatenate([np.empty(0, np.uint64), *parts]))

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slabtrace.capture.inspecting.holders.areas import kfence_areas, stack_areas
+from slabtrace.capture.inspecting.holders.areas import area_pages, kfence_areas, stack_areas
 from slabtrace.capture.inspecting.machine import Machine
 from slabtrace.capture.inspecting.pages.others import OtherPages, OtherShape
 from slabtrace.capture.inspecting.pages.outside import Outside
 from slabtrace.capture.inspecting.physical import LargeShape, Pages, PageScan
 from slabtrace.capture.inspecting.use import FREE, UNREAD, USED
 from slabtrace.capture.kernel.features import SlabPageTest
+from slabtrace.capture.slabs.slab_bytes import Objects
 from tests.unit.capture.inspecting.made_up import BASE, Memory, cache, scene
 
 STRUCTS = BASE  # the struct pages; the memory that they are of begins at PAGES
@@ -139,3 +140,19 @@ def test_the_stacks_of_a_debug_kernel_are_searched_as_a_whole() -> None:
     memory.put(area, 8)  # pages: KASAN doubles the size of a stack
     (found,) = stack_areas(scene(memory, offsets, (BASE, cache(1, "it", 64))), np.array([task], np.uint64))
     assert (found.begin, found.length) == (stack + 0x7F00, 0x8000 - 0x7F00)
+
+
+def test_pages_are_read_of_vmalloc_areas_alone() -> None:
+    """What has the address of an area where another structure has it may have anything as its pages."""
+    memory = Memory()
+    offsets = {
+        "vmap_area.va_start": 0, "vmap_area.vm": 8, "vm_struct.addr": 0, "vm_struct.size": 8,
+        "vm_struct.pages": 16, "vm_struct.nr_pages": 24,
+    }  # fmt: skip
+    area, other, pages = BASE + 0x4000, BASE + 0x4100, BASE + 0x5000
+    memory.put(area, 0xFFFF_C900_0000_0000, 3 << 12, pages, 2)  # two pages and a guard page
+    memory.put(other, 0xFFFF_C900_0010_0000, 3 << 12, pages, 1 << 22)
+    memory.put(pages, STRUCTS, STRUCTS + SIZE)
+    maps = np.array([[0xFFFF_C900_0000_0000, area], [0xFFFF_C900_0010_0000, other]], np.uint64)
+    found = area_pages(scene(memory, offsets), Objects(np.array([BASE, BASE + 64], np.uint64), maps))
+    assert found is not None and found.tolist() == [STRUCTS, STRUCTS + SIZE]
