@@ -154,5 +154,6 @@ def test_pages_are_read_of_vmalloc_areas_alone() -> None:
     memory.put(other, 0xFFFF_C900_0010_0000, 3 << 12, pages, 1 << 22)
     memory.put(pages, STRUCTS, STRUCTS + SIZE)
     maps = np.array([[0xFFFF_C900_0000_0000, area], [0xFFFF_C900_0010_0000, other]], np.uint64)
-    found = area_pages(scene(memory, offsets), Objects(np.array([BASE, BASE + 64], np.uint64), maps))
+    it = scene(memory, offsets, (BASE, cache(1, "it", 64)))
+    found = area_pages(it, Objects(np.array([BASE, BASE + 64], np.uint64), maps))
     assert found is not None and found.tolist() == [STRUCTS, STRUCTS + SIZE]
