@@ -39,6 +39,7 @@ FLAT = (
     _flat("memfd-ring", files.MemfdRing),
     _flat("epoll-churn", files.EpollChurn),
     _flat("inotify-churn", files.WatchChurn),
+    _flat("inotify-read", files.ReadEvents),
     _flat("lock-churn", files.LockChurn),
     _flat("tmpfs-ring", files.TmpfsRing),
     _flat("xattr-churn", files.AttributeChurn),

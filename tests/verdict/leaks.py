@@ -30,6 +30,7 @@ LEAKS = (
     _leak("memfds", files.Memfds, "filp", owners.MEMFD),
     _leak("epoll-items", files.EpollItems, "eventpoll_epi", owners.EPOLL_ITEM),
     _leak("inotify-watches", files.Watches, "inotify_inode_mark", owners.WATCH),
+    _leak("inotify-unread", files.UnreadEvents, "kmalloc-cg-64", {"kmalloc-cg-64": 1}),
     _leak("record-locks", files.RecordLocks, "file_lock_cache", {"file_lock_cache": 1}),
     _leak("tmpfs-files", files.TmpfsFiles, "shmem_inode_cache", owners.TMPFS_FILE),
     _leak("xattrs", files.Attributes, "kmalloc-cg-192", owners.ATTRIBUTE),

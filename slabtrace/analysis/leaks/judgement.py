@@ -40,10 +40,12 @@ from slabtrace.analysis.leaks.findings import YOUNG, Circumstances, Judged, judg
 from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
 from slabtrace.analysis.leaks.owners import Owned, Traits, owned
 from slabtrace.analysis.names.context import accidental
+from slabtrace.analysis.names.known_objects import FANOTIFY_EVENT, INOTIFY_EVENT
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds
 
 Designs = list[Design | None]
+QUEUED = (INOTIFY_EVENT, FANOTIFY_EVENT)  # about the file that came just then, and not a part of it
 
 
 @dataclass
@@ -115,6 +117,7 @@ def _owned(kept: Kept, by_stack: pd.DataFrame, groups: Groups, of_row: Designs, 
     live, group = kept.objects.live, by_stack["group"].to_numpy()
     alone, several, unseen = np.zeros((3, len(groups)), np.bool_)
     alone[group] = _has_fate(of_row, Fate.KEPT) | _has_fate(of_row, Fate.SHRUNK)
+    alone[group] |= by_stack["object"].isin(QUEUED).to_numpy(bool)
     several[group] = by_stack["stacks"].to_numpy() > 1
     freed = zip(by_stack["freed_by"], by_stack["freed"], strict=True)
     unseen[group] = [freed_unseen(*each) for each in freed]

@@ -28,6 +28,7 @@ class Kind(NamedTuple):
     holders: str = ""
 
 
+INOTIFY_EVENT, FANOTIFY_EVENT = "unread inotify event", "unread fanotify event"
 _FDS = "`ls -l /proc/PID/fd` of those that opened them"
 _DELETED = "`lsof +L1` shows the files that are deleted but open"
 _PINNED = "`ls -l /proc/PID/fd /proc/PID/cwd`; mounts and watches hold them, too"
@@ -36,6 +37,7 @@ _UNREAD = "where nobody reads the sockets with a high Recv-Q"
 _UNIX_UNREAD = f"`ss -xap`, {_UNREAD}"
 _ANY_UNREAD = f"`ss -anp` in each network namespace, {_UNREAD}"
 _UDP_UNREAD = f"`ss -uanp` in each network namespace, {_UNREAD}"
+_UNREAD_FILES = "where nobody reads these files"
 _CGROUPS = "`find /sys/fs/cgroup -type d`; removed ones: nr_dying_descendants in /sys/fs/cgroup/cgroup.stat"
 _NETNS = "`lsns -t net`, and `ip netns` for those without a process"
 _ROUTES = "`ip route show table all`, `ip -6 route show table all`"
@@ -121,6 +123,8 @@ KINDS = (
     Kind("inotify watch", "inotify_new_watch inotify_update_watch", "inotify_inode_mark", "struct inotify_inode_mark", "`grep -c inotify /proc/PID/fdinfo/*` counts them in each process"),
     Kind("fanotify mark", "fanotify_add_new_mark", "fanotify_mark", "", "`grep -c fanotify /proc/PID/fdinfo/*` counts them in each process"),
     Kind("link of a file to its watches", "fsnotify_add_mark_locked fsnotify_attach_connector_to_object", "fsnotify_mark_connector", "struct fsnotify_mark_connector", "`grep -c notify /proc/PID/fdinfo/*` counts watches in each process"),
+    Kind(INOTIFY_EVENT, "inotify_handle_inode_event inotify_handle_event", "", "struct inotify_event_info", f"`grep -l inotify /proc/[0-9]*/fdinfo/*`, {_UNREAD_FILES}"),
+    Kind(FANOTIFY_EVENT, "fanotify_alloc_event fanotify_handle_event", "kmalloc-* fanotify_event* fanotify_path_event fanotify_fid_event fanotify_perm_event fanotify_mnt_event", "", f"`grep -l fanotify /proc/[0-9]*/fdinfo/*`, {_UNREAD_FILES}"),
     # fs/locks.c
     Kind("file lock", "locks_alloc_lock posix_lock_inode flock_lock_inode do_flock fcntl_setlk sys_flock", "file_lock_cache", "struct file_lock", _LOCKS),
     Kind("list of a file's locks", "locks_get_lock_context", "file_lock_ctx", "struct file_lock_context", _LOCKS),

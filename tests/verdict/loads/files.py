@@ -211,6 +211,36 @@ class WatchChurn(Watches):
     removed = True
 
 
+class UnreadEvents(Load):
+    """inotify events of files that come and go; their dentries stay, and nobody refers to those."""
+
+    rate = 8.0
+    read = False
+
+    def setup(self) -> None:
+        self.inotify = libc.inotify()
+        self.later(os.close, self.inotify)
+        self.watched = self.folder("/var/tmp")
+        libc.watch(self.inotify, self.watched)
+        self.number = 0
+
+    def step(self, since: float) -> int:
+        self.number += 1
+        path = f"{self.watched}/{self.number}"
+        os.close(os.open(path, os.O_CREAT))
+        os.unlink(path)
+        if self.read:
+            os.read(self.inotify, 4096)
+        return 0 if self.read else 1
+
+
+class ReadEvents(UnreadEvents):
+    """The same, read."""
+
+    rate = 40.0
+    read = True
+
+
 class RecordLocks(Load):
     """POSIX locks on ever more bytes of a file, none unlocked."""
 

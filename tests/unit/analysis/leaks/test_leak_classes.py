@@ -192,6 +192,24 @@ def test_reference_counts_say_whether_objects_can_be_reclaimed(
     assert leaks["finding"].tolist() == [1, 1]
 
 
+def test_an_event_about_a_file_is_no_part_of_its_dentry(tmp_path: Path) -> None:
+    """Nobody refers to the dentry of a file that is gone; the event waits until it is read."""
+    dentries = kept(STEADY, 0x90_0000, cache=0xC1)
+    events = kept([t + 50e-6 for t in STEADY], call_site=0x120)
+    symbol = {
+        "address": 0x120,
+        "name": "inotify_handle_inode_event",
+        "offset": 1,
+        "module": "",
+        "since_ns": 0,
+    }
+    leaks = judged(tmp_path, dentries, events, symbols=[*SYMBOLS, symbol], **pins(dentries, 0))
+    assert dict(zip(leaks["symbol"].str.partition("+")[0], leaks["class"], strict=True)) == {
+        "inotify_handle_inode_event": "suspect",
+        "leaky": "reclaimable",
+    }
+
+
 def test_objects_that_came_after_the_pins_were_read_do_not_make_a_group_young(tmp_path: Path) -> None:
     dentries = kept(STEADY, cache=0xC1)
     group = only(judged(tmp_path, dentries, **pins(dentries[:-2], 0)))
