@@ -57,10 +57,14 @@ KNOWN = (
         Fate.KEPT,
         "free objects that the slab allocator keeps for itself",
     ),
-    # mm/vmalloc.c, 6.9: freed areas stay in pools by size, which a shrinker ("vmap-node") empties
+    # mm/vmalloc.c, 6.9: freed areas stay in pools by size, which a shrinker ("vmap-node") empties.  Caches of
+    # others are merged into this one: only what these functions allocate is an area
     Design(
         re.compile(r"^vmap_area$"),
-        ANY,
+        re.compile(
+            r"^(alloc_vmap_area|pcpu_get_vm_areas|va_clip|(classify|adjust)_va_to_fit_type|ne_fit_preload\w*"
+            r"|preload_this_cpu_lock|__get_vm_area_node)\b"
+        ),
         Fate.SHRUNK,
         "vmalloc keeps freed areas in pools, and frees them when memory is short",
     ),
@@ -71,12 +75,30 @@ KNOWN = (
         Fate.SHRUNK,
         "belongs to the page cache, which the kernel frees when memory is short",
     ),
-    # mm/filemap.c: nodes of the page cache; shmem's are not among them, its pages stay
+    # mm/filemap.c: nodes of the page cache (before 5.16 add_to_page_cache_lru); shmem's are not among them,
+    # its pages stay, and so do those of others that are no files on a disk
     Design(
         re.compile(r"^radix_tree_node$"),
-        re.compile(r"^(_*filemap_add_folio|page_cache_ra_\w+|workingset_\w+)\b"),
+        re.compile(
+            r"^(_*filemap_add_folio|_*add_to_page_cache_(lru|locked)|page_cache_ra_\w+|workingset_\w+)\b"
+        ),
         Fate.SHRUNK,
         "belongs to the page cache, which the kernel frees when memory is short",
+        unless=re.compile(r"^(shmem_|hugetlb_|secretmem_|kvm_gmem_)"),
+    ),
+    # net/ipv4/tcp_metrics.c: one for each peer, for its next connection; a full bucket uses its oldest again
+    Design(
+        ANY,
+        re.compile(r"^(tcpm_new|tcp_get_metrics)\b"),
+        Fate.KEPT,
+        "what TCP knows of its peers, kept for the next connection: their number is bounded",
+    ),
+    # security/integrity/ima: the list of measurements, which is kept until the machine reboots
+    Design(
+        ANY,
+        re.compile(r"^(ima_alloc_init_template|ima_add_digest_entry|ima_add_template_entry)\b"),
+        Fate.KEPT,
+        "measurements of IMA, which are kept until the machine reboots",
     ),
     # fs/ext4/extents_status.c: a shrinker of its own
     Design(
@@ -125,6 +147,10 @@ KNOWN = (
         ),
         Fate.PROCESS,
         _OF_PROCESS,
+        # a pidfd is a file, and namespaces may be held by others
+        unless=re.compile(
+            r"^(_*pidfd_prepare|pidfs_alloc_file|anon_inode_getfile\w*|create_new_namespaces|copy_namespaces)\b"
+        ),
     ),
 )
 

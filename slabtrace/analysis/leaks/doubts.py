@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from slabtrace.analysis.counting.by_site import Counts
-from slabtrace.analysis.holders.classes import CACHED
+from slabtrace.analysis.holders.classes import CACHED, LOST
 from slabtrace.analysis.holders.inspected import Held, Inspected
 from slabtrace.analysis.leaks.by_design import Design, Fate
 from slabtrace.analysis.leaks.evidence import Tested
@@ -82,7 +82,7 @@ class Known:
     an old version).  `one_in`: of so many addresses one was recorded.  `length_s`: of the time that is
     judged.  `slabs_asked`: whether it was asked which objects are in use; if not (a live view), all
     count as in use where no bound is known, and no finding of them is a suspect.  `inspected`: what objects
-    were at the end, and who held them; None: nothing was asked.
+    were at the end, and who held them; None: nothing was asked.  `settled`: recorded with --settle.
     """
 
     proof: Proof
@@ -94,6 +94,7 @@ class Known:
     length_s: float = 0.0
     slabs_asked: bool = True
     inspected: Inspected | None = None
+    settled: bool = False
 
 
 class Doubt(NamedTuple):
@@ -130,14 +131,17 @@ def doubts_of(
     pinned = np.bincount(of_owner[own], known.pinned[own] == 1, len(found.owner))
     not_known = pinned < PINNED_SHARE * number
     processes = known.holders.new_processes(found)
+    lost = [
+        bool(alike) and alike[at].held == LOST for at in range(len(found.owner))
+    ]  # of no process any more
     return [
         _first(
-            of_process(designs[at], int(number[at]), known.holders),
+            NONE if lost[at] else of_process(designs[at], int(number[at]), known.holders),
             of_time(designs[at], known.length_s),
             of_many(0 if accidental(owner["context"]) else int(processes[at])),
             of_unseen(owner.get("alias") or owner["cache"], tests.results[at]),
             of_balance(bool(tests.in_cache[at])),
-            of_memory(owner, bool(not_known[at])),
+            of_memory(owner, bool(not_known[at]) and not known.settled),
             of_cached(alike[at] if alike else Held()),
             of_kernel(owner["cache"], tests.results[at], known),
         )

@@ -41,11 +41,12 @@ from slabtrace.analysis.leaks.group_tests import Gatherer, GroupTests, Rows
 from slabtrace.analysis.leaks.owners import Owned, Traits, owned
 from slabtrace.analysis.names.context import accidental
 from slabtrace.analysis.names.known_objects import FANOTIFY_EVENT, INOTIFY_EVENT
+from slabtrace.analysis.names.objects import is_no_part_of_a_file
 from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds
 
 Designs = list[Design | None]
-QUEUED = (INOTIFY_EVENT, FANOTIFY_EVENT)  # about the file that came just then, and not a part of it
+EVENTS = (INOTIFY_EVENT, FANOTIFY_EVENT)  # each comes with a file that it is about, and is no part of
 
 
 @dataclass
@@ -115,13 +116,14 @@ def row_of_group(outstanding: pd.DataFrame, groups: Groups) -> Positions:
 def _owned(kept: Kept, by_stack: pd.DataFrame, groups: Groups, of_row: Designs, known: Known) -> Owned:
     """The findings that the objects of a trace make; `of_row`: the design of each row of `by_stack`."""
     live, group = kept.objects.live, by_stack["group"].to_numpy()
-    alone, several, unseen = np.zeros((3, len(groups)), np.bool_)
+    alone, several, unseen, thing = np.zeros((4, len(groups)), np.bool_)
     alone[group] = _has_fate(of_row, Fate.KEPT) | _has_fate(of_row, Fate.SHRUNK)
-    alone[group] |= by_stack["object"].isin(QUEUED).to_numpy(bool)
+    alone[group] |= by_stack["object"].isin(EVENTS).to_numpy(bool)
     several[group] = by_stack["stacks"].to_numpy() > 1
     freed = zip(by_stack["freed_by"], by_stack["freed"], strict=True)
     unseen[group] = [freed_unseen(*each) for each in freed]
-    about = Traits(sizes(kept, groups), alone, several, unseen)
+    thing[group] = by_stack["object"].map(is_no_part_of_a_file).to_numpy(bool)
+    about = Traits(sizes(kept, groups), alone, several, unseen, thing)
     return owned(live, groups.of_site[live.site], known.pinned, about)
 
 
@@ -188,10 +190,11 @@ def _held(kept: Kept, of_owner: Positions, findings: int, known: Known) -> list[
 def _lost_at_most(held: list[Held], owners: pd.DataFrame, designs: Designs, judged: Judged) -> list[Held]:
     """`held` of each finding, and lost only what has no other reason to be without a holder.
 
-    The kernel knows where it has what it keeps by design.
+    The kernel knows where it has what it keeps by design, or gives up when memory is short.
     """
     freed = zip(owners["symbol"], owners["freed_by"], owners["freed"], strict=True)
-    never = [design is not None or never_lost(*each) for design, each in zip(designs, freed, strict=True)]
+    kept = _has_fate(designs, Fate.KEPT) | _has_fate(designs, Fate.SHRUNK)
+    never = [bool(no) or never_lost(*each) for no, each in zip(kept, freed, strict=True)]
     return [
         each.not_lost() if no else each.too_new() if class_ == YOUNG else each
         for each, no, class_ in zip(held, never, judged.classes, strict=True)

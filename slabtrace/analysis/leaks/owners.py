@@ -35,13 +35,15 @@ class Traits(NamedTuple):
 
     `size`: of an object (bytes).  `alone`: belongs to no others and owns none, such as what the slab
     allocator itself allocates now and then.  `several`: its objects have several stacks.  `unseen`: most of
-    its objects that were freed were so without being seen.
+    its objects that were freed were so without being seen.  `thing`: it is known, and no part of a dentry or
+    inode.
     """
 
     size: Counts
     alone: NDArray[np.bool_]
     several: NDArray[np.bool_]
     unseen: NDArray[np.bool_]
+    thing: NDArray[np.bool_]
 
 
 class Owned(NamedTuple):
@@ -66,6 +68,7 @@ def owned(live: EventBatch, member: Positions, pinned: NDArray[np.int8], about: 
     core, above = _linked(act, wide, sorted_member, about)
     of = _owner_of(act, sorted_member, core, above)
     freeable = _freeable(act, of, pinned[order], about.size[sorted_member])
+    freeable[about.thing[sorted_member]] = 0
     finding = np.empty(len(order), np.intp)
     keys, finding[order] = np.unique(of * 2 + freeable, return_inverse=True)
     owners = _owners(finding[order], sorted_member, wide, core, keys // 2, about)

@@ -30,6 +30,7 @@ KMALLOC = ("kmalloc-*", LARGE)
 OTHER = "other"  # objects of a row beside known ones
 KINDS_SHOWN = 3  # of one row
 _HEAD = re.compile(r"(.*?)( (?:of|in|on|for|and) | \(|$)(.*)")
+_OF_FILES = ("inode", "dentry", "list of a file's locks", "link of a file", "extended attribute")
 _UNCOUNTED = ("data", "bookkeeping", "s")
 
 
@@ -66,6 +67,15 @@ def first_kind(held: str) -> Kind | None:
     """The kind of most objects of a row (`summary`); None: some are not known."""
     names = held.split(", ")
     return None if OTHER in names else kind_named(names[0])
+
+
+def is_no_part_of_a_file(held: str) -> bool:
+    """Whether objects (`held`: as of `first_kind`) are known, and are no part of a dentry or inode.
+
+    Kinds of which no command lists the holders are parts of others, perhaps of these.
+    """
+    kind = first_kind(held)
+    return kind is not None and bool(kind.holders) and not kind.name.startswith(_OF_FILES)
 
 
 def is_general(kind: Kind) -> bool:

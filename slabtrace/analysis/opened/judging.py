@@ -166,6 +166,7 @@ class Judging:
             older_unseen=filtered(recorded.manifest, BY_ALLOCATION) or uncounted,
             one_in=self._one_in,
             length_s=kept.ages.length_ns / 1e9,
+            settled=bool(recorded.manifest.options.get("settle")),
         )
 
     def _holders(self, kept: Kept) -> Holders:

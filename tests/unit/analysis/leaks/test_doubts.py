@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slabtrace.analysis.holders.inspected import Held
 from slabtrace.analysis.leaks import doubts
 from slabtrace.analysis.leaks.by_design import Design, Fate, by_design
 from slabtrace.analysis.leaks.doubts import Holders, KernelCount, Known
@@ -131,6 +132,26 @@ def test_reclaimable_owners_must_nearly_all_be_pinned(pinned: int, reclaimable: 
     tests = GroupTests([GAINED], np.array([True]))
     (found,) = doubts.doubts_of(owners, one(100), of_owner, tests, [None], about)
     assert ("the trace does not say" in found.says) == doubtful and bool(found.next) == doubtful
+
+
+@pytest.mark.parametrize(("settled", "doubtful"), [(False, True), (True, False)])
+def test_what_is_left_after_settling_is_in_use(settled: bool, doubtful: bool) -> None:
+    about = Known(NO_PROOF, np.full(60, -1, np.int8), holders(60), KernelCount(), settled=settled)
+    owners = pd.DataFrame([{"cache": CACHE, "reclaimable": True, "context": "task"}])
+    tests = GroupTests([GAINED], np.array([True]))
+    (found,) = doubts.doubts_of(owners, one(60), np.zeros(60, np.intp), tests, [None], about)
+    assert bool(found.says) == doubtful
+
+
+@pytest.mark.parametrize(("held", "doubtful"), [("lost", False), ("kernel", True)])
+def test_what_nothing_points_at_belongs_to_no_process(held: str, doubtful: bool) -> None:
+    """Somebody forgot to put a reference to each struct pid; the processes were waited for."""
+    about = Known(NO_PROOF, np.ones(60, np.int8), holders(60), KernelCount())
+    owners = pd.DataFrame([{"cache": "pid", "reclaimable": False, "context": "task"}])
+    tests = GroupTests([GAINED], np.array([True]))
+    designs, alike = [by_design("pid", "alloc_pid+0x1", [])], [Held(60, 60 * (held == "lost"), held)]
+    (found,) = doubts.doubts_of(owners, one(60), np.zeros(60, np.intp), tests, designs, about, alike)
+    assert bool(found.says) == doubtful
 
 
 @pytest.mark.parametrize(("ended", "doubtful"), [(10, False), (4, True)])

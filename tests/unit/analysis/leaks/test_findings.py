@@ -85,6 +85,23 @@ def test_gravest_first() -> None:
         ("kmalloc-64", "memcg_alloc_slab_cgroups+0x10", [], Fate.KEPT),
         ("kmalloc-256", "__alloc_empty_sheaf+0x1", [], Fate.KEPT),
         ("vmap_area", "alloc_vmap_area+0x1", [], Fate.SHRUNK),
+        ("vmap_area", "fanotify_alloc_event+0x1", ["fanotify_handle_event+0x9"], None),  # merged caches
+        (
+            "radix_tree_node",
+            "xas_alloc+0x1",
+            ["__add_to_page_cache_locked+0x9", "add_to_page_cache_lru+0x2"],
+            Fate.SHRUNK,
+        ),
+        (
+            "radix_tree_node",
+            "xas_alloc+0x1",
+            ["__filemap_add_folio+0x9", "hugetlb_add_to_page_cache+0x2"],
+            None,
+        ),
+        ("kmalloc-128", "tcp_get_metrics+0x1", ["tcp_init_metrics+0x9"], Fate.KEPT),
+        ("kmalloc-96", "ima_alloc_init_template+0x1", ["ima_store_measurement+0x9"], Fate.KEPT),
+        ("filp", "alloc_empty_file+0x1", ["pidfd_prepare+0x9", "copy_process+0x2"], None),
+        ("net_namespace", "copy_net_ns+0x1", ["create_new_namespaces+0x9", "copy_process+0x2"], None),
         ("buffer_head", "alloc_buffer_head+0x1", [], Fate.SHRUNK),
         ("kmalloc-64", "ext4_cache_fast_symlink+0x1e", ["ext4_symlink+0x2e2"], Fate.SHRUNK),
         ("radix_tree_node", "xas_alloc+0x1", ["xas_create+0x1", "__filemap_add_folio+0x2"], Fate.SHRUNK),

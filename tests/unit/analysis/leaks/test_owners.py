@@ -50,6 +50,7 @@ def found(
     alone: Sequence[int] = (),
     several: Sequence[int] = (),
     unseen: Sequence[int] = (),
+    thing: Sequence[int] = (),
     shuffled: int | None = None,
 ) -> Found:
     """(owner, freeable, objects of each group) of each finding, most objects first."""
@@ -63,7 +64,7 @@ def found(
         np.arange(len(rows)) if shuffled is None else np.random.default_rng(shuffled).permutation(len(rows))
     )
     live = batch(ts_ns, tid).take(order)
-    flags = [np.isin(np.arange(len(sizes)), each) for each in (alone, several, unseen)]
+    flags = [np.isin(np.arange(len(sizes)), each) for each in (alone, several, unseen, thing)]
     result = owned(live, member[order], pinned[order].astype(np.int8), Traits(np.array(sizes), *flags))
     made: Found = []
     for number, (owner, freeable) in enumerate(zip(result.owner.tolist(), result.freeable, strict=True)):
@@ -251,9 +252,17 @@ def test_what_is_not_known_of_a_part_does_not_matter_beside_one_that_is() -> Non
     ts_ns = np.concatenate([np.arange(9) * 1_000_000, np.arange(9) * 1_000_000 + 5000])
     member, pinned = np.repeat([DENTRY, SMALL], 9), np.repeat([0, -1], 9).astype(np.int8)
     none = np.zeros(5, np.bool_)
-    about = Traits(np.array(SIZES), none, none, none)
+    about = Traits(np.array(SIZES), none, none, none, none)
     result = owned(batch(ts_ns, np.full(18, 7)), member, pinned, about)
     assert result.finding.tolist() == [0] * 18 and result.freeable.tolist() == [True]
+
+
+def test_what_is_known_to_be_something_else_is_no_part_of_a_dentry() -> None:
+    """A task makes a file and sends a message, which nobody receives."""
+    acts = [Act([DENTRY], 500 * at, pinned=0) for at in range(20)]
+    acts += [Act([SMALL], 500 * at + 10) for at in range(20)]
+    assert found(acts) == [(DENTRY, 1, {DENTRY: 20, SMALL: 20})]
+    assert sorted(found(acts, thing=[SMALL])) == [(DENTRY, 1, {DENTRY: 20}), (SMALL, 0, {SMALL: 20})]
 
 
 def test_what_is_much_larger_than_a_dentry_is_no_part_of_it() -> None:
@@ -293,7 +302,7 @@ def test_a_million_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     size, none = np.arange(kinds * parts, 0, -1) * 8, np.zeros(kinds * parts, np.bool_)
     live = batch(ts_ns, np.full(len(ts_ns), 7))
-    result = owned(live, member, np.full(len(ts_ns), -1, np.int8), Traits(size, none, none, none))
+    result = owned(live, member, np.full(len(ts_ns), -1, np.int8), Traits(size, none, none, none, none))
     assert len(ts_ns) == 1_000_000 and acts * parts * (parts - 1) // 2 > 2 * MOST_PAIRS
     assert 0.9 * MOST_PAIRS < looked_at[0] <= MOST_PAIRS
     assert result.owner.tolist() == [0, parts, 2 * parts]
