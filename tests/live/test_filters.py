@@ -65,9 +65,8 @@ def test_size(record_leaver: RecordLeaver) -> None:
     assert set(allocations(events)["bytes_req"].to_pylist()) == {112}
     own = by(leaver.pid(), events)
     assert allocations(own).num_rows == KEPT + EXCHANGED
-    others = set(frees(own)["ptr"].to_pylist()) - set(allocations(own)["ptr"].to_pylist())
-    assert len(others) < 100  # frees of other objects that share a mark, at most a few
-    assert frees(own).num_rows - EXCHANGED <= len(others)
+    assert at_its_site(frees(own)) == EXCHANGED
+    assert frees(own).num_rows - EXCHANGED < 100  # of other objects that share a mark, at most a few
 
 
 def test_comm(record_leaver: RecordLeaver) -> None:
