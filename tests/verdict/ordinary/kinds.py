@@ -338,7 +338,7 @@ KINDS: dict[str, Make] = {
         inotify_instance, fanotify_instance, epoll_instance, io_uring, perf_event, bpf_map,
         userfaultfd, terminal, aio_context, message_queue, semaphores, segment, pipe_with_data,
         unix_message, datagram, file_in_flight, unaccepted_connection, epoll_item, inotify_event,
-        file_lock, attribute, symlink, mount, key, timer, queued_signal, mapping, zombie, thread,
-        network_namespace,
+        file_lock, attribute, symlink, mount, key, timer, queued_signal, mapping, zombie,
+        network_namespace, thread,
     )
 }  # fmt: skip
