@@ -131,9 +131,7 @@ def doubts_of(
     pinned = np.bincount(of_owner[own], known.pinned[own] == 1, len(found.owner))
     not_known = pinned < PINNED_SHARE * number
     processes = known.holders.new_processes(found)
-    lost = [
-        bool(alike) and alike[at].held == LOST for at in range(len(found.owner))
-    ]  # of no process any more
+    lost = [each.held == LOST for each in alike] or [False] * len(found.owner)  # of no process any more
     return [
         _first(
             NONE if lost[at] else of_process(designs[at], int(number[at]), known.holders),

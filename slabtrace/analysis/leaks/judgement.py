@@ -46,7 +46,7 @@ from slabtrace.analysis.pairing.paired import Positions
 from slabtrace.analysis.trust.confidence import NO_BOUND, Bounds
 
 Designs = list[Design | None]
-EVENTS = (INOTIFY_EVENT, FANOTIFY_EVENT)  # each comes with a file that it is about, and is no part of
+EVENTS = (INOTIFY_EVENT, FANOTIFY_EVENT)  # each comes with the file that it is about, and is no part of it
 
 
 @dataclass
