@@ -25,14 +25,12 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("mode", ["events", "survivors"])
 def test_what_a_map_keeps_is_outstanding(
-    start_recording: Callable[..., Recording], mode: str, pytestconfig: pytest.Config
+    start_recording: Callable[..., Recording], mode: str, tries: int
 ) -> None:
     """Each element of a percpu array is one allocation (kernel/bpf/arraymap.c: bpf_array_alloc_percpu).
 
-    Beside noise all frees of one RCU batch may be missing, now and then, and the recording says so; the
-    counts are the same, and of two recordings one must be certain.
+    Where frees are hidden the recording says so, and the counts are the same.
     """
-    tries = 2 if pytestconfig.getoption("--noise") else 1
     confidence = [kept_by_a_map(start_recording, mode) for _ in range(tries)]
     assert not {"exact", "bounded"}.isdisjoint(confidence)
 

@@ -41,6 +41,8 @@ CALLED = {
     "kmem_cache_free_bulk": "bulk free",
     "kmem_cache_alloc_bulk": "bulk allocation",
 }
+PROCESS_1 = "process_1"  # capture/programs/silent_paths.py; of no path, and of all objects
+_PROCESS_1_HIDDEN = "what process 1 does, and what interrupts it, cannot be traced on this kernel"
 _CONSEQUENCE = {
     "bounded": "Upper bound: {lost:,} of the outstanding objects may have been freed without being seen.",
     "unprovable": "Not verified: any of the outstanding objects may have been freed without being seen.",
@@ -256,8 +258,9 @@ def _untraced(unattached: Sequence[str]) -> str:
     if not unattached:
         return ""
     paths = [each.partition(":")[0] for each in unattached]
-    names = ", ".join(CALLED.get(path, path) for path in paths)
-    return (
-        f"{_number(len(paths), PATHS)} ({names}) cannot be traced on this kernel, only on one that lets "
-        "fentry programs attach (slabtrace info says why)"
-    )
+    named = [CALLED.get(path, path) for path in paths if path != PROCESS_1]
+    said = [
+        f"{_number(len(named), PATHS)} ({', '.join(named)}) cannot be traced on this kernel, only on one "
+        "that lets fentry programs attach (slabtrace info says why)"
+    ]
+    return "; ".join(said[not named :] + [_PROCESS_1_HIDDEN] * (PROCESS_1 in paths))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import slabtrace
-from slabtrace.analysis.trust.completeness import Completeness, _verdict
+from slabtrace.analysis.trust.completeness import PROCESS_1, Completeness, _verdict
 from slabtrace.render.terminal.verdict import short_verdict
 from slabtrace.trace.format.schema import Flag, Kind, Loss
 from slabtrace.trace.manifest import Coverage, Manifest, Totals, Unattached
@@ -112,6 +112,16 @@ def test_the_verdict_names_the_paths_that_cannot_be_traced() -> None:
     verdict = _verdict(Completeness(unattached=paths, exact=False, outstanding=2, in_use=1))
     assert "2 paths that allocate or free (kfree_rcu, a_new_path) cannot be traced" in verdict
     assert "Confirmed in use at the end: 1 of 2 outstanding objects. The others are not verified" in verdict
+
+
+def test_process_1_hidden_by_the_kernel_is_no_path() -> None:
+    hidden = "what process 1 does, and what interrupts it, cannot be traced on this kernel. "
+    only, both = (
+        _verdict(Completeness(unattached=paths, exact=False, outstanding=2))
+        for paths in ([f"{PROCESS_1}: so"], ["kvfree_call_rcu: refused", f"{PROCESS_1}: so"])
+    )
+    assert only.startswith(f"Not complete: {hidden}Not verified")
+    assert "1 path that allocates or frees (kfree_rcu) cannot be traced" in both and f"; {hidden}" in both
 
 
 def test_what_twins_recovered_is_not_lost(tmp_path: Path) -> None:
