@@ -75,9 +75,9 @@ SLACK_NS = 1_000_000_000  # a row may end so much later: counters are read one b
 class Of(Enum):
     """Which lost events count.  Values: the programs whose events do not."""
 
-    ANY = ()
-    ALLOCATIONS = FREE_PROGRAMS
-    FREES = ALLOC_PROGRAMS
+    ANY = frozenset[str]()  # no tuple: Python 3.11.2 makes something else of an empty one
+    ALLOCATIONS = frozenset(FREE_PROGRAMS)
+    FREES = frozenset(ALLOC_PROGRAMS)
 
 
 class Losses:
@@ -196,7 +196,7 @@ class _Skipped:
     def __init__(self, table: pa.Table, manifest: Manifest, recovered: Recovered) -> None:
         rows = _skip_rows(table, manifest)
         names = rows.name.astype(str)
-        self._alone = {of: rows.since(~rows.twinned & ~np.isin(names, of.value)) for of in Of}
+        self._alone = {of: rows.since(~rows.twinned & ~np.isin(names, sorted(of.value))) for of in Of}
         self._pairs = [
             _WithTwin(
                 name=name,

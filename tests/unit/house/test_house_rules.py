@@ -229,3 +229,12 @@ def test_every_source_begins_with_its_licence(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_source_is_longer_than_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_no_member_of_an_enum_is_an_empty_tuple(module: Path) -> None:
+    """Python 3.11.2, which Debian 12 has, makes a plain object() of it."""
+    classes = [each for each in ast.walk(ast.parse(module.read_text())) if isinstance(each, ast.ClassDef)]
+    enums = [each for each in classes if any(ast.unparse(base).endswith("Enum") for base in each.bases)]
+    values = [line.value for each in enums for line in each.body if isinstance(line, ast.Assign)]
+    assert not [each for each in values if isinstance(each, ast.Tuple) and not each.elts]
