@@ -9,14 +9,14 @@
 #
 # deps lint unit bench kernels releases dist deb lock uninstall clean: see below.
 
-PYTHON   ?= python3
+PYTHON   ?= $(INSTALL_PYTHON)
 PREFIX   ?= /usr/local
 OPT      ?= /opt/slabtrace
 UNITS    ?= $(PREFIX)/lib/systemd/system
 VENV     := .venv
 BIN      := $(VENV)/bin
-# Debian's own Python, where it will do: unlike root's pyenv, every user can run it.
-INSTALL_PYTHON ?= $(shell /usr/bin/python3 $(NEW_ENOUGH) 2>/dev/null && echo /usr/bin/python3 || echo $(PYTHON))
+# Debian's own Python, where it will do: unlike root's pyenv, every user can run it.  The tests run on it too.
+INSTALL_PYTHON ?= $(shell /usr/bin/python3 $(NEW_ENOUGH) 2>/dev/null && echo /usr/bin/python3 || echo python3)
 
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 # A Python of one's own brings venv along; Debian's needs a package for it.
