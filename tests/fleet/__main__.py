@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fleet import engines, fleets_of_digests
+from tests.fleet import engines, fleets_of_digests, lab
 
 PARTS = {
     "planted": fleets_of_digests.planted,
@@ -16,6 +16,7 @@ PARTS = {
     "engines": engines.same_everywhere,
     "kills": engines.kills,
     "scheduler": engines.scheduler_killed,
+    "lab": lab.three_kernels,
 }
 
 
