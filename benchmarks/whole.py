@@ -30,7 +30,7 @@ from slabtrace.capture.options import CaptureOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 HACKBENCH = "hackbench"
-ROUNDS = 5
+ROUNDS = 3
 _WARM_S = 3.0  # until a budget is kept
 
 Work = Callable[[], list[str]]
